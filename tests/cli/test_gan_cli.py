@@ -34,7 +34,7 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
     assert said.code == 0, said.err
     assert "made faces" in said.out
     assert "Fréchet distance from" in said.out
-    assert "it lies in no run" in said.err
+    assert "it is not in a run folder" in said.err
     made = read_photos(Path("gan/manifest.csv"), SCHEME)
     assert len(made) > 10
     assert Image.open("gan/real-and-made.png").size[0] > 500

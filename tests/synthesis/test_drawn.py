@@ -1,4 +1,4 @@
-"""Drawn faces: the same from the same numbers, true to their labels, written whole or not at all."""
+"""Drawn faces: deterministic, consistent with their labels, and written atomically."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def digest(image: Image.Image) -> str:
 
 
 def within(point: tuple[float, float], polygon: tuple[tuple[float, float], ...]) -> bool:
-    """Whether a point lies in a polygon, by counting the edges that a ray to the right crosses."""
+    """Whether a point is in a polygon, by ray casting."""
     x, y = point
     inside = False
     for (x1, y1), (x2, y2) in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
@@ -55,8 +55,10 @@ def within(point: tuple[float, float], polygon: tuple[tuple[float, float], ...])
     return inside
 
 
-def mouth(marks: DrawnLandmarks) -> tuple[float, float]:
-    return (marks.mouth_left[0] + marks.mouth_right[0]) / 2, (marks.mouth_left[1] + marks.mouth_right[1]) / 2
+def mouth(landmarks: DrawnLandmarks) -> tuple[float, float]:
+    return (landmarks.mouth_left[0] + landmarks.mouth_right[0]) / 2, (
+        landmarks.mouth_left[1] + landmarks.mouth_right[1]
+    ) / 2
 
 
 def patch(drawing: RenderedPhoto, point: tuple[float, float]) -> np.ndarray:
@@ -75,10 +77,10 @@ def photos(count: int, names: tuple[str, ...] = PHOTO_NAMES, seed: int = 11) -> 
     ]
 
 
-# The same from the same numbers
+# Determinism
 
 
-def test_the_same_numbers_give_the_same_pixels_whoever_was_drawn_before():
+def test_rendering_is_deterministic_and_independent_of_earlier_calls():
     first = render_photo(sample_person(4, 2), "mask3", size=SMALL)
     for number in range(3):
         render_photo(sample_person(4, number), "normal", size=SMALL)
@@ -87,7 +89,7 @@ def test_the_same_numbers_give_the_same_pixels_whoever_was_drawn_before():
     assert first.landmarks == again.landmarks
 
 
-def test_another_process_draws_the_same():
+def test_another_process_renders_the_same_pixels():
     code = (
         "import hashlib; from maskfit.synthesis.drawn import render_photo, sample_person;"
         "print(*[hashlib.sha256(render_photo(sample_person(9, 5), n, size=(96, 128)).image.tobytes()).hexdigest()"
@@ -105,7 +107,7 @@ def test_another_process_draws_the_same():
     assert other.stdout.split() == mine
 
 
-def test_seed_number_and_name_all_count():
+def test_seed_number_and_photo_name_change_the_image():
     pictures = [
         render_photo(sample_person(seed, number), name, size=SMALL).image
         for seed, number, name in [(0, 1, "mask1"), (1, 1, "mask1"), (0, 2, "mask1"), (0, 1, "mask2"), (1, 0, "mask1")]
@@ -113,7 +115,7 @@ def test_seed_number_and_name_all_count():
     assert len({digest(picture) for picture in pictures}) == len(pictures)
 
 
-def test_naming_the_age_leaves_the_bones_and_the_skin_as_they_are():
+def test_setting_the_age_keeps_face_shape_and_skin():
     young, old = sample_person(0, 8, gender="male", age=20), sample_person(0, 8, gender="male", age=70)
     assert (young.skin, young.face.jaw, young.face.nose_width) == (old.skin, old.face.jaw, old.face.nose_width)
 
@@ -128,7 +130,7 @@ def test_naming_the_age_leaves_the_bones_and_the_skin_as_they_are():
     gender=st.sampled_from(("male", "female")),
     age=st.integers(18, 75),
 )
-def test_every_person_has_traits_in_range(seed, number, gender, age):
+def test_traits_are_in_range(seed, number, gender, age):
     person = sample_person(seed, number, gender=gender, age=age)
     assert (person.gender, person.age) == (gender, age)
     assert person.hair in STYLES
@@ -138,30 +140,30 @@ def test_every_person_has_traits_in_range(seed, number, gender, age):
 
 
 @pytest.mark.parametrize("wrong", [{"age": 17}, {"age": 76}, {"gender": "other"}, {"number": -1}, {"seed": -1}])
-def test_traits_that_do_not_exist_are_refused(wrong):
+def test_invalid_traits_raise(wrong):
     arguments = {"seed": 0, "number": 1, **wrong}
     with pytest.raises(DataError):
         sample_person(**arguments)
 
 
-def test_age_shows_more_with_the_years_and_not_in_step():
+def test_wrinkles_increase_with_age_and_overlap_at_the_band_border():
     def lines(age: int) -> np.ndarray:
         people_of_age = [sample_person(3, number, gender="female", age=age).aging for number in range(60)]
         return np.array([person.eyes + person.folds + person.forehead for person in people_of_age])
 
     at_28, at_32, at_45, at_70 = (lines(age) for age in (28, 32, 45, 70))
     assert at_28.mean() < at_32.mean() < at_45.mean() < at_70.mean()
-    assert at_28.max() > at_32.min(), "the border at 30 must not be drawn with a ruler"
+    assert at_28.max() > at_32.min(), "the age bands must overlap at 30"
 
 
-def test_hair_greys_on_the_whole():
+def test_hair_turns_gray_with_age():
     def lightness(age: int) -> float:
         return float(np.mean([luminance(sample_person(2, n, gender="male", age=age).hair_color) for n in range(50)]))
 
     assert lightness(22) + 0.15 < lightness(72)
 
 
-def test_genders_overlap_in_their_hair():
+def test_hairstyles_of_genders_overlap():
     women = {sample_person(0, number, gender="female").hair for number in range(300)}
     men = {sample_person(0, number, gender="male").hair for number in range(300)}
     assert women & men
@@ -173,23 +175,30 @@ def test_genders_overlap_in_their_hair():
 
 
 @pytest.mark.parametrize("size", [(384, 512), (96, 128), (224, 224), (33, 47), (200, 120)])
-def test_the_picture_has_the_size_asked_for_and_the_marks_lie_in_it(size):
+def test_image_has_the_requested_size_and_contains_the_landmarks(size):
     drawing = render_photo(sample_person(1, 3), "mask2", size=size)
-    marks = drawing.landmarks
+    landmarks = drawing.landmarks
     assert drawing.image.size == size
     assert drawing.image.mode == "RGB"
-    for x, y in (marks.left_eye, marks.right_eye, marks.nose, marks.mouth_left, marks.mouth_right, marks.chin):
+    for x, y in (
+        landmarks.left_eye,
+        landmarks.right_eye,
+        landmarks.nose,
+        landmarks.mouth_left,
+        landmarks.mouth_right,
+        landmarks.chin,
+    ):
         assert 0 <= x < size[0]
         assert 0 <= y < size[1]
 
 
-def test_landmarks_do_not_depend_on_the_size():
+def test_landmarks_scale_with_the_image():
     person = sample_person(1, 4)
     small, large = (render_photo(person, "normal", size=size).landmarks for size in ((96, 128), (384, 512)))
     assert np.allclose(np.array(small.nose) * 4, large.nose, atol=0.05)
 
 
-def test_a_size_too_small_and_a_photo_that_does_not_exist_are_refused():
+def test_too_small_size_and_unknown_photo_name_raise():
     person = sample_person(0, 0)
     with pytest.raises(DataError):
         render_photo(person, "normal", size=(16, 20))
@@ -197,28 +206,39 @@ def test_a_size_too_small_and_a_photo_that_does_not_exist_are_refused():
         render_photo(person, "mask6")
 
 
-def test_landmarks_stand_in_the_order_of_a_face():
+def test_landmarks_are_anatomically_ordered():
     for _, drawing in photos(25, ("normal",)):
-        marks, (left, top, right, bottom) = drawing.landmarks, drawing.landmarks.face
-        assert marks.left_eye[0] < marks.nose[0] < marks.right_eye[0]
-        assert max(marks.left_eye[1], marks.right_eye[1]) < marks.nose[1] < mouth(marks)[1] < marks.chin[1]
-        assert marks.mouth_left[0] < marks.mouth_right[0]
+        landmarks, (left, top, right, bottom) = drawing.landmarks, drawing.landmarks.face
+        assert landmarks.left_eye[0] < landmarks.nose[0] < landmarks.right_eye[0]
+        assert (
+            max(landmarks.left_eye[1], landmarks.right_eye[1])
+            < landmarks.nose[1]
+            < mouth(landmarks)[1]
+            < landmarks.chin[1]
+        )
+        assert landmarks.mouth_left[0] < landmarks.mouth_right[0]
         assert 0 <= left < right <= SMALL[0]
         assert 0 <= top < bottom <= SMALL[1]
-        for x, y in (marks.left_eye, marks.right_eye, marks.nose, marks.mouth_left, marks.mouth_right):
+        for x, y in (
+            landmarks.left_eye,
+            landmarks.right_eye,
+            landmarks.nose,
+            landmarks.mouth_left,
+            landmarks.mouth_right,
+        ):
             assert left < x < right
             assert top < y < bottom
 
 
-def test_a_worn_mask_covers_nose_and_mouth_and_a_wrong_one_shows_the_nose():
+def test_correct_masks_cover_nose_and_mouth_and_incorrect_ones_show_the_nose():
     seen = Counter()
     for name, drawing in photos(40, ("mask1", "mask4", "incorrect_mask", "normal")):
-        marks = drawing.landmarks
+        landmarks = drawing.landmarks
         if name == "normal":
-            assert (drawing.mask, drawing.style, marks.mask, marks.mask_box) == ("not_wear", "bare", None, None)
+            assert (drawing.mask, drawing.style, landmarks.mask, landmarks.mask_box) == ("not_wear", "bare", None, None)
             continue
-        assert marks.mask is not None
-        nose, lips = within(marks.nose, marks.mask), within(mouth(marks), marks.mask)
+        assert landmarks.mask is not None
+        nose, lips = within(landmarks.nose, landmarks.mask), within(mouth(landmarks), landmarks.mask)
         if name == "incorrect_mask":
             assert drawing.mask == "incorrect"
             assert not nose
@@ -229,19 +249,19 @@ def test_a_worn_mask_covers_nose_and_mouth_and_a_wrong_one_shows_the_nose():
             assert drawing.mask == "wear"
             assert nose
             assert lips
-            assert marks.mask_box is not None
-            assert marks.mask_box[3] > marks.chin[1] - 1
+            assert landmarks.mask_box is not None
+            assert landmarks.mask_box[3] > landmarks.chin[1] - 1
     assert set(seen) == {"under nose", "chin", "dangle"}
 
 
-def test_there_are_masks_of_every_kind_and_pattern():
+def test_all_mask_kinds_and_patterns_occur():
     looks = [sample_scene(sample_person(0, number), "mask1").mask for number in range(150)]
     assert {look.kind for look in looks if look} == {"surgical", "kn95", "cup", "cloth"}
     assert {look.pattern for look in looks if look} == {"", "dots", "stripes", "checks", "flowers"}
 
 
-def test_a_mask_changes_the_pixels_that_it_covers_and_only_those(monkeypatch):
-    """The same photo with and without its mask differs at the mouth, or not, as the way it is worn says."""
+def test_mask_changes_only_the_pixels_it_covers(monkeypatch):
+    """The photo with and without its mask differs at nose and mouth exactly where the wearing style covers them."""
     change = {"wear": [], "under nose": [], "chin": []}
     for number in range(40):
         person = sample_person(21, number)
@@ -261,29 +281,29 @@ def test_a_mask_changes_the_pixels_that_it_covers_and_only_those(monkeypatch):
     assert typical["chin"].max() < 8
 
 
-# Sets
+# Datasets
 
 
 @settings(max_examples=40, deadline=None)
 @given(persons=st.integers(6, 500), seed=st.integers(0, 10**6))
-def test_a_census_has_exact_shares_and_everyone_in_it(persons, seed):
+def test_demographics_have_exact_proportions_and_all_groups(persons, seed):
     demographics = sample_demographics(seed, persons)
     cells = Counter((gender, (age >= 30) + (age >= 60)) for gender, age in demographics)
     assert len(demographics) == persons
     assert len(cells) == 6
     assert all(18 <= age <= 75 for _, age in demographics)
-    slack = 1.0 if persons >= 25 else 2.0  # few persons: each cell needs one first
+    slack = 1.0 if persons >= 25 else 2.0  # few persons: each cell needs at least one
     assert abs(sum(count for (gender, _), count in cells.items() if gender == "male") - 0.4 * persons) <= slack
     for band, share in enumerate((0.47, 0.45, 0.08)):
         assert abs(sum(count for (_, own), count in cells.items() if own == band) - share * persons) <= slack
 
 
 @pytest.mark.parametrize("persons", [1, 2, 3, 5])
-def test_a_census_of_few_has_as_many_as_asked_for(persons):
+def test_small_datasets_have_the_requested_number_of_persons(persons):
     assert len(sample_demographics(0, persons)) == persons
 
 
-def test_a_training_set_is_laid_out_as_the_competitions(tmp_path):
+def test_train_set_has_the_competition_layout(tmp_path):
     calls = []
     images = write_train_set(
         tmp_path / "faces", 6, seed=5, size=SMALL, workers=1, progress=lambda *counts: calls.append(counts)
@@ -301,14 +321,14 @@ def test_a_training_set_is_laid_out_as_the_competitions(tmp_path):
     assert calls == [(done, 6) for done in range(1, 7)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faces"]
     assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == ["images", "landmarks.csv"]
-    marks = rows_of(tmp_path / "faces" / "landmarks.csv")
-    assert len(marks) == 42
-    for row in marks:
+    landmarks = rows_of(tmp_path / "faces" / "landmarks.csv")
+    assert len(landmarks) == 42
+    for row in landmarks:
         assert (tmp_path / "faces" / row["path"]).is_file()
         assert (row["mask_left"] == "") == ("normal" in row["path"])
 
 
-def test_processes_write_the_same_files_as_one(tmp_path):
+def test_several_processes_write_the_same_files_as_one(tmp_path):
     one = write_train_set(tmp_path / "one", 3, size=SMALL, workers=1).parent
     two = write_train_set(tmp_path / "two", 3, size=SMALL, workers=2).parent
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
@@ -316,12 +336,12 @@ def test_processes_write_the_same_files_as_one(tmp_path):
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 
-def test_an_evaluation_set_hides_its_answers_and_keeps_the_truth(tmp_path):
+def test_eval_set_hides_labels_and_writes_the_truth(tmp_path):
     info = write_eval_set(tmp_path / "eval", 6, seed=3, size=SMALL, workers=1)
-    asked, truth = rows_of(info), rows_of(info.with_name("truth.csv"))
-    names = [row["ImageID"] for row in asked]
+    listed, truth = rows_of(info), rows_of(info.with_name("truth.csv"))
+    names = [row["ImageID"] for row in listed]
     assert [row["ImageID"] for row in truth] == names
-    assert {row["ans"] for row in asked} == {"0"}
+    assert {row["ans"] for row in listed} == {"0"}
     assert sorted(names) == sorted(path.name for path in (tmp_path / "eval" / "images").iterdir())
     assert all(len(name) == 44 and set(name[:40]) <= set("0123456789abcdef") for name in names)
     answers = Counter(int(row["ans"]) for row in truth)
@@ -335,7 +355,7 @@ def test_an_evaluation_set_hides_its_answers_and_keeps_the_truth(tmp_path):
     assert persons_in_order != sorted(persons_in_order)
 
 
-def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
+def test_non_empty_folder_raises_and_is_left_unchanged(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for write in (write_train_set, write_eval_set):
         with pytest.raises(MaskfitError, match="empty folder"):
@@ -343,21 +363,21 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_empty_folder_is_filled(tmp_path):
+def test_empty_folder_is_accepted(tmp_path):
     (tmp_path / "new").mkdir()
     assert (write_train_set(tmp_path / "new", 1, size=SMALL, workers=1)).is_dir()
 
 
 @pytest.mark.parametrize("wrong", [{"persons": 0}, {"seed": -1}, {"size": (8, 8)}])
-def test_a_set_that_cannot_be_is_refused_before_anything_is_written(tmp_path, wrong):
+def test_invalid_arguments_raise_before_anything_is_written(tmp_path, wrong):
     with pytest.raises(DataError):
         write_train_set(**{"out": tmp_path / "x", "persons": 1, "size": SMALL, **wrong})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, workers):
-    """What a process still saves while the folder is removed would stay, so all have ended by then."""
+def test_failure_leaves_no_files(tmp_path, monkeypatch, workers):
+    """A process still writing while the folder is removed would leave files, so all must have ended."""
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -373,30 +393,30 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, workers):
     assert (list(tmp_path.iterdir()), drawing) == ([], [])
 
 
-def test_a_contact_sheet_has_the_size_of_its_photos():
+def test_contact_sheet_has_the_expected_size():
     sheet = contact_sheet(0, 2, names=("mask1", "normal"), columns=2, width=48, gap=4)
     assert sheet.size == (4 + 4 * 52, 4 + 2 * 68)
     with pytest.raises(DataError):
         contact_sheet(0, 0)
 
 
-# Tools of the trade
+# Curves and canvas
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.floats(-50, 50), st.floats(-50, 50)), min_size=2, max_size=9))
-def test_a_spline_passes_through_its_points(points):
+def test_spline_passes_through_its_control_points(points):
     curve = spline(points, 6)
     assert np.allclose(curve[::6], points)
 
 
-def test_a_ribbon_is_as_wide_as_asked_for():
+def test_ribbon_has_the_requested_width():
     outline = ribbon([(0, 0), (5, 0), (10, 0)], 2.0)
     assert np.allclose(np.abs(outline[:, 1]), 1.0)
     assert resampled([(0, 0), (10, 0)], 5)[:, 0].tolist() == [0, 2.5, 5, 7.5, 10]
 
 
-def test_strokes_inside_an_outline_do_not_leave_it():
+def test_strokes_are_clipped_to_the_outline():
     canvas = Canvas((40, 40))
     with canvas.inside(ellipse(40, 40, 20, 20)) as part:
         part.fill(np.array([(0.0, 30.0), (80.0, 30.0), (80.0, 50.0), (0.0, 50.0)]), (255, 255, 255))
@@ -405,7 +425,7 @@ def test_strokes_inside_an_outline_do_not_leave_it():
     assert picture[20, 5].tolist() == [0, 0, 0]
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path):
+def test_script_without_main_guard_gets_a_helpful_error(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from pathlib import Path\n"

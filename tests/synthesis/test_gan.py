@@ -1,4 +1,4 @@
-"""The GAN: what it learns can be gone on with to the bit, and its faces never reach a fold whose persons it knows."""
+"""The GAN: resuming is bit-exact, and its samples are never used in a fold that holds out its training persons."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from maskfit.synthesis.gan.sampling import sample_class, sample_faces, select_cl
 from maskfit.synthesis.gan.trainer import GanTrainer
 from maskfit.training.plan import make_plan
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 PERSONS = 9
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    """One thread, since small nets lose by sharing, and small sheets."""
+    """One thread, since small networks are slower with more, and small image grids."""
     threads, side = torch.get_num_threads(), sample_grid.SIDE
     torch.set_num_threads(1)
     sample_grid.SIDE = 8
@@ -53,24 +53,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folds(root: Path) -> Path:
-    return make_person_splits(read_photos(root, SCHEME), SCHEME, 3, seed=0).write(root.parent / "folds.csv")
+    return make_person_splits(read_photos(root, SCHEMA), SCHEMA, 3, seed=0).write(root.parent / "folds.csv")
 
 
 @pytest.fixture(scope="module")
 def make(root: Path, folds: Path) -> Callable[..., Any]:
-    """Makes faces of 16 pixels with a tiny network; words change how."""
+    """Generates faces of 16 pixels with a tiny network; keyword arguments override the options."""
 
-    def run(out: Path, **words: Any) -> Any:
-        given = {"split_file": folds, "size": 16, "width": 4, "batch_size": 16, "steps": 30, **words}
+    def run(out: Path, **overrides: Any) -> Any:
+        options = {"split_file": folds, "size": 16, "width": 4, "batch_size": 16, "steps": 30, **overrides}
         own = {
-            name: given.pop(name)
+            name: options.pop(name)
             for name in ("seed", "classes", "target_count", "judge", "progress_bar")
-            if name in given
+            if name in options
         }
         return generate_faces(
             root,
             out,
-            GanTrainOptions(SCHEME, ComponentSpec.create("center"), **given),
+            GanTrainOptions(SCHEMA, ComponentSpec.create("center"), **options),
             cache_dir=root.parent / "stores",
             **own,
         )
@@ -80,7 +80,7 @@ def make(root: Path, folds: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def made(make: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Faces of thirty steps, and their folder as `told["manifest"]`."""
+    """Result after 30 steps."""
     return make(tmp_path_factory.mktemp("gan") / "made")
 
 
@@ -90,25 +90,25 @@ def folder_of(made: Any) -> Path:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files but those that hold a clock."""
+    """Content of all files without timings."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("losses.csv", "gan.json"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-# What is learned.
+# Training
 
 
-def test_made_faces_come_nearer_to_the_photos(root, made, monkeypatch):
-    """In coarse colors, and by the discriminator's losses: it tells made from real at first."""
+def test_samples_approach_the_photos_during_training(root, made, monkeypatch):
+    """In coarse colors, and by the scores: the discriminator separates real and generated faces at first."""
     monkeypatch.setattr("maskfit.synthesis.gan.trainer.LEARNING_RATES", (2e-3, 4e-3))
-    photos = read_photos(root, SCHEME)
+    photos = read_photos(root, SCHEMA)
     frames = open_image_cache(photos.photos, made.metadata.crop_resize, folder=root.parent / "stores")
-    trainer = GanTrainer(made.metadata.model_copy(update={"width": 8}), frames, photos.attribute_indices(SCHEME))
+    trainer = GanTrainer(made.metadata.model_copy(update={"width": 8}), frames, photos.attribute_indices(SCHEMA))
     noise = np.random.default_rng(0).standard_normal((len(photos), made.metadata.latent_dim))
 
     def measure() -> tuple[float, float]:
         faces = (
-            sample_faces(trainer.ema_generator, noise, photos.attribute_indices(SCHEME)),
+            sample_faces(trainer.ema_generator, noise, photos.attribute_indices(SCHEMA)),
             frames.gather(np.arange(len(photos))),
         )
         coarse = [item.reshape(-1, 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(-1, 48) / 255 for item in faces]
@@ -123,9 +123,9 @@ def test_made_faces_come_nearer_to_the_photos(root, made, monkeypatch):
     assert np.mean([step.real > step.made for step in losses]) > 0.8
 
 
-def test_an_attribute_changes_the_face_and_unknown_is_a_value_of_its_own():
+def test_conditioning_changes_the_face_and_unknown_has_its_own_embedding():
     torch.manual_seed(0)
-    network, judge = Generator(16, 4, 8, SCHEME.shape).eval(), Discriminator(16, 4, SCHEME.shape)
+    network, judge = Generator(16, 4, 8, SCHEMA.shape).eval(), Discriminator(16, 4, SCHEMA.shape)
     for norm in network.norms:
         for table in norm.tables.tables:
             torch.nn.init.normal_(table.weight)
@@ -138,28 +138,28 @@ def test_an_attribute_changes_the_face_and_unknown_is_a_value_of_its_own():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_size_is_what_it_says(size):
+def test_networks_have_the_expected_shapes(size):
     codes = torch.zeros(2, 3, dtype=torch.long)
-    faces = Generator(size, 2, 8, SCHEME.shape)(torch.randn(2, 8), codes)
+    faces = Generator(size, 2, 8, SCHEMA.shape)(torch.randn(2, 8), codes)
     assert faces.shape == (2, 3, size, size)
-    assert Discriminator(size, 2, SCHEME.shape)(faces, codes).shape == (2,)
+    assert Discriminator(size, 2, SCHEMA.shape)(faces, codes).shape == (2,)
 
 
-def test_thin_classes_are_drawn_more_often_than_they_are(made, root):
+def test_rare_classes_are_oversampled(made, root):
     class Frames:
         pass
 
-    codes = np.repeat(SCHEME.to_attribute_indices([0, 5]), (400, 4), axis=0)
+    codes = np.repeat(SCHEMA.to_attribute_indices([0, 5]), (400, 4), axis=0)
     trainer = GanTrainer(made.metadata, Frames(), codes)
     share = float(trainer.sampling_probabilities[400:].sum())
-    # By the root: 20 to 2.
+    # By the square root of the counts: 20 to 2.
     assert share == pytest.approx(2 / 22)
 
 
-# What chance does.
+# Determinism and resuming
 
 
-def test_a_seed_gives_the_same_again_and_another_seed_others(make, made, tmp_path):
+def test_seed_determines_the_samples(make, made, tmp_path):
     again, other = content(folder_of(make(tmp_path / "a"))), content(folder_of(make(tmp_path / "b", seed=1)))
     before = content(folder_of(made))
     assert again == before
@@ -167,12 +167,12 @@ def test_a_seed_gives_the_same_again_and_another_seed_others(make, made, tmp_pat
     assert all(other[name] != before[name] for name in before if not name.endswith("csv"))
 
 
-def test_going_on_is_exact_also_after_a_stop(make, made, tmp_path):
+def test_resuming_is_exact_also_after_an_interruption(make, made, tmp_path):
     make(tmp_path / "two", steps=11)
     assert folder_of(make(tmp_path / "two", steps=30, resume=True)) == tmp_path / "two"
 
     class Stopped:
-        def __init__(self, *words: str) -> None:
+        def __init__(self, *overrides: str) -> None:
             pass
 
         def __enter__(self) -> Callable[[int, int], None]:
@@ -195,16 +195,16 @@ def test_going_on_is_exact_also_after_a_stop(make, made, tmp_path):
         assert {key: found[key] for key in whole} == whole
 
 
-def test_minutes_end_a_training(make, tmp_path):
+def test_time_limit_ends_the_training(make, tmp_path):
     made = make(tmp_path / "gan", steps=10**6, minutes=0.005)
     assert 1 <= made.metadata.steps < 10**4
     assert len(list((tmp_path / "gan").rglob("*.png"))) > 2
 
 
-def test_what_was_begun_otherwise_is_not_gone_on_with(make, made, tmp_path, root):
-    for words, why in (({"seed": 5}, "seed"), ({"width": 5}, "width"), ({"fold": 1}, "persons")):
+def test_resuming_with_other_options_raises(make, made, tmp_path, root):
+    for overrides, why in (({"seed": 5}, "seed"), ({"width": 5}, "width"), ({"fold": 1}, "persons")):
         with pytest.raises(DataError, match=f"the checkpoint differs in: .*{why}"):
-            make(folder_of(made), resume=True, **words)
+            make(folder_of(made), resume=True, **overrides)
     with pytest.raises(DataError, match="not empty"):
         make(folder_of(made))
     (tmp_path / "taken").mkdir()
@@ -215,7 +215,7 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(make, made, tmp_path, root
         make(root / "gan")
 
 
-def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_path, monkeypatch):
+def test_non_finite_losses_raise_and_are_not_saved(make, made, tmp_path, monkeypatch):
     make(tmp_path / "gan", steps=5)
     before = content(tmp_path / "gan")
     monkeypatch.setattr(diff_augment, "CUTOUT_RATIO", 0.0)
@@ -225,10 +225,10 @@ def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_pat
     assert content(tmp_path / "gan") == before
 
 
-# What discriminators are shown.
+# Augmentation
 
 
-def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
+def test_translation_and_cutout_match_a_slow_loop():
     faces = torch.rand(5, 3, 16, 16)
     moved = diff_augment._translate(faces, torch.Generator().manual_seed(1))
     down, across = torch.randint(0, 5, (2, 5, 1), generator=torch.Generator().manual_seed(1))
@@ -245,7 +245,7 @@ def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
     assert holes.min() >= 16
 
 
-def test_gradients_pass_and_what_goes_in_stays():
+def test_augmentation_is_differentiable_and_not_in_place():
     faces = torch.rand(4, 3, 16, 16, requires_grad=True)
     before = faces.detach().clone()
     diff_augment.diff_augment(faces, torch.Generator().manual_seed(0)).sum().backward()
@@ -254,13 +254,13 @@ def test_gradients_pass_and_what_goes_in_stays():
     assert (faces.grad.flatten(1).abs().sum(dim=1) > 0).all()
 
 
-# What is written.
+# Output
 
 
-def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, made, root, tmp_path):
-    rows = read_photos(made.samples.manifest, SCHEME)
-    classes = SCHEME.to_class_index(rows.attribute_indices(SCHEME))
-    average = round(sum(made.samples.train_counts.values()) / SCHEME.num_classes)
+def test_samples_fill_rare_classes_and_are_reproducible_from_the_file(make, made, root, tmp_path):
+    rows = read_photos(made.samples.manifest, SCHEMA)
+    classes = SCHEMA.to_class_index(rows.attribute_indices(SCHEMA))
+    average = round(sum(made.samples.train_counts.values()) / SCHEMA.num_classes)
     for number, count in made.samples.train_counts.items():
         assert (classes == number).sum() == (max(0, average - count) if count < average else 0)
     again = generate_faces(
@@ -285,7 +285,7 @@ def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, 
         ("1,0,1", 8, {0: 1, 1: 7}),
     ],
 )
-def test_classes_are_chosen(selection, target_count, wanted):
+def test_classes_are_selected(selection, target_count, wanted):
     assert select_classes(selection, {0: 7, 1: 1}, target_count) == wanted
 
 
@@ -297,16 +297,16 @@ def test_classes_are_chosen(selection, target_count, wanted):
         ("all", 1, "no class needs faces"),
     ],
 )
-def test_classes_that_cannot_be_are_refused(selection, target_count, why):
+def test_invalid_class_selections_raise(selection, target_count, why):
     with pytest.raises(DataError, match=why):
         select_classes(selection, {0: 7, 1: 1}, target_count)
 
 
-# Who may not know them.
+# Data leakage
 
 
-def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, root, folds, tmp_path):
-    """Of two GANs, each made for a fold, a training uses in each fold the faces made for it, and no others."""
+def test_no_fold_trains_on_samples_of_a_gan_that_saw_its_held_out_persons(make, made, root, folds, tmp_path):
+    """With two GANs, one per fold, a training uses in each fold only the samples of that fold's GAN."""
     second = make(tmp_path / "second", fold=1)
     extra = f"[{made.samples.manifest},{second.samples.manifest}]"
     plan = make_plan(read_recipe("fast", [f"data.path={root}", f"data.extra_train={extra}", f"cv.split_file={folds}"]))
@@ -325,7 +325,7 @@ def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, roo
             )
 
 
-def test_a_gan_that_knows_everybody_is_used_in_no_fold(make, root, folds, tmp_path):
+def test_samples_of_a_gan_trained_on_everybody_are_used_in_no_fold(make, root, folds, tmp_path):
     made = make(tmp_path / "gan", split_file=None, steps=1)
     assert len(made.metadata.persons) == PERSONS
     plan = make_plan(
@@ -336,21 +336,21 @@ def test_a_gan_that_knows_everybody_is_used_in_no_fold(make, root, folds, tmp_pa
     assert all(plan.split(fold)[0].max() < plan.num_scored_photos for fold in range(3))
 
 
-def test_faces_drawn_again_know_the_same_persons(made, root, tmp_path):
+def test_resampled_faces_list_the_same_persons(made, root, tmp_path):
     again = generate_faces(root, tmp_path / "a", folder_of(made) / "gan.safetensors", target_count=3, classes="all")
-    assert read_photos(again.samples.manifest, SCHEME)[0].person == read_photos(made.samples.manifest, SCHEME)[0].person
+    assert read_photos(again.samples.manifest, SCHEMA)[0].person == read_photos(made.samples.manifest, SCHEMA)[0].person
     strangers = write_train_set(tmp_path / "others", 1, seed=8, size=(36, 48), workers=1)
     (strangers / next(strangers.iterdir()).name).rename(strangers / "000777_female_Drawn_33")
     with pytest.raises(DataError, match="no photo of a person that the generator was trained on"):
         generate_faces(strangers, tmp_path / "b", folder_of(made) / "gan.safetensors")
 
 
-# What else may bear the ending of a generator.
+# Untrusted files
 
 
 @pytest.fixture
 def forged(made, tmp_path) -> Callable[..., Path]:
-    """A generator's file with other facts or tensors."""
+    """A generator's file with other metadata or tensors."""
     path = folder_of(made) / "gan.safetensors"
     tensors = load_file(path)
 
@@ -376,7 +376,7 @@ def forged(made, tmp_path) -> Callable[..., Path]:
         ({"label_schema": {"attributes": [{"name": "a", "values": ["b", "c"]}]}}, "do not match the metadata"),
     ],
 )
-def test_forged_facts_are_refused(forged, change, why):
+def test_forged_metadata_raises(forged, change, why):
     with pytest.raises(ModelFileError, match=why):
         load_generator(forged(change))
 
@@ -398,7 +398,7 @@ def test_metadata_of_earlier_versions_is_converted(made, tmp_path):
         assert load_generator(tmp_path / "old.safetensors")[1] == made.metadata
 
 
-def test_forged_tensors_are_refused(forged, tmp_path, made):
+def test_forged_tensors_raise(forged, tmp_path, made):
     for others, why in (
         ({"start.weight": torch.full((4 * 2 * 16, 128), float("nan"))}, "non-finite weights"),
         ({"start.weight": torch.zeros(2, 2)}, "do not match the metadata"),
@@ -422,12 +422,12 @@ def test_forged_tensors_are_refused(forged, tmp_path, made):
             load_generator(path)
 
 
-def test_facts_of_a_checkpoint_are_not_those_of_a_generator(made):
+def test_a_checkpoint_is_not_a_generator(made):
     with pytest.raises(ModelFileError, match="do not match the metadata"):
         load_generator(folder_of(made) / "last.safetensors")
 
 
-def test_an_interrupted_drawing_leaves_no_manifest(made, tmp_path):
+def test_interrupted_sampling_leaves_no_manifest(made, tmp_path):
     generator, metadata = load_generator(folder_of(made) / "gan.safetensors")
 
     def stop(done: int, total: int) -> None:

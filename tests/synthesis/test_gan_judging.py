@@ -1,4 +1,4 @@
-"""How faces are judged: numbers against slow ones, a judge that may not know whom it is asked about, copies noticed."""
+"""Evaluation of generated faces: distances against slow implementations, independence of the judge, copies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from maskfit.synthesis.gan.dataset import GanDataset, split_by_fold
 from maskfit.synthesis.gan.evaluation import evaluate_generator, nearest
 from maskfit.synthesis.gan.frechet_distance import frechet_distance
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,30 +49,30 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folds(root: Path) -> Path:
-    return make_person_splits(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
+    return make_person_splits(read_photos(root, SCHEMA), SCHEMA, 2, seed=0).write(root.parent / "folds.csv")
 
 
 @pytest.fixture(scope="module")
 def dataset(root: Path, folds: Path) -> GanDataset:
-    return split_by_fold(root, SCHEME, folds, 0)
+    return split_by_fold(root, SCHEMA, folds, 0)
 
 
 @pytest.fixture(scope="module")
 def metadata(dataset: GanDataset) -> GanMetadata:
     framing = CropResize(size=(32, 32))
-    return GanMetadata(label_schema=SCHEME, crop_resize=framing, photos=len(dataset.train), persons=dataset.persons)
+    return GanMetadata(label_schema=SCHEMA, crop_resize=framing, photos=len(dataset.train), persons=dataset.persons)
 
 
-def write_judge(path: Path, scheme: LabelSchema = SCHEME) -> Path:
+def write_judge(path: Path, schema: LabelSchema = SCHEMA) -> Path:
     torch.manual_seed(0)
     metadata = ModelMetadata(
-        label_schema=scheme,
+        label_schema=schema,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 32))),
         backbone=ComponentSpec.create("small", width=4),
         head=ComponentSpec.create("multi_head"),
-        heads=scheme.names,
+        heads=schema.names,
     )
-    return save_model(path, build_network(metadata.backbone, metadata.head, scheme.sizes).state_dict(), metadata)
+    return save_model(path, build_network(metadata.backbone, metadata.head, schema.sizes).state_dict(), metadata)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, folds: Path) -> Path:
 
 
 class Copier(nn.Module):
-    """A generator that hands out learned photos, whatever it is asked for."""
+    """A generator that returns training photos regardless of its input."""
 
     def __init__(self, dataset: GanDataset, metadata: GanMetadata, cache_dir: Path) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def slow_root(matrix: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("rows", "features"), [((40, 30), 5), ((7, 9), 20), ((2, 50), 10)])
-def test_the_distance_is_that_of_the_slow_formula(rows, features):
+def test_frechet_distance_matches_the_textbook_formula(rows, features):
     rng = np.random.default_rng(0)
     first, second = (rng.normal(size=(count, features)) @ rng.normal(size=(features, features)) for count in rows)
     one, other = np.cov(first.T), np.cov(second.T)
@@ -116,7 +116,7 @@ def test_the_distance_is_that_of_the_slow_formula(rows, features):
     assert frechet_distance(second, first) == pytest.approx(slow, rel=1e-5)
 
 
-def test_the_distance_of_a_set_to_itself_is_nothing_and_to_a_moved_one_the_move():
+def test_frechet_distance_of_shifted_features_is_the_squared_shift():
     rows = np.random.default_rng(1).normal(size=(30, 6))
     assert frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(rows, rows + np.array([3, 0, 0, 0, 0, 4])) == pytest.approx(25)
@@ -125,66 +125,66 @@ def test_the_distance_of_a_set_to_itself_is_nothing_and_to_a_moved_one_the_move(
             frechet_distance(rows, bad)
 
 
-def test_the_nearest_is_that_of_a_slow_loop():
+def test_nearest_matches_a_slow_loop():
     rng = np.random.default_rng(2)
     some, many = rng.normal(size=(5, 4)), rng.normal(size=(11, 4))
     slow = [min(np.linalg.norm(row - other) for other in many) for row in some]
     np.testing.assert_allclose(nearest(some, many), slow)
 
 
-def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(dataset, metadata, run, root):
+def test_judge_agrees_with_predictor_and_detects_copies(dataset, metadata, run, root):
     cache_dir = root.parent / "stores"
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     path = run / "fold0" / "best.safetensors"
-    said = evaluate_generator(
-        JudgeClassifier(path, SCHEME),
+    result = evaluate_generator(
+        JudgeClassifier(path, SCHEMA),
         Copier(dataset, metadata, cache_dir),
         metadata,
         dataset,
         cache_dir=cache_dir,
-        progress=lambda *pair: told.append(pair),
+        progress=lambda *pair: calls.append(pair),
     )
-    assert told[-1][0] == told[-1][1]
-    assert said.unknown_to_judge is True
+    assert calls[-1][0] == calls[-1][1]
+    assert result.unknown_to_judge is True
     for kind, photos in (("strangers", dataset.held_out), ("learned", dataset.train)):
         table = Predictor.load(path).predict(list(photos)).table
-        predictions, truth = SCHEME.to_attribute_indices(table.predictions), photos.attribute_indices(SCHEME)
-        whole, *attributes = (getattr(item, kind) for item in said.agreement[:4])
+        predictions, truth = SCHEMA.to_attribute_indices(table.predictions), photos.attribute_indices(SCHEMA)
+        whole, *attributes = (getattr(item, kind) for item in result.agreement[:4])
         assert whole == (pytest.approx((predictions == truth).all(axis=1).mean()), len(photos))
         for place, share in enumerate(attributes):
             assert share == (pytest.approx((predictions == truth)[:, place].mean()), len(photos))
-        by_class = {item.words: getattr(item, kind) for item in said.agreement[4:]}
-        for number in np.unique(SCHEME.to_class_index(dataset.train.attribute_indices(SCHEME))):
-            own = SCHEME.to_class_index(truth) == number
+        by_class = {item.words: getattr(item, kind) for item in result.agreement[4:]}
+        for number in np.unique(SCHEMA.to_class_index(dataset.train.attribute_indices(SCHEMA))):
+            own = SCHEMA.to_class_index(truth) == number
             right = float((table.predictions[own] == number).mean()) if own.any() else None
-            assert by_class[SCHEME.describe(number)] == (right, own.sum())
+            assert by_class[SCHEMA.describe(number)] == (right, own.sum())
     classes = sum(count > 0 for count in dataset.count_classes().values())
-    assert said.agreement[0].made[1] == 6 * classes
-    assert said.frechet["real"] < said.frechet["noise"]
-    # Faces are as large as what the judge sees: strangers lose nothing, and photos handed out are those photos.
-    assert said.frechet["small"] == pytest.approx(said.frechet["real"])
-    assert said.copies == 1
-    assert said.nearest["made"] < 0.05 * said.nearest["small"]
+    assert result.agreement[0].made[1] == 6 * classes
+    assert result.frechet["real"] < result.frechet["noise"]
+    # Faces have the judge's input size: downscaling held-out photos changes nothing, and copies are exact.
+    assert result.frechet["small"] == pytest.approx(result.frechet["real"])
+    assert result.copies == 1
+    assert result.nearest["made"] < 0.05 * result.nearest["small"]
 
 
-def test_a_judge_that_was_trained_on_the_strangers_is_refused(dataset, metadata, run, tmp_path, root):
+def test_judge_trained_on_held_out_persons_raises(dataset, metadata, run, tmp_path, root):
     cache_dir = root.parent / "stores"
     with pytest.raises(DataError, match="was trained on"):
         evaluate_generator(
-            JudgeClassifier(run / "fold1" / "best.safetensors", SCHEME),
+            JudgeClassifier(run / "fold1" / "best.safetensors", SCHEMA),
             nn.Identity(),
             metadata,
             dataset,
             cache_dir=cache_dir,
         )
-    alone = JudgeClassifier(write_judge(tmp_path / "alone.safetensors"), SCHEME)
+    alone = JudgeClassifier(write_judge(tmp_path / "alone.safetensors"), SCHEMA)
     assert alone.training_persons() is None
-    everybody = GanDataset(dataset.source, SCHEME, dataset.train, dataset.held_out.select(range(19)))
+    everybody = GanDataset(dataset.source, SCHEMA, dataset.train, dataset.held_out.select(range(19)))
     with pytest.raises(DataError, match="too few held-out photos"):
         evaluate_generator(alone, nn.Identity(), metadata, everybody, cache_dir=cache_dir)
 
 
-def test_a_judge_of_something_else_is_refused(tmp_path):
+def test_judge_with_another_label_schema_raises(tmp_path):
     other = write_judge(tmp_path / "mask.safetensors", LABEL_SCHEMAS["mask"])
     with pytest.raises(ModelFileError, match="the model predicts mask"):
-        JudgeClassifier(other, SCHEME)
+        JudgeClassifier(other, SCHEMA)

@@ -1,4 +1,4 @@
-"""Sets with masks put on: the competition's layout, the list, what is set aside, what is never overwritten."""
+"""Datasets of masked faces: the competition's layout, the manifest, rejected photos, no overwriting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from maskfit.synthesis.masks.landmark_sources import LANDMARK_DETECTORS, landmar
 from maskfit.synthesis.masks.mask_types import CORRECT_STYLES, INCORRECT_STYLES
 from maskfit.synthesis.masks.write_dataset import estimate_jpeg_quality, find_placement_error, render_all_masks
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 SIZE = (96, 128)
 PEOPLE = (("female", 24), ("male", 41), ("female", 63), ("male", 33))
 
@@ -56,7 +56,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, La
 
 @pytest.fixture
 def faces(drawn, tmp_path: Path) -> Path:
-    """A manifest of the four."""
+    """A manifest of the four faces."""
     (tmp_path / "images").mkdir()
     rows = []
     for (name, (content, _)), (gender, age) in zip(drawn.items(), PEOPLE, strict=True):
@@ -67,7 +67,7 @@ def faces(drawn, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def marks(drawn, faces: Path) -> dict[str, Landmarks]:
+def landmarks_by_path(drawn, faces: Path) -> dict[str, Landmarks]:
     return {str(faces.parent / name): landmarks for name, (_, landmarks) in drawn.items()}
 
 
@@ -79,14 +79,14 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.open(encoding="utf-8")))
 
 
-def test_bare_faces_become_the_competitions_layout(faces, marks, tmp_path):
+def test_bare_faces_are_written_in_the_competition_layout(faces, landmarks_by_path, tmp_path):
     before = content(tmp_path / "images")
-    told: list[tuple[int, int]] = []
-    chosen = select_faces(faces, marks)
-    made = write_masked_dataset(chosen, tmp_path / "out", workers=1, progress=lambda *pair: told.append(pair))
+    calls: list[tuple[int, int]] = []
+    chosen = select_faces(faces, landmarks_by_path)
+    made = write_masked_dataset(chosen, tmp_path / "out", workers=1, progress=lambda *pair: calls.append(pair))
     assert content(tmp_path / "images") == before
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    photos = read_photos(tmp_path / "out", SCHEME)
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    photos = read_photos(tmp_path / "out", SCHEMA)
     assert len(photos) == 28
     assert photos.persons == tuple(f"{n:06d}_{gender}_Unknown_{age}" for n, (gender, age) in enumerate(PEOPLE, 1))
     assert [photo.labels["mask"] for photo in photos][:7] == ["incorrect", *["wear"] * 5, "not_wear"]
@@ -101,8 +101,8 @@ def test_bare_faces_become_the_competitions_layout(faces, marks, tmp_path):
     assert sum(made.kinds.values()) == sum(made.ways.values()) == 24
 
 
-def test_the_list_says_which_mask_lies_where(faces, marks, tmp_path):
-    write_masked_dataset(select_faces(faces, marks), tmp_path / "out", workers=1)
+def test_manifest_lists_mask_and_box(faces, landmarks_by_path, tmp_path):
+    write_masked_dataset(select_faces(faces, landmarks_by_path), tmp_path / "out", workers=1)
     rows = rows_of(tmp_path / "out" / "masks.csv")
     assert list(rows[0]) == ["path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom"]
     assert len(rows) == 28
@@ -119,19 +119,19 @@ def test_the_list_says_which_mask_lies_where(faces, marks, tmp_path):
         assert inside.mean() > 4 * changed.mean()
 
 
-def test_the_list_is_a_manifest_of_the_same_photos_as_the_layout(faces, marks, tmp_path):
-    write_masked_dataset(select_faces(faces, marks), tmp_path / "out", workers=1)
-    listed, laid = read_photos(tmp_path / "out" / "masks.csv", SCHEME), read_photos(tmp_path / "out", SCHEME)
+def test_manifest_and_layout_list_the_same_photos(faces, landmarks_by_path, tmp_path):
+    write_masked_dataset(select_faces(faces, landmarks_by_path), tmp_path / "out", workers=1)
+    listed, laid = read_photos(tmp_path / "out" / "masks.csv", SCHEMA), read_photos(tmp_path / "out", SCHEMA)
     assert {(photo.path, photo.person): photo.labels for photo in listed} == {
         (photo.path, photo.person): photo.labels for photo in laid
     }
 
 
-def test_other_numbers_of_masks_are_read_by_the_list(faces, marks, tmp_path):
-    chosen = select_faces(faces, marks, persons=2)
+def test_other_mask_counts_are_read_by_the_manifest(faces, landmarks_by_path, tmp_path):
+    chosen = select_faces(faces, landmarks_by_path, persons=2)
     made = write_masked_dataset(chosen, tmp_path / "out", num_correct=2, num_incorrect=3, workers=1)
     assert (sum(made.kinds.values()), sum(made.ways.values())) == (10, 10)
-    photos = read_photos(tmp_path / "out" / "masks.csv", SCHEME)
+    photos = read_photos(tmp_path / "out" / "masks.csv", SCHEMA)
     assert [photo.labels["mask"] for photo in photos] == [*["wear"] * 2, *["incorrect"] * 3, "not_wear"] * 2
     assert all(photo.path.is_file() for photo in photos)
     again = write_masked_dataset(chosen, tmp_path / "out", num_correct=2, num_incorrect=3, workers=1, resume=True)
@@ -143,10 +143,12 @@ def test_other_numbers_of_masks_are_read_by_the_list(faces, marks, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_face_with_a_scarf_is_bare_and_one_without_a_neck_has_none(faces, marks, tmp_path):
+def test_scarf_photos_are_bare_and_need_a_visible_neck(faces, landmarks_by_path, tmp_path):
     cut = Image.open(tmp_path / "images/2.jpg")
-    cut.crop((0, 0, SIZE[0], int(marks[str(tmp_path / "images/2.jpg")].chin[1]))).save(tmp_path / "images/2.jpg")
-    chosen = select_faces(faces, marks, persons=None)
+    cut.crop((0, 0, SIZE[0], int(landmarks_by_path[str(tmp_path / "images/2.jpg")].chin[1]))).save(
+        tmp_path / "images/2.jpg"
+    )
+    chosen = select_faces(faces, landmarks_by_path, persons=None)
     write_masked_dataset(chosen, tmp_path / "out", num_correct=1, scarf=True, workers=1)
     rows = rows_of(tmp_path / "out" / "masks.csv")
     scarves = [row for row in rows if row["path"].endswith("normal2.jpg")]
@@ -157,19 +159,19 @@ def test_a_face_with_a_scarf_is_bare_and_one_without_a_neck_has_none(faces, mark
     assert rows_of(tmp_path / "out" / "masks.csv") == rows
 
 
-def test_the_bare_photo_is_the_given_one(faces, marks, tmp_path):
-    write_masked_dataset(select_faces(faces, marks), tmp_path / "out", workers=1)
+def test_bare_photo_is_the_source_photo(faces, landmarks_by_path, tmp_path):
+    write_masked_dataset(select_faces(faces, landmarks_by_path), tmp_path / "out", workers=1)
     kept = np.asarray(Image.open(tmp_path / "out/images/000002_male_Unknown_41/normal.jpg")).astype(int)
-    given = np.asarray(Image.open(tmp_path / "images/2.jpg")).astype(int)
-    assert np.abs(kept - given).mean() < 2
+    source = np.asarray(Image.open(tmp_path / "images/2.jpg")).astype(int)
+    assert np.abs(kept - source).mean() < 2
 
 
-def test_what_is_worn_hangs_on_neither_order_nor_number_nor_processes(faces, marks, tmp_path):
-    chosen = select_faces(faces, marks)
+def test_masks_do_not_depend_on_order_count_or_processes(faces, landmarks_by_path, tmp_path):
+    chosen = select_faces(faces, landmarks_by_path)
     write_masked_dataset(chosen, tmp_path / "one", workers=1)
     write_masked_dataset(chosen, tmp_path / "two", workers=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
-    fewer = select_faces(faces, marks, persons=2, seed=5)
+    fewer = select_faces(faces, landmarks_by_path, persons=2, seed=5)
     assert len(fewer.faces) == 2
     write_masked_dataset(fewer, tmp_path / "fewer", workers=1)
     part = {name: item for name, item in content(tmp_path / "fewer").items() if name.startswith("images")}
@@ -180,11 +182,11 @@ def test_what_is_worn_hangs_on_neither_order_nor_number_nor_processes(faces, mar
     assert {Path(name).name for name in same} == {"normal.jpg", "set-aside.csv"}
 
 
-def test_photos_that_cannot_be_used_are_set_aside_and_listed(faces, marks, tmp_path):
+def test_unusable_photos_are_set_aside_and_listed(faces, landmarks_by_path, tmp_path):
     (tmp_path / "images/1.jpg").write_bytes((tmp_path / "images/1.jpg").read_bytes()[:300])
-    del marks[str(tmp_path / "images/2.jpg")]
+    del landmarks_by_path[str(tmp_path / "images/2.jpg")]
     faces.write_text(faces.read_text().replace("images/3.jpg,female,63", "images/3.jpg,female,"))
-    chosen = select_faces(faces, marks)
+    chosen = select_faces(faces, landmarks_by_path)
     made = write_masked_dataset(chosen, tmp_path / "out", workers=1)
     assert made.persons == 1
     assert [row["path"] for row in rows_of(tmp_path / "out" / "set-aside.csv")] == [
@@ -197,18 +199,18 @@ def test_photos_that_cannot_be_used_are_set_aside_and_listed(faces, marks, tmp_p
     assert made.set_aside["images/3.jpg"] == "gender or age in years is unknown"
 
 
-def test_a_face_on_which_a_mask_does_not_lie_is_set_aside(faces, marks, tmp_path):
+def test_face_with_misplaced_mask_is_set_aside(faces, landmarks_by_path, tmp_path):
     path = str(tmp_path / "images/1.jpg")
-    left, right, nose, *mouth = (tuple(point) for point in marks[path].points[:5].tolist())
+    left, right, nose, *mouth = (tuple(point) for point in landmarks_by_path[path].points[:5].tolist())
     aside = Landmarks(left, right, (-2.0, nose[1]), *mouth)
-    made = write_masked_dataset(select_faces(faces, {**marks, path: aside}), tmp_path / "out", workers=1)
+    made = write_masked_dataset(select_faces(faces, {**landmarks_by_path, path: aside}), tmp_path / "out", workers=1)
     assert made.persons == 3
     assert made.set_aside == {"images/1.jpg": "mask1: the nose is outside the photo"}
     assert not list((tmp_path / "out" / "images").glob("000001*"))
 
 
-def test_a_mask_that_lies_wrongly_is_noticed(marks):
-    landmarks = next(iter(marks.values()))
+def test_misplaced_masks_are_detected(landmarks_by_path):
+    landmarks = next(iter(landmarks_by_path.values()))
     over, off = np.ones((128, 96)), np.zeros((128, 96))
     pixels = np.zeros((128, 96, 3), np.uint8)
 
@@ -230,13 +232,13 @@ def test_a_mask_that_lies_wrongly_is_noticed(marks):
     assert fault(off, "half the nose") == "the mask does not cover the mouth"
 
 
-def test_a_mask_that_would_dangle_before_the_nose_hangs_on_the_other_ear_or_on_the_chin(marks):
-    landmarks = next(iter(marks.values()))
+def test_dangling_mask_over_the_nose_moves_to_the_other_ear_or_the_chin(landmarks_by_path):
+    landmarks = next(iter(landmarks_by_path.values()))
     name = next(name for name in map(str, range(200)) if sample_masks(0, name)["incorrect_mask"].style == "dangling")
     side = sample_masks(0, name)["incorrect_mask"].side
 
     def hung(free):
-        """The face of somebody on whose sides `free` a mask can dangle, from -1 and 1."""
+        """Style, side and number of attempts where a mask can dangle only on the sides `free`."""
         tried = []
 
         def put(instance):
@@ -253,12 +255,12 @@ def test_a_mask_that_would_dangle_before_the_nose_hangs_on_the_other_ear_or_on_t
     assert hung(())[0] == "on the chin"
 
 
-def test_enough_faces_are_looked_for_where_some_are_of_no_use(faces, marks):
+def test_selection_continues_until_enough_faces_are_usable(faces, landmarks_by_path):
     seen = []
 
     def find(pixels):
         seen.append(pixels.shape)
-        return None if len(seen) == 1 else next(iter(marks.values()))
+        return None if len(seen) == 1 else next(iter(landmarks_by_path.values()))
 
     chosen = select_faces(faces, find, persons=3)
     assert len(chosen.faces) == 3
@@ -266,22 +268,22 @@ def test_enough_faces_are_looked_for_where_some_are_of_no_use(faces, marks):
     assert seen[0] == (128, 96, 3)
 
 
-def test_no_usable_face_is_an_error(faces):
+def test_no_usable_face_raises(faces):
     with pytest.raises(DataError, match=r"none of 4 photos can be used.*no face found"):
         select_faces(faces, {})
 
 
-def test_a_person_gets_one_folder_and_keeps_the_race(drawn, faces, marks, tmp_path):
+def test_each_person_gets_one_folder_with_the_race(drawn, faces, landmarks_by_path, tmp_path):
     faces.write_text(
         "path,person,gender,age,Race\nimages/1.jpg,a,female,24,East_Asian\nimages/2.jpg,a,female,24,\n"
         "images/3.jpg,b,male,41,\n"
     )
-    chosen = select_faces(faces, marks)
+    chosen = select_faces(faces, landmarks_by_path)
     assert [face.folder for face in chosen.faces] == ["000001_female_East-Asian_24", "000003_male_Unknown_41"]
     assert chosen.others == 1
 
 
-def test_a_layouts_bare_photos_are_taken_with_its_own_landmarks(tmp_path):
+def test_bare_photos_of_the_layout_use_its_landmarks(tmp_path):
     write_train_set(tmp_path / "drawn", 2, size=SIZE, workers=1)
     chosen = select_faces(tmp_path / "drawn", read_landmarks(tmp_path / "drawn" / "landmarks.csv"))
     assert [face.path.stem for face in chosen.faces] == ["normal", "normal"]
@@ -292,8 +294,8 @@ def test_a_layouts_bare_photos_are_taken_with_its_own_landmarks(tmp_path):
         write_masked_dataset(chosen, tmp_path / "drawn" / "images" / "out", workers=1)
 
 
-def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_path, monkeypatch):
-    chosen = select_faces(faces, marks)
+def test_resumed_run_equals_an_uninterrupted_one(faces, landmarks_by_path, tmp_path, monkeypatch):
+    chosen = select_faces(faces, landmarks_by_path)
     write_masked_dataset(chosen, tmp_path / "whole", workers=1)
     worked = []
     write = write_dataset._write_person
@@ -308,7 +310,7 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
     with pytest.raises(KeyboardInterrupt):
         write_masked_dataset(chosen, tmp_path / "cut", workers=1)
     assert worked == ["000001_female_Unknown_24", "000002_male_Unknown_41"]
-    # As if the power had gone in the middle of a line, and one folder had been lost since.
+    # As after a power failure in the middle of a line.
     with (tmp_path / "cut" / "masks.csv").open("a") as stream:
         stream.write("images/000003_female_Unknown_63/mask1.jpg,clo")
     with pytest.raises(DataError, match="not empty"):
@@ -319,8 +321,8 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
-def test_resuming_something_else_is_refused(faces, marks, tmp_path):
-    chosen = select_faces(faces, marks)
+def test_resuming_with_other_settings_raises(faces, landmarks_by_path, tmp_path):
+    chosen = select_faces(faces, landmarks_by_path)
     write_masked_dataset(chosen, tmp_path / "out", workers=1)
     before = content(tmp_path / "out")
     with pytest.raises(DataError, match="differs in seed, photos, number of persons or number of masks"):
@@ -333,22 +335,22 @@ def test_resuming_something_else_is_refused(faces, marks, tmp_path):
 
 
 @pytest.mark.parametrize("quality", [72, 85, 93])
-def test_the_quality_of_a_jpeg_is_kept(quality):
+def test_jpeg_quality_is_estimated(quality):
     stream = io.BytesIO()
     Image.new("RGB", (16, 16)).save(stream, "JPEG", quality=quality)
     assert estimate_jpeg_quality(Image.open(stream)) == pytest.approx(quality, abs=1)
     assert estimate_jpeg_quality(Image.new("RGB", (4, 4))) == 97
 
 
-def test_a_photo_that_is_gone_meanwhile_is_set_aside(faces, marks, tmp_path):
-    chosen = select_faces(faces, marks)
-    lost = BareFace(tmp_path / "gone.jpg", "gone.jpg", "000009_male_Unknown_20", next(iter(marks.values())))
+def test_missing_photo_is_set_aside(faces, landmarks_by_path, tmp_path):
+    chosen = select_faces(faces, landmarks_by_path)
+    lost = BareFace(tmp_path / "gone.jpg", "gone.jpg", "000009_male_Unknown_20", next(iter(landmarks_by_path.values())))
     made = write_masked_dataset(FaceSelection(faces, (*chosen.faces[:1], lost)), tmp_path / "out", workers=1)
     assert made.persons == 1
     assert made.set_aside == {"gone.jpg": "there is no such photo"}
 
 
-def test_the_largest_face_is_taken(monkeypatch):
+def test_largest_face_is_used(monkeypatch):
     five = ((30.0, 40.0), (60.0, 40.0), (45.0, 58.0), (34.0, 74.0), (56.0, 74.0))
 
     class Two:
@@ -364,7 +366,7 @@ def test_the_largest_face_is_taken(monkeypatch):
     ]
 
 
-def test_a_detector_without_landmarks_is_refused():
+def test_detector_without_landmarks_raises():
     assert set(LANDMARK_DETECTORS) < set(DETECTORS)
     with pytest.raises(DataError, match="returns no landmarks"):
         landmark_detector("ultra_light")
@@ -372,7 +374,7 @@ def test_a_detector_without_landmarks_is_refused():
         landmark_detector("yunett")
 
 
-def test_rows_of_landmarks_that_are_no_numbers_are_told(tmp_path):
+def test_non_numeric_landmarks_raise_with_their_rows(tmp_path):
     names = [
         f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
     ]
@@ -384,12 +386,12 @@ def test_rows_of_landmarks_that_are_no_numbers_are_told(tmp_path):
     assert read_landmarks(path)[str(tmp_path / "b.jpg")].chin is None
 
 
-def test_the_command_takes_as_many_masks_as_there_are_ways():
+def test_command_limits_match_the_number_of_styles():
     most = [get_args(option)[1].max for option in (add_masks.Worn, add_masks.Wrongly)]
     assert most == [len(CORRECT_STYLES), len(INCORRECT_STYLES)]
 
 
-def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
+def test_command_writes_a_dataset_and_refuses_to_overwrite_it(tmp_path):
     def run(*words):
         line = [sys.executable, "-m", "maskfit", "data", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
@@ -409,12 +411,12 @@ def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
     )
     made = run(*words, "--json")
     assert made.returncode == 0, made.stderr
-    told = json.loads(made.stdout)
-    assert (told["persons"], told["set_aside"], sum(told["ways"].values())) == (1, {}, 7)
+    output = json.loads(made.stdout)
+    assert (output["persons"], output["set_aside"], sum(output["ways"].values())) == (1, {}, 7)
     assert len(list((tmp_path / "masked").rglob("*.jpg"))) == 8
     again = run(*words)
     assert again.returncode == 2
     assert "not empty" in again.stderr
     assert "--resume" in again.stderr
     assert "written: 1 persons" in run(*words, "--resume").stdout
-    assert len(read_photos(tmp_path / "masked" / "masks.csv", SCHEME)) == 8
+    assert len(read_photos(tmp_path / "masked" / "masks.csv", SCHEMA)) == 8

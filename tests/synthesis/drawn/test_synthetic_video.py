@@ -1,4 +1,4 @@
-"""Films of drawn people: what is said to happen is what is to be seen."""
+"""Videos of drawn persons: the ground-truth events match the frames."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def video() -> SyntheticVideo:
     return render_video(3, 2, seconds=6, size=(160, 120), fps=10)
 
 
-def test_the_same_seed_gives_the_same_film(video):
+def test_seed_determines_the_video(video):
     other = render_video(3, 2, seconds=6, size=(160, 120), fps=10)
     assert other.events == video.events
     assert (other.frame(3.0) == video.frame(3.0)).all()
     assert render_video(4, 2, seconds=6, size=(160, 120), fps=10).events != video.events
 
 
-def test_frames_have_their_times_and_size(video):
+def test_frames_have_the_expected_times_and_size(video):
     frames = list(video.frames())
     assert [time for time, _ in frames] == pytest.approx(np.arange(60) / 10)
     assert {pixels.shape for _, pixels in frames} == {(120, 160, 3)}
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_everybody_appears_first_and_goes_last_and_something_changes(seed):
+def test_each_person_appears_changes_and_leaves(seed):
     video = render_video(seed, 3, seconds=12, size=(96, 96), fps=5)
     events = sorted(video.events, key=lambda event: event.person)
     for _, own in groupby(events, key=lambda event: event.person):
@@ -50,7 +50,7 @@ def test_everybody_appears_first_and_goes_last_and_something_changes(seed):
     assert [event.time for event in video.events] == sorted(event.time for event in video.events)
 
 
-def test_a_change_is_to_be_seen_in_the_face_and_nowhere_else(video):
+def test_state_change_only_alters_the_face(video):
     change = next(event for event in video.events if event.event == "changed")
     walk = video.walks[change.person]
     left, upper, right, lower = walk.sprites.face
@@ -59,13 +59,13 @@ def test_a_change_is_to_be_seen_in_the_face_and_nowhere_else(video):
     differs = np.abs(one - other).max(axis=2) > 12
     rows, columns = np.nonzero(differs)
     assert differs.any()
-    # Loops and straps go round the ears.
+    # Loops and straps extend to the ears.
     assert upper < rows.mean() < lower + 0.15 * (lower - upper)
     assert left - 0.35 * (right - left) <= columns.min()
     assert columns.max() <= right + 0.35 * (right - left)
 
 
-def test_somebody_is_cut_out_of_his_surroundings():
+def test_sprites_have_no_background():
     sprites = render_sprites(sample_person(0, 1), 160)
     assert set(sprites.images) == set(PHOTOS)
     for picture in sprites.images.values():
@@ -82,7 +82,7 @@ def block(state_colours: dict[str, tuple[int, int, int]]) -> PersonSprites:
     )
 
 
-def test_boxes_and_turns_follow_the_way():
+def test_boxes_and_events_follow_the_trajectory():
     sprites = block({"wear": (255, 0, 0), "not_wear": (0, 0, 255)})
     # Half outside at 0 s, whole inside from 0.4 s on, and out again on the right.
     walk = Walk(sprites, ((0.0, 0.0, 20.0), (10.0, 100.0, 20.0)), ((0.0, "wear"), (3.0, "not_wear")))
@@ -97,6 +97,6 @@ def test_boxes_and_turns_follow_the_way():
 
 
 @pytest.mark.parametrize("wrong", [{"people": 0}, {"people": 9}, {"seconds": 1}, {"size": (20, 20)}, {"fps": 0}])
-def test_a_film_that_cannot_be_is_refused(wrong):
+def test_invalid_arguments_raise(wrong):
     with pytest.raises(DataError):
         render_video(0, **wrong)
