@@ -39,6 +39,9 @@ SHIPPED = (
     "py.typed",
     "exploration/explore.css",
     "report/run.css",
+    "apps/review/card.html.j2",
+    "apps/webapp/cards.html.j2",
+    "apps/webapp/webapp.css",
 )
 """What must be in the wheel besides Python."""
 
