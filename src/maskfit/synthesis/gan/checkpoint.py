@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from maskfit import __version__
+from maskfit.version import __version__
 from maskfit.config.aliases import upgrade_gan_metadata, warn_once
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError, RecipeError

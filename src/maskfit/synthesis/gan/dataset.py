@@ -50,13 +50,13 @@ class GanDataset:
         return {class_index: int(count) for class_index, count in enumerate(counts)}
 
 
-def split_by_fold(source: Path, label_schema: LabelSchema, folds: Path | None, fold: int) -> GanDataset:
+def split_by_fold(source: Path, label_schema: LabelSchema, split_file: Path | None, fold: int) -> GanDataset:
     """Splits a source like a training on one fold; without a split file all photos are training photos.
 
     Args:
         source: A folder in the competition's layout, or a manifest.
         label_schema: Schema of the labels to read.
-        folds: Split file with columns `person,fold`; None for no split.
+        split_file: Split file with columns `person,fold`; None for no split.
         fold: Index of the fold whose persons are held out.
 
     Returns:
@@ -66,9 +66,9 @@ def split_by_fold(source: Path, label_schema: LabelSchema, folds: Path | None, f
         DataError: Source or split file are invalid, a person has no fold, or the fold does not exist.
     """
     photos = read_photos(source, label_schema)
-    if folds is None:
+    if split_file is None:
         return GanDataset(source, label_schema, photos, photos.select([]))
-    train, valid = read_splits(folds).split(photos, fold)
+    train, valid = read_splits(split_file).split(photos, fold)
     return GanDataset(source, label_schema, photos.select(train), photos.select(valid))
 
 
