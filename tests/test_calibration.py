@@ -18,43 +18,43 @@ FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 def product_rows(seed: int, count: int = 7) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Probabilities as separate heads give them, and their logits."""
-    chance = np.random.default_rng(seed)
-    logits = {name: chance.normal(size=(count, size)) * 3 for name, size in FULL.sizes.items()}
+    rng = np.random.default_rng(seed)
+    logits = {name: rng.normal(size=(count, size)) * 3 for name, size in FULL.sizes.items()}
     heads = {name: np.exp(rows) / np.exp(rows).sum(1, keepdims=True) for name, rows in logits.items()}
     return FULL.joint_probabilities(heads), logits
 
 
 def test_each_head_is_divided_by_its_own_temperature():
     rows, logits = product_rows(0)
-    heats = {"mask": 2.0, "gender": 0.5}
-    found = FULL.marginals(apply_temperatures(FULL, rows, heats))
+    temperatures = {"mask": 2.0, "gender": 0.5}
+    found = FULL.marginals(apply_temperatures(FULL, rows, temperatures))
     for name, own in logits.items():
         for photo, values in enumerate(own):
-            weights = [math.exp(value / heats.get(name, 1.0)) for value in values]
+            weights = [math.exp(value / temperatures.get(name, 1.0)) for value in values]
             np.testing.assert_allclose(found[name][photo], np.array(weights) / sum(weights), rtol=1e-9)
 
 
 def test_a_joint_head_has_one_temperature():
-    chance = np.random.default_rng(1)
-    logits = chance.normal(size=(5, 18)) * 2
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(5, 18)) * 2
     rows = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     cooled = np.exp(logits / 3) / np.exp(logits / 3).sum(1, keepdims=True)
     np.testing.assert_allclose(apply_temperatures(FULL, rows, {JOINT_HEAD: 3.0}), cooled, rtol=1e-9)
 
 
-@given(seed=st.integers(0, 1000), heat=st.floats(0.05, 20), joint=st.booleans())
-def test_no_answer_changes_and_rows_sum_to_one(seed, heat, joint):
+@given(seed=st.integers(0, 1000), temperature=st.floats(0.05, 20), joint=st.booleans())
+def test_no_answer_changes_and_rows_sum_to_one(seed, temperature, joint):
     rows, _ = product_rows(seed)
-    heats = {JOINT_HEAD: heat} if joint else dict.fromkeys(FULL.names, heat)
-    tempered = apply_temperatures(FULL, rows, heats)
+    temperatures = {JOINT_HEAD: temperature} if joint else dict.fromkeys(FULL.names, temperature)
+    tempered = apply_temperatures(FULL, rows, temperatures)
     np.testing.assert_array_equal(tempered.argmax(1), rows.argmax(1))
     np.testing.assert_allclose(tempered.sum(1), 1)
 
 
 def test_certainty_stays_a_number():
     sure = np.eye(18)[[3, 17]]
-    for heats in ({JOINT_HEAD: 20.0}, {"age": 0.05, "mask": 20.0}):
-        assert np.isfinite(apply_temperatures(FULL, sure, heats)).all()
+    for temperatures in ({JOINT_HEAD: 20.0}, {"age": 0.05, "mask": 20.0}):
+        assert np.isfinite(apply_temperatures(FULL, sure, temperatures)).all()
 
 
 def test_without_temperatures_nothing_is_touched():

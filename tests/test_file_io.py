@@ -53,12 +53,14 @@ def test_json_round_trip_and_no_nan(tmp_path):
     assert read_json(path) == {"ä": [1, None]}
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "no such file"), (b"{", "invalid JSON"), (b"\xff", "invalid JSON")])
-def test_json_that_cannot_be_read_says_why(tmp_path, content, said):
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such file"), (b"{", "invalid JSON"), (b"\xff", "invalid JSON")]
+)
+def test_json_that_cannot_be_read_says_why(tmp_path, content, message):
     path = tmp_path / "a.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(MaskfitError, match=said) as caught:
+    with pytest.raises(MaskfitError, match=message) as caught:
         read_json(path)
     assert caught.value.location == str(path)
 
@@ -108,7 +110,7 @@ def test_item_i_is_row_i_plus_two_also_after_an_empty_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "no such file"),
         (b"\xff\xfe", "UTF-8"),
@@ -119,10 +121,10 @@ def test_item_i_is_row_i_plus_two_also_after_an_empty_line(tmp_path):
         (b'a\n"1"2\n', "invalid CSV"),
     ],
 )
-def test_csv_that_cannot_be_read_says_why(tmp_path, content, said):
+def test_csv_that_cannot_be_read_says_why(tmp_path, content, message):
     path: Path = tmp_path / "a.csv"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_csv(path, ["a"])
     assert caught.value.location == str(path)

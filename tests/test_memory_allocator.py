@@ -1,4 +1,4 @@
-"""Memory is kept where that can be told, said once, and left alone where that is wanted."""
+"""Memory is kept where that can be reported, message once, and left alone where that is expected."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_block_that_is_kept_is_faulted_in_once_and_one_that_is_not_each_time()
 
 @pytest.mark.parametrize("why", ["off", "another system"])
 def test_it_is_left_alone(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
-    monkeypatch.setattr(memory_allocator.ctypes, "CDLL", lambda name: pytest.fail("it was told"))
+    monkeypatch.setattr(memory_allocator.ctypes, "CDLL", lambda name: pytest.fail("it was reported"))
     if why == "off":
         monkeypatch.setenv(memory_allocator.DISABLED_VARIABLE, "system")
     else:
@@ -56,18 +56,18 @@ def test_it_is_left_alone(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
 
 
 def test_what_was_done_is_told_with_how_to_switch_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     class Glibc:
         def mallopt(self, name: int, value: int) -> int:
-            told.append((name, value))
+            reported.append((name, value))
             return 1
 
     monkeypatch.delenv(memory_allocator.DISABLED_VARIABLE, raising=False)
     monkeypatch.setattr(memory_allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr(memory_allocator.ctypes, "CDLL", lambda name: Glibc())
-    said = setup_allocator()
-    assert said is not None
-    assert "MASKFIT_ALLOCATION=system" in said
+    message = setup_allocator()
+    assert message is not None
+    assert "MASKFIT_ALLOCATION=system" in message
     # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.
-    assert told == [(-3, 2**30), (-1, -1)]
+    assert reported == [(-3, 2**30), (-1, -1)]

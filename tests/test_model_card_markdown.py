@@ -17,7 +17,7 @@ from maskfit.model_card_markdown import LIMITS, render_model_card
 from maskfit.model_file import ModelMetadata, read_model_metadata, save_model, update_model_metadata
 from maskfit.registry import ComponentSpec
 
-FACTS = ModelMetadata(
+METADATA = ModelMetadata(
     label_schema=LABEL_SCHEMAS["mask-gender-age"],
     preprocessing=Preprocessing(),
     backbone=ComponentSpec.create("small"),
@@ -42,7 +42,7 @@ FACTS = ModelMetadata(
 
 
 def test_a_card_says_what_the_file_says() -> None:
-    text = render_model_card(FACTS)
+    text = render_model_card(METADATA)
     for words in (
         "baseline, fold 0 of 5",
         "worn wrongly",
@@ -64,13 +64,13 @@ def test_a_card_says_what_the_file_says() -> None:
 
 def test_a_threshold_of_nothing_is_said_in_words() -> None:
     sure = Calibration(abstain_below={"mask": 0.0, "age": 0.6})
-    text = render_model_card(FACTS.model_copy(update={"calibration": sure}))
+    text = render_model_card(METADATA.model_copy(update={"calibration": sure}))
     assert '"not sure": age 60%.' in text
     assert 'that never become "not sure": mask.' in text
 
 
 def test_what_a_file_does_not_say_its_card_does_not_make_up() -> None:
-    bare = FACTS.model_copy(update={"card": ModelCard(), "calibration": Calibration(), "recipe": {}})
+    bare = METADATA.model_copy(update={"card": ModelCard(), "calibration": Calibration(), "recipe": {}})
     text = render_model_card(bare)
     for words in ("Training data", "Temperatures", "not sure", "recipe"):
         assert words not in text
@@ -81,10 +81,10 @@ def test_what_a_file_does_not_say_its_card_does_not_make_up() -> None:
 
 def test_other_facts_leave_every_weight_as_it_is(tmp_path: Path) -> None:
     weights = {"a": torch.randn(3, 5), "b.weight": torch.arange(7), "half": torch.randn(2).to(torch.bfloat16)}
-    path = save_model(tmp_path / "model.safetensors", weights, FACTS.model_copy(update={"description": "x"}))
+    path = save_model(tmp_path / "model.safetensors", weights, METADATA.model_copy(update={"description": "x"}))
     for about in ("much longer " * 50, "ü", ""):
-        update_model_metadata(path, FACTS.model_copy(update={"description": about}))
-        assert read_model_metadata(path) == FACTS.model_copy(update={"description": about})
+        update_model_metadata(path, METADATA.model_copy(update={"description": about}))
+        assert read_model_metadata(path) == METADATA.model_copy(update={"description": about})
         kept = load_file(path)
         assert set(kept) == set(weights)
         assert all(torch.equal(kept[name], weights[name]) for name in weights)
@@ -97,12 +97,12 @@ def test_what_is_no_model_is_not_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"not at all")
     with pytest.raises(ModelFileError):
-        update_model_metadata(path, FACTS)
+        update_model_metadata(path, METADATA)
     assert path.read_bytes() == b"not at all"
 
 
 def test_an_old_file_without_card_and_calibration_still_reads(tmp_path: Path) -> None:
-    old = FACTS.model_dump(mode="json", by_alias=True)
+    old = METADATA.model_dump(mode="json", by_alias=True)
     del old["card"], old["calibration"]
-    facts = ModelMetadata.model_validate(old)
-    assert (facts.card, facts.calibration) == (ModelCard(), Calibration())
+    metadata = ModelMetadata.model_validate(old)
+    assert (metadata.card, metadata.calibration) == (ModelCard(), Calibration())

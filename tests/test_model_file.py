@@ -39,7 +39,7 @@ from maskfit.registry import ComponentSpec
 FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
-def make_facts(**changes: Any) -> ModelMetadata:
+def make_metadata(**changes: Any) -> ModelMetadata:
     schema = changes.pop("label_schema", FULL)
     defaults = {
         "label_schema": schema,
@@ -51,9 +51,9 @@ def make_facts(**changes: Any) -> ModelMetadata:
     return ModelMetadata(**{**defaults, **changes})
 
 
-def make_network(facts: ModelMetadata) -> Network:
+def make_network(metadata: ModelMetadata) -> Network:
     torch.manual_seed(3)
-    return build_network(facts.backbone, facts.head, facts.label_schema.sizes).eval()
+    return build_network(metadata.backbone, metadata.head, metadata.label_schema.sizes).eval()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,17 +67,17 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
-    return make_network(make_facts()).state_dict()
+    return make_network(make_metadata()).state_dict()
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, weights) -> Path:
-    return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", weights, make_facts())
+    return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", weights, make_metadata())
 
 
 @pytest.fixture
 def forged(tmp_path, weights) -> Callable[..., Path]:
-    """Writes a file whose weights are right and whose facts are not."""
+    """Writes a file whose weights are right and whose metadata are not."""
 
     def forge(text: str, tensors: dict[str, torch.Tensor] | None = None) -> Path:
         path = tmp_path / "forged.safetensors"
@@ -88,21 +88,21 @@ def forged(tmp_path, weights) -> Callable[..., Path]:
 
 
 def changed(path: str, value: Any) -> str:
-    """Honest facts as JSON with one value replaced; `path` has dots."""
-    facts = json.loads(make_facts().to_metadata()[METADATA_KEY])
-    inner = facts
+    """Honest metadata as JSON with one value replaced; `path` has dots."""
+    metadata = json.loads(make_metadata().to_metadata()[METADATA_KEY])
+    inner = metadata
     *way, last = path.split(".")
     for key in way:
         inner = inner[int(key)] if isinstance(inner, list) else inner[key]
     inner[last] = value
-    return json.dumps(facts)
+    return json.dumps(metadata)
 
 
-FACTS = {
-    "attributes": make_facts(),
-    "joint": make_facts(head=ComponentSpec.create("single_head", dropout=0.3), heads=(JOINT_HEAD,)),
-    "decades": make_facts(label_schema=AgeLabelRule(by_decade=True, old_from_age=57.5).training_schema(FULL)),
-    "all filled": make_facts(
+METADATA = {
+    "attributes": make_metadata(),
+    "joint": make_metadata(head=ComponentSpec.create("single_head", dropout=0.3), heads=(JOINT_HEAD,)),
+    "decades": make_metadata(label_schema=AgeLabelRule(by_decade=True, old_from_age=57.5).training_schema(FULL)),
+    "all filled": make_metadata(
         preprocessing=Preprocessing(
             crop_resize=CropResize(
                 crop=ComponentSpec.create("center", scale=0.8, shift=-0.1), size=(8, 4096), filter="bicubic"
@@ -116,15 +116,15 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", METADATA)
 def test_facts_and_weights_come_back(tmp_path, name):
-    facts = FACTS[name]
-    network = make_network(facts)
-    path = save_model(tmp_path / "new" / "best.safetensors", network.state_dict(), facts)
-    assert read_model_metadata(path) == facts
-    assert read_model_metadata(str(path)) == facts
+    metadata = METADATA[name]
+    network = make_network(metadata)
+    path = save_model(tmp_path / "new" / "best.safetensors", network.state_dict(), metadata)
+    assert read_model_metadata(path) == metadata
+    assert read_model_metadata(str(path)) == metadata
     loaded, again = load_model(path)
-    assert again == facts
+    assert again == metadata
     assert not loaded.training
     before = network.state_dict()
     assert {key: torch.equal(value, before[key]) for key, value in loaded.state_dict().items()} == dict.fromkeys(
@@ -133,13 +133,13 @@ def test_facts_and_weights_come_back(tmp_path, name):
     photos = torch.randn(2, 3, 40, 32)
     with torch.inference_mode():
         assert all(torch.equal(values, network(photos)[head]) for head, values in loaded(photos).items())
-    assert {head: values.shape[1] for head, values in loaded(photos).items()} == facts.head_sizes
+    assert {head: values.shape[1] for head, values in loaded(photos).items()} == metadata.head_sizes
     assert [item.name for item in path.parent.iterdir()] == ["best.safetensors"]
 
 
 def test_a_score_may_be_no_number(tmp_path, weights):
     """A model must not become unreadable because one of its scores was NaN."""
-    path = save_model(tmp_path / "a.safetensors", weights, make_facts(scores={"loss": math.nan, "f1": 0.5}))
+    path = save_model(tmp_path / "a.safetensors", weights, make_metadata(scores={"loss": math.nan, "f1": 0.5}))
     scores = read_model_metadata(path).scores
     assert math.isnan(scores["loss"])
     assert scores["f1"] == 0.5
@@ -147,7 +147,7 @@ def test_a_score_may_be_no_number(tmp_path, weights):
 
 def test_weights_that_share_memory_are_written(tmp_path, weights):
     shared = torch.randn(4, 4)
-    path = save_model(tmp_path / "a.safetensors", {"a": shared, "b": shared, "c": shared.t()}, make_facts())
+    path = save_model(tmp_path / "a.safetensors", {"a": shared, "b": shared, "c": shared.t()}, make_metadata())
     assert torch.equal(load_file(path)["c"], shared.t())
 
 
@@ -156,22 +156,22 @@ def test_weights_that_share_memory_are_written(tmp_path, weights):
 )
 def test_timm_networks_come_back(tmp_path, backbone):
     """Each is drafted without memory before it is built, which a network may resist."""
-    facts = make_facts(
+    metadata = make_metadata(
         backbone=ComponentSpec.create(backbone), preprocessing=Preprocessing(crop_resize=CropResize(size=(160, 160)))
     )
-    network = make_network(facts)
-    loaded, _ = load_model(save_model(tmp_path / "a.safetensors", network.state_dict(), facts))
+    network = make_network(metadata)
+    loaded, _ = load_model(save_model(tmp_path / "a.safetensors", network.state_dict(), metadata))
     photos = torch.randn(1, 3, 160, 160)
     with torch.inference_mode():
         assert torch.allclose(loaded(photos)["mask"], network(photos)["mask"], atol=1e-6)
 
 
 def test_a_write_that_fails_leaves_the_old_model(tmp_path, weights):
-    path = save_model(tmp_path / "best.safetensors", weights, make_facts())
+    path = save_model(tmp_path / "best.safetensors", weights, make_metadata())
     before = path.read_bytes()
-    facts = SimpleNamespace(to_metadata=lambda: {METADATA_KEY: 3})
+    metadata = SimpleNamespace(to_metadata=lambda: {METADATA_KEY: 3})
     with pytest.raises(TypeError):
-        save_model(path, {"other": torch.zeros(2)}, facts)  # type: ignore[arg-type]
+        save_model(path, {"other": torch.zeros(2)}, metadata)  # type: ignore[arg-type]
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["best.safetensors"]
 
@@ -252,7 +252,7 @@ FOREIGN: dict[str, tuple[str, Callable[[Path, bytes], object], str]] = {
     "state dict renamed": ("a.safetensors", lambda path, good: torch.save({}, path), "invalid safetensors file"),
     "safetensors as onnx": ("a.onnx", lambda path, good: path.write_bytes(good), "invalid ONNX network"),
 }
-"""Files by what is the matter with them: a name, how it is made (from an honest file's bytes), and what is said."""
+"""Files by what is the matter with them: a name, how it is made (from an honest file's bytes), and what is message."""
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -310,7 +310,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "joint and more": (changed("heads", [JOINT_HEAD, "mask"]), "do not match the attributes"),
     "no heads": (changed("heads", []), "heads"),
 }
-"""Facts by what is the matter with them, and what is said."""
+"""Facts by what is the matter with them, and what is message."""
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -357,7 +357,7 @@ BUILT: dict[str, tuple[str, str]] = {
     "no such head": (changed("head", "multi_hed"), "did you mean 'multi_head'"),
     "another head": (changed("head", "single_head"), "do not match the network"),
 }
-"""Facts that can be read, of networks that must not be built, and what is said."""
+"""Facts that can be read, of networks that must not be built, and what is message."""
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -377,9 +377,9 @@ def test_networks_that_do_not_fit_are_refused_before_they_take_memory(forged, mo
 
 
 def test_a_head_that_answers_for_something_else_is_refused(tmp_path):
-    facts = make_facts(label_schema=LABEL_SCHEMAS["mask"])
-    weights = make_network(facts).state_dict()
-    path = save_model(tmp_path / "a.safetensors", weights, facts.model_copy(update={"heads": (JOINT_HEAD,)}))
+    metadata = make_metadata(label_schema=LABEL_SCHEMAS["mask"])
+    weights = make_network(metadata).state_dict()
+    path = save_model(tmp_path / "a.safetensors", weights, metadata.model_copy(update={"heads": (JOINT_HEAD,)}))
     assert read_model_metadata(path).heads == (JOINT_HEAD,)
     with pytest.raises(ModelFileError, match="the network has the heads"):
         load_model(path)
@@ -394,7 +394,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, weights, name):
         "shape": {**weights, odd: torch.zeros(3, 7)},
     }
     changes["missing"] = {key: value for key, value in weights.items() if key != odd}
-    path = save_model(tmp_path / "a.safetensors", changes[name], make_facts())
+    path = save_model(tmp_path / "a.safetensors", changes[name], make_metadata())
     with pytest.raises(ModelFileError, match="1 weights do not match the network"):
         load_model(path)
 
@@ -410,7 +410,7 @@ class Mine:
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "onnx", "pt", "ckpt", "pkl"])
-@pytest.mark.parametrize("kind", ["pickle", "torch", "in facts"])
+@pytest.mark.parametrize("kind", ["pickle", "torch", "in metadata"])
 def test_nothing_is_unpickled(tmp_path, ending, kind):
     marker, path = tmp_path / "marker", tmp_path / f"a.{ending}"
     if kind == "torch":
@@ -438,9 +438,9 @@ def make_onnx(path: Path, metadata: dict[str, str]) -> Path:
 
 
 def test_onnx_files_hold_the_same_facts(tmp_path):
-    facts = FACTS["all filled"]
-    path = make_onnx(tmp_path / "a.onnx", facts.to_metadata())
-    assert read_model_metadata(path) == facts
+    metadata = METADATA["all filled"]
+    path = make_onnx(tmp_path / "a.onnx", metadata.to_metadata())
+    assert read_model_metadata(path) == metadata
     with pytest.raises(ModelFileError, match="not weights to load"):
         load_model(path)
     with pytest.raises(ModelFileError, match="not made by maskfit"):
@@ -452,13 +452,13 @@ def test_onnx_files_hold_the_same_facts(tmp_path):
 def test_any_damage_is_refused_or_harmless(tmp_path, written):
     """Random bytes of an honest file are changed: whatever comes of it, nothing but a ModelFileError escapes."""
     good = written.read_bytes()
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     path = tmp_path / "a.safetensors"
     outcomes = set()
     for _ in range(150):
         bad = bytearray(good)
-        for place in chance.integers(0, 6000, chance.integers(1, 4)):
-            bad[place] = chance.integers(0, 256)
+        for place in rng.integers(0, 6000, rng.integers(1, 4)):
+            bad[place] = rng.integers(0, 256)
         path.write_bytes(bad)
         try:
             load_model(path)

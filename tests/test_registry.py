@@ -63,7 +63,7 @@ def test_build_gives_options_and_what_the_caller_supplies():
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("part", "message"),
     [
         (ComponentSpec.create("maek"), "'maek' is unknown; did you mean 'make'?"),
         (ComponentSpec.create("make", widht=1), "'make' has no option 'widht'; did you mean 'width'"),
@@ -73,8 +73,8 @@ def test_build_gives_options_and_what_the_caller_supplies():
         (ComponentSpec.create("make", width="x"), "make: '<' not supported"),
     ],
 )
-def test_build_says_what_is_wrong(part, said):
-    with pytest.raises(RecipeError, match=said.replace("?", r"\?")):
+def test_build_says_what_is_wrong(part, message):
+    with pytest.raises(RecipeError, match=message.replace("?", r"\?")):
         instantiate(TABLE, part, size=7)
 
 

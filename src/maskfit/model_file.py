@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from maskfit import __version__
 from maskfit.calibration import Calibration
 from maskfit.config.aliases import upgrade_model_metadata, upgrade_weight_names, warn_once
 from maskfit.data.backgrounds import BACKGROUNDS
@@ -36,6 +35,7 @@ from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
 from maskfit.registry import ComponentSpec, instantiate
+from maskfit.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -335,7 +335,7 @@ def test_old_options_on_the_command_line():
     spec, lines = caught_lines(lambda: parse_component("greedy:bags=3,part=0.5", "ensemble"))
     assert spec == ComponentSpec.create("greedy", num_bags=3, bag_fraction=0.5)
     assert len(lines) == 2
-    assert parse_component("stack:strength=0.1", "ensemble") == ComponentSpec.create("stack", C=0.1)
+    assert parse_component("stack:strength=0.1", "ensemble") == ComponentSpec.create("stack", l2=0.1)
     assert parse_component("five") == ComponentSpec.create("five")
     assert len(build_tta("five")) == len(build_tta("five_crop"))
     with pytest.raises(RecipeError, match="are both given"):

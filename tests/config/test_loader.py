@@ -219,7 +219,7 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         "loss: cross_entropi\naugmentaton: light\n",
     )
     lines = problems_of("optimizer.lrr=1", source=path)
-    for wanted in [
+    for expected in [
         "trainer.epocs: there is no such key; did you mean 'epochs'",
         "trainer.batch_size: must be >= 1, got 0",
         "trainer.precision: must be 'auto', '32-true', 'bf16-mixed' or '16-mixed', got 8",
@@ -233,7 +233,7 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         "augmentaton: there is no such key; did you mean 'augmentation'",
         "optimizer: 'adamw' has no option 'lrr'; did you mean 'lr'",
     ]:
-        assert sum(line.startswith(wanted) for line in lines) == 1, wanted
+        assert sum(line.startswith(expected) for line in lines) == 1, expected
     assert len(lines) == 12
 
 
@@ -339,7 +339,7 @@ def test_recipes_that_name_each_other_are_refused(write, files):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("a.yaml", "trainer:\n  epochs: 1\ntrainer:\n  epochs: 2\n", "duplicate key trainer"),
         ("a.yaml", "loss: {name: x, name: y}", "duplicate key name"),
@@ -353,8 +353,8 @@ def test_recipes_that_name_each_other_are_refused(write, files):
         ("a.yaml", "!!python/object/apply:os.system ['true']", "invalid YAML"),
     ],
 )
-def test_files_that_are_no_recipe(write, name, text, said):
-    with pytest.raises(RecipeError, match=said):
+def test_files_that_are_no_recipe(write, name, text, message):
+    with pytest.raises(RecipeError, match=message):
         read_recipe(write(name, text))
 
 

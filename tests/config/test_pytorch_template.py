@@ -123,9 +123,9 @@ def test_the_seeds_own_example(tmp_path):
 
 def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
     _, recipe = imported(tmp_path, EXAMPLE)
-    scheme = recipe.data.age_labels.training_schema(recipe.data.label_schema)
+    schema = recipe.data.age_labels.training_schema(recipe.data.label_schema)
     for head, own in recipe.heads.items():
-        assert len(own.loss.options["class_weights"]) == scheme.sizes[head]
+        assert len(own.loss.options["class_weights"]) == schema.sizes[head]
 
 
 def test_every_part_is_in_our_tables():
@@ -170,8 +170,8 @@ def test_every_key_is_read_or_told(tmp_path):
         "data_loader": {"args": {}},
     }
     made, recipe = imported(tmp_path, config)
-    told = {remark.split(":")[0] for remark in made.warnings}
-    assert told == {
+    reported = {remark.split(":")[0] for remark in made.warnings}
+    assert reported == {
         "name",
         "n_gpu",
         "arch.type",
@@ -208,7 +208,7 @@ def test_slashes_in_texts_are_no_comments(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ("{", "invalid JSON"),
         ("[1]", "a mapping of keys"),
@@ -221,10 +221,10 @@ def test_slashes_in_texts_are_no_comments(tmp_path):
         ({"loss_name": [1, 2, 3]}, "does not have the type"),
     ],
 )
-def test_what_is_no_config_is_refused(tmp_path, config, said):
+def test_what_is_no_config_is_refused(tmp_path, config, message):
     with pytest.raises(RecipeError) as caught:
         imported(tmp_path, config)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "config.json" in str(caught.value)
 
 

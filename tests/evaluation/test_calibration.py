@@ -35,19 +35,24 @@ FULL = LABEL_SCHEMAS["mask-gender-age"]
 MASK = LABEL_SCHEMAS["mask"]
 
 
-def made(photos: int, heat: float, seed: int = 0, values: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities that are `heat` times surer than they should be, and labels drawn by the right ones."""
+def made(photos: int, temperature: float, seed: int = 0, values: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities that are `temperature` times surer than they should be, and labels drawn by the right ones."""
     random = np.random.default_rng(seed)
     logits = 2 * random.normal(size=(photos, values))
     right = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     codes = (random.random((photos, 1)) > right.cumsum(axis=1)).sum(axis=1)
-    sharp = np.exp(heat * logits - (heat * logits).max(axis=1, keepdims=True))
+    sharp = np.exp(temperature * logits - (temperature * logits).max(axis=1, keepdims=True))
     return sharp / sharp.sum(axis=1, keepdims=True), np.minimum(codes, values - 1)
 
 
-def full_table(photos: int, heats: tuple[float, float, float], seed: int = 0) -> tuple[ProbabilityTable, np.ndarray]:
-    """A table over 18 classes whose attributes are too sure by `heats`, and everybody's codes."""
-    columns = [made(photos, heat, seed + k, size) for k, (heat, size) in enumerate(zip(heats, FULL.shape, strict=True))]
+def full_table(
+    photos: int, temperatures: tuple[float, float, float], seed: int = 0
+) -> tuple[ProbabilityTable, np.ndarray]:
+    """A table over 18 classes whose attributes are too sure by `temperatures`, and everybody's codes."""
+    columns = [
+        made(photos, temperature, seed + k, size)
+        for k, (temperature, size) in enumerate(zip(temperatures, FULL.shape, strict=True))
+    ]
     joint = FULL.joint_probabilities({name: rows for name, (rows, _) in zip(FULL.names, columns, strict=True)})
     return ProbabilityTable(tuple(map(str, range(photos))), joint), np.stack([codes for _, codes in columns], axis=1)
 
@@ -69,17 +74,17 @@ def slow_doubting_loss(rows: np.ndarray, codes: np.ndarray, temperature: float) 
     return loss
 
 
-@pytest.mark.parametrize("heat", [0.4, 1.0, 2.5])
-def test_a_temperature_is_where_a_slow_search_finds_the_least_loss(heat):
-    rows, codes = made(150, heat)
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_a_temperature_is_where_a_slow_search_finds_the_least_loss(temperature):
+    rows, codes = made(150, temperature)
     grid = np.geomspace(0.1, 10, 200)
     best = grid[int(np.argmin([slow_doubting_loss(rows, codes, t) for t in grid]))]
     assert fit_temperature(rows, codes) == pytest.approx(best, rel=0.025)
 
 
-@pytest.mark.parametrize("heat", [0.5, 1.0, 3.0])
-def test_a_temperature_undoes_what_made_the_probabilities_too_sure(heat):
-    assert fit_temperature(*made(20_000, heat)) == pytest.approx(heat, rel=0.05)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_temperature_undoes_what_made_the_probabilities_too_sure(temperature):
+    assert fit_temperature(*made(20_000, temperature)) == pytest.approx(temperature, rel=0.05)
 
 
 @settings(max_examples=60, deadline=None)
@@ -138,9 +143,9 @@ def test_a_table_without_truth_or_of_another_shape_is_refused():
         fit_temperatures(table, FULL, codes, heads=["ag"])
     with pytest.raises(DataError, match="10 photos, but 9 persons"):
         evaluate_calibration(table, FULL, np.arange(9), codes)
-    for wanted in ({"accuracy": 0.0}, {"accuracy": 1.2}, {"coverage": 0.0}, {"coverage": 1.5}):
+    for expected in ({"accuracy": 0.0}, {"accuracy": 1.2}, {"coverage": 0.0}, {"coverage": 1.5}):
         with pytest.raises(DataError, match=r"must be in \(0, 1\]"):
-            fit_thresholds(table, FULL, np.arange(10), codes, **wanted)
+            fit_thresholds(table, FULL, np.arange(10), codes, **expected)
 
 
 def test_what_is_too_sure_is_better_afterwards_and_what_was_right_stays():
@@ -160,7 +165,7 @@ def test_what_is_too_sure_is_better_afterwards_and_what_was_right_stays():
 
 
 def test_after_is_judged_on_persons_that_the_temperature_never_saw():
-    """Labels by coin toss but told apart by person: a fit on the same persons would gain, a fit on others cannot."""
+    """Labels by coin toss that differ by person: a fit on the same persons would gain, a fit on others cannot."""
     rows, codes = made(40, 1.0)
     persons = np.repeat(np.arange(4), 10)
     table = ProbabilityTable(tuple(map(str, range(40))), rows)
@@ -168,9 +173,9 @@ def test_after_is_judged_on_persons_that_the_temperature_never_saw():
     expected = np.empty(40)
     for person in range(4):
         own = persons == person
-        heat = fit_temperature(rows[~own], codes[~own])
+        temperature = fit_temperature(rows[~own], codes[~own])
         for place in np.flatnonzero(own):
-            expected[place] = slow_loss(rows[[place]], codes[[place]], heat)
+            expected[place] = slow_loss(rows[[place]], codes[[place]], temperature)
     assert found.after.log_loss.value == pytest.approx(expected.mean())
     for train, test in grouped_splits(persons, 4, 0):
         assert not set(persons[train]) & set(persons[test])
@@ -190,9 +195,9 @@ def test_one_person_alone_or_a_label_nobody_has_is_left_out():
 def test_thresholds_keep_what_is_wanted_on_other_persons():
     table, codes = full_table(6000, (2.0, 1.0, 3.0))
     persons = np.arange(6000) // 3
-    heats = fit_temperatures(table, FULL, codes)
+    temperatures = fit_temperatures(table, FULL, codes)
     found = fit_thresholds(table, FULL, persons, codes, accuracy=0.95, draws=100)
-    marginals = FULL.marginals(apply_temperatures(FULL, table.probabilities, heats))
+    marginals = FULL.marginals(apply_temperatures(FULL, table.probabilities, temperatures))
     for column, (name, threshold) in enumerate(found.items()):
         sure = marginals[name].max(axis=1) >= threshold.probability
         right = marginals[name].argmax(axis=1) == codes[:, column]
@@ -205,7 +210,7 @@ def test_thresholds_keep_what_is_wanted_on_other_persons():
         assert threshold.coverage.value == pytest.approx(0.6, abs=0.02)
     joint = fit_thresholds(table, FULL, persons, codes, temperatures={JOINT_HEAD: 2.0}, draws=20)
     assert joint["age"].probability != found["age"].probability
-    Calibration(temperatures=heats, abstain_below={name: item.probability for name, item in found.items()})
+    Calibration(temperatures=temperatures, abstain_below={name: item.probability for name, item in found.items()})
 
 
 def test_a_share_has_the_interval_that_accuracy_has():
@@ -239,11 +244,11 @@ def test_bins_of_equal_mass_and_of_equal_width_agree_where_nothing_is_crowded():
 
 def make_calibrated(sure: float, count: int = 400, seed: int = 0) -> tuple[ProbabilityTable, np.ndarray]:
     """Answers that are right as often as they say, then sharpened by `sure`; two photos of each person."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     heads, columns = {}, []
     for name, size in FULL.sizes.items():
-        rows = chance.dirichlet(np.ones(size), count)
-        columns.append([chance.choice(size, p=row) for row in rows])
+        rows = rng.dirichlet(np.ones(size), count)
+        columns.append([rng.choice(size, p=row) for row in rows])
         sharp = rows**sure
         heads[name] = sharp / sharp.sum(1, keepdims=True)
     truth = FULL.to_class_index(np.array(columns).T)
@@ -257,7 +262,7 @@ def test_temperatures_undo_what_sharpened_the_answers() -> None:
     table, persons = make_calibrated(2.5, 3000)
     calibration, thresholds = fit_calibration(table, FULL, persons)
     assert set(calibration.temperatures) == set(FULL.names)
-    assert all(2.0 < heat < 3.1 for heat in calibration.temperatures.values())
+    assert all(2.0 < temperature < 3.1 for temperature in calibration.temperatures.values())
     assert calibration.abstain_below == dict.fromkeys(FULL.names, DEFAULT_ABSTAIN_BELOW)
     assert (calibration.photos, calibration.persons, thresholds) == (3000, 1500, {})
 
@@ -303,14 +308,14 @@ def test_labels_that_are_known_in_part_count_for_what_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ({"accuracy": {"mask": 0.9}, "coverage": {"mask": 0.9}}, "named twice"),
         ({"below": {"mask": 1.2}}, r"must be in \[0, 1\]"),
         ({"coverage": {"masks": 0.9}}, "no attribute 'masks'"),
     ],
 )
-def test_what_cannot_be_is_refused(words, said) -> None:
+def test_what_cannot_be_is_refused(words, message) -> None:
     table, persons = make_calibrated(1.0)
-    with pytest.raises((DataError, LabelError), match=said):
+    with pytest.raises((DataError, LabelError), match=message):
         fit_calibration(table, FULL, persons, **words)

@@ -29,16 +29,16 @@ class FakeDataset:
     """
 
     def __init__(self, persons: int = 200, seed: int = 0) -> None:
-        chance = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         self.people = [f"{number:06d}" for number in range(persons)]
         self.names = [f"{person}/{name}" for person in self.people for name in FILES]
         self.persons = [person for person in self.people for _ in FILES]
-        self.gender = chance.integers(0, 2, persons)
-        self.years = np.round(chance.uniform(18, 75, persons))
+        self.gender = rng.integers(0, 2, persons)
+        self.years = np.round(rng.uniform(18, 75, persons))
         self.mask = np.tile(MASKS, persons)
-        logits = np.where(self.gender == 1, 1, -1) * 2 + chance.normal(0, 1, persons)
+        logits = np.where(self.gender == 1, 1, -1) * 2 + rng.normal(0, 1, persons)
         self.female = 1 / (1 + np.exp(-3 * logits))
-        seen = self.years + chance.normal(0, 8, persons)
+        seen = self.years + rng.normal(0, 8, persons)
         self.bands = _sure(label_likelihood(AGE, np.zeros(persons, dtype=np.int64), seen, 6.0))
         self.masks = np.full((len(self.mask), 3), 0.01)
         self.masks[np.arange(len(self.mask)), self.mask] = 0.98
@@ -69,10 +69,10 @@ def test_what_was_planted_comes_first():
         data.mask[[7 * person, 7 * person + 6]] = [2, 1]
     data.mask[7 * 60 + 2] = 2
     suspects = data.find()
-    wanted = {(data.people[one], "gender") for one in genders} | {(data.people[one], "age") for one in olds}
-    wanted |= {(data.people[one], "mask") for one in (*swapped, 60)}
-    first = suspects[: len(wanted)]
-    assert {(item.person, item.attribute) for item in first} == wanted
+    expected = {(data.people[one], "gender") for one in genders} | {(data.people[one], "age") for one in olds}
+    expected |= {(data.people[one], "mask") for one in (*swapped, 60)}
+    first = suspects[: len(expected)]
+    assert {(item.person, item.attribute) for item in first} == expected
     assert {item.person for item in first if item.swapped} == {data.people[one] for one in swapped}
     swap = next(item for item in first if item.swapped)
     assert (swap.label, swap.proposed) == (("not_wear", "incorrect"), ("incorrect", "not_wear"))
@@ -108,16 +108,21 @@ def test_a_rare_value_is_believed_with_less():
 
 
 def test_too_sure_a_model_is_tempered():
-    chance = np.random.default_rng(1)
-    codes = chance.integers(0, 3, 500)
-    logits = np.eye(3)[codes] * 1.5 + chance.normal(0, 1, (500, 3))
-    fair, sure = (np.exp(heat * logits) / np.exp(heat * logits).sum(axis=1, keepdims=True) for heat in (1.5, 6.0))
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 3, 500)
+    logits = np.eye(3)[codes] * 1.5 + rng.normal(0, 1, (500, 3))
+    fair, sure = (
+        np.exp(temperature * logits) / np.exp(temperature * logits).sum(axis=1, keepdims=True)
+        for temperature in (1.5, 6.0)
+    )
     tempered = fit_and_apply_temperature(sure, codes)
     assert np.allclose(tempered.sum(axis=1), 1)
     assert (tempered.argmax(axis=1) == sure.argmax(axis=1)).all()
     found = np.abs(tempered.max(axis=1).mean() - (tempered.argmax(axis=1) == codes).mean())
     assert found < 0.03 < np.abs(sure.max(axis=1).mean() - (sure.argmax(axis=1) == codes).mean())
-    assert np.abs(tempered - fit_and_apply_temperature(fair, codes)).max() < 0.02, "heat is all that the two differ in"
+    assert np.abs(tempered - fit_and_apply_temperature(fair, codes)).max() < 0.02, (
+        "temperature is all that the two differ in"
+    )
     assert np.isfinite(fit_and_apply_temperature(np.eye(3)[codes], codes)).all()
 
 

@@ -179,9 +179,9 @@ def test_scores_of_a_set_hold_every_number():
         assert item.name == FULL.describe(number)
     assert scores.log_loss == pytest.approx(log_loss(truth, probabilities))
     assert scores.intervals["macro_f1"].low < scores.macro_f1 < scores.intervals["macro_f1"].high
-    told = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
-    assert told["per_attribute"]["age"]["per_value"][0]["name"] == "<30"
-    assert told["intervals"]["macro_f1"]["value"] == scores.macro_f1
+    reported = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
+    assert reported["per_attribute"]["age"]["per_value"][0]["name"] == "<30"
+    assert reported["intervals"]["macro_f1"]["value"] == scores.macro_f1
 
 
 def test_an_attribute_is_read_off_the_answered_class_and_not_off_its_marginal():

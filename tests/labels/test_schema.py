@@ -1,4 +1,4 @@
-"""The label algebra: any scheme's codes and classes, and the numbers of the competition's own."""
+"""Label schemas: codes and class indices of any schema, and the numbers of the competition's own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from maskfit.errors import LabelError
 from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import (
     JOINT_HEAD,
-    RESERVED_NAMES,
     LABEL_SCHEMAS,
+    RESERVED_NAMES,
     UNKNOWN,
     Attribute,
     LabelSchema,
@@ -28,7 +28,7 @@ COMPETITION = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @st.composite
-def schemes(draw: st.DrawFn) -> LabelSchema:
+def schemas(draw: st.DrawFn) -> LabelSchema:
     """Up to four attributes of two to five values, some scored as coarser values."""
     attributes = []
     for place in range(draw(st.integers(1, 4))):
@@ -48,14 +48,14 @@ def schemes(draw: st.DrawFn) -> LabelSchema:
 
 @st.composite
 def labeled(draw: st.DrawFn) -> tuple[LabelSchema, np.ndarray]:
-    """A scheme, and codes of up to eight photos, some of them unknown."""
-    scheme = draw(schemes())
-    rows = draw(st.lists(st.tuples(*(st.integers(UNKNOWN, size - 1) for size in scheme.shape)), max_size=8))
-    return scheme, np.array(rows, dtype=np.int64).reshape(len(rows), len(scheme.names))
+    """A schema, and codes of up to eight photos, some of them unknown."""
+    schema = draw(schemas())
+    rows = draw(st.lists(st.tuples(*(st.integers(UNKNOWN, size - 1) for size in schema.shape)), max_size=8))
+    return schema, np.array(rows, dtype=np.int64).reshape(len(rows), len(schema.names))
 
 
-def draw_probabilities(scheme: LabelSchema, photos: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).dirichlet(np.full(scheme.num_classes, 0.3), size=photos)
+def draw_probabilities(schema: LabelSchema, photos: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.full(schema.num_classes, 0.3), size=photos)
 
 
 def test_competition_class_is_six_mask_three_gender_age():
@@ -82,41 +82,41 @@ def test_age_bands_hold_their_lower_edge(years, band):
 @settings(max_examples=80, deadline=None)
 @given(labeled())
 def test_codes_and_classes_go_round(case):
-    scheme, codes = case
-    classes = scheme.to_class_index(codes)
+    schema, codes = case
+    classes = schema.to_class_index(codes)
     known = (codes != UNKNOWN).all(axis=1)
     assert (classes[~known] == UNKNOWN).all()
-    np.testing.assert_array_equal(scheme.to_attribute_indices(classes)[known], codes[known])
-    assert (scheme.to_attribute_indices(classes)[~known] == UNKNOWN).all()
+    np.testing.assert_array_equal(schema.to_attribute_indices(classes)[known], codes[known])
+    assert (schema.to_attribute_indices(classes)[~known] == UNKNOWN).all()
     # The first attribute counts most: an independent sum of digits.
     for row, number in zip(codes[known], classes[known], strict=True):
-        digits = zip(row, [math.prod(scheme.shape[place + 1 :]) for place in range(len(row))], strict=True)
+        digits = zip(row, [math.prod(schema.shape[place + 1 :]) for place in range(len(row))], strict=True)
         assert number == sum(int(code) * weight for code, weight in digits)
 
 
 @settings(max_examples=40, deadline=None)
-@given(schemes())
-def test_every_class_has_its_own_codes_and_names_encode_back(scheme):
-    every = scheme.to_attribute_indices(range(scheme.num_classes))
-    assert scheme.to_class_index(every).tolist() == list(range(scheme.num_classes))
-    names = [{item.name: item.values[code] for item, code in zip(scheme.attributes, row, strict=True)} for row in every]
-    np.testing.assert_array_equal(scheme.encode_batch(names), every)
+@given(schemas())
+def test_every_class_has_its_own_codes_and_names_encode_back(schema):
+    every = schema.to_attribute_indices(range(schema.num_classes))
+    assert schema.to_class_index(every).tolist() == list(range(schema.num_classes))
+    names = [{item.name: item.values[code] for item, code in zip(schema.attributes, row, strict=True)} for row in every]
+    np.testing.assert_array_equal(schema.encode_batch(names), every)
 
 
 @settings(max_examples=60, deadline=None)
 @given(labeled())
 def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
-    scheme, codes = case
-    joint = scheme.allowed_mask_from_indices(codes, JOINT_HEAD)
-    every = scheme.to_attribute_indices(range(scheme.num_classes))
+    schema, codes = case
+    joint = schema.allowed_mask_from_indices(codes, JOINT_HEAD)
+    every = schema.to_attribute_indices(range(schema.num_classes))
     for row, fits in zip(codes, joint, strict=True):
         for number, other in enumerate(every):
             assert fits[number] == all(mine in (UNKNOWN, theirs) for mine, theirs in zip(row, other, strict=True))
-        assert fits.sum() == math.prod(size for code, size in zip(row, scheme.shape, strict=True) if code == UNKNOWN)
-    for place, name in enumerate(scheme.names):
-        own = scheme.allowed_mask_from_indices(codes, name)
-        assert own.shape == (len(codes), scheme.shape[place])
-        assert (own.sum(axis=1) == np.where(codes[:, place] == UNKNOWN, scheme.shape[place], 1)).all()
+        assert fits.sum() == math.prod(size for code, size in zip(row, schema.shape, strict=True) if code == UNKNOWN)
+    for place, name in enumerate(schema.names):
+        own = schema.allowed_mask_from_indices(codes, name)
+        assert own.shape == (len(codes), schema.shape[place])
+        assert (own.sum(axis=1) == np.where(codes[:, place] == UNKNOWN, schema.shape[place], 1)).all()
         known = codes[:, place] != UNKNOWN
         assert own[known, codes[known, place]].all()
 
@@ -124,13 +124,14 @@ def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
 @settings(max_examples=60, deadline=None)
 @given(labeled())
 def test_labels_leave_possible_what_their_codes_do(case):
-    scheme, codes = case
+    schema, codes = case
     labels = [
-        {item.name: item.values[code] for item, code in zip(scheme.attributes, row, strict=True) if code != UNKNOWN}
+        {item.name: item.values[code] for item, code in zip(schema.attributes, row, strict=True) if code != UNKNOWN}
         for row in codes
     ]
-    for head in (JOINT_HEAD, *scheme.names):
-        np.testing.assert_array_equal(scheme.allowed_mask_from_labels(labels, head), scheme.allowed_mask_from_indices(codes, head))
+    for head in (JOINT_HEAD, *schema.names):
+        from_labels = schema.allowed_mask_from_labels(labels, head)
+        np.testing.assert_array_equal(from_labels, schema.allowed_mask_from_indices(codes, head))
 
 
 def test_a_band_leaves_the_narrow_bands_in_it_possible():
@@ -150,44 +151,44 @@ def test_a_photo_with_only_its_mask_allows_six_of_eighteen():
 
 
 @settings(max_examples=60, deadline=None)
-@given(schemes(), st.integers(0, 4), st.integers(0, 2**32 - 1))
-def test_join_and_marginals_undo_each_other(scheme, photos, seed):
+@given(schemas(), st.integers(0, 4), st.integers(0, 2**32 - 1))
+def test_join_and_marginals_undo_each_other(schema, photos, seed):
     random = np.random.default_rng(seed)
-    heads = {name: random.dirichlet(np.ones(size), size=photos) for name, size in scheme.sizes.items()}
-    joint = scheme.joint_probabilities(heads)
-    assert joint.shape == (photos, scheme.num_classes)
+    heads = {name: random.dirichlet(np.ones(size), size=photos) for name, size in schema.sizes.items()}
+    joint = schema.joint_probabilities(heads)
+    assert joint.shape == (photos, schema.num_classes)
     np.testing.assert_allclose(joint.sum(axis=1), 1)
-    for name, values in scheme.marginals(joint).items():
+    for name, values in schema.marginals(joint).items():
         np.testing.assert_allclose(values, heads[name])
-    for number, row in enumerate(scheme.to_attribute_indices(range(scheme.num_classes))):
-        product = np.prod([heads[name][:, code] for name, code in zip(scheme.names, row, strict=True)], axis=0)
+    for number, row in enumerate(schema.to_attribute_indices(range(schema.num_classes))):
+        product = np.prod([heads[name][:, code] for name, code in zip(schema.names, row, strict=True)], axis=0)
         np.testing.assert_allclose(joint[:, number], product)
 
 
 @settings(max_examples=60, deadline=None)
-@given(schemes(), st.integers(0, 4), st.integers(0, 2**32 - 1))
-def test_folding_adds_up_the_classes_that_count_as_one(scheme, photos, seed):
-    probabilities = draw_probabilities(scheme, photos, seed)
-    official = scheme.scored_schema()
-    folded = scheme.to_scored_probabilities(probabilities)
+@given(schemas(), st.integers(0, 4), st.integers(0, 2**32 - 1))
+def test_folding_adds_up_the_classes_that_count_as_one(schema, photos, seed):
+    probabilities = draw_probabilities(schema, photos, seed)
+    official = schema.scored_schema()
+    folded = schema.to_scored_probabilities(probabilities)
     assert folded.shape == (photos, official.num_classes)
-    wanted = np.zeros_like(folded)
-    for number, row in enumerate(scheme.to_attribute_indices(range(scheme.num_classes))):
+    expected = np.zeros_like(folded)
+    for number, row in enumerate(schema.to_attribute_indices(range(schema.num_classes))):
         names = {
-            item.name: (item.parent_of or item.values)[code] for item, code in zip(scheme.attributes, row, strict=True)
+            item.name: (item.parent_of or item.values)[code] for item, code in zip(schema.attributes, row, strict=True)
         }
-        wanted[:, official.to_class_index([official.encode(names)])[0]] += probabilities[:, number]
-    np.testing.assert_allclose(folded, wanted)
+        expected[:, official.to_class_index([official.encode(names)])[0]] += probabilities[:, number]
+    np.testing.assert_allclose(folded, expected)
     np.testing.assert_allclose(folded.sum(axis=1), 1)
     # Folding what is folded changes nothing more.
     np.testing.assert_array_equal(official.to_scored_probabilities(folded), folded)
 
 
 def test_answer_turns_logits_into_probabilities_before_anything_is_joined():
-    scheme = LABEL_SCHEMAS["mask-gender"]
+    schema = LABEL_SCHEMAS["mask-gender"]
     logits = {"mask": np.array([[3.0, 1.0, -2.0]]), "gender": np.array([[0.5, 0.1]])}
-    wanted = np.outer(np.exp([3, 1, -2]) / np.exp([3, 1, -2]).sum(), np.exp([0.5, 0.1]) / np.exp([0.5, 0.1]).sum())
-    np.testing.assert_allclose(logits_to_probabilities(scheme, logits)[0], wanted.reshape(-1))
+    expected = np.outer(np.exp([3, 1, -2]) / np.exp([3, 1, -2]).sum(), np.exp([0.5, 0.1]) / np.exp([0.5, 0.1]).sum())
+    np.testing.assert_allclose(logits_to_probabilities(schema, logits)[0], expected.reshape(-1))
 
 
 def test_softmax_neither_overflows_nor_loses_a_row():
@@ -218,7 +219,7 @@ def test_encode_reads_names_words_aliases_codes_and_years(attribute, text, code)
 
 
 @pytest.mark.parametrize(
-    ("attribute", "text", "said"),
+    ("attribute", "text", "message"),
     [
         ("mask", "waer", "did you mean 'wear'"),
         ("age", "121", r"must be in \[0, 120\]"),
@@ -228,8 +229,8 @@ def test_encode_reads_names_words_aliases_codes_and_years(attribute, text, code)
         ("mask", "1.0", "is not a value of mask"),
     ],
 )
-def test_encode_names_what_it_does_not_know(attribute, text, said):
-    with pytest.raises(LabelError, match=said):
+def test_encode_names_what_it_does_not_know(attribute, text, message):
+    with pytest.raises(LabelError, match=message):
         COMPETITION[attribute].encode(text)
 
 
@@ -244,7 +245,7 @@ def test_words_for_people():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         *(({"name": name}, "is reserved") for name in RESERVED_NAMES),
         ({"values": ("x", "X", "y")}, "has duplicate values"),
@@ -266,8 +267,8 @@ def test_words_for_people():
         ({"color": "red"}, "color"),
     ],
 )
-def test_a_wrong_attribute_is_refused(change, said):
-    with pytest.raises(ValidationError, match=said):
+def test_a_wrong_attribute_is_refused(change, message):
+    with pytest.raises(ValidationError, match=message):
         Attribute(**{"name": "a", "values": ("x", "y", "z"), **change})
 
 
@@ -300,9 +301,9 @@ def test_classes_and_heads_that_do_not_fit_are_refused():
 
 
 @settings(max_examples=40, deadline=None)
-@given(schemes())
-def test_a_scheme_survives_json(scheme):
-    assert LabelSchema.model_validate_json(scheme.model_dump_json()) == scheme
+@given(schemas())
+def test_a_scheme_survives_json(schema):
+    assert LabelSchema.model_validate_json(schema.model_dump_json()) == schema
 
 
 def test_as_number_takes_finite_numbers_only():

@@ -145,7 +145,7 @@ OPTIONS: dict[str, dict[str, dict[str, str]]] = {
         name: {"start": "init"}
         for name in ("bn_dropout_linear", "mlp", "mlp_1", "multi_head", "multi_sample", "ordinal", "single_head")
     },
-    "ensemble": {"greedy": {"bags": "num_bags", "part": "bag_fraction"}, "stack": {"strength": "C"}},
+    "ensemble": {"greedy": {"bags": "num_bags", "part": "bag_fraction"}, "stack": {"strength": "l2"}},
 }
 """Registry -> component -> old option -> new option."""
 

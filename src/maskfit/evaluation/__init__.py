@@ -1,1 +1,1 @@
-"""How good the answers are. Takes tables of probabilities and truths; needs no torch."""
+"""Metrics, calibration and label issues, computed from probability tables and labels; needs no torch."""

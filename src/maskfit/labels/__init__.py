@@ -1,0 +1,1 @@
+"""Label schemas: attributes, class indices, and rules for age labels."""

@@ -21,8 +21,8 @@ class AgeLabelRule(BaseModel):
     """How ages become training labels.
 
     Attributes:
-        old_from_age: Lower edge of the oldest band in training, in (0, 120] (official: 60; iloveslowfood (s1): 58; other
-            teams 57 or 59); not moved by default.
+        old_from_age: Lower edge of the oldest band in training, in (0, 120]; not moved by default. Official: 60;
+            iloveslowfood (s1): 58; other teams: 57 or 59.
         exclude: Age ranges [low, high], both ends included, that are left out of training (a winning team: 27-29 and
             57-59).
         by_decade: Train on bands of ten years (cv-08 (s4)); the same as `bin_width: 10`.
@@ -98,7 +98,9 @@ class AgeLabelRule(BaseModel):
         edges = list(attribute.bin_edges)
         if self.old_from_age is not None:
             if len(edges) > 1 and self.old_from_age <= edges[-2]:
-                raise LabelError(f"old_from_age must be above {edges[-2]:g}, the edge before it, got {self.old_from_age:g}")
+                raise LabelError(
+                    f"old_from_age must be above {edges[-2]:g}, the edge before it, got {self.old_from_age:g}"
+                )
             edges[-1] = self.old_from_age
         if self.band_width is None:
             return attribute.model_copy(update={"bin_edges": tuple(edges)})

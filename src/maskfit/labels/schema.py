@@ -4,8 +4,8 @@ A label schema is an ordered list of attributes. The class index is the mixed-ra
 attribute being the most significant: for mask x gender x age this is the competition's `6 * mask + 3 * gender + age`.
 Other schemas (mask alone, age in decades, glasses x beard) use the same code; no other file contains such numbers.
 
-Labels may be unknown. A code is then `UNKNOWN`; as a training target, an unknown label is the set of all values, so that
-a photo of which only the mask state is known allows six of the eighteen classes. Losses and scores use these sets.
+Labels may be unknown. A code is then `UNKNOWN`; as a training target, an unknown label is the set of all values: where
+only the mask state is known, six of the eighteen classes are allowed. Losses and scores use these sets.
 """
 
 from __future__ import annotations
@@ -188,9 +188,7 @@ class LabelSchema(BaseModel):
             Mask of shape (photos, outputs): one True for a full label, all True where nothing is known.
         """
         columns = zip(codes.T, self.shape, strict=True)
-        masks = [
-            (column[:, None] == np.arange(size)) | (column == UNKNOWN)[:, None] for column, size in columns
-        ]
+        masks = [(column[:, None] == np.arange(size)) | (column == UNKNOWN)[:, None] for column, size in columns]
         return self._combine_masks(masks, head)
 
     def allowed_mask_from_labels(self, labels: Sequence[Labels], head: str) -> NDArray[np.bool_]:
