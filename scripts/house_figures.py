@@ -1,8 +1,8 @@
 """Prints figures about the source: files, lines, lengths, and how many public callables document arguments and results.
 
-    uv run python scripts/house_figures.py          # a table
-    uv run python scripts/house_figures.py --json   # for scripts
-    uv run python scripts/house_figures.py --list   # the callables without Args or Returns as well
+uv run python scripts/house_figures.py          # a table
+uv run python scripts/house_figures.py --json   # for scripts
+uv run python scripts/house_figures.py --list   # the callables without Args or Returns as well
 """
 
 from __future__ import annotations
@@ -48,16 +48,28 @@ def public_callables(source: Path = SOURCE) -> Iterator[Callable_]:
         Functions and methods without an underscore, in file order; nested functions, overloads, property setters and
         methods of `Protocol` doubles in tests are left out.
     """
+    table = source / "cli" / "__init__.py"
+    # A command's docstring is its help, and each option documents itself.
+    commands = (
+        set(re.findall(r"maskfit\.cli[.\w]*:(\w+)", table.read_text(encoding="utf-8"))) if table.is_file() else set()
+    )
     for path in sorted(source.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         scopes: list[tuple[str, list[ast.stmt]]] = [("", tree.body)]
-        scopes += [(f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
+        scopes += [
+            (f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_"
+        ]
         for prefix, body in scopes:
             for node in body:
                 if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
                     continue
+                if path.is_relative_to(source / "cli") and node.name in commands:
+                    continue
                 decorators = [ast.unparse(item) for item in node.decorator_list]
-                if any(item.endswith((".setter", "overload", "validator", "serializer")) or "validator(" in item for item in decorators):
+                if any(
+                    item.endswith((".setter", "overload", "validator", "serializer")) or "validator(" in item
+                    for item in decorators
+                ):
                     continue
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 names = [item.arg for item in arguments if item.arg not in ("self", "cls")]
@@ -137,7 +149,18 @@ def main() -> None:
         for name, value in found.items():
             print(f"{name.replace('_', ' '):32} {value:,}")
     if given.list:
-        print("\n".join(["", "without Args:", *without_args(given.source)[1], "", "without Returns:", *without_returns(given.source)[1]]))
+        print(
+            "\n".join(
+                [
+                    "",
+                    "without Args:",
+                    *without_args(given.source)[1],
+                    "",
+                    "without Returns:",
+                    *without_returns(given.source)[1],
+                ]
+            )
+        )
 
 
 if __name__ == "__main__":

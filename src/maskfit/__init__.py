@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from maskfit.version import __version__
+
 if TYPE_CHECKING:
     from maskfit.api import (
         FacePredictor,
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
         load_recipe,
         train,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "FacePredictor",

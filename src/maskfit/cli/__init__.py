@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit import __version__
+from maskfit.version import __version__
 from maskfit.cli.defaults import load_environment
 from maskfit.cli.lazy_commands import LazyCommand, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskfit import __version__
+from maskfit.version import __version__
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
 
 LOCAL = "local"

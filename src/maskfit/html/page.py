@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from markupsafe import Markup, escape
 
-from maskfit import __version__
+from maskfit.version import __version__
 from maskfit.html.templates import render
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from maskfit import __version__
+from maskfit.version import __version__
 from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.config.recipe import Recipe
 from maskfit.data.image_cache.cache import CachedImages, open_image_caches

@@ -6,7 +6,7 @@ import math
 
 from pydantic import Field
 
-from maskfit import __version__
+from maskfit.version import __version__
 from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.calibration import Calibration

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from maskfit import __version__
+from maskfit.version import __version__
 from maskfit.apps.service import metrics
 from maskfit.apps.service.middleware import STATUS_CLIENT_CLOSED_REQUEST, RequestMiddleware
 from maskfit.apps.service.model_info import ServiceInfo
