@@ -99,12 +99,12 @@ def test_extreme_logits_stay_finite(name, classes):
 def test_half_precision_logits_give_the_same_loss(name, classes, kind):
     logits, allowed = draw(classes)
     loss = make(name, classes, class_weights="inverse")
-    wanted = loss(logits.to(kind).float(), allowed)
+    expected = loss(logits.to(kind).float(), allowed)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = loss(logits.to(kind), allowed)
     assert found.dtype == torch.float32
     # Only the logits are rounded; no weight and no sum is.
-    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 @contract
@@ -125,7 +125,7 @@ def test_right_answers_cost_less_than_guesses_and_learning_finds_them(name, clas
 
 @of_the_photo
 def test_class_weights_are_honoured(name, classes):
-    weights = [float(1 + place) for place in range(classes)]
+    weights = [float(1 + index) for index in range(classes)]
     counts = torch.tensor(COUNTS[:classes], dtype=torch.float64)
     mean = sum(weight * count for weight, count in zip(weights, COUNTS, strict=False)) / float(counts.sum())
     allowed = torch.eye(classes, dtype=torch.bool)
@@ -152,9 +152,9 @@ def slow_cross_entropy(logits, allowed, weights, smoothing) -> list[float]:
             losses.append(0.0)
             continue
         total = sum(math.exp(value) for value in row)
-        shares = [math.exp(value) / total for value in row]
-        loss = -math.log(sum(share for share, fit in zip(shares, fits, strict=True) if fit))
-        even = -sum(math.log(share) for share in shares) / len(shares)
+        fractions = [math.exp(value) / total for value in row]
+        loss = -math.log(sum(fraction for fraction, fit in zip(fractions, fits, strict=True) if fit))
+        even = -sum(math.log(fraction) for fraction in fractions) / len(fractions)
         weight = sum(value for value, fit in zip(weights, fits, strict=True) if fit) / sum(fits)
         losses.append(((1 - smoothing) * loss + smoothing * even) * weight)
     return losses
@@ -177,8 +177,8 @@ def test_cross_entropy_is_torchs_for_ordinary_labels(classes, smoothing):
     logits, _ = draw(classes)
     target = torch.arange(12) % classes
     found = CrossEntropy(torch.ones(classes), smoothing)(logits, F.one_hot(target, classes).bool())
-    wanted = F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="none")
-    torch.testing.assert_close(found, wanted)
+    expected = F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="none")
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_partial_label_has_the_likelihood_of_what_is_known():
@@ -190,8 +190,8 @@ def test_a_partial_label_has_the_likelihood_of_what_is_known():
     )
     found = CrossEntropy(torch.ones(18))(logits, torch.tensor(allowed))
     marginals = scheme.marginals(torch.softmax(logits.double(), 1).numpy())
-    wanted = [-math.log(marginals["mask"][0, 1]), -math.log(marginals["age"][1, 2]), 0]
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    expected = [-math.log(marginals["mask"][0, 1]), -math.log(marginals["age"][1, 2]), 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
@@ -201,7 +201,7 @@ def test_smoothing_out_of_range_is_refused(smoothing):
 
 
 def test_losses_take_logits_not_probabilities():
-    """Cross-entropy on top of a softmax was a seed's mistake: its loss could not fall below 0.55 for three classes."""
+    """Cross-entropy on a softmax was an error of a source project: with three classes its loss stays above 0.55."""
     logits, allowed = 20 * torch.eye(3), torch.eye(3, dtype=torch.bool)
     assert make("cross_entropy", 3)(logits, allowed).max() < 1e-6
     assert make("cross_entropy", 3)(torch.softmax(logits, dim=1), allowed).min() > 0.5
@@ -278,19 +278,19 @@ def test_a_mixed_photo_has_both_labels_by_their_shares(name):
     own, other = loss(logits, allowed).tolist(), loss(logits, allowed[mixed.permutation]).tolist()
     known = [0.0 if all(row) else 1.0 for row in allowed.tolist()]
     total = count = 0.0
-    for row, (partner, share) in enumerate(zip(mixed.permutation.tolist(), mixed.lam.tolist(), strict=True)):
-        total += share * own[row] + (1 - share) * other[row]
-        count += share * known[row] + (1 - share) * known[partner]
+    for row, (partner, fraction) in enumerate(zip(mixed.permutation.tolist(), mixed.lam.tolist(), strict=True)):
+        total += fraction * own[row] + (1 - fraction) * other[row]
+        count += fraction * known[row] + (1 - fraction) * known[partner]
     assert found.item() == pytest.approx(total / count, rel=1e-5)
 
 
 def test_losses_are_told_of_the_epoch_where_they_ask():
-    told = []
+    calls = []
     loss = make("ldam", 3, class_weights="effective", deferred=0.5)
-    loss.begin_epoch = lambda epoch, epochs: told.append((epoch, epochs))
+    loss.begin_epoch = lambda epoch, epochs: calls.append((epoch, epochs))
     criterion = MultiHeadLoss({"a": HeadLoss(make("focal", 3), 1.0), "b": HeadLoss(loss, 1.0)})
     criterion.begin_epoch(3, 10)
-    assert told == [(3, 10)]
+    assert calls == [(3, 10)]
 
 
 def test_a_head_that_no_photo_knows_costs_nothing():

@@ -58,12 +58,12 @@ def supcon(features, loss) -> float:
 
 
 def arcface(features, loss) -> float:
-    centres = torch.nn.functional.normalize(loss.loss.W.detach().double(), dim=0).numpy()
+    centers = torch.nn.functional.normalize(loss.loss.W.detach().double(), dim=0).numpy()
     losses = []
     for row, own in zip(normed(features), CLASSES, strict=False):
         logits = []
         for number in range(3):
-            angle = math.acos(row @ centres[:, number])
+            angle = math.acos(row @ centers[:, number])
             logits.append(64 * math.cos(angle + math.radians(28.6) * (number == own)))
         losses.append(math.log(sum(math.exp(value - logits[own]) for value in logits)))
     return sum(losses) / 7
@@ -93,11 +93,11 @@ def test_it_equals_its_loop_by_its_share(name):
 def test_features_of_one_class_are_drawn_together(name):
     features, classes = draw()
     loss = make(name, weight=1.0)
-    centres = torch.eye(5)[[0, 0, 1, 1, 1, 2, 2, 3]]
+    centers = torch.eye(5)[[0, 0, 1, 1, 1, 2, 2, 3]]
     if name == "arcface":
         with torch.no_grad():
             loss.loss.W.copy_(torch.eye(5)[:, :3])
-    assert loss(centres, classes) < loss(features, classes)
+    assert loss(centers, classes) < loss(features, classes)
     features.requires_grad_()
     loss(features, classes).backward()
     assert features.grad.isfinite().all()
@@ -120,10 +120,10 @@ def test_batches_with_nothing_to_compare_cost_a_finite_number(name, known):
 def test_half_precision_is_not_felt(name):
     features, classes = draw()
     loss = make(name)
-    wanted = loss(features.bfloat16().float(), classes)
+    expected = loss(features.bfloat16().float(), classes)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = loss(features.bfloat16(), classes)
-    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def slow_years(name: str, found: list[float], years: list[float], mixed: Mixed |
             if mixed is None
             else [(row, float(mixed.lam[row])), (int(mixed.permutation[row]), 1 - float(mixed.lam[row]))]
         )
-        for place, share in sides:
-            if not math.isnan(years[place]):
-                total += share * distance(value, years[place])
-                count += share
+        for index, fraction in sides:
+            if not math.isnan(years[index]):
+                total += fraction * distance(value, years[index])
+                count += fraction
     return total / count
 
 

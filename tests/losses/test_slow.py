@@ -69,7 +69,7 @@ def ldam(row: Row, fits: Fits, margin: float = 0.5, scale: float = 1) -> float:
 
 def symmetric(row: Row, fits: Fits, alpha: float = 0.1, beta: float = 1, log_zero: float = -4) -> float:
     shares = softmax(row)
-    reverse = -sum(share * (0 if fit else log_zero) for share, fit in zip(shares, fits, strict=True))
+    reverse = -sum(fraction * (0 if fit else log_zero) for fraction, fit in zip(shares, fits, strict=True))
     return -alpha * math.log(inside(shares, fits)) + beta * reverse
 
 
@@ -86,7 +86,7 @@ def binary(row: Row, fits: Fits) -> float:
 
 def apart(row: Row, fits: Fits) -> Row:
     shares = softmax(row)
-    return [1 - inside(shares, fits), *(share for share, fit in zip(shares, fits, strict=True) if not fit)]
+    return [1 - inside(shares, fits), *(fraction for fraction, fit in zip(shares, fits, strict=True) if not fit)]
 
 
 def brier(row: Row, fits: Fits) -> float:
@@ -102,8 +102,8 @@ def neighbours(row: Row, fits: Fits, spread: float = 0.5) -> float:
     loss = 0.0
     for right, fit in enumerate(fits):
         if fit:
-            near = [math.exp(-((place - right) ** 2) / (2 * spread**2)) for place in range(len(row))]
-            cost = -sum(weight * math.log(share) for weight, share in zip(near, shares, strict=True)) / sum(near)
+            near = [math.exp(-((index - right) ** 2) / (2 * spread**2)) for index in range(len(row))]
+            cost = -sum(weight * math.log(fraction) for weight, fraction in zip(near, shares, strict=True)) / sum(near)
             loss += cost * shares[right] / inside(shares, fits)
     return loss
 
@@ -142,12 +142,12 @@ CASES = [
 def test_a_loss_of_the_photo_equals_its_loop(name, options, classes, kind):
     logits, allowed = draw(classes)
     weights = class_weights(kind, torch.tensor(COUNTS[:classes])).tolist()
-    wanted = [
+    expected = [
         0.0 if all(fits) else LOOPS[name](row, fits, **options) * inside(weights, fits) / sum(fits)
         for row, fits in zip(logits.tolist(), allowed.tolist(), strict=True)
     ]
     found = make(name, classes, class_weights=kind, **options)(logits, allowed)
-    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
 def slow_f1(logits: torch.Tensor, allowed: torch.Tensor, weights: Row) -> float:
@@ -159,10 +159,10 @@ def slow_f1(logits: torch.Tensor, allowed: torch.Tensor, weights: Row) -> float:
             continue
         shares = softmax(row)
         for number in range(classes):
-            truth = shares[number] / inside(shares, fits) if fits[number] else 0.0
-            hits[number] += shares[number] * truth
+            targets = shares[number] / inside(shares, fits) if fits[number] else 0.0
+            hits[number] += shares[number] * targets
             found[number] += shares[number]
-            there[number] += truth
+            there[number] += targets
     says = [weight * min(1.0, count) for weight, count in zip(weights, there, strict=True)]
     f1 = [2 * hit / (a + b) for hit, a, b in zip(hits, found, there, strict=True)]
     return 1 - sum(say * value for say, value in zip(says, f1, strict=True)) / sum(says)
@@ -174,21 +174,21 @@ def test_macro_f1_equals_its_loop_for_any_number_of_classes(classes, kind):
     logits, allowed = draw(classes, batch=30)
     weights = class_weights(kind, torch.tensor(COUNTS[:classes])).tolist()
     found = make("soft_macro_f1", classes, class_weights=kind)(logits, allowed)
-    wanted = slow_f1(logits, allowed, weights)
-    np.testing.assert_allclose(found, [wanted] * 29 + [0.0], rtol=1e-5)
+    expected = slow_f1(logits, allowed, weights)
+    np.testing.assert_allclose(found, [expected] * 29 + [0.0], rtol=1e-5)
     both = make("ce_f1", classes, class_weights=kind, f1_weight=0.3)(logits, allowed)
     plain = make("cross_entropy", classes, class_weights=kind)(logits, allowed)
-    np.testing.assert_allclose(both[:-1], 0.7 * plain[:-1] + 0.3 * wanted, rtol=1e-5)
+    np.testing.assert_allclose(both[:-1], 0.7 * plain[:-1] + 0.3 * expected, rtol=1e-5)
 
 
 def test_macro_f1_of_sure_answers_is_the_score_itself():
     sklearn = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
-    truth, answers = random.integers(0, 18, 200), random.integers(0, 18, 200)
-    answers[:120] = truth[:120]
+    targets, answers = random.integers(0, 18, 200), random.integers(0, 18, 200)
+    answers[:120] = targets[:120]
     logits = 100 * F.one_hot(torch.tensor(answers), 18).float()
-    found = make("soft_macro_f1", 18)(logits, F.one_hot(torch.tensor(truth), 18).bool())
-    assert found[0].item() == pytest.approx(1 - sklearn.f1_score(truth, answers, average="macro"), abs=1e-5)
+    found = make("soft_macro_f1", 18)(logits, F.one_hot(torch.tensor(targets), 18).bool())
+    assert found[0].item() == pytest.approx(1 - sklearn.f1_score(targets, answers, average="macro"), abs=1e-5)
 
 
 def test_macro_f1_is_of_the_batch_and_says_nothing_of_what_is_not_there():
@@ -257,9 +257,9 @@ def test_ldam_defers_its_weights():
     first = loss(logits, allowed)
     torch.testing.assert_close(first, make("ldam", 3)(logits, allowed))
     weighted = make("ldam", 3, class_weights="inverse")(logits, allowed)
-    for epoch, wanted in ((7, first), (8, weighted), (9, weighted), (0, first)):
+    for epoch, expected in ((7, first), (8, weighted), (9, weighted), (0, first)):
         loss.begin_epoch(epoch, 10)
-        torch.testing.assert_close(loss(logits, allowed), wanted)
+        torch.testing.assert_close(loss(logits, allowed), expected)
     # The thinnest class has the widest margin.
     assert loss.margins.argmax() == 2
     assert loss.margins.max() == 0.5

@@ -1,4 +1,4 @@
-"""A network as it is given away: the graph's own arithmetic against numpy's, for every kind of head and scheme."""
+"""Export module: the graph's arithmetic equals numpy's, for every kind of head and label schema."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def test_frames_become_the_probabilities_that_are_answered(head, scheme, tempera
     with torch.no_grad():
         for values in network.head.parameters():
             values.mul_(8)
-    normalising = Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), mode=mode)
+    normalization = Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), mode=mode)
     inside = (
         InstanceNormalize(MIN_STD)
         if mode == "per_image"
-        else DatasetNormalize(*map(list, normalising.scale_and_shift()))
+        else DatasetNormalize(*map(list, normalization.scale_and_shift()))
     )
     folding = {item.name: item.to_scored_index().tolist() for item in scheme.attributes if item.parent_of}
     frames = np.random.default_rng(0).integers(0, 256, (5, 16, 12, 3), dtype=np.uint8)
-    frames[0] = 7  # one colour: by itself it has no deviation
+    frames[0] = 7  # one color: by itself it has no deviation
     with torch.inference_mode():
         *logits, found = ExportModule(network, inside, scheme.sizes, folding, temperatures)(torch.from_numpy(frames))
-        seen = network(torch.from_numpy(normalising(frames)))
+        seen = network(torch.from_numpy(normalization(frames)))
     assert all(torch.allclose(own, seen[name], atol=1e-4) for own, name in zip(logits, network.heads, strict=True))
     expected = Calibration(temperatures=temperatures).apply_temperature(
         scheme.scored_schema(), logits_to_probabilities(scheme, {name: values.numpy() for name, values in seen.items()})

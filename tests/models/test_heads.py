@@ -21,8 +21,8 @@ from maskfit.models.network import build_network
 from maskfit.models.ordinal_head import CumulativeLink
 from maskfit.registry import ComponentSpec, instantiate
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
-SIZES = SCHEME.sizes
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
+SIZES = SCHEMA.sizes
 CHOICES = [(name, {}) for name in HEADS] + [
     ("mlp_1", {"joint": False}),
     ("bn_dropout_linear", {"joint": False}),
@@ -53,19 +53,19 @@ def test_a_head_answers_for_its_names_in_order(name, options):
     head = make(name, **options)
     logits = head(draw())
     assert tuple(logits) == head.names
-    assert head.names in ((JOINT_HEAD,), SCHEME.names)
+    assert head.names in ((JOINT_HEAD,), SCHEMA.names)
     widths = {JOINT_HEAD: 18} | SIZES
     assert [values.shape for values in logits.values()] == [(6, widths[item]) for item in head.names]
     joined(logits).square().sum().backward()
     assert all(item.grad is not None and item.grad.isfinite().all() for item in head.parameters())
-    # The class numbers of the answer are the scheme's.
-    found = logits_to_probabilities(SCHEME, {item: values.detach().numpy() for item, values in logits.items()})
+    # The class numbers of the answer are the label schema's.
+    found = logits_to_probabilities(SCHEMA, {item: values.detach().numpy() for item, values in logits.items()})
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
 @every_head
 def test_a_head_gives_raw_logits(name, options):
-    """A softmax before cross-entropy was a seed's mistake: no row may be probabilities already."""
+    """A softmax before cross-entropy was an error of a source project: no row may hold probabilities already."""
     for values in make(name, **options).eval()(draw()).values():
         assert ((values.sum(dim=1) - 1).abs() > 1e-3).all()
 
@@ -73,26 +73,26 @@ def test_a_head_gives_raw_logits(name, options):
 @every_head
 def test_half_precision_gives_nearly_the_same(name, options):
     head = make(name, **options).eval()
-    wanted = joined(head(draw()))
+    expected = joined(head(draw()))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = joined(head(draw()))
     assert found.isfinite().all()
-    torch.testing.assert_close(found.float(), wanted, atol=0.1, rtol=0.1)
+    torch.testing.assert_close(found.float(), expected, atol=0.1, rtol=0.1)
 
 
 @every_head
 def test_a_head_learns(name, options):
     head = make(name, **options)
     features = draw(18)
-    codes = torch.tensor(SCHEME.to_attribute_indices(np.arange(18)))
-    targets = {JOINT_HEAD: torch.arange(18)} | {item: codes[:, place] for place, item in enumerate(SCHEME.names)}
-    optimiser = torch.optim.Adam(head.parameters(), lr=0.01)
+    codes = torch.tensor(SCHEMA.to_attribute_indices(np.arange(18)))
+    targets = {JOINT_HEAD: torch.arange(18)} | {item: codes[:, index] for index, item in enumerate(SCHEMA.names)}
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.01)
     losses = []
     for _ in range(60):
         loss = sum(F.cross_entropy(values, targets[item]) for item, values in head(features).items())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert np.mean(losses[-5:]) < 0.8 * losses[0]
 
@@ -102,14 +102,14 @@ def test_a_head_survives_a_model_file(name, options, tmp_path):
     part = ComponentSpec.create(name, **options)
     torch.manual_seed(4)
     network = build_network(ComponentSpec.create("small", width=4), part, SIZES).eval()
-    facts = ModelMetadata(
-        label_schema=SCHEME,
+    metadata = ModelMetadata(
+        label_schema=SCHEMA,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(24, 24))),
         backbone=ComponentSpec.create("small", width=4),
         head=part,
         heads=network.heads,
     )
-    again, _ = load_model(save_model(tmp_path / "a.safetensors", network.state_dict(), facts))
+    again, _ = load_model(save_model(tmp_path / "a.safetensors", network.state_dict(), metadata))
     photos = torch.randn(2, 3, 24, 24)
     for item, values in network(photos).items():
         torch.testing.assert_close(again(photos)[item], values)
@@ -123,14 +123,14 @@ def test_a_head_goes_into_an_exported_file(name, options, tmp_path):
 
     part = ComponentSpec.create(name, **options)
     network = build_network(ComponentSpec.create("small", width=4), part, SIZES).eval()
-    facts = ModelMetadata(
-        label_schema=SCHEME,
+    metadata = ModelMetadata(
+        label_schema=SCHEMA,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(24, 24))),
         backbone=ComponentSpec.create("small", width=4),
         head=part,
         heads=network.heads,
     )
-    model = save_model(tmp_path / "a.safetensors", network.state_dict(), facts)
+    model = save_model(tmp_path / "a.safetensors", network.state_dict(), metadata)
     assert export_onnx(model, tmp_path / "a.onnx").max_difference < 1e-5
 
 
@@ -200,7 +200,7 @@ def test_linear_layers_are_initialized_by_name(name):
     assert any((item.bias != 0).any() for item in plain.modules() if isinstance(item, nn.Linear))
 
 
-# The seeds' shapes
+# Shapes of the source projects' heads
 
 
 def test_the_seeds_heads_have_their_layers():
@@ -243,9 +243,9 @@ def test_thanets_four_heads_answer_together():
     head = make("thanet")
     found = head(draw())[JOINT_HEAD]
     own, each = head.joint(draw())[JOINT_HEAD], head.attributes(draw())
-    for number, (mask, gender, age) in enumerate(SCHEME.to_attribute_indices(np.arange(18))):
-        wanted = own[:, number] + each["mask"][:, mask] + each["gender"][:, gender] + each["age"][:, age]
-        torch.testing.assert_close(found[:, number], wanted)
+    for number, (mask, gender, age) in enumerate(SCHEMA.to_attribute_indices(np.arange(18))):
+        expected = own[:, number] + each["mask"][:, mask] + each["gender"][:, gender] + each["age"][:, age]
+        torch.testing.assert_close(found[:, number], expected)
 
 
 # Attention
@@ -270,20 +270,20 @@ def test_attention_is_torchs_with_the_same_weights(heads):
 def test_attention_equals_a_slow_loop_with_its_heads_in_order():
     attention = SelfAttention(16, 4)
     query, key, value = (layer(tokens()).tolist() for layer in (attention.query, attention.key, attention.value))
-    wanted = np.zeros((5, 3, 16))
+    expected = np.zeros((5, 3, 16))
     for photo in range(5):
         for token in range(3):
             for head in range(4):
                 own = range(4 * head, 4 * head + 4)
                 scores = [
                     # By the root of one head's width, which is 4, not of all heads' 16.
-                    sum(query[photo][token][place] * key[photo][other][place] for place in own) / math.sqrt(4)
+                    sum(query[photo][token][index] * key[photo][other][index] for index in own) / math.sqrt(4)
                     for other in range(3)
                 ]
-                for other, share in enumerate(softmax(np.array(scores))):
-                    for place in own:
-                        wanted[photo, token, place] += share * value[photo][other][place]
-    np.testing.assert_allclose(attention(tokens()).detach(), wanted, atol=1e-5)
+                for other, fraction in enumerate(softmax(np.array(scores))):
+                    for index in own:
+                        expected[photo, token, index] += fraction * value[photo][other][index]
+    np.testing.assert_allclose(attention(tokens()).detach(), expected, atol=1e-5)
 
 
 def test_attention_has_no_order_and_tokens_do():
@@ -305,9 +305,9 @@ def test_thanets_tokens_keep_what_they_were_and_meet_the_others(name):
         head.body.attention.value.bias.zero_()
     # Without anything found at the others a token is what it was: the residual alone.
     alone = [layer(item(head.body.stem(draw()))) for layer, item in zip(head.body.outputs, tokens, strict=True)]
-    wanted = head.joint(torch.cat(alone, dim=1)) if name == "multi_class_thanet" else torch.cat(alone, dim=1)
-    torch.testing.assert_close(joined(head(draw())), wanted)
-    assert not torch.allclose(before, wanted)
+    expected = head.joint(torch.cat(alone, dim=1)) if name == "multi_class_thanet" else torch.cat(alone, dim=1)
+    torch.testing.assert_close(joined(head(draw())), expected)
+    assert not torch.allclose(before, expected)
 
 
 # Order
@@ -333,10 +333,10 @@ def test_thresholds_give_probabilities_that_a_softmax_gives_back(values):
 def test_thresholds_equal_differences_of_sigmoids():
     thresholds = CumulativeLink(4)
     edges = [math.log(1 / 3), 0.0, math.log(3)]
-    for place in (-2.0, 0.3, 1.7):
-        above = [1.0, *(1 / (1 + math.exp(-(place - edge))) for edge in edges), 0.0]
-        wanted = [before - after for before, after in pairwise(above)]
-        np.testing.assert_allclose(thresholds(torch.tensor([[place]])).exp()[0].detach(), wanted, rtol=1e-5)
+    for index in (-2.0, 0.3, 1.7):
+        above = [1.0, *(1 / (1 + math.exp(-(index - edge))) for edge in edges), 0.0]
+        expected = [before - after for before, after in pairwise(above)]
+        np.testing.assert_allclose(thresholds(torch.tensor([[index]])).exp()[0].detach(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"ordered": "age"}, {"ordered": ["age"]}], ids=str)

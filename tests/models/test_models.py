@@ -1,4 +1,4 @@
-"""One contract for every head on several trunks, and weights that fit or are refused."""
+"""One contract for every head on several backbones, and weights that fit or are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maskfit.models.network import build_network
 from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 SMALL = ComponentSpec.create("small", width=4)
 # A residual net, a transformer, and one whose last layer is wider than timm's `num_features`.
 TRUNKS = [
@@ -36,21 +36,21 @@ def photos_for(backbone: ComponentSpec, count: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize("backbone", TRUNKS, ids=lambda part: part.name)
 def test_a_network_gives_logits_by_head(backbone, head):
     torch.manual_seed(0)
-    network = build_network(backbone, ComponentSpec.create(head), SCHEME.sizes)
+    network = build_network(backbone, ComponentSpec.create(head), SCHEMA.sizes)
     photos = photos_for(backbone, 4)
     logits = network(photos)
-    # Heads are joined by their names in the scheme's order, or there is one for all classes.
+    # Heads are joined by their names in the label schema's order, or there is one for all classes.
     assert tuple(logits) == network.heads
-    assert network.heads in (SCHEME.names, (JOINT_HEAD,))
-    widths = {JOINT_HEAD: SCHEME.num_classes} | SCHEME.sizes
+    assert network.heads in (SCHEMA.names, (JOINT_HEAD,))
+    widths = {JOINT_HEAD: SCHEMA.num_classes} | SCHEMA.sizes
     assert {name: tuple(values.shape) for name, values in logits.items()} == {
         name: (4, widths[name]) for name in network.heads
     }
     sum(values.square().sum() for values in logits.values()).backward()
-    strange = [name for name, item in network.named_parameters() if item.grad is None or not item.grad.isfinite().all()]
-    assert strange == []
+    unknown = [name for name, item in network.named_parameters() if item.grad is None or not item.grad.isfinite().all()]
+    assert unknown == []
     # The same weights answer the same, photo by photo.
-    other = build_network(backbone, ComponentSpec.create(head), SCHEME.sizes)
+    other = build_network(backbone, ComponentSpec.create(head), SCHEMA.sizes)
     other.load_state_dict(network.state_dict())
     network.eval(), other.eval()
     with torch.no_grad():
@@ -130,17 +130,17 @@ def test_a_net_of_its_own_learns_from_nothing(backbone):
     """s0's custom net did not: it ended at 2.5 %. Here four kinds of picture, told apart by stripes and by color."""
     torch.manual_seed(0)
     network = build_network(backbone, ComponentSpec.create("multi_head"), {"a": 4})
-    truth = torch.arange(16) % 4
+    targets = torch.arange(16) % 4
     photos = 0.3 * torch.randn(16, 3, 24, 24)
-    photos[truth % 2 == 1, :, ::2] += 1.5
-    photos[truth >= 2, 0] -= 1.0
-    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    photos[targets % 2 == 1, :, ::2] += 1.5
+    photos[targets >= 2, 0] -= 1.0
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):
-        loss = torch.nn.functional.cross_entropy(network(photos)["a"], truth)
-        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(photos)["a"], targets)
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert min(losses) < 0.35 * losses[0]
 
@@ -188,7 +188,7 @@ def test_an_unknown_name_says_the_nearest():
     with pytest.raises(RecipeError, match=r"did you mean.*'resnet34'"):
         build_backbone(ComponentSpec.create("resnet43"))
     with pytest.raises(RecipeError, match="multi_head"):
-        build_network(SMALL, ComponentSpec.create("attribute_heads"), SCHEME.sizes)
+        build_network(SMALL, ComponentSpec.create("attribute_heads"), SCHEMA.sizes)
 
 
 @pytest.mark.parametrize("option", sorted(REFUSED_OPTIONS))
@@ -237,7 +237,7 @@ def test_local_weights_are_loaded_whole(weight_files, name):
     found = load_file(path)
     assert state
     assert all(torch.equal(values, found[key]) for key, values in state.items())
-    # Without weights a trunk is another one.
+    # Without weights a backbone is another one.
     assert any(
         not torch.equal(values, found[key])
         for key, values in build_backbone(ComponentSpec.create(name)).body.state_dict().items()

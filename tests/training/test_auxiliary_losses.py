@@ -1,4 +1,4 @@
-"""Losses beside the heads: they reach the trunk, are kept and resumed, and have no part in the answer."""
+"""Losses beside the heads: they reach the backbone, are kept and resumed, and have no part in the answer."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_unknown_names_and_options_are_found_before_training(tiny: Make, word: s
 
 def test_a_run_with_both_keeps_its_years_and_answers_as_its_file_does(tiny: Make, tmp_path: Path) -> None:
     folder, _ = train(tiny(*BOTH, "trainer.full_data_epochs=1"))
-    facts = read_model_metadata(folder.fold(0).model)
-    assert facts.age_regression
+    metadata = read_model_metadata(folder.fold(0).model)
+    assert metadata.age_regression
     loaded, _ = load_model(folder.fold(0).model)
     assert loaded.age_regressor is not None
     photos = torch.randn(3, 3, 24, 24)
@@ -118,10 +118,10 @@ def test_centres_of_classes_are_learned_too() -> None:
     assert {id(item) for item in net.parameters()} < {id(item) for item in learning.values()}
     loss = beside(net, net.forward_features(torch.randn(4, 3, 24, 24)), torch.arange(4), None)
     loss.backward()
-    centres = next(beside.parameters())
-    assert centres.grad is not None
-    assert centres.grad.abs().sum() > 0
-    # Where nothing of its own is learned an optimiser has the network itself.
+    centers = next(beside.parameters())
+    assert centers.grad is not None
+    assert centers.grad.abs().sum() > 0
+    # Where nothing of its own is learned an optimizer has the network itself.
     assert AuxiliaryLosses(None, None, np.zeros(4, int), np.full(4, np.nan)).trainable_modules(net) is net
 
 
@@ -162,8 +162,8 @@ def test_a_run_with_centres_resumes_as_if_uncut(tiny: Make, tmp_path: Path, monk
 def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
-    monkeypatch.setattr(LDAM, "begin_epoch", lambda self, epoch, epochs: told.append((epoch, epochs)))
+    calls = []
+    monkeypatch.setattr(LDAM, "begin_epoch", lambda self, epoch, epochs: calls.append((epoch, epochs)))
     train(
         tiny(
             "loss={name: ldam, class_weights: effective, deferred: 0.5}",
@@ -171,7 +171,7 @@ def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
             "trainer.full_data_epochs=2",
         )
     )
-    each = [item for place, item in enumerate(told) if place % 3 == 0]
+    each = [item for index, item in enumerate(calls) if index % 3 == 0]
     assert each == [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3)]
 
 
@@ -186,8 +186,8 @@ def test_every_loss_goes_with_every_kind_of_head(tiny: Make, loss: str, head: st
     samples = FoldDataset(CachedImages.__new__(CachedImages), plan.allowed_masks, train_side)
     criterion = build_criterion(plan, samples)
     net = plan.network()
-    places = train_side[:8]
-    allowed = {name: torch.from_numpy(rows[places]) for name, rows in plan.allowed_masks.items()}
+    indices = train_side[:8]
+    allowed = {name: torch.from_numpy(rows[indices]) for name, rows in plan.allowed_masks.items()}
     found = criterion(net(torch.randn(8, 3, 24, 24)), allowed)["loss"]
     found.backward()
     assert found.isfinite()

@@ -19,9 +19,9 @@ def test_a_run_records_its_detector_by_content_and_counts_guesses(tmp_path, pain
         gender, age = ("male", "female")[number % 2], 20 + 30 * (number // 4)
         folder = tmp_path / "photos" / f"00000{number}_{gender}_Asian_{age}"
         folder.mkdir(parents=True)
-        for place, stem in enumerate(("mask1", "incorrect_mask", "normal")):
-            face = [] if (number, place) == (0, 0) else [(5, 6, 25 + place, 36)]
-            Image.fromarray(paint(48, 36, *face, seed=3 * number + place)).save(folder / f"{stem}.png")
+        for index, stem in enumerate(("mask1", "incorrect_mask", "normal")):
+            face = [] if (number, index) == (0, 0) else [(5, 6, 25 + index, 36)]
+            Image.fromarray(paint(48, 36, *face, seed=3 * number + index)).save(folder / f"{stem}.png")
     (tmp_path / "mine.onnx").write_bytes(b"weights")
     crop = f"{{name: face, detector: painted_by_file, weights: {tmp_path / 'mine.onnx'}}}"
     words = [
@@ -36,10 +36,10 @@ def test_a_run_records_its_detector_by_content_and_counts_guesses(tmp_path, pain
         "cv.val_fraction=0.3",
         f"output_dir={tmp_path / 'run'}",
     ]
-    said = StringIO()
-    folder, _ = train(read_recipe("fast", words, registries=RECIPE_REGISTRY), console=Console(file=said, width=1000))
-    assert "no face found in 1 of 24 photos: the crop's fallback was used; they are listed in " in said.getvalue()
-    listed = said.getvalue().split("they are listed in ")[1].split("\n")[0]
+    output = StringIO()
+    folder, _ = train(read_recipe("fast", words, registries=RECIPE_REGISTRY), console=Console(file=output, width=1000))
+    assert "no face found in 1 of 24 photos: the crop's fallback was used; they are listed in " in output.getvalue()
+    listed = output.getvalue().split("they are listed in ")[1].split("\n")[0]
     assert "000000_male_Asian_20/mask1.png" in Path(listed).read_text()
     recorded = read_model_metadata(folder.fold(0).model).preprocessing.crop_resize.crop
     assert recorded.options["weights"] == "mine.onnx"

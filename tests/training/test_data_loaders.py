@@ -16,7 +16,7 @@ from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
 from maskfit.training.optim.optimizers import OPTIMIZERS
 from maskfit.training.samplers import SAMPLERS
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 PHOTOS = 30
 
 
@@ -30,11 +30,11 @@ def frames() -> CachedImages:
 
 
 def samples_of(frames: CachedImages, count: int) -> FoldDataset:
-    codes = SCHEME.to_attribute_indices(np.arange(PHOTOS) % 18)
+    codes = SCHEMA.to_attribute_indices(np.arange(PHOTOS) % 18)
     # Every other photo from the back: places in the set, not in the list of indices.
     indices = np.arange(PHOTOS)[::-1][:count].copy()
     return FoldDataset(
-        frames, {head: SCHEME.allowed_mask_from_indices(codes, head) for head in (JOINT_HEAD, "mask")}, indices
+        frames, {head: SCHEMA.allowed_mask_from_indices(codes, head) for head in (JOINT_HEAD, "mask")}, indices
     )
 
 
@@ -47,8 +47,8 @@ def flat(batches: list[list[int]]) -> list[int]:
 
 
 def training(frames, count=11, size=4, chance=(0, "fold", 0), done=0) -> TrainLoader:
-    sampling = instantiate(SAMPLERS, ComponentSpec.create("random"), classes=np.zeros(count, np.int64))
-    return TrainLoader(samples_of(frames, count), sampling, size, chance, lambda: done)
+    sampler = instantiate(SAMPLERS, ComponentSpec.create("random"), classes=np.zeros(count, np.int64))
+    return TrainLoader(samples_of(frames, count), sampler, size, chance, lambda: done)
 
 
 def test_a_batch_holds_the_photos_and_labels_of_its_indices(frames):
@@ -142,8 +142,8 @@ def test_cosine_rises_then_falls_to_its_floor_at_the_last_step():
     assert falling[0] == 1
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] == pytest.approx(0.1)
-    middle = instantiate(LR_SCHEDULERS, ComponentSpec.create("cosine", warmup=0, floor=0.0), epochs=1, epoch_steps=101)
-    assert [middle(0), middle(25), middle(50), middle(100)] == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, 0])
+    center = instantiate(LR_SCHEDULERS, ComponentSpec.create("cosine", warmup=0, floor=0.0), epochs=1, epoch_steps=101)
+    assert [center(0), center(25), center(50), center(100)] == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, 0])
     assert factor(1000) == pytest.approx(0.1)
 
 
@@ -162,20 +162,20 @@ def test_an_optimiser_moves_every_weight_and_shrinks_only_those_with_two_sides(n
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
     network[2].bias.requires_grad_(False)
-    optimiser = instantiate(OPTIMIZERS, ComponentSpec.create(name, lr=0.1, weight_decay=0.3), network=network)
-    decay = {id(weight): group["weight_decay"] for group in optimiser.param_groups for weight in group["params"]}
+    optimizer = instantiate(OPTIMIZERS, ComponentSpec.create(name, lr=0.1, weight_decay=0.3), network=network)
+    decay = {id(weight): group["weight_decay"] for group in optimizer.param_groups for weight in group["params"]}
     for label, weight in network.named_parameters():
         assert decay.pop(id(weight)) == (0.3 if weight.ndim > 1 else 0.0), label
     assert not decay
     photos, before = torch.randn(8, 4), [weight.clone() for weight in network.parameters()]
 
     def closure() -> torch.Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = (network(photos) - 1).square().sum()
         loss.backward()
         return loss
 
-    optimiser.step(closure)
+    optimizer.step(closure)
     moved = [not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
     # All but the frozen one.
     assert moved == [True, True, True, True, True, False]

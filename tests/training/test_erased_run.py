@@ -30,10 +30,10 @@ def test_a_run_without_backgrounds_is_predicted_without_them(tmp_path, tiny, fac
     assert framing.background_removal == ComponentSpec.create("grabcut", side=48)
     assert framing.unsharp_mask == 0.5
     # Validation's answers, tempered as the model file says, are a new prediction's.
-    judged = read_table(folder.fold(0).probabilities)
+    scored = read_table(folder.fold(0).probabilities)
     photos = {photo.name: photo for photo in read_photos(str(faces), LABEL_SCHEMAS["mask-gender-age"])}
-    predicted = Predictor.load(model).predict([photos[name] for name in judged.names])
-    tempered = facts.calibration.apply_temperature(facts.label_schema.scored_schema(), judged.probabilities)
+    predicted = Predictor.load(model).predict([photos[name] for name in scored.names])
+    tempered = facts.calibration.apply_temperature(facts.label_schema.scored_schema(), scored.probabilities)
     np.testing.assert_allclose(predicted.table.probabilities, tempered, atol=1e-5)
     # And they are no answers to photos with backgrounds.
     store = tmp_path / "stores"

@@ -1,4 +1,4 @@
-"""Runs with mixing, sampling, strong augmentation and each photo's own normalising, from recipe to prediction."""
+"""Runs with mixing, sampling, strong augmentation and each photo's own normalizing, from recipe to prediction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Make = Callable[..., Recipe]
 
 
 def test_a_photos_own_normalising_is_that_of_prediction_too(tiny: Make, faces: Path) -> None:
-    """Normalisation that differs from training was one of the seeds' mistakes: what was judged is what is predicted."""
+    """Prediction normalizes as training does, which was not so in one of the source projects."""
     folder, _ = train(
         tiny("data.normalization=per_image", "trainer.epochs=1", "augmentation=strong", "data.train_resize_scale=1.3")
     )

@@ -1,4 +1,4 @@
-"""Runs with what the two best teams and the seeds added: several models, finishing, extra photos, other starts."""
+"""Runs with options of the two best teams and the source projects: several models, full-data epochs, extra photos."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def test_the_last_epochs_see_everyone_and_leave_the_judged_model_alone(tiny: Mak
     plain, _ = train(tiny(f"output_dir={tmp_path / 'plain'}"))
     finished, _ = train(tiny(f"output_dir={tmp_path / 'finished'}", "trainer.full_data_epochs=2"))
     fold = finished.fold(0)
-    judged, final = load_file(fold.model), load_file(fold.full_data_model)
-    assert all(torch.equal(judged[name], item) for name, item in load_file(plain.fold(0).model).items())
-    assert any(not torch.equal(judged[name], final[name]) for name in judged)
+    scored, final = load_file(fold.model), load_file(fold.full_data_model)
+    assert all(torch.equal(scored[name], item) for name, item in load_file(plain.fold(0).model).items())
+    assert any(not torch.equal(scored[name], final[name]) for name in scored)
     assert "on all photos" in read_model_metadata(fold.full_data_model).description
     assert finished.oof_probabilities.read_text() == plain.oof_probabilities.read_text()
     assert not plain.fold(0).full_data_model.exists()

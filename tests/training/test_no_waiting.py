@@ -28,7 +28,7 @@ from maskfit.training.data_loaders import FoldDataset
 from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.task import ClassificationTask
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 BATCH, SIDE = 6, 32
 
 
@@ -62,25 +62,25 @@ def watched() -> Iterator[None]:
 def step(augmentation: str = "light", mixing: str = "none", loss: str = "cross_entropy") -> None:
     with torch.device("meta"):
         network = build_network(
-            ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), SCHEME.sizes
+            ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), SCHEMA.sizes
         )
     losses = {
         name: HeadLoss(instantiate(LOSSES, ComponentSpec.create(loss), counts=torch.ones(size)), 1.0)
-        for name, size in SCHEME.sizes.items()
+        for name, size in SCHEMA.sizes.items()
     }
     task = ClassificationTask(
         network,
         MultiHeadLoss(losses),
         lambda network: torch.optim.SGD(network.parameters()),
-        schema=SCHEME,
+        schema=SCHEMA,
         normalization=Normalize(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
         augmentation=instantiate(AUGMENTATIONS, ComponentSpec.create(augmentation), size=(SIDE, SIDE)),
-        batch_mixing=instantiate(BATCH_MIXING, ComponentSpec.create(mixing), schema=SCHEME),
+        batch_mixing=instantiate(BATCH_MIXING, ComponentSpec.create(mixing), schema=SCHEMA),
         lr_scheduler=lambda step: 1.0,
         freezing=instantiate(FREEZING, ComponentSpec.create("none")),
     ).to("meta")
     task._trainer = SimpleNamespace(num_training_batches=9, current_epoch=0, max_epochs=2)
-    allowed = {name: torch.zeros(BATCH, size, dtype=torch.bool) for name, size in SCHEME.sizes.items()}
+    allowed = {name: torch.zeros(BATCH, size, dtype=torch.bool) for name, size in SCHEMA.sizes.items()}
     batch = {"images": torch.zeros(BATCH, SIDE, SIDE, 3, dtype=torch.uint8), "indices": torch.arange(BATCH)}
     batch = {name: item.to("meta") for name, item in batch.items()}
     batch["allowed"] = {name: rows.to("meta") for name, rows in allowed.items()}
@@ -130,11 +130,11 @@ def test_for_a_gpu_every_tensor_of_a_batch_is_pinned(monkeypatch: pytest.MonkeyP
 def test_batches_are_read_ahead_in_their_order_and_an_error_comes_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
-    def batch(self: FoldDataset, places: np.ndarray) -> dict[str, Any]:
-        read.append(int(places[0]))
-        if places[0] == 3:
+    def batch(self: FoldDataset, indices: np.ndarray) -> dict[str, Any]:
+        read.append(int(indices[0]))
+        if indices[0] == 3:
             raise OSError("the disk is gone")
-        return {"indices": torch.from_numpy(places)}
+        return {"indices": torch.from_numpy(indices)}
 
     monkeypatch.setattr(FoldDataset, "batch", batch)
     samples = FoldDataset(None, {}, np.arange(9))  # type: ignore[arg-type]

@@ -113,9 +113,9 @@ def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch:
         "maskfit.training.run_session.choose_precision", lambda *_: Precision("bf16-mixed", "a test wants it")
     )
     recipe = tiny("trainer.epochs=1", "trainer.full_data_epochs=1")
-    begun = prepare_run(recipe)
-    assert read_json(begun.folder.environment)["precision"] == {"kind": "bf16-mixed", "reason": "a test wants it"}
-    assert "bfloat16" in str(begun.precision)
+    run = prepare_run(recipe)
+    assert read_json(run.folder.environment)["precision"] == {"kind": "bf16-mixed", "reason": "a test wants it"}
+    assert "bfloat16" in str(run.precision)
     # Another machine would choose otherwise; this run goes on as it began, its last epochs too.
     monkeypatch.setattr("maskfit.training.run_session.choose_precision", lambda *_: pytest.fail("chosen twice"))
     train(recipe, resume=True)
@@ -123,8 +123,8 @@ def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch:
 
 
 def test_a_run_of_an_earlier_maskfit_goes_on_as_auto_was_then(tiny: Make) -> None:
-    begun = prepare_run(tiny())
-    facts = read_json(begun.folder.environment)
-    del facts["precision"]
-    write_json(begun.folder.environment, facts)
-    assert load_run(begun.folder.path).precision.kind == ("16-mixed" if torch.cuda.is_available() else "32-true")
+    run = prepare_run(tiny())
+    metadata = read_json(run.folder.environment)
+    del metadata["precision"]
+    write_json(run.folder.environment, metadata)
+    assert load_run(run.folder.path).precision.kind == ("16-mixed" if torch.cuda.is_available() else "32-true")

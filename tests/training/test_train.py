@@ -59,7 +59,7 @@ def test_out_of_fold_has_every_photo_once_judged_by_a_fold_that_never_saw_the_pe
 
 
 def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make) -> None:
-    """The crop, the size, the normalisation and the weights of validation are those of prediction."""
+    """The crop, the size, the normalization and the weights of validation are those of prediction."""
     recipe = tiny("data.crop={name: center, scale: 0.8}", "data.image_size=[32, 24]")
     folder, _ = train(recipe)
     table = read_table(folder.oof_probabilities)
@@ -78,20 +78,20 @@ def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny
     plan = make_plan(recipe)
     whole = read_table(folder.oof_probabilities)
     for fold in (0, 1):
-        facts = read_model_metadata(folder.fold(fold).model)
+        metadata = read_model_metadata(folder.fold(fold).model)
         raw = read_table(folder.fold(fold).probabilities)
-        tempered = facts.calibration.apply_temperature(plan.scored_schema, raw.probabilities)
+        tempered = metadata.calibration.apply_temperature(plan.scored_schema, raw.probabilities)
         own = whole.probabilities[[whole.names.index(name) for name in raw.names]]
         np.testing.assert_allclose(own, tempered, atol=1e-6)
         learnt = np.unique(plan.split(fold)[0])
         assert 2 * len(learnt) == len(plan.split(fold)[0])
-        assert facts.card.photos == len(learnt)
-        assert facts.card.n_eval_photos == len(whole)
-        assert facts.card.scores["macro F1"].value == scores.macro_f1
-        assert sum(facts.card.counts["gender"].values()) == len(learnt)
-        assert facts.card.license == "MIT"
-        assert set(facts.calibration.temperatures) == set(plan.scored_schema.names)
-        assert facts.calibration.persons == len(plan.photos.persons)
+        assert metadata.card.photos == len(learnt)
+        assert metadata.card.n_eval_photos == len(whole)
+        assert metadata.card.scores["macro F1"].value == scores.macro_f1
+        assert sum(metadata.card.counts["gender"].values()) == len(learnt)
+        assert metadata.card.license == "MIT"
+        assert set(metadata.calibration.temperatures) == set(plan.scored_schema.names)
+        assert metadata.calibration.persons == len(plan.photos.persons)
 
 
 def test_the_best_epoch_is_kept_and_its_file_says_its_score(tiny: Make) -> None:
@@ -99,8 +99,8 @@ def test_the_best_epoch_is_kept_and_its_file_says_its_score(tiny: Make) -> None:
     rows = [line.split(",") for line in folder.fold(0).metrics.read_text().splitlines()]
     column = rows[0].index("valid_macro_f1")
     best = max(float(row[column]) for row in rows[1:])
-    facts = read_model_metadata(folder.fold(0).model)
-    assert facts.scores["valid_macro_f1"] == pytest.approx(best, abs=1e-5)
+    metadata = read_model_metadata(folder.fold(0).model)
+    assert metadata.scores["valid_macro_f1"] == pytest.approx(best, abs=1e-5)
     # The score of the whole set is not a mean over batches: the file's own answers give it again.
     assert scores.macro_f1 == pytest.approx(best, abs=1e-5)
 
@@ -264,9 +264,9 @@ def test_a_set_that_never_says_an_attribute_is_refused_with_the_remedy(tiny: Mak
 
 def test_decades_are_trained_on_and_the_official_bands_answered(tiny: Make) -> None:
     folder, scores = train(tiny("data.age_labels={by_decade: true, old_from_age: 58}", "trainer.epochs=1"))
-    facts = read_model_metadata(folder.fold(0).model)
-    assert facts.label_schema.sizes["age"] == 6
-    assert facts.label_schema["age"].bin_edges[-1] == 58
+    metadata = read_model_metadata(folder.fold(0).model)
+    assert metadata.label_schema.sizes["age"] == 6
+    assert metadata.label_schema["age"].bin_edges[-1] == 58
     assert len(scores.per_class) == LABEL_SCHEMAS["mask-gender-age"].num_classes
 
 
@@ -282,8 +282,8 @@ def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make
     frames = np.zeros((len(plan.photos), 1, 1, 3), dtype=np.uint8)
     from maskfit.data.image_cache.cache import CachedImages
 
-    stored = CachedImages(np.arange(len(plan.photos)), frames)
-    data = build_fold_data(plan, 0, stored, stored)
+    cached = CachedImages(np.arange(len(plan.photos)), frames)
+    data = build_fold_data(plan, 0, cached, cached)
     criterion = build_criterion(plan, data.train)
     weights = criterion.losses[criterion.names.index("mask")].weights
     codes = plan.photos.attribute_indices(plan.train_schema)[data.train.indices, 0]
@@ -293,18 +293,18 @@ def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make
 
 
 def test_no_validation_photo_passes_the_augmentation(tiny: Make) -> None:
-    """Held-out photos are judged as the evaluation transform gives them, whatever training does to its own."""
+    """Held-out photos are evaluated as the evaluation transform gives them, whatever training does to its own."""
     recipe = tiny("augmentation={name: light, brightness: 0.5}", "trainer.epochs=1", "data.train_resize_scale=1.5")
     folder, _ = train(recipe)
     table = read_table(folder.fold(0).probabilities)
-    network, facts = load_model(folder.fold(0).model)
+    network, metadata = load_model(folder.fold(0).model)
     plan = make_plan(recipe)
     photo = next(item for item in plan.photos if item.name == table.names[0])
     from maskfit.labels.schema import logits_to_probabilities
 
     with torch.inference_mode():
-        logits = network(torch.from_numpy(facts.preprocessing(decode(photo.path))))
-    by_hand = logits_to_probabilities(facts.label_schema, {head: values.numpy() for head, values in logits.items()})
+        logits = network(torch.from_numpy(metadata.preprocessing(decode(photo.path))))
+    by_hand = logits_to_probabilities(metadata.label_schema, {head: values.numpy() for head, values in logits.items()})
     np.testing.assert_allclose(by_hand[0], table.probabilities[0], atol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Regression losses on the age in years, as auxiliary losses beside the class losses (project nlp09, s2).
+"""Regression losses on the age in years, added to the class losses as auxiliary losses (project nlp09, s2).
 
 The age in years separates 31 from 59, which lie in one age band. Predictions do not use the regressed age; the
 gradient only shapes the backbone.

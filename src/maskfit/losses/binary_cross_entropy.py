@@ -28,7 +28,15 @@ class BinaryCrossEntropy(PerSampleLoss):
         super().__init__(counts, class_weights)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        """Computes the unweighted loss of each sample.
+
+        Args:
+            logits: (batch, classes), float32.
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Losses, (batch,).
+        """
         # -log(1 - p) of each class is softplus of its logit.
         off = F.softplus(logits).masked_fill(allowed, 0.0).sum(dim=1)
         return (off - _log_any(logits, allowed)) / logits.shape[1]

@@ -22,7 +22,15 @@ class Brier(PerSampleLoss):
         super().__init__(counts, class_weights)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        """Computes the unweighted loss of each sample.
+
+        Args:
+            logits: (batch, classes), float32.
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Losses, (batch,).
+        """
         return probability_residuals(logits, allowed).square().sum(dim=1)
 
 
@@ -46,7 +54,15 @@ class SmoothL1(PerSampleLoss):
         self.beta = beta
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        """Computes the unweighted loss of each sample.
+
+        Args:
+            logits: (batch, classes), float32.
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Losses, (batch,).
+        """
         d = probability_residuals(logits, allowed)
         return torch.where(d < self.beta, d.square() / (2 * self.beta), d - self.beta / 2).sum(dim=1)
 

@@ -28,7 +28,15 @@ class CrossEntropy(PerSampleLoss):
         self.smoothing = check_fraction("smoothing", smoothing)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        """Computes the unweighted loss of each sample.
+
+        Args:
+            logits: (batch, classes), float32.
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Losses, (batch,).
+        """
         log_probs = torch.log_softmax(logits, dim=1)
         loss = -log_allowed_probability(log_probs, allowed)
         if self.smoothing:

@@ -74,6 +74,14 @@ class LDAM(PerSampleLoss):
         return super().sample_weights(allowed)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        """Computes the unweighted loss of each sample.
+
+        Args:
+            logits: (batch, classes), float32.
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Losses, (batch,).
+        """
         with_margin = self.scale * (logits - self.margins * allowed)
         return -log_allowed_probability(torch.log_softmax(with_margin, dim=1), allowed)

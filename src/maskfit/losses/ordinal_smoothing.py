@@ -38,7 +38,15 @@ class OrdinalLabelSmoothing(PerSampleLoss):
         self.register_buffer("kernel", (kernel / kernel.sum(dim=1, keepdim=True)).float(), persistent=False)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        """Computes the unweighted loss of each sample.
+
+        Args:
+            logits: (batch, classes), float32.
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Losses, (batch,).
+        """
         # A single allowed class gets probability 1; several share it by the network's current probabilities.
         probs = torch.softmax(logits.detach().masked_fill(~allowed, -torch.inf), dim=1)
         # Not a matrix product: autocast would round the target to half precision.

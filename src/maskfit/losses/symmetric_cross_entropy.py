@@ -41,7 +41,15 @@ class SymmetricCrossEntropy(PerSampleLoss):
         self.alpha, self.beta, self.log_zero = alpha, beta, log_zero
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        """Computes the unweighted loss of each sample.
+
+        Args:
+            logits: (batch, classes), float32.
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Losses, (batch,).
+        """
         log_probs = torch.log_softmax(logits, dim=1)
         # Summed rather than subtracted from 1, which would lose the digits of a small remainder.
         not_allowed = log_probs.exp().masked_fill(allowed, 0.0).sum(dim=1)

@@ -227,7 +227,8 @@ def build_auxiliary_losses(
     Returns:
         The losses; None where there are none.
     """
-    # Class centers are initialized at random: seeded, so that a resumed run draws the same.
+    # Class centers are initialized at random: seeded, so that a resumed run draws the same. Another word than "beside"
+    # would be another seed.
     seed_torch(*seed_key, "beside")
     metric = instantiate(
         METRIC_LOSSES, metric_loss, features=network.backbone.features, classes=plan.scored_schema.num_classes

@@ -54,20 +54,38 @@ class CheckpointCallback(Callback):
         self.best = state_dict["best"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock of the epoch."""
+        """Starts the clock of the epoch.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         self.epoch_start = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves a checkpoint within the epoch, every `save_every_n_steps` steps."""
+        """Saves a checkpoint within the epoch, every `save_every_n_steps` steps.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+            outputs: The output of the step.
+            batch: The batch.
+            batch_idx: Its number in the epoch, from 0.
+        """
         # After an epoch's last batch, the epoch's own checkpoint follows.
         within = batch_idx + 1 < trainer.num_training_batches
         if self.save_every_n_steps and within and (batch_idx + 1) % self.save_every_n_steps == 0:
             self._save_checkpoint(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the model where the epoch is among the best."""
+        """Saves the model where the epoch is among the best.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         assert isinstance(pl_module, ClassificationTask)
         if not trainer.is_global_zero:
             return
@@ -103,7 +121,12 @@ class CheckpointCallback(Callback):
         return self.folder.epoch_model(int(epoch["epoch"]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the epoch's metrics and saves the checkpoint."""
+        """Logs the epoch's metrics and saves the checkpoint.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         assert isinstance(pl_module, ClassificationTask)
         seconds = time.perf_counter() - self.epoch_start
         num_batches = len(trainer.train_dataloader)  # type: ignore[arg-type]
@@ -169,13 +192,23 @@ class EpochCallback(Callback):
         self.listener = listener
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Repeats the calls of the epochs before a resume."""
+        """Repeats the calls of the epochs before a resume.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         assert isinstance(pl_module, ClassificationTask)
         for row in pl_module.history:
             self.listener(self.fold, int(row["epoch"]), row[MONITOR])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Calls the listener."""
+        """Calls the listener.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         self.listener(self.fold, trainer.current_epoch, float(trainer.callback_metrics[MONITOR]))
 
 
@@ -197,7 +230,12 @@ class ProgressCallback(Callback):
         self.steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
+        """Starts the clock.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         self.start = time.perf_counter()
         self.steps = 0
         self._show(trainer, pl_module)
@@ -205,7 +243,15 @@ class ProgressCallback(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Reports a step."""
+        """Reports a step.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+            outputs: The output of the step.
+            batch: The batch.
+            batch_idx: Its number in the epoch, from 0.
+        """
         self.steps += 1
         self._show(trainer, pl_module)
 
@@ -228,7 +274,12 @@ class ProgressCallback(Callback):
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints the epoch's losses and metrics; an asterisk marks a new best macro F1."""
+        """Prints the epoch's losses and metrics; an asterisk marks a new best macro F1.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         assert isinstance(pl_module, ClassificationTask)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         score = metrics[MONITOR]
@@ -246,9 +297,20 @@ class ProgressCallback(Callback):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes the progress."""
+        """Removes the progress.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+        """
         self.reporter.end(self.title)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Removes the progress."""
+        """Removes the progress.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: The task.
+            exception: What ended the training.
+        """
         self.reporter.end(self.title)

@@ -35,15 +35,15 @@ def noise(count: int, height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize("size", [(24, 24), (32, 20), (20, 32), (13, 9)])
 def test_the_result_has_the_size_and_stays_in_range(name, size):
     seed_torch(0, "size", name)
-    stored = noise(12, round(size[0] * 1.25), round(size[1] * 1.25))
-    before = stored.clone()
-    result = make(name, size)(stored)
+    cached = noise(12, round(size[0] * 1.25), round(size[1] * 1.25))
+    before = cached.clone()
+    result = make(name, size)(cached)
     assert result.shape == (12, 3, *size)
     assert result.dtype == torch.float32
     assert result.isfinite().all()
     assert result.min() >= 0
     assert result.max() <= 255
-    assert torch.equal(stored, before)
+    assert torch.equal(cached, before)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,11 +69,11 @@ def test_each_photo_is_changed_in_its_own_way(name):
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_chance_follows_from_where_training_stands(name):
-    augmentation, stored = make(name, (24, 16)), noise(8, 30, 20)
+    augmentation, cached = make(name, (24, 16)), noise(8, 30, 20)
     results = []
     for where in ((0, "fold", 0, "step", 3), (0, "fold", 0, "step", 4), (0, "fold", 0, "step", 3)):
         seed_torch(*where)
-        results.append(augmentation(stored))
+        results.append(augmentation(cached))
     assert torch.equal(results[0], results[2])
     assert not torch.equal(results[0], results[1])
 
@@ -90,11 +90,11 @@ def test_a_flat_photo_has_no_edges_afterwards(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_half_precision_comes_back_as_half_and_computes_in_whole(name, kind):
-    stored = noise(8, 30, 20)
+    cached = noise(8, 30, 20)
     seed_torch(3, name)
-    whole = make(name, (24, 16))(stored)
+    whole = make(name, (24, 16))(cached)
     seed_torch(3, name)
-    half = make(name, (24, 16))(stored.to(kind))
+    half = make(name, (24, 16))(cached.to(kind))
     assert half.dtype == kind
     # Whole levels up to 255 lose nothing in either; results are rounded once, at the end.
     torch.testing.assert_close(half.float(), whole, rtol=2**-8, atol=1e-2)
@@ -103,17 +103,17 @@ def test_half_precision_comes_back_as_half_and_computes_in_whole(name, kind):
 @pytest.mark.parametrize("name", NAMES)
 def test_mixed_precision_changes_nothing(name):
     """Without care the grid is multiplied out in 16 bits, and a crop is off by more than half a pixel."""
-    stored = noise(8, 30, 20)
+    cached = noise(8, 30, 20)
     results = []
     for enabled in (False, True):
         seed_torch(4, name)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            results.append(make(name, (24, 16))(stored))
+            results.append(make(name, (24, 16))(cached))
     assert torch.equal(*results)
 
 
 def test_validation_never_passes_the_augmentation(monkeypatch):
-    """Validation photos through the random training transform was one of the seeds' mistakes."""
+    """Validation photos through the random training transform was an error of one of the source projects."""
     task = ClassificationTask.__new__(ClassificationTask)
     torch.nn.Module.__init__(task)
     seen: list[torch.Tensor] = []
@@ -132,20 +132,20 @@ def test_validation_never_passes_the_augmentation(monkeypatch):
     assert torch.equal(seen[0], frames.permute(0, 3, 1, 2).float())
 
 
-# What the seeds asked for
+# Pipelines of the source projects
 
 
 def test_none_is_the_photo_itself_at_its_own_size():
-    stored = noise(3, 32, 20)
-    torch.testing.assert_close(make("none", (32, 20))(stored), stored, rtol=0, atol=0.02)
+    cached = noise(3, 32, 20)
+    torch.testing.assert_close(make("none", (32, 20))(cached), cached, rtol=0, atol=0.02)
 
 
 def test_flip_mirrors_about_half_of_the_photos_and_does_nothing_else():
     seed_torch(5)
-    stored = noise(100, 12, 8)
-    result = make("flip", (12, 8))(stored)
-    same = (result - stored).abs().amax(dim=(1, 2, 3)) < 0.02
-    mirrored = (result - stored.flip(3)).abs().amax(dim=(1, 2, 3)) < 0.02
+    cached = noise(100, 12, 8)
+    result = make("flip", (12, 8))(cached)
+    same = (result - cached).abs().amax(dim=(1, 2, 3)) < 0.02
+    mirrored = (result - cached.flip(3)).abs().amax(dim=(1, 2, 3)) < 0.02
     assert (same ^ mirrored).all()
     assert 35 < mirrored.sum() < 65
 
@@ -157,24 +157,24 @@ def test_base_changes_no_light():
 
 
 def test_one_of_changes_exactly_one_thing():
-    """Brightness keeps ratios, contrast the mean grey, saturation each grey, hue each value."""
+    """Brightness keeps ratios, contrast the mean gray, saturation each gray, hue each value."""
     seed_torch(7)
-    stored = noise(200, 8, 8) * 0.25 + 60
+    cached = noise(200, 8, 8) * 0.25 + 60
     result = make("one_of_color", (8, 8), brightness=(0.5, 1.5), contrast=(0.5, 1.4), saturation=(0.5, 1.4), flip=0.0)(
-        stored
+        cached
     )
     weights = torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)
-    grey = [(photos * weights).sum(dim=1) for photos in (stored, result)]
-    ratio = result / stored
+    grey = [(photos * weights).sum(dim=1) for photos in (cached, result)]
+    ratio = result / cached
     kept = torch.stack(
         [
             ratio.flatten(1).std(dim=1) < 1e-3,
             (grey[0].mean(dim=(1, 2)) - grey[1].mean(dim=(1, 2))).abs() < 0.05,
             (grey[0] - grey[1]).abs().amax(dim=(1, 2)) < 0.05,
-            (stored.amax(dim=1) - result.amax(dim=1)).abs().amax(dim=(1, 2)) < 0.05,
+            (cached.amax(dim=1) - result.amax(dim=1)).abs().amax(dim=(1, 2)) < 0.05,
         ]
     )
-    # A photo whose greys are kept keeps their mean too.
+    # A photo whose grays are kept keeps their mean too.
     kept[1] &= ~kept[2]
     # Now and then a factor is so near 1 that it keeps everything.
     assert (kept.sum(dim=0) >= 1).all()
@@ -262,19 +262,19 @@ def test_numbers_are_drawn_on_the_host_from_their_range():
 
 
 def test_seeds_depend_on_everything_they_are_given_and_on_nothing_else():
-    places = [
+    indices = [
         (seed, "fold", fold, what, step)
         for seed in range(3)
         for fold in range(3)
         for what in ("step", "order")
         for step in range(5)
     ]
-    places += [(seed, "fold", fold, "start") for seed in range(3) for fold in range(3)]
-    seeds = [derive_seed(*place) for place in places]
+    indices += [(seed, "fold", fold, "start") for seed in range(3) for fold in range(3)]
+    seeds = [derive_seed(*index) for index in indices]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
     torch.manual_seed(1)
-    assert derive_seed(*places[0]) == seeds[0]
+    assert derive_seed(*indices[0]) == seeds[0]
     assert derive_generator(1, "a").random() == derive_generator(1, "a").random() != derive_generator(1, "b").random()
     seed_torch(1, "a")
     first = torch.rand(3)

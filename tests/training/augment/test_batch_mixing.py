@@ -15,16 +15,16 @@ from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.augment.batch_mixing import BATCH_MIXING, MixedBatch, Mixing
 from maskfit.training.seeding import seed_torch
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 NAMES = [name for name in BATCH_MIXING if name != "none"]
 CUTS = [name for name in NAMES if name != "mixup"]
 
 
-def make(name: str, scheme: LabelSchema = SCHEME, **options: object) -> Mixing:
+def make(name: str, scheme: LabelSchema = SCHEMA, **options: object) -> Mixing:
     return instantiate(BATCH_MIXING, ComponentSpec.create(name, **options), schema=scheme)
 
 
-def allow(classes: list[int], joint: bool = False, scheme: LabelSchema = SCHEME) -> dict[str, torch.Tensor]:
+def allow(classes: list[int], joint: bool = False, scheme: LabelSchema = SCHEMA) -> dict[str, torch.Tensor]:
     heads = (JOINT_HEAD,) if joint else scheme.names
     rows = {head: scheme.allowed_mask_from_indices(scheme.to_attribute_indices(classes), head) for head in heads}
     return {head: torch.from_numpy(values) for head, values in rows.items()}
@@ -49,7 +49,7 @@ def test_none_mixes_nothing():
 def test_label_share_is_pixel_share(name, size, prob):
     """Each photo all 255 among partners that are all 0: what is left of its 255 is its share."""
     mixing = make(name, prob=prob)
-    count, shares = 6, []
+    count, fractions = 6, []
     for one in range(count):
         seed_torch(one, name)
         photos = torch.zeros(count, 3, *size)
@@ -65,8 +65,8 @@ def test_label_share_is_pixel_share(name, size, prob):
             if other != one:
                 rest = (1 - float(mixed.lam[other])) * (int(mixed.permutation[other]) == one)
                 assert float(mixed.images[other].double().mean() / 255) == pytest.approx(rest, abs=1e-6)
-        shares += mixed.lam.tolist()
-    assert all(0 <= share <= 1 for share in shares)
+        fractions += mixed.lam.tolist()
+    assert all(0 <= share <= 1 for share in fractions)
 
 
 @pytest.mark.parametrize("name", CUTS)
@@ -77,11 +77,11 @@ def test_each_pixel_stays_in_its_place_and_is_counted(name, size):
     photos = numbered(8, height, width)
     mixed = make(name, prob=1.0)(photos, allow([0, 5, 5, 0, 0, 11, 5, 0]))
     assert torch.equal(mixed.images[:, 1:], photos[:, 1:])
-    for place in range(8):
-        own = mixed.images[place, 0] == place
-        other = mixed.images[place, 0] == mixed.permutation[place]
+    for index in range(8):
+        own = mixed.images[index, 0] == index
+        other = mixed.images[index, 0] == mixed.permutation[index]
         assert (own | other).all()
-        assert float(mixed.lam[place]) * height * width == pytest.approx(int(own.sum()), abs=1e-3)
+        assert float(mixed.lam[index]) * height * width == pytest.approx(int(own.sum()), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,11 +167,11 @@ def test_a_box_has_the_photos_format_lies_anywhere_and_is_clipped(size):
 def test_beta_says_how_even_the_shares_are(beta):
     seed_torch(5)
     fraction = kept("vertical_cutmix", 300, (4, 100), beta=beta).float().mean(dim=(1, 2))
-    middle = ((fraction > 0.25) & (fraction < 0.75)).float().mean()
-    assert (middle > 0.95) if beta > 1 else (middle < 0.15)
+    center = ((fraction > 0.25) & (fraction < 0.75)).float().mean()
+    assert (center > 0.95) if beta > 1 else (center < 0.15)
     blended = make("mixup", alpha=beta)(torch.zeros(300, 3, 1, 1), allow([5] * 300)).lam
-    middle = ((blended > 0.25) & (blended < 0.75)).float().mean()
-    assert (middle > 0.95) if beta > 1 else (middle < 0.15)
+    center = ((blended > 0.25) & (blended < 0.75)).float().mean()
+    assert (center > 0.95) if beta > 1 else (center < 0.15)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("half_face")])
@@ -205,7 +205,7 @@ def test_the_same_class_is_the_same_in_every_head(joint):
         seed_torch(step)
         partner = make("half_face_same")(torch.zeros(8, 3, 2, 2), allow(classes, joint)).permutation.tolist()
         assert [classes[other] for other in partner] == classes
-        alone = [place for place, other in enumerate(partner) if place == other]
+        alone = [index for index, other in enumerate(partner) if index == other]
         assert alone == [2, 4, 7]
     seen = set()
     for step in range(40):
@@ -216,27 +216,27 @@ def test_the_same_class_is_the_same_in_every_head(joint):
 
 def test_photos_that_know_the_same_are_of_one_class():
     codes = np.array([[0, UNKNOWN, UNKNOWN], [0, 0, 0], [0, UNKNOWN, UNKNOWN], [0, UNKNOWN, 0]])
-    allowed = {head: torch.from_numpy(SCHEME.allowed_mask_from_indices(codes, head)) for head in SCHEME.names}
+    allowed = {head: torch.from_numpy(SCHEMA.allowed_mask_from_indices(codes, head)) for head in SCHEMA.names}
     assert make("half_face_same")(torch.zeros(4, 3, 2, 2), allowed).permutation.tolist() == [2, 1, 0, 3]
 
 
-DECADES = AgeLabelRule(by_decade=True, old_from_age=58).training_schema(SCHEME)
+DECADES = AgeLabelRule(by_decade=True, old_from_age=58).training_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("scheme", [SCHEME, DECADES, LABEL_SCHEMAS["age"]], ids=["three", "decades", "age"])
+@pytest.mark.parametrize("scheme", [SCHEMA, DECADES, LABEL_SCHEMAS["age"]], ids=["three", "decades", "age"])
 @pytest.mark.parametrize("joint", [False, True])
 def test_the_old_are_looked_for(scheme, joint):
     """The oldest value of age, the last attribute: in both kinds of heads, and also where decades are trained."""
     ages = scheme.shape[-1]
-    classes = [place % scheme.num_classes for place in (ages - 1, 0, 1, 2 * ages - 1, ages - 2, 0)]
-    old = {place for place, number in enumerate(classes) if number % ages == ages - 1}
+    classes = [index % scheme.num_classes for index in (ages - 1, 0, 1, 2 * ages - 1, ages - 2, 0)]
+    old = {index for index, number in enumerate(classes) if number % ages == ages - 1}
     assert 1 <= len(old) <= 2
     seen = set()
     for step in range(30):
         seed_torch(step)
         partner = make("half_face_old", scheme)(torch.zeros(6, 3, 2, 2), allow(classes, joint, scheme)).permutation
-        assert all(int(other) in old - {place} for place, other in enumerate(partner) if old - {place})
-        assert all(int(other) != place for place, other in enumerate(partner))
+        assert all(int(other) in old - {index} for index, other in enumerate(partner) if old - {index})
+        assert all(int(other) != index for index, other in enumerate(partner))
         seen |= set(partner.tolist())
     assert old <= seen
 
@@ -248,7 +248,7 @@ def test_without_anyone_old_any_other_photo_will_do():
     assert len(partner.unique()) > 20
     # Who may be old or not is not old.
     codes = np.array([[0, 0, UNKNOWN], [0, 0, 2], [0, 0, UNKNOWN]])
-    allowed = {head: torch.from_numpy(SCHEME.allowed_mask_from_indices(codes, head)) for head in SCHEME.names}
+    allowed = {head: torch.from_numpy(SCHEMA.allowed_mask_from_indices(codes, head)) for head in SCHEMA.names}
     partner = make("half_face_old")(torch.zeros(3, 3, 2, 2), allowed).permutation.tolist()
     assert (partner[0], partner[2]) == (1, 1)
 
@@ -266,12 +266,12 @@ def test_the_loss_weighs_both_labels_by_their_pixels(name):
     logits = torch.randn(4, 18)
     found = MultiHeadLoss({JOINT_HEAD: HeadLoss(loss, 1.0)})({JOINT_HEAD: logits}, allowed, mixed)["loss"]
     logs = logits.log_softmax(dim=1)
-    wanted = 0.0
-    for place, number in enumerate(classes):
-        other = classes[int(mixed.permutation[place])]
-        lam = float(mixed.lam[place])
-        wanted -= (lam * float(logs[place, number]) + (1 - lam) * float(logs[place, other])) / 4
-    assert float(found) == pytest.approx(wanted, rel=1e-4)
+    expected = 0.0
+    for index, number in enumerate(classes):
+        other = classes[int(mixed.permutation[index])]
+        lam = float(mixed.lam[index])
+        expected -= (lam * float(logs[index, number]) + (1 - lam) * float(logs[index, other])) / 4
+    assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
 # Mistakes

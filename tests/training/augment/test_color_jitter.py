@@ -48,7 +48,7 @@ from maskfit.training.seeding import seed_torch
 
 @pytest.fixture
 def photos() -> torch.Tensor:
-    """Whole levels, not square, with even, grey, black and white pixels, and one photo of one colour."""
+    """Whole levels, not square, with even, gray, black and white pixels, and one photo of one color."""
     made = torch.randint(0, 256, (6, 3, 17, 11), generator=torch.Generator().manual_seed(0)).float()
     made[0, :, :4] = made[0, :1, :4]
     made[1, :, 5], made[1, :, 6] = 0, 255
@@ -101,8 +101,8 @@ def test_a_blur_is_torchvisions_with_each_photos_own_sigma(photos, sigma):
     reach = min(math.ceil(3 * sigma), 10)
     ours = blur(photos.clone(), sigmas, reach)
     for photo, one, result in zip(photos, sigmas, ours, strict=True):
-        wanted = V.gaussian_blur(photo, [2 * reach + 1] * 2, [float(one)] * 2)
-        torch.testing.assert_close(result, wanted, rtol=0, atol=0.01)
+        expected = V.gaussian_blur(photo, [2 * reach + 1] * 2, [float(one)] * 2)
+        torch.testing.assert_close(result, expected, rtol=0, atol=0.01)
 
 
 def test_a_blur_is_never_wider_than_a_mirror_can_be():
@@ -122,7 +122,7 @@ def test_jpeg_loses_what_pillows_loses(quality, size):
         Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
         pillow = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1).float()
         lost = (pillow - photo).abs().mean()
-        # Pillow rounds colours and waves to whole numbers on the way, which now and then tips a wave over; else it is
+        # Pillow rounds colors and waves to whole numbers on the way, which now and then tips a wave over; else it is
         # the same.
         assert (result - pillow).abs().median() < 1.2
         assert (result - pillow).abs().mean() < 0.6 * lost
@@ -135,9 +135,9 @@ def test_a_coarse_photo_keeps_means_and_loses_what_is_finer():
     torch.testing.assert_close(result.mean(dim=(2, 3)), photos.mean(dim=(2, 3)), rtol=0, atol=4)
     # In the middle of each four pixels by four, enlarging lies between the means of the nearest four such blocks.
     means = photos.view(2, 3, 8, 4, 12, 4).mean(dim=(3, 5))
-    wanted = (means[:, :, :-1, :-1] + means[:, :, 1:, :-1] + means[:, :, :-1, 1:] + means[:, :, 1:, 1:]) / 4
+    expected = (means[:, :, :-1, :-1] + means[:, :, 1:, :-1] + means[:, :, :-1, 1:] + means[:, :, 1:, 1:]) / 4
     corners = result[:, :, 3:-1, 3:-1].unfold(2, 2, 4).unfold(3, 2, 4).mean(dim=(4, 5))
-    torch.testing.assert_close(corners, wanted)
+    torch.testing.assert_close(corners, expected)
     assert torch.equal(downscale(photos, 1.0), photos)
 
 
@@ -181,7 +181,7 @@ def test_holes_are_black_rectangles_of_their_share_anywhere(size):
 
 
 def test_a_step_sees_its_own_photos_only():
-    stored = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 2, 2).clone()
+    cached = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 2, 2).clone()
     seen = []
 
     def step(some: torch.Tensor) -> torch.Tensor:
@@ -189,9 +189,9 @@ def test_a_step_sees_its_own_photos_only():
         return some + 10
 
     chosen = torch.tensor([True, False, False, True, False])
-    assert apply_to_subset(stored, chosen, step)[:, 0, 0, 0].tolist() == [10, 1, 2, 13, 4]
-    apply_to_subset(stored, torch.zeros(5, dtype=torch.bool), step)
-    apply_to_subset(stored, torch.ones(5, dtype=torch.bool), step)
+    assert apply_to_subset(cached, chosen, step)[:, 0, 0, 0].tolist() == [10, 1, 2, 13, 4]
+    apply_to_subset(cached, torch.zeros(5, dtype=torch.bool), step)
+    apply_to_subset(cached, torch.ones(5, dtype=torch.bool), step)
     assert seen == [[0, 3], [10, 1, 2, 13, 4]]
 
 
@@ -199,8 +199,8 @@ def test_one_of_several_and_none_by_chance():
     seed_torch(3)
     steps = tuple(lambda some, number=number: some + number for number in (1, 2, 4))
     got = OneOf(steps, 0.6)(torch.zeros(3000, 1, 1, 1)).flatten()
-    shares = [float((got == number).float().mean()) for number in (0, 1, 2, 4)]
-    assert shares == pytest.approx([0.4, 0.2, 0.2, 0.2], abs=0.03)
+    fractions = [float((got == number).float().mean()) for number in (0, 1, 2, 4)]
+    assert fractions == pytest.approx([0.4, 0.2, 0.2, 0.2], abs=0.03)
 
 
 def test_any_order_is_drawn_anew():
@@ -257,8 +257,8 @@ def test_strengths_are_torchvisions(photos, sign):
     changes = (V.adjust_brightness, V.adjust_saturation, V.adjust_contrast, V.adjust_sharpness)
     for (name, theirs), change in zip(ours.items(), changes, strict=True):
         factor = 1 + sign * float(space[theirs][0](31, 17, 11)[9])
-        wanted = each(photos, torch.full((6,), factor), change)
-        torch.testing.assert_close(applied(photos, name, sign), wanted, rtol=0, atol=0.02)
+        expected = each(photos, torch.full((6,), factor), change)
+        torch.testing.assert_close(applied(photos, name, sign), expected, rtol=0, atol=0.02)
     bits = int(space["Posterize"][0](31, 17, 11)[9])
     assert torch.equal(applied(photos, "posterize"), V.posterize(photos.to(torch.uint8), bits).float())
     threshold = float(space["Solarize"][0](31, 17, 11)[9])
@@ -279,7 +279,7 @@ def test_geometry_moves_as_torchvision_moves(size, name):
     moved = result - plane[0, :2, height // 2 - 3 : height // 2 + 4, width // 2 - 3 : width // 2 + 4]
     down, across = torch.meshgrid(torch.arange(-3.0, 4), torch.arange(-3.0, 4), indexing="ij")
     none, angle = torch.zeros_like(down), math.radians(9)
-    wanted = {
+    expected = {
         "shear_x": (0.09 * down, none),
         "shear_y": (none, 0.09 * across),
         "translate_x": (none + 0.3 * 150 / 331 * width, none),
@@ -289,7 +289,7 @@ def test_geometry_moves_as_torchvision_moves(size, name):
             across * math.sin(angle) + down * (math.cos(angle) - 1),
         ),
     }[name]
-    torch.testing.assert_close(moved, torch.stack(wanted), rtol=0, atol=2e-3)
+    torch.testing.assert_close(moved, torch.stack(expected), rtol=0, atol=2e-3)
 
 
 def test_a_strength_of_nothing_moves_nothing(photos):
@@ -299,16 +299,16 @@ def test_a_strength_of_nothing_moves_nothing(photos):
 
 
 def test_every_operation_is_as_likely_for_every_photo(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(RandAugment, "apply", lambda self, photos, chosen, sign: drawn.append((chosen, sign)) or photos)
+    draws = []
+    monkeypatch.setattr(RandAugment, "apply", lambda self, photos, chosen, sign: draws.append((chosen, sign)) or photos)
     seed_torch(7)
     RandAugment(2)(torch.zeros(7000, 3, 1, 1))
-    assert len(drawn) == 2
-    for chosen, sign in drawn:
+    assert len(draws) == 2
+    for chosen, sign in draws:
         counts = torch.bincount(chosen, minlength=14)
         assert 400 < counts.min() < counts.max() < 600
         assert abs(sign.mean()) < 0.05
-    assert (drawn[0][0] == drawn[1][0]).float().mean() < 0.1
+    assert (draws[0][0] == draws[1][0]).float().mean() < 0.1
 
 
 @pytest.mark.parametrize(

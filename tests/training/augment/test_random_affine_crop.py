@@ -36,14 +36,14 @@ def corners(photos: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [(24, 24), (32, 20)])
 def test_a_whole_window_is_the_photo_itself_at_its_own_size(size):
-    stored = noise(3, *size)
-    torch.testing.assert_close(RandomAffineCrop(size, flip=0.0)(stored), stored, rtol=0, atol=0.02)
+    cached = noise(3, *size)
+    torch.testing.assert_close(RandomAffineCrop(size, flip=0.0)(cached), cached, rtol=0, atol=0.02)
 
 
 def test_a_whole_window_shrinks_the_whole_photo():
     result = RandomAffineCrop((16, 12), flip=0.0)(coordinates(1, 32, 24))
-    wanted = F.interpolate(coordinates(1, 32, 24), size=(16, 12), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(result, wanted, rtol=0, atol=1e-3)
+    expected = F.interpolate(coordinates(1, 32, 24), size=(16, 12), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-3)
 
 
 def test_height_and_width_are_never_exchanged():
@@ -59,32 +59,32 @@ def test_height_and_width_are_never_exchanged():
 
 
 def test_a_flip_mirrors_left_and_right():
-    stored = noise(2, 24, 16)
-    result = RandomAffineCrop((24, 16), flip=1.0)(stored)
-    torch.testing.assert_close(result, stored.flip(3), rtol=0, atol=0.02)
+    cached = noise(2, 24, 16)
+    result = RandomAffineCrop((24, 16), flip=1.0)(cached)
+    torch.testing.assert_close(result, cached.flip(3), rtol=0, atol=0.02)
 
 
 def test_mirroring_alone_takes_pixels_as_they_are_and_draws_as_a_crop_does():
-    stored = noise(40, 24, 16)
-    given = stored.clone()
+    cached = noise(40, 24, 16)
+    given = cached.clone()
     seed_torch(4)
-    result = RandomAffineCrop((24, 16))(stored)
+    result = RandomAffineCrop((24, 16))(cached)
     after = torch.rand(3)
-    mirrored = (result == stored.flip(3)).flatten(1).all(dim=1)
-    assert (mirrored | (result == stored).flatten(1).all(dim=1)).all()
+    mirrored = (result == cached.flip(3)).flatten(1).all(dim=1)
+    assert (mirrored | (result == cached).flatten(1).all(dim=1)).all()
     assert 5 < mirrored.sum() < 35
-    assert torch.equal(stored, given)
+    assert torch.equal(cached, given)
     # A turn of next to nothing is resampled: the same photos are mirrored, and the next draw is the same.
     seed_torch(4)
-    resampled = RandomAffineCrop((24, 16), degrees=1e-6)(stored)
+    resampled = RandomAffineCrop((24, 16), degrees=1e-6)(cached)
     assert torch.equal(torch.rand(3), after)
     torch.testing.assert_close(result, resampled, rtol=0, atol=0.02)
 
 
 def test_the_chance_of_a_flip_is_as_documented():
     seed_torch(3)
-    stored = coordinates(400, 8, 8)
-    result = RandomAffineCrop((8, 8), flip=0.25)(stored)
+    cached = coordinates(400, 8, 8)
+    result = RandomAffineCrop((8, 8), flip=0.25)(cached)
     flipped = result[:, 0, 0, 0] > result[:, 0, 0, -1]
     assert 0.15 < flipped.float().mean() < 0.35
 

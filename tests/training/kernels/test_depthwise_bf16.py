@@ -60,10 +60,10 @@ def assert_as_near(found: list[Tensor], plain: list[Tensor], exact: list[Tensor]
     all; without them torch computes the plain layer itself by a routine that rounds on the way (0.63 % measured).
     """
     limit = 0.005
-    for own, same, wanted in zip(found, plain, exact, strict=True):
-        size = wanted.norm()
-        allowed = limit if supports_bf16() else max(limit, float((same.double() - wanted).norm() / size))
-        assert (own.double() - wanted).norm() <= allowed * size
+    for own, same, expected in zip(found, plain, exact, strict=True):
+        size = expected.norm()
+        allowed = limit if supports_bf16() else max(limit, float((same.double() - expected).norm() / size))
+        assert (own.double() - expected).norm() <= allowed * size
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -97,9 +97,9 @@ class Types(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.convolution_backward.default:
             assert len({item.dtype for item in args[:3]}) == 1
-            wanted = args[-1]
-            self.photos += [args[0].dtype] * wanted[0]
-            self.weights += [args[0].dtype] * wanted[1]
+            expected = args[-1]
+            self.photos += [args[0].dtype] * expected[0]
+            self.weights += [args[0].dtype] * expected[1]
         return func(*args, **(kwargs or {}))
 
 

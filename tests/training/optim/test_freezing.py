@@ -19,7 +19,7 @@ def network() -> Network:
 
 
 def moving(network: Network) -> float:
-    """The share of the trunk's weights that move."""
+    """The share of the backbone's weights that move."""
     weights = list(network.backbone.parameters())
     return sum(item.numel() for item in weights if item.requires_grad) / sum(item.numel() for item in weights)
 
@@ -35,25 +35,25 @@ def test_the_head_always_moves_and_in_the_end_everything_does(name: str, network
 
 def test_the_trunk_waits_as_long_as_it_is_told(network: Network) -> None:
     freeze = instantiate(FREEZING, ComponentSpec.create("backbone", epochs=2))
-    shares = []
+    fractions = []
     for epoch in range(4):
         freeze(network, epoch)
-        shares.append(moving(network))
-    assert shares == [0, 0, 1, 1]
+        fractions.append(moving(network))
+    assert fractions == [0, 0, 1, 1]
 
 
 def test_gradual_thaws_from_the_end(network: Network) -> None:
     freeze = instantiate(FREEZING, ComponentSpec.create("gradual_unfreeze", epochs=1, stages=3))
-    shares = []
+    fractions = []
     for epoch in range(4):
         freeze(network, epoch)
-        shares.append(moving(network))
+        fractions.append(moving(network))
         flags = [item.requires_grad for item in network.backbone.parameters()]
         # What is thawed lies behind what is not.
         assert flags == sorted(flags)
-    assert shares[0] == 0
-    assert sorted(shares) == shares
-    assert shares[-1] == 1
+    assert fractions[0] == 0
+    assert sorted(fractions) == fractions
+    assert fractions[-1] == 1
 
 
 def test_frozen_weights_get_no_gradient(network: Network) -> None:

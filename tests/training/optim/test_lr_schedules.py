@@ -26,40 +26,40 @@ def test_factors_stay_between_nothing_and_one(name: str) -> None:
 
 
 def test_cosine_rises_for_its_warm_up_and_falls_to_its_floor() -> None:
-    drawn = factors("cosine", warmup=2, floor=0.1)
-    assert drawn[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
-    assert drawn[20] == pytest.approx(1)
-    assert drawn[20 + 50] == pytest.approx(0.55, abs=0.01)
-    assert sorted(drawn[20:], reverse=True) == drawn[20:]
-    assert drawn[-1] == pytest.approx(0.1, abs=0.01)
+    draws = factors("cosine", warmup=2, floor=0.1)
+    assert draws[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert draws[20] == pytest.approx(1)
+    assert draws[20 + 50] == pytest.approx(0.55, abs=0.01)
+    assert sorted(draws[20:], reverse=True) == draws[20:]
+    assert draws[-1] == pytest.approx(0.1, abs=0.01)
 
 
 def test_restarts_begin_at_the_top_and_stretch() -> None:
-    drawn = factors("cosine_restarts", period=2, stretch=2)
-    tops = [step for step, factor in enumerate(drawn) if factor == pytest.approx(1)]
+    draws = factors("cosine_restarts", period=2, stretch=2)
+    tops = [step for step, factor in enumerate(draws) if factor == pytest.approx(1)]
     assert tops == [0, 20, 60]
 
 
 def test_step_falls_after_every_fifth_epoch() -> None:
-    drawn = factors("step", every=5, factor=0.1)
-    assert [drawn[0], drawn[49], drawn[50], drawn[100]] == pytest.approx([1, 1, 0.1, 0.01])
+    draws = factors("step", every=5, factor=0.1)
+    assert [draws[0], draws[49], draws[50], draws[100]] == pytest.approx([1, 1, 0.1, 0.01])
 
 
 def test_exponential_falls_once_an_epoch() -> None:
-    drawn = factors("exponential")
-    assert [drawn[0], drawn[9], drawn[10], drawn[110]] == pytest.approx([1, 1, 0.995, 0.995**11])
+    draws = factors("exponential")
+    assert [draws[0], draws[9], draws[10], draws[110]] == pytest.approx([1, 1, 0.995, 0.995**11])
 
 
 def test_triangles_halve() -> None:
-    drawn = factors("triangular2", period=4, floor=0.0 + 1e-9)
-    assert [drawn[0], drawn[20], drawn[60], drawn[100]] == pytest.approx([0, 1, 0.5, 0.25], abs=1e-6)
+    draws = factors("triangular2", period=4, floor=0.0 + 1e-9)
+    assert [draws[0], draws[20], draws[60], draws[100]] == pytest.approx([0, 1, 0.5, 0.25], abs=1e-6)
 
 
 def test_one_cycle_rises_then_falls_to_nearly_nothing() -> None:
-    drawn = factors("one_cycle", rise=0.25)
-    assert drawn.index(max(drawn)) == 30
-    assert drawn[0] == pytest.approx(0.04)
-    assert drawn[-1] < 0.01
+    draws = factors("one_cycle", rise=0.25)
+    assert draws.index(max(draws)) == 30
+    assert draws[0] == pytest.approx(0.04)
+    assert draws[-1] < 0.01
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every optimiser learns, keeps to its options, and goes on after a resume as if nothing had happened."""
+"""Every optimizer learns, keeps to its options, and goes on after a resume as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def problem() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 
 
 def steps(
-    network: nn.Module, optimiser: torch.optim.Optimizer, photos: torch.Tensor, truth: torch.Tensor, count: int
+    network: nn.Module, optimiser: torch.optim.Optimizer, photos: torch.Tensor, targets: torch.Tensor, count: int
 ) -> float:
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        loss = nn.functional.cross_entropy(network(photos), truth)
+        loss = nn.functional.cross_entropy(network(photos), targets)
         loss.backward()
         return loss
 
@@ -38,22 +38,22 @@ def steps(
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_learns(name: str) -> None:
-    network, photos, truth = problem()
+    network, photos, targets = problem()
     optimiser = instantiate(OPTIMIZERS, ComponentSpec.create(name, lr=RATES.get(name, 0.1)), network=network)
-    first = steps(network, optimiser, photos, truth, 1)
-    assert steps(network, optimiser, photos, truth, 80) < 0.5 * first
+    first = steps(network, optimiser, photos, targets, 1)
+    assert steps(network, optimiser, photos, targets, 80) < 0.5 * first
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_its_state_goes_through_a_file(name: str) -> None:
-    network, photos, truth = problem()
+    network, photos, targets = problem()
     optimiser = instantiate(OPTIMIZERS, ComponentSpec.create(name), network=network)
-    steps(network, optimiser, photos, truth, 3)
+    steps(network, optimiser, photos, targets, 3)
     other = copy.deepcopy(network)
     resumed = instantiate(OPTIMIZERS, ComponentSpec.create(name), network=other)
     resumed.load_state_dict(copy.deepcopy(optimiser.state_dict()))
-    steps(network, optimiser, photos, truth, 3)
-    steps(other, resumed, photos, truth, 3)
+    steps(network, optimiser, photos, targets, 3)
+    steps(other, resumed, photos, targets, 3)
     for ours, theirs in zip(network.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
