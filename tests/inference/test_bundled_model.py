@@ -35,7 +35,9 @@ def test_it_is_found_in_the_package(package, exported, photos):
 
 
 def test_an_install_without_it_says_what_to_do(package):
-    with pytest.raises(ModelFileError, match=r"not in this install(.|\n)*force-reinstall maskfit, or name a model"):
+    with pytest.raises(
+        ModelFileError, match=r"missing from this install(.|\n)*force-reinstall maskfit, or name a model"
+    ):
         bundled_model_path()
 
 

@@ -48,7 +48,9 @@ def photos(tmp_path: Path, paint: Any, painted: Any) -> list[Path]:
     return [tmp_path / name for name in made]
 
 
-@pytest.mark.parametrize("options", [{}, {"align": True, "choose": "central", "fallback": [0.25, 0.25, 0.75, 0.75]}])
+@pytest.mark.parametrize(
+    "options", [{}, {"align": True, "face_selection": "central", "fallback": [0.25, 0.25, 0.75, 0.75]}]
+)
 def test_prediction_sees_what_the_store_gives_training(tmp_path, photos, options):
     model = model_with(tmp_path / "m.safetensors", ComponentSpec.create("face", **options))
     predictor = Predictor.load(model, batch_size=2)

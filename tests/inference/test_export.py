@@ -157,7 +157,7 @@ def test_an_export_holds_the_facts_and_nothing_else(models, exported):
 
 def test_openvino_keeps_every_character_and_no_path(make, tmp_path, quick):
     about = 'ein Satz 😷 "&amp;" <b> \u2028 \x07 \\ end'
-    model = make(tmp_path / "m.safetensors", about=about, scores={"f1": float("inf")})
+    model = make(tmp_path / "m.safetensors", description=about, scores={"f1": float("inf")})
     export_model(model, tmp_path / "out.xml", "openvino")
     assert read_model_metadata(tmp_path / "out.xml") == read_model_metadata(model)
     assert str(tmp_path) not in (tmp_path / "out.xml").read_text("utf-8")
@@ -330,7 +330,7 @@ def test_the_weights_load_into_plain_timm(make, tmp_path, monkeypatch, capsys):
     exec(compile(_example(1), "docs/serving.md", "exec"), names)
     photos = torch.randn(2, 3, 32, 24)
     with torch.inference_mode():
-        assert torch.allclose(names["trunk"](photos), network.backbone(photos), atol=1e-5)
+        assert torch.allclose(names["backbone"](photos), network.backbone(photos), atol=1e-5)
 
 
 @pytest.fixture
@@ -352,11 +352,11 @@ def test_openvino_files_that_are_damaged_or_hostile_are_refused(pair):
     with pytest.raises(ModelFileError, match="no network that OpenVINO can run"):
         open_engine(xml)
     weights.unlink()
-    with pytest.raises(ModelFileError, match=r"the \.bin must lie beside its \.xml"):
+    with pytest.raises(ModelFileError, match=r"put the \.bin into the folder of its \.xml"):
         open_engine(xml)
     weights.write_bytes(values)
     xml.write_text(whole[: len(whole) // 2])
-    with pytest.raises(ModelFileError, match="no description of an OpenVINO network"):
+    with pytest.raises(ModelFileError, match="invalid OpenVINO network description"):
         open_engine(xml)
     xml.write_text('<!DOCTYPE net [<!ENTITY a "aaaaaaaa">]>' + whole.split("?>", 1)[1])
     with pytest.raises(ModelFileError, match="declares a document type"):

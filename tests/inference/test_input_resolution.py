@@ -77,9 +77,9 @@ def test_words_mix_in_any_order_and_each_photo_comes_once(here):
         ("absent.jpg", "there is no such photo or model"),
         ("absent", "there is no such photo or model"),
         ("absent*.jpg", "nothing matches this"),
-        ("*/*.md", "of the 1 that this matches, none ends like a photo"),
-        ("project", "holds no photo, and is no run"),
-        ("mixed", "is a run, and holds photos"),
+        ("*/*.md", "none of the 1 matches is a photo by its suffix"),
+        ("project", "has no photos, and is no run"),
+        ("mixed", "is a run and has photos"),
         ("list.csv", "--image-list list.csv --images DIR"),
     ],
 )
@@ -88,7 +88,7 @@ def test_what_is_neither_or_both_is_refused(here, word, what):
         resolve_inputs(["a.jpg", word])
     assert what in str(caught.value)
     assert word in str(caught.value)
-    with pytest.raises(DataError, match="2 words cannot be used") as caught:
+    with pytest.raises(DataError, match="2 arguments cannot be used") as caught:
         resolve_inputs([word, "a.jpg", "nowhere"])
     assert f"- {word}: " in str(caught.value)
     assert "- nowhere: " in str(caught.value)
@@ -98,7 +98,7 @@ def test_what_is_neither_or_both_is_refused(here, word, what):
 def test_a_folder_that_may_not_be_looked_into_is_named(here):
     (here / "trip").chmod(0)
     try:
-        with pytest.raises(DataError, match="may not be looked into"):
+        with pytest.raises(DataError, match="cannot be read"):
             resolve_inputs(["trip"])
     finally:
         (here / "trip").chmod(0o755)

@@ -96,9 +96,9 @@ def test_members_of_one_part_vote_before_they_are_joined(name):
     assert joining is not None
     assert joining.groups == ((0, 2), (1,), (3,))
     tables = {
-        "mask": combine(name, [first, second], scheme=LABEL_SCHEMAS["mask"]),
-        "gender": combine(name, [gender], scheme=LABEL_SCHEMAS["gender"]),
-        "age": combine(name, [age], scheme=LABEL_SCHEMAS["age"]),
+        "mask": combine(name, [first, second], schema=LABEL_SCHEMAS["mask"]),
+        "gender": combine(name, [gender], schema=LABEL_SCHEMAS["gender"]),
+        "age": combine(name, [age], schema=LABEL_SCHEMAS["age"]),
     }
     np.testing.assert_allclose(joining.vote(name, [first, gender, second, age]), slow_product(tables))
 
@@ -151,8 +151,8 @@ def test_two_models_of_parts_answer_too(parts, photos):
 
 
 def test_models_that_make_no_scheme_are_told_what_would(parts):
-    with pytest.raises(ModelFileError, match=r"answers for age \(3\)") as caught:
+    with pytest.raises(ModelFileError, match=r"predicts age \(3\)") as caught:
         Predictor.load(parts["mask"], parts["age"])
     assert "together make one of mask-gender-age" in str(caught.value)
-    with pytest.raises(ModelFileError, match="answers for gender"):
+    with pytest.raises(ModelFileError, match="predicts gender"):
         Predictor.load(parts["mask-gender"], parts["gender-age"])

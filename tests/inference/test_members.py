@@ -39,7 +39,7 @@ def test_folds_that_are_not_done_are_left_out(tmp_path, write_run):
 
 def test_a_run_without_a_done_fold_is_refused(tmp_path, write_run):
     run = write_run(tmp_path / "run", [], begun=["attributes"])
-    with pytest.raises(RunError, match="no fold of this run is done") as caught:
+    with pytest.raises(RunError, match="no fold of this run is complete") as caught:
         find_models([run])
     assert "--resume" in str(caught.value)
 
@@ -87,14 +87,14 @@ def test_members_bear_their_paths_and_say_what_they_answer(models):
 
 
 def test_members_of_different_schemes_are_refused(models):
-    with pytest.raises(ModelFileError, match=r"answers for mask \(3\), .* for mask \(3\) x gender \(2\)") as caught:
+    with pytest.raises(ModelFileError, match=r"predicts mask \(3\), .* mask \(3\) x gender \(2\)") as caught:
         open_members([models["joint"], models["decades"], models["mask"]])
     assert str(models["mask"]) in str(caught.value)
 
 
 def test_mixed_members_are_refused_however_they_were_opened(models):
     engines = {name: open_members([models[name]])[0].engine for name in ("joint", "mask")}
-    with pytest.raises(ModelFileError, match="name models of one scheme"):
+    with pytest.raises(ModelFileError, match="name models of one schema"):
         check_compatible([Member("a", engines["joint"]), Member("b", engines["mask"])])
     with pytest.raises(ModelFileError, match="a member twice"):
         check_compatible([Member("a", engines["joint"]), Member("b", engines["joint"]), Member("a", engines["joint"])])

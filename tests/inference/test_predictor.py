@@ -85,7 +85,7 @@ def test_members_and_views_are_the_mean_of_the_slow_loop(models, photos):
 def test_the_vote_is_over_the_members_probabilities(models, photos, name):
     predictor = Predictor.load(models["attributes"], models["sibling"], models["joint"], vote=name)
     prediction = predictor.predict(photos)
-    expected = combine(name, list(prediction.members.values()), scheme=predictor.schema)
+    expected = combine(name, list(prediction.members.values()), schema=predictor.schema)
     assert np.array_equal(prediction.table.probabilities, expected)
 
 
@@ -220,7 +220,7 @@ def test_no_photos_are_an_error(models, set_aside):
 
 def test_photos_of_one_name_are_refused_before_anything_is_looked_at(models, photos):
     done = []
-    with pytest.raises(DataError, match=r"named twice(.|\n)*b0\.png"):
+    with pytest.raises(DataError, match=r"duplicate photo names(.|\n)*b0\.png"):
         Predictor.load(models["attributes"]).predict(
             [photos[0], photos[1], str(photos[0])], progress=lambda *both: done.append(both)
         )
@@ -240,7 +240,7 @@ def test_photos_of_one_name_are_refused_before_anything_is_looked_at(models, pho
 def test_pixels_that_are_no_photo_are_refused(models, pixels):
     good = np.zeros((9, 9, 3), np.uint8)
     predictor = Predictor.load(models["attributes"])
-    with pytest.raises(DataError, match="photo 1: pixels are"):
+    with pytest.raises(DataError, match="photo 1: pixels must be"):
         predictor.predict([good, pixels])
     assert predictor.predict([good, pixels], skip_unreadable=True).table.names == ("photo 0",)
 
@@ -273,10 +273,10 @@ def test_what_stops_a_prediction_stops_the_decoding(models, photos, monkeypatch)
 
 
 def test_members_of_different_schemes_are_refused(models):
-    with pytest.raises(ModelFileError, match="answers for"):
+    with pytest.raises(ModelFileError, match="this model predicts"):
         Predictor.load(models["attributes"], models["mask"])
     members = open_members([models["attributes"]]) + open_members([models["mask"]])
-    with pytest.raises(ModelFileError, match="answers for"):
+    with pytest.raises(ModelFileError, match="this model predicts"):
         Predictor(members)
 
 
@@ -291,10 +291,10 @@ def test_no_members_and_one_twice_are_refused(models):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"views": "flop"}, "did you mean 'flip'"),
+        ({"tta": "flop"}, "did you mean 'flip'"),
         ({"vote": "geometrc"}, "did you mean 'geometric'"),
-        ({"vote": "weighted"}, "there is no vote 'weighted' here"),
-        ({"batch_size": 0}, "batches of 0 photos"),
+        ({"vote": "weighted"}, "there is no vote 'weighted'; known"),
+        ({"batch_size": 0}, "batch_size must be >= 1, got 0"),
     ],
 )
 def test_options_are_checked_before_photos_are_looked_at(models, options, message):

@@ -172,7 +172,7 @@ def test_other_words_do_not_go_on_with_it(tmp_path: Path, plan: ShardPlan) -> No
     start_or_resume(folder, plan, None, resume=False)
     with pytest.raises(RunError, match="not empty"):
         start_or_resume(folder, plan, None, resume=False)
-    with pytest.raises(RunError, match="views was flip, is original"):
+    with pytest.raises(RunError, match="tta was flip, is original"):
         start_or_resume(folder, replace(plan, tta="original"), None, resume=True)
     with pytest.raises(DataError, match="no format 'parket'; did you mean 'parquet'"):
         start_or_resume(folder, replace(plan, format="parket"), None, resume=True)

@@ -64,7 +64,7 @@ def test_what_cannot_be_read_is_told_by_its_batch_or_ends_all(models, photos, tm
         answered += [part.names for part in predictor.stream(iter([*mixed, *photos[3:]]))]
     with pytest.raises(DataError, match="a photo cannot be read"):
         list(predictor.stream([bad], skip_unreadable=True))
-    with pytest.raises(DataError, match="named twice"):
+    with pytest.raises(DataError, match="duplicate photo names"):
         next(predictor.stream([photos[0], photos[0]]))
 
 

@@ -22,10 +22,10 @@ def test_a_submission_keeps_the_order_it_was_given(tmp_path):
 @pytest.mark.parametrize(
     ("names", "classes", "message"),
     [
-        (["a", "b"], [1], "2 photos, but answers of shape"),
-        (["a", "b", "a"], [1, 2, 3], r"stands twice(.|\n)*- a"),
-        (["a"], [0.5], "not whole numbers"),
-        (["a", "b"], [0, -1], "b has the answer -1"),
+        (["a", "b"], [1], "2 photos, but classes of shape"),
+        (["a", "b", "a"], [1, 2, 3], r"duplicate photos(.|\n)*- a"),
+        (["a"], [0.5], "not integers"),
+        (["a", "b"], [0, -1], "b has the class -1"),
         (["a"], [[0.5, 0.5]], "shape"),
     ],
 )
@@ -45,7 +45,7 @@ def test_every_bad_row_is_named_at_once(tmp_path):
         "row 3: ans 18 is not in 0 to 17",
         "row 4: ans '1.0' is no whole number",
         "row 5: ans '' is no",
-        "row 6: a already stands in row 2",
+        "row 6: duplicate of row 2, a",
         "row 7: ImageID is empty",
         "row 8: ans '-1'",
         "row 9",
@@ -71,6 +71,6 @@ def test_missing_and_extra_columns_are_refused(tmp_path, text, message):
 
 def test_another_number_of_classes(tmp_path):
     path = write_submission(tmp_path / "a.csv", ["a"], [5])
-    assert read_submission(path, classes=6) == {"a": 5}
+    assert read_submission(path, num_classes=6) == {"a": 5}
     with pytest.raises(DataError, match="not in 0 to 2"):
-        read_submission(path, classes=3)
+        read_submission(path, num_classes=3)

@@ -102,20 +102,20 @@ def test_words_and_parts_are_the_same():
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("flop", "there are no views 'flop'; did you mean 'flip'"),
+        ("flop", "there is no TTA method 'flop'; did you mean 'flip'"),
         ("crops:m=2", "no option 'm'"),
-        ("crops:n", "an option without a value"),
+        ("crops:n", "an option has no value"),
         ("crops:n=1,n=2", "duplicate key n"),
-        ("crops:n=0", "n=0 must be 1 to 100"),
-        ("crops:area=[0.9,0.1]", "two rising shares"),
-        ("crops:ratio=[0,1]", "two rising numbers"),
-        ("five:scale=2", "must lie in"),
-        ("{n: 2}", "no name with options"),
-        ("", "no name with options"),
+        ("crops:n=0", "n must be in 1 to 100, got 0"),
+        ("crops:area=[0.9,0.1]", "two ascending fractions"),
+        ("crops:ratio=[0,1]", "two ascending numbers"),
+        ("five:scale=2", "must be in"),
+        ("{n: 2}", "is not a name with options"),
+        ("", "is not a name with options"),
     ],
 )
 def test_what_is_wrong_with_views_is_said(word, said):
-    with pytest.raises(DataError, match="views") as caught:
+    with pytest.raises(DataError, match="TTA method|test-time augmentation") as caught:
         build_tta(word)
     assert said in str(caught.value)
 
@@ -134,7 +134,7 @@ def test_the_answer_is_the_mean_over_the_views(models, photos):
 
 
 def test_a_second_run_writes_the_same_file_whatever_the_batches_names_and_order(models, photos, tmp_path):
-    words = {"views": "crops:n=3", "batch_size": 4}
+    words = {"tta": "crops:n=3", "batch_size": 4}
     first = Predictor.load(models["joint"], models["decades"], **words).predict(photos).table
     again = Predictor.load(models["joint"], models["decades"], **words).predict(photos).table
     files = [first.write(tmp_path / "a.csv"), again.write(tmp_path / "b.csv")]

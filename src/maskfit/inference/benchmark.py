@@ -97,7 +97,7 @@ def find_engines(path: Path) -> list[str]:
     found = [
         name
         for name, kind in ENGINES.items()
-        if path.suffix in kind.endings and importlib.util.find_spec(ENGINE_MODULES[name])  # type: ignore[attr-defined]
+        if path.suffix in kind.suffixes and importlib.util.find_spec(ENGINE_MODULES[name])  # type: ignore[attr-defined]
     ]
     # A conversion that lies in the cache is another file, and not what is asked about.
     word = _word(auto.engine) if auto.path == path and auto.engine.name != "auto" else ""

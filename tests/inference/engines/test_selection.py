@@ -102,7 +102,7 @@ def test_a_file_that_is_no_network_is_said_to_be_none(machine, tmp_path, content
     machine()
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelFileError, match="no ONNX network"):
+    with pytest.raises(ModelFileError, match="invalid ONNX network"):
         Predictor.load(path, num_images=MIN_IMAGES_FOR_THROUGHPUT_MODE, batch_size=None)
 
 

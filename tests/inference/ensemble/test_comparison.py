@@ -127,7 +127,7 @@ def test_the_first_truth_counts_and_others_are_remarked(runs, tmp_path):
     path = ProbabilityTable(NAMES, rows(5, 2), other).write(tmp_path / "p.csv")
     tables = load_aligned_tables([runs[0], path])
     assert np.array_equal(tables.truth, TRUTH)
-    assert tables.warnings == (f"{path} has another truth for 4 photos; that of the first member counts",)
+    assert tables.warnings == (f"{path} has other labels for 4 photos; those of the first member count",)
     partly = TRUTH.copy()
     partly[::2] = UNKNOWN
     path = ProbabilityTable(NAMES, rows(5, 2), partly).write(tmp_path / "q.csv")
@@ -153,7 +153,7 @@ def test_persons_of_a_manifest_are_its_own(tmp_path):
     # Gone since, nobody can say who is on them: the run's list names none of these folders.
     manifest.unlink()
     assert load_aligned_tables([run]).persons is None
-    with pytest.raises(DataError, match="who is on each photo is not known"):
+    with pytest.raises(DataError, match="the person on each photo is not known"):
         compare(load_aligned_tables([run]), parse_votes(["arithmetic"])[0])
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_member_is_refused(runs, tmp_path):
         ([tmp_path / "absent.csv"], DataError, "there is no such file"),
         ([unfinished], RunError, "no out-of-fold table"),
         ([masks], DataError, "a table of 3 classes, where mask x gender x age has 18"),
-        ([runs[0], other], DataError, "its answers are about mask, the others' about mask x gender x age"),
+        ([runs[0], other], DataError, "its classes are of mask, the others' of mask x gender x age"),
     ):
         with pytest.raises(kind, match=said):
             load_aligned_tables(sources)
@@ -200,7 +200,7 @@ def test_votes_are_chosen_by_words():
     votes, _ = parse_votes(["greedy:bags=3,rounds=7", "hard-attribute"])
     assert list(votes) == ["majority_per_attribute", "greedy"]
     assert votes["greedy"] == GreedySelection(num_bags=3, rounds=7)
-    assert parse_votes(["all", "stack:strength=0.5"])[0]["stack"] == StackingFitter(C=0.5)
+    assert parse_votes(["all", "stack:strength=0.5"])[0]["stack"] == StackingFitter(l2=0.5)
     votes, remarks = parse_votes(["all"], truth=False)
     assert list(votes) == ["arithmetic", "geometric", "majority", "majority_per_attribute"]
     assert [remark.split("'")[1] for remark in remarks] == ["weighted", "greedy", "stack"]
@@ -211,10 +211,10 @@ def test_votes_that_cannot_be_are_refused(monkeypatch):
     for words, options, said in (
         (["gredy"], {}, "did you mean 'greedy'"),
         (["majority", "majority"], {}, "named twice"),
-        (["greedy:bag=3"], {}, "did you mean 'bags'"),
-        (["greedy:bags=0"], {}, "must be 1 or more"),
-        (["stack"], {"truth": False}, "no source holds one"),
-        (["weighted"], {"truth": False}, "no source holds one"),
+        (["greedy:bag=3"], {}, "did you mean 'num_bags'"),
+        (["greedy:bags=0"], {}, "must be >= 1"),
+        (["stack"], {"truth": False}, "no member has them"),
+        (["weighted"], {"truth": False}, "no member has them"),
         (["majority"], {"weights": [1, 2]}, "--weights are for"),
         (["arithmetic:weights=[1,2]"], {}, "no option 'weights'"),
     ):
@@ -236,7 +236,7 @@ def test_a_comparison_says_what_each_vote_is_worth(runs):
     assert [item.kind for item in judged[:5]] == ["member"] * 3 + ["single", "vote"]
     by_name = {item.name: item for item in judged}
     for name in ("arithmetic", "geometric", "majority", "majority_per_attribute"):
-        assert np.array_equal(by_name[name].table.probabilities, combine(name, list(tables.members), scheme=FULL))
+        assert np.array_equal(by_name[name].table.probabilities, combine(name, list(tables.members), schema=FULL))
     folds = assign_nested_folds(tables.persons, TRUTH, FULL)
     for name in ("weighted", "greedy", "stack"):
         expected = nested_cv_predict(votes[name], tables.members, TRUTH, FULL, folds)
@@ -248,7 +248,9 @@ def test_a_comparison_says_what_each_vote_is_worth(runs):
         expected = f1_score(TRUTH, item.table.predictions, average="macro", zero_division=0)
         # Classes with neither truth nor answers are left out on both sides.
         assert item.scores.macro_f1 == pytest.approx(expected)
-        around = bootstrap_interval("macro_f1", TRUTH, item.table.predictions, tables.persons, classes=18, draws=200)
+        around = bootstrap_interval(
+            "macro_f1", TRUTH, item.table.predictions, tables.persons, num_classes=18, draws=200
+        )
         assert item.scores.intervals["macro_f1"] == around
         if item.gain:
             assert item.gain.value == pytest.approx(item.scores.macro_f1 - by_name["best single"].scores.macro_f1)
@@ -265,10 +267,10 @@ def test_the_gain_is_paired(runs):
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
     path = ProbabilityTable(NAMES, rows(0, 1)).write(tmp_path / "p.csv")
-    with pytest.raises(DataError, match="no source holds a truth"):
+    with pytest.raises(DataError, match="no member has labels to score"):
         compare(load_aligned_tables([path]), parse_votes(["majority"])[0])
     path = ProbabilityTable(NAMES, rows(0, 1), np.full(len(NAMES), UNKNOWN)).write(tmp_path / "q.csv")
-    with pytest.raises(DataError, match="no source holds a truth"):
+    with pytest.raises(DataError, match="no member has labels to score"):
         compare(load_aligned_tables([path]), parse_votes(["majority"])[0])
 
 
@@ -294,7 +296,7 @@ def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
     with pytest.raises(DataError, match="members, but weights"):
         predict_with(fitted, load_aligned_tables(paths[:2]))
     write_predictions(tmp_path / "out", answers)
-    assert read_submission(tmp_path / "out" / "submission-hard_attribute.csv") == dict(
+    assert read_submission(tmp_path / "out" / "submission-majority_per_attribute.csv") == dict(
         zip(wanted.photos, answers["majority_per_attribute"].predictions.tolist(), strict=True)
     )
     back = read_table(tmp_path / "out" / "probabilities-stack.csv", 18)

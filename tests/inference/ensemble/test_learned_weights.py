@@ -94,7 +94,7 @@ def test_weights_by_score_are_in_the_ratio_of_macro_f1():
 def test_stacking_is_where_its_penalised_loss_has_no_slope():
     members, truth, _ = draw(2, [2, 1.5], persons=30)
     strength = 0.05
-    fitted = StackingFitter(C=strength).fit(members, truth, FULL)
+    fitted = StackingFitter(l2=strength).fit(members, truth, FULL)
     features = np.array(
         [[np.log(max(p, MIN_PROBABILITY)) for member in members for p in member[row]] for row in range(210)]
     )
@@ -152,7 +152,7 @@ def test_stacking_refuses_what_it_cannot_do(monkeypatch):
         lambda: GreedySelection(rounds=0),
         lambda: GreedySelection(bag_fraction=0),
         lambda: GreedySelection(num_bags=0),
-        lambda: StackingFitter(C=0),
+        lambda: StackingFitter(l2=0),
     ],
 )
 def test_options_out_of_range_are_refused(make):
@@ -209,7 +209,7 @@ def test_photos_without_truth_are_answered_and_not_fitted_on():
     assert fit_known(ScoreWeighted(), members, hidden, FULL) == ScoreWeighted().fit(
         members[:, known], truth[known], FULL
     )
-    with pytest.raises(DataError, match="no photo has a known truth"):
+    with pytest.raises(DataError, match="no photo has a label"):
         fit_known(SingleBest(), members, np.full_like(truth, UNKNOWN), FULL)
 
 

@@ -74,7 +74,7 @@ def test_every_vote_is_that_of_the_slow_loop(seed, count):
     np.testing.assert_allclose(combine("arithmetic", members), slow_mean(members, [1] * count))
     np.testing.assert_allclose(combine("weighted", members, weights=weights), slow_mean(members, weights))
     np.testing.assert_allclose(combine("geometric", members), slow_geometric(members), rtol=1e-9)
-    hard, attribute = combine("majority", members), combine("majority_per_attribute", members, scheme=FULL)
+    hard, attribute = combine("majority", members), combine("majority_per_attribute", members, schema=FULL)
     for photo in range(12):
         assert hard[photo].argmax() == slow_winner(members, photo)
         assert attribute[photo].argmax() == slow_attribute_winner(members, photo)
@@ -85,10 +85,10 @@ def test_every_vote_is_that_of_the_slow_loop(seed, count):
 def test_every_vote_gives_probabilities_and_agrees_when_members_do(seed, count):
     members = draw(seed, count)
     same = [members[0]] * count
-    for name, result in combine_all(members, weights=[1.0] * count, scheme=FULL).items():
+    for name, result in combine_all(members, weights=[1.0] * count, schema=FULL).items():
         np.testing.assert_allclose(result.sum(axis=1), 1, atol=1e-9, err_msg=name)
         assert (result >= 0).all()
-    for name, result in combine_all(same, scheme=FULL).items():
+    for name, result in combine_all(same, schema=FULL).items():
         if name != "majority_per_attribute":
             assert (result.argmax(axis=1) == members[0].argmax(axis=1)).all(), name
 
@@ -124,7 +124,7 @@ def test_logits_are_refused_by_every_vote():
     logits = [np.random.default_rng(number).normal(0, 4, (5, 18)) for number in range(3)]
     for name in VOTES:
         with pytest.raises(DataError, match="not probabilities") as caught:
-            combine(name, logits, scheme=FULL, weights=[1, 1, 1] if name == "weighted" else None)
+            combine(name, logits, schema=FULL, weights=[1, 1, 1] if name == "weighted" else None)
         assert "softmax" in str(caught.value)
     mixed = [*draw(0, 2, 5), np.abs(logits[0])]
     with pytest.raises(DataError, match="member 2"):
@@ -137,13 +137,13 @@ def test_what_does_not_fit_is_refused():
         ("did you mean 'geometric'", "geometrc", members, {}),
         ("no member", "majority", [], {}),
         ("different shapes", "majority", [members[0], members[1][:3]], {}),
-        ("every member the same", "arithmetic", members, {"weights": [1, 2]}),
+        ("every member equally", "arithmetic", members, {"weights": [1, 2]}),
         ("needs a weight", "weighted", members, {}),
         ("2 members, but weights", "weighted", members, {"weights": [1]}),
         ("above 0", "weighted", members, {"weights": [0, 0]}),
         ("above 0", "weighted", members, {"weights": [1, -1]}),
-        ("needs the scheme", "majority_per_attribute", members, {}),
-        ("needs the scheme", "majority_per_attribute", members, {"scheme": LABEL_SCHEMAS["mask"]}),
+        ("needs the schema", "majority_per_attribute", members, {}),
+        ("needs the schema", "majority_per_attribute", members, {"scheme": LABEL_SCHEMAS["mask"]}),
     ):
         with pytest.raises(DataError, match=message):
             combine(name, given_members, **options)
@@ -152,4 +152,4 @@ def test_what_does_not_fit_is_refused():
 def test_all_votes_are_those_that_the_arguments_allow():
     members = draw(0, 3)
     assert list(combine_all(members)) == ["arithmetic", "geometric", "majority"]
-    assert list(combine_all(members, weights=[1, 2, 3], scheme=FULL)) == list(VOTES)
+    assert list(combine_all(members, weights=[1, 2, 3], schema=FULL)) == list(VOTES)

@@ -1,7 +1,8 @@
-"""Ensembles of stored tables: which votes there are, what each is worth on held-out persons, and their answers.
+"""Ensembles of stored probability tables: the votes, their scores on held-out persons, and their predictions.
 
-Every vote is a learner: those of `voting` look at no truth, those of `learned` are fitted to out-of-fold tables. What
-was fitted is scored nested, on persons that the fit never saw, and so is the best single member it is compared with.
+Every vote is fitted like a learned ensemble: those of `voting` use no labels, those of `learned_weights` and `stacking`
+are fitted to out-of-fold tables. Learned votes, and the best single member that they are compared with, are scored by
+nested cross-validation, on persons that their fit did not see.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from maskfit.config.aliases import upgrade_component, warn_once
 from maskfit.config.loader import parse_component
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, bootstrap_counts
@@ -39,15 +41,15 @@ from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 
 BEST_SINGLE = "best single"
-"""What the best member, chosen nested, is called in a comparison."""
+"""Name of the best member, selected by nested cross-validation, in a comparison."""
 
 ALL_VOTES = "all"
-"""The word for every vote that is possible."""
+"""Stands for every vote that is possible."""
 
 
 @dataclass(frozen=True)
 class FixedVote:
-    """A vote of `voting.VOTES`, which looks at no truth.
+    """A vote of `voting.VOTES`, which uses no labels.
 
     Args:
         name: Its name there.
@@ -59,37 +61,74 @@ class FixedVote:
     name: str
     weights: Sequence[float] | None = None
 
-    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> FittedEnsemble:
-        """The vote itself."""
+    def fit(self, members: FloatArray, truth: IntArray, schema: LabelSchema) -> FittedEnsemble:
+        """Returns the vote itself.
+
+        Args:
+            members: Not used.
+            truth: Not used.
+            schema: The schema of the classes.
+
+        Returns:
+            The vote.
+        """
 
         def predict(members: MemberProbabilities) -> FloatArray:
-            return combine(self.name, members, weights=self.weights, schema=scheme)
+            return combine(self.name, members, weights=self.weights, schema=schema)
 
         return predict
 
 
 def arithmetic() -> EnsembleFitter:
-    """The mean of the probabilities."""
+    """Returns the mean of the probabilities."""
     return FixedVote("arithmetic")
 
 
 def geometric(weights: Sequence[float] | None = None) -> EnsembleFitter:
-    """The mean of their logarithms."""
+    """Returns the geometric mean of the probabilities.
+
+    Args:
+        weights: One for each member; None weights them equally.
+
+    Returns:
+        The vote.
+    """
     return FixedVote("geometric", weights)
 
 
 def weighted(weights: Sequence[float] | None = None) -> EnsembleFitter:
-    """The weighted mean; without weights, each member counts by its macro F1 on held-out photos."""
+    """Returns the weighted mean of the probabilities.
+
+    Args:
+        weights: One for each member; None takes each member's macro F1 on held-out photos.
+
+    Returns:
+        The vote.
+    """
     return ScoreWeighted() if weights is None else FixedVote("weighted", weights)
 
 
 def majority(weights: Sequence[float] | None = None) -> EnsembleFitter:
-    """One voice for each member."""
+    """Returns the majority vote over the classes.
+
+    Args:
+        weights: One for each member; None weights them equally.
+
+    Returns:
+        The vote.
+    """
     return FixedVote("majority", weights)
 
 
 def majority_per_attribute(weights: Sequence[float] | None = None) -> EnsembleFitter:
-    """One voice for each member on each attribute."""
+    """Returns the majority vote over each attribute.
+
+    Args:
+        weights: One for each member; None weights them equally.
+
+    Returns:
+        The vote.
+    """
     return FixedVote("majority_per_attribute", weights)
 
 
@@ -102,91 +141,93 @@ ENSEMBLES: dict[str, Callable[..., EnsembleFitter]] = {
     "greedy": GreedySelection,
     "stack": StackingFitter,
 }
-"""What `maskfit ensemble --combine` can name, besides `all`."""
+"""Votes by name, as `maskfit ensemble --combine` takes them, besides `all`."""
 
 
 def parse_votes(
     words: Sequence[str | ComponentSpec], *, weights: Sequence[float] | None = None, truth: bool = True
 ) -> tuple[dict[str, EnsembleFitter], list[str]]:
-    """The votes that words stand for, by name.
+    """Parses votes as a user names them.
 
     Args:
         words: Names of `ENSEMBLES`, with options as in `greedy:num_bags=5`; `all` is every one that is possible.
         weights: For `weighted`.
-        truth: Whether a truth is known, without which nothing can be learned.
+        truth: Whether labels are known, without which nothing can be fitted.
 
     Returns:
-        The votes, and a remark on each that `all` leaves out.
+        The votes by name, and a warning for each that `all` leaves out.
 
     Raises:
-        DataError: A vote or an option is unknown or named twice, or a vote needs a truth and there is none.
+        DataError: A vote or an option is unknown or named twice, or a vote needs labels and there are none.
         MissingExtraError: `stack` is named, and scikit-learn is not installed.
     """
-    parts = [_part(word) for word in words]
-    every = any(part.name == ALL_VOTES for part in parts)
-    named = {part.name: part for part in parts if part.name != ALL_VOTES}
-    if len(named) < sum(part.name != ALL_VOTES for part in parts):
+    specs = [_parse_vote(word) for word in words]
+    use_all = any(spec.name == ALL_VOTES for spec in specs)
+    named = {spec.name: spec for spec in specs if spec.name != ALL_VOTES}
+    if len(named) < sum(spec.name != ALL_VOTES for spec in specs):
         raise DataError("a vote is named twice", hint="name each once")
     if weights is not None:
-        if not every and "weighted" not in named:
+        if not use_all and "weighted" not in named:
             raise DataError("--weights are for the vote 'weighted'", hint="add --combine weighted")
         named["weighted"] = ComponentSpec.create("weighted", weights=list(weights))
     votes: dict[str, EnsembleFitter] = {}
-    remarks = []
+    messages = []
     for name in ENSEMBLES:
-        if name not in named and not every:
+        if name not in named and not use_all:
             continue
-        learner = _learner(named.get(name, ComponentSpec.create(name)))
+        fitter = _build_vote(named.get(name, ComponentSpec.create(name)))
         try:
-            _refuse_impossible(name, learner, truth)
-            votes[name] = learner
+            _check_possible(name, fitter, truth)
+            votes[name] = fitter
         except MaskfitError as error:
-            # What the user named is an error; what only `all` stands for is left out, and said.
+            # What the user named is an error; what only `all` stands for is left out with a warning.
             if name in named:
                 raise
-            remarks.append(f"left out: {error.message}")
-    return votes, remarks
+            messages.append(f"left out: {error.message}")
+    return votes, messages
 
 
-def _part(word: str | ComponentSpec) -> ComponentSpec:
+def _parse_vote(word: str | ComponentSpec) -> ComponentSpec:
     try:
-        part = parse_component(word, "ensemble") if isinstance(word, str) else word
+        spec = parse_component(word) if isinstance(word, str) else word
+        spec = ComponentSpec(name=spec.name.replace("-", "_"), options=spec.options)
+        spec = upgrade_component("ensemble", spec, warn_once)
     except RecipeError as error:
         raise DataError(f"vote: {error.message}", hint=error.hint) from None
-    name = part.name.replace("-", "_")
-    if name not in (*ENSEMBLES, ALL_VOTES):
-        raise DataError(f"there is no vote '{part.name}'; {did_you_mean(name, [*ENSEMBLES, ALL_VOTES])}")
-    return ComponentSpec(name=name, options=part.options)
+    if spec.name not in (*ENSEMBLES, ALL_VOTES):
+        raise DataError(f"there is no vote '{spec.name}'; {did_you_mean(spec.name, [*ENSEMBLES, ALL_VOTES])}")
+    return spec
 
 
-def _learner(part: ComponentSpec) -> EnsembleFitter:
+def _build_vote(spec: ComponentSpec) -> EnsembleFitter:
     try:
-        learner: EnsembleFitter = instantiate(ENSEMBLES, part)
+        fitter: EnsembleFitter = instantiate(ENSEMBLES, spec)
     except RecipeError as error:
         raise DataError(f"vote: {error.message}", hint="maskfit ensemble --help") from None
-    return learner
+    return fitter
 
 
-def _refuse_impossible(name: str, learner: EnsembleFitter, truth: bool) -> None:
-    if learner.uses_labels and not truth:
+def _check_possible(name: str, fitter: EnsembleFitter, truth: bool) -> None:
+    if fitter.uses_labels and not truth:
         raise DataError(
-            f"the vote '{name}' is fitted to a truth, and no source holds one",
-            hint="name run folders, whose out-of-fold tables hold the truth",
+            f"the vote '{name}' is fitted to labels, and no member has them",
+            hint="name run folders, whose out-of-fold tables have labels",
         )
-    if isinstance(learner, StackingFitter) and importlib.util.find_spec("sklearn") is None:
+    if isinstance(fitter, StackingFitter) and importlib.util.find_spec("sklearn") is None:
         raise MissingExtraError(f"the vote '{name}'", "train")
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedMember:
-    """A member, the best of them, or a vote, judged on held-out persons.
+    """A member, the best of them, or a vote, scored on held-out persons.
 
     Attributes:
-        name: What it is called.
-        kind: `member`; `single`, the best member chosen nested; `vote`; or `learned`, judged nested.
-        table: What it says of each photo.
-        scores: What that scores, with intervals over persons.
-        gain: Its macro F1 less that of the best single member, on the same drawn persons; None for members.
+        name: Its name.
+        kind: `member`; `single`, the best member, selected by nested cross-validation; `vote`; or `learned`, scored by
+            nested cross-validation.
+        table: Its predictions for each photo.
+        scores: Its scores, with intervals over persons.
+        gain: Its macro F1 minus that of the best single member, on the same bootstrap samples; None for members.
     """
 
     name: str
@@ -196,7 +237,11 @@ class EvaluatedMember:
     gain: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Converts to JSON types.
+
+        Returns:
+            Name, kind, gain and scores.
+        """
         gain = None if self.gain is None else self.gain.to_dict()
         return {"name": self.name, "kind": self.kind, "gain": gain, **self.scores.to_dict()}
 
@@ -210,41 +255,48 @@ def compare(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[EvaluatedMember]:
-    """Judges every member, the best of them, and every vote, in this order.
+    """Scores every member, the best of them, and every vote.
 
     Args:
-        tables: Out-of-fold tables with truth.
-        votes: From `choose_votes`.
-        folds: Into how many folds the persons are dealt for what is learned.
-        draws: How many sets of persons are drawn for the intervals.
-        seed: Of the folds and the draws.
+        tables: Out-of-fold tables with labels.
+        votes: From `parse_votes`.
+        folds: Number of nested folds of persons for what is learned, >= 2.
+        draws: Number of bootstrap samples of persons for the intervals.
+        seed: Seed of the folds and the samples.
         progress: Called with (votes done, votes).
 
+    Returns:
+        The members, the best of them, and the votes, in this order.
+
     Raises:
-        DataError: No truth is known, or who is on the photos is not.
+        DataError: No label is known, or the persons are not.
     """
     truth = _known_truth(tables)
     if tables.persons is None:
         raise DataError(
-            "who is on each photo is not known, so nothing can be judged on other persons",
+            "the person on each photo is not known, so nothing can be scored on other persons",
             location=tables.names[0],
-            hint="add a column person to this table, or name a run folder besides",
+            hint="add a column person to this table, or name a run folder as well",
         )
-    nest = assign_nested_folds(tables.persons, truth, tables.schema, count=folds, seed=seed)
+    nested_folds = assign_nested_folds(tables.persons, truth, tables.schema, count=folds, seed=seed)
+
+    def predict_nested(fitter: EnsembleFitter) -> FloatArray:
+        return nested_cv_predict(fitter, tables.members, truth, tables.schema, nested_folds)
+
     rows = [(name, "member", table) for name, table in zip(tables.names, tables.members, strict=True)]
-    rows.append((BEST_SINGLE, "single", nested_cv_predict(SingleBest(), tables.members, truth, tables.schema, nest)))
-    for done, (name, learner) in enumerate(votes.items()):
+    reference = predict_nested(SingleBest())
+    rows.append((BEST_SINGLE, "single", reference))
+    for done, (name, fitter) in enumerate(votes.items()):
         if progress:
             progress(done, len(votes))
-        if learner.uses_labels:
-            rows.append((name, "learned", nested_cv_predict(learner, tables.members, truth, tables.schema, nest)))
+        if fitter.uses_labels:
+            rows.append((name, "learned", predict_nested(fitter)))
         else:
-            rows.append((name, "vote", learner.fit(tables.members, truth, tables.schema)(list(tables.members))))
-    reference = next(probabilities for _, kind, probabilities in rows if kind == "single")
-    return [_judge(tables, truth, row, reference, draws, seed) for row in rows]
+            rows.append((name, "vote", fitter.fit(tables.members, truth, tables.schema)(list(tables.members))))
+    return [_evaluate(tables, truth, row, reference, draws, seed) for row in rows]
 
 
-def _judge(
+def _evaluate(
     tables: AlignedTables,
     truth: IntArray,
     row: tuple[str, str, FloatArray],
@@ -254,63 +306,97 @@ def _judge(
 ) -> EvaluatedMember:
     name, kind, probabilities = row
     persons = np.array(tables.persons)
-    codes = tables.schema.to_attribute_indices(truth)
-    scores = score(tables.schema, codes, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
+    indices = tables.schema.to_attribute_indices(truth)
+    scores = score(tables.schema, indices, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
     gain = None
     if kind in ("vote", "learned"):
-        drawing = {"num_classes": tables.schema.num_classes, "draws": draws, "seed": seed}
-        # The same seed draws the same persons for both, so what is luck for one is luck for the other.
+        # The same seed draws the same persons for both, so that the difference is paired.
         ours, theirs = (
-            bootstrap_counts(truth, table.argmax(axis=1), persons, **drawing).macro_f1()
+            bootstrap_counts(
+                truth, table.argmax(axis=1), persons, num_classes=tables.schema.num_classes, draws=draws, seed=seed
+            ).macro_f1()
             for table in (probabilities, reference)
         )
-        single = score(tables.schema, codes, probabilities=reference).macro_f1 or 0.0
+        single = score(tables.schema, indices, probabilities=reference).macro_f1 or 0.0
         gain = Interval.from_draws((scores.macro_f1 or 0.0) - single, ours - theirs)
     return EvaluatedMember(name, kind, ProbabilityTable(tables.photos, probabilities, truth), scores, gain)
 
 
 def fit_votes(tables: AlignedTables, votes: Mapping[str, EnsembleFitter]) -> dict[str, FittedEnsemble]:
-    """Fits every vote on all photos with a truth, to answer for others."""
+    """Fits every vote on all photos with a label, to predict others.
+
+    Args:
+        tables: Out-of-fold tables.
+        votes: From `parse_votes`.
+
+    Returns:
+        The fitted votes by name.
+    """
     if tables.truth is None:
-        none = np.full(len(tables.photos), UNKNOWN)
-        return {name: learner.fit(tables.members, none, tables.schema) for name, learner in votes.items()}
-    return {name: fit_known(learner, tables.members, tables.truth, tables.schema) for name, learner in votes.items()}
+        unknown = np.full(len(tables.photos), UNKNOWN)
+        return {name: fitter.fit(tables.members, unknown, tables.schema) for name, fitter in votes.items()}
+    return {name: fit_known(fitter, tables.members, tables.truth, tables.schema) for name, fitter in votes.items()}
 
 
 def predict_with(fitted: Mapping[str, FittedEnsemble], tables: AlignedTables) -> dict[str, ProbabilityTable]:
-    """What each vote says of other photos, given the same members in the same order.
+    """Predicts other photos with every fitted vote.
+
+    Args:
+        fitted: From `fit_votes`.
+        tables: Tables of the same members, in the same order.
+
+    Returns:
+        A table for each vote.
 
     Raises:
-        DataError: The members are not as many as were fitted.
+        DataError: The number of members differs from the fit.
     """
     members = list(tables.members)
-    return {name: ProbabilityTable(tables.photos, combine(members)) for name, combine in fitted.items()}
+    return {name: ProbabilityTable(tables.photos, predict(members)) for name, predict in fitted.items()}
 
 
 def describe_weights(fitted: Mapping[str, FittedEnsemble], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """How much each member counts in each vote that was fitted to weights."""
+    """Returns the weight of each member in each vote that was fitted to weights.
+
+    Args:
+        fitted: From `fit_votes`.
+        names: The members' names, in their order.
+
+    Returns:
+        By vote, the weight by member.
+    """
     return {
-        vote: dict(zip(names, combine.weights, strict=True))
-        for vote, combine in fitted.items()
-        if isinstance(combine, Weights)
+        vote: dict(zip(names, ensemble.weights, strict=True))
+        for vote, ensemble in fitted.items()
+        if isinstance(ensemble, Weights)
     }
 
 
 def write_comparison(
     folder: Path,
-    judged: Sequence[EvaluatedMember],
+    evaluated: Sequence[EvaluatedMember],
     weights: Mapping[str, Mapping[str, float]],
     settings: Mapping[str, Any],
 ) -> list[Path]:
-    """Writes comparison.csv and comparison.json, and each vote's held-out answers as out-of-fold-VOTE.csv."""
+    """Writes comparison.csv and comparison.json, and each vote's out-of-fold predictions as out-of-fold-VOTE.csv.
+
+    Args:
+        folder: Where they are written.
+        evaluated: From `compare`.
+        weights: From `describe_weights`.
+        settings: What the comparison was made with, for comparison.json.
+
+    Returns:
+        The files.
+    """
     header = ["name", "kind", "macro_f1", "low", "high", "accuracy", "log_loss", "gain", "gain_low", "gain_high"]
     rows = []
-    for item in judged:
-        around, gain = item.scores.intervals.get("macro_f1"), item.gain
+    for item in evaluated:
+        interval, gain = item.scores.intervals.get("macro_f1"), item.gain
         numbers = [
             item.scores.macro_f1,
-            around and around.low,
-            around and around.high,
+            interval and interval.low,
+            interval and interval.high,
             item.scores.accuracy,
             item.scores.log_loss,
             gain and gain.value,
@@ -318,18 +404,26 @@ def write_comparison(
             gain and gain.high,
         ]
         rows.append([item.name, item.kind, *("" if number is None else f"{number:.6f}" for number in numbers)])
-    told = {"settings": dict(settings), "weights": weights, "judged": [item.to_dict() for item in judged]}
+    content = {"settings": dict(settings), "weights": weights, "judged": [item.to_dict() for item in evaluated]}
     return [
         write_csv(folder / "comparison.csv", header, rows),
-        write_json(folder / "comparison.json", told),
-        *(item.table.write(folder / f"out-of-fold-{item.name}.csv") for item in judged if item.gain is not None),
+        write_json(folder / "comparison.json", content),
+        *(item.table.write(folder / f"out-of-fold-{item.name}.csv") for item in evaluated if item.gain is not None),
     ]
 
 
-def write_predictions(folder: Path, answers: Mapping[str, ProbabilityTable]) -> list[Path]:
-    """Writes probabilities-VOTE.csv and submission-VOTE.csv for each vote."""
+def write_predictions(folder: Path, tables: Mapping[str, ProbabilityTable]) -> list[Path]:
+    """Writes probabilities-VOTE.csv and submission-VOTE.csv for each vote.
+
+    Args:
+        folder: Where they are written.
+        tables: From `predict_with`.
+
+    Returns:
+        The files.
+    """
     written = []
-    for name, table in answers.items():
+    for name, table in tables.items():
         written.append(table.write(folder / f"probabilities-{name}.csv"))
         written.append(write_submission(folder / f"submission-{name}.csv", table.names, table.predictions))
     return written
@@ -337,5 +431,5 @@ def write_predictions(folder: Path, answers: Mapping[str, ProbabilityTable]) -> 
 
 def _known_truth(tables: AlignedTables) -> IntArray:
     if tables.truth is None or (tables.truth == UNKNOWN).all():
-        raise DataError("no source holds a truth to score against", hint="name run folders, or tables with a truth")
+        raise DataError("no member has labels to score against", hint="name run folders, or tables with labels")
     return tables.truth

@@ -1,7 +1,7 @@
-"""Sources of an ensemble: stored tables of probabilities, and who is on their photos. No photo is decoded.
+"""Inputs of an ensemble: stored probability tables, and the persons on their photos. No photo is decoded.
 
-A run stands for its out-of-fold table, in which each photo is judged by the fold that never saw its person; a CSV for
-itself. Tables are matched by the photos' names, never by place.
+A run folder stands for its out-of-fold table, in which each photo is predicted by the fold that did not see its person;
+a CSV for itself. Tables are matched by the photos' names, never by position.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, FloatArray, IntArray, 
 from maskfit.run_dir import RunDir, is_run_dir
 
 SHOWN = 8
-"""How many photos a message about differing tables names."""
+"""How many photos a message about differing tables lists."""
 
 
 @dataclass(frozen=True, eq=False)
 class EnsembleMember:
-    """One member.
+    """A member's table.
 
     Attributes:
-        path: As the user named it: a run folder or a CSV.
+        path: A run folder or a CSV, as the user named it.
         table: Its probabilities.
-        scheme: What a run's recipe says its answers are about; None for a CSV, which does not say.
+        schema: The schema in a run's recipe; None for a CSV, which has none.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class EnsembleMember:
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Its name in reports."""
         return str(self.path)
 
 
@@ -50,13 +50,13 @@ class AlignedTables:
     """The tables of several members on the same photos.
 
     Attributes:
-        names: What the members are called.
+        names: The members' names.
         photos: The photos' names, in the order of the first member.
         members: Probabilities (members, photos, classes).
-        scheme: What they are about.
-        truth: (photos,) class numbers, `UNKNOWN` where no member says; None where none says any.
-        persons: (photos,) who is on each photo; None where nobody says, empty without truth.
-        remarks: What the user should know, a line each.
+        schema: The schema of the classes.
+        truth: (photos,) class indices, `UNKNOWN` where no member has a label; None where none has any.
+        persons: (photos,) the person on each photo; None where they are not known, or there are no labels.
+        warnings: One line for each thing that the user should know.
     """
 
     names: tuple[str, ...]
@@ -68,105 +68,113 @@ class AlignedTables:
     warnings: tuple[str, ...] = ()
 
 
-def load_aligned_tables(paths: Sequence[str | Path], scheme: LabelSchema | None = None) -> AlignedTables:
+def load_aligned_tables(paths: Sequence[str | Path], schema: LabelSchema | None = None) -> AlignedTables:
     """Reads and aligns the tables of members.
 
     Args:
         paths: Run folders and CSVs of probabilities, one for each member.
-        scheme: What they are about; left out, it is what the runs say, or the competition's.
+        schema: The schema of the classes; None takes that of the runs, or else the competition's.
+
+    Returns:
+        The aligned tables.
 
     Raises:
-        DataError: No member is named or one twice, a table cannot be read, they are of other photos, or of classes
-            other than the scheme's.
+        DataError: No member is named or one twice, a table cannot be read, or they are of different photos or classes.
         RunError: A run has no out-of-fold table.
     """
     if not paths:
         raise DataError("no member is named", hint="name run folders, or CSVs of probabilities")
-    sources = [read_member(path) for path in paths]
-    places = [source.path.resolve() for source in sources]
-    twice = [source.name for place, source in enumerate(sources) if places[place] in places[:place]]
-    if twice:
-        raise DataError("this member is named twice", location=twice[0], hint="name each once; --weights weighs them")
-    labels = _scheme(sources, scheme)
-    first = sources[0].table
-    for source in sources[1:]:
-        _refuse_other_photos(sources[0], source)
-    aligned = [source.table.reindex(first.names) for source in sources]
-    truth, remarks = _truth(sources, aligned)
+    members = [read_member(path) for path in paths]
+    resolved = [member.path.resolve() for member in members]
+    duplicates = [member.name for index, member in enumerate(members) if resolved[index] in resolved[:index]]
+    if duplicates:
+        raise DataError("this member is named twice", location=duplicates[0], hint="name each once; use --weights")
+    common = _common_schema(members, schema)
+    first = members[0].table
+    for member in members[1:]:
+        _check_same_photos(members[0], member)
+    aligned = [member.table.reindex(first.names) for member in members]
+    truth, messages = _merge_truth(members, aligned)
     return AlignedTables(
-        names=tuple(source.name for source in sources),
+        names=tuple(member.name for member in members),
         photos=first.names,
         members=np.stack([table.probabilities for table in aligned]),
-        schema=labels,
+        schema=common,
         truth=truth,
-        persons=None if truth is None else _persons(sources, first.names),
-        warnings=tuple(remarks),
+        persons=None if truth is None else _find_persons(members, first.names),
+        warnings=tuple(messages),
     )
 
 
 def read_member(path: str | Path) -> EnsembleMember:
-    """The table that a word stands for.
+    """Reads the table of one member.
+
+    Args:
+        path: A run folder or a CSV of probabilities.
+
+    Returns:
+        The member.
 
     Raises:
-        DataError: It stands for none.
-        RunError: A run has no out-of-fold table, since it did not come to its end.
+        DataError: It is neither.
+        RunError: A run has no out-of-fold table.
     """
     path = Path(path)
     if not is_run_dir(path):
         if path.is_dir():
-            raise DataError("this folder is no run: it holds no recipe.yaml", location=path, hint="name a run or a CSV")
+            raise DataError("this folder is no run: it has no recipe.yaml", location=path, hint="name a run or a CSV")
         return EnsembleMember(path, read_table(path))
     folder = RunDir(path)
     if not folder.oof_probabilities.is_file():
         raise RunError(
-            "this run has no out-of-fold table, since it did not come to its end",
+            "this run has no out-of-fold table, since it is not finished",
             location=path,
-            hint="maskfit train RECIPE output_dir=THIS --resume ends it",
+            hint="finish it with 'maskfit train RECIPE output_dir=THIS --resume'",
         )
-    scheme = read_recipe(folder.recipe).data.label_schema.scored_schema()
-    return EnsembleMember(path, read_table(folder.oof_probabilities, scheme.num_classes), scheme)
+    schema = read_recipe(folder.recipe).data.label_schema.scored_schema()
+    return EnsembleMember(path, read_table(folder.oof_probabilities, schema.num_classes), schema)
 
 
-def _scheme(sources: Sequence[EnsembleMember], given: LabelSchema | None) -> LabelSchema:
-    """What all members are about.
-
-    Raises:
-        DataError: Two members are about different things, or one about others than given.
-    """
-    said = [(source, source.schema) for source in sources if source.schema is not None]
-    scheme = given or (said[0][1] if said else LABEL_SCHEMAS["mask-gender-age"])
-    for source, own in said:
-        if _question(own) != _question(scheme):
-            raise DataError(
-                f"its answers are about {' x '.join(own.names)}, the others' about {' x '.join(scheme.names)}",
-                location=source.path,
-                hint="combine members of one scheme",
-            )
-    for source in sources:
-        found = source.table.probabilities.shape[1]
-        if found != scheme.num_classes:
-            raise DataError(
-                f"a table of {found} classes, where {' x '.join(scheme.names)} has {scheme.num_classes}",
-                location=source.path,
-                hint="combine members of one scheme, and name it with --schema where no run says it",
-            )
-    return scheme
-
-
-def _question(scheme: LabelSchema) -> list[tuple[str, tuple[str, ...]]]:
-    return [(attribute.name, attribute.values) for attribute in scheme.attributes]
-
-
-def _refuse_other_photos(first: EnsembleMember, other: EnsembleMember) -> None:
-    """Stops where two members are not of the same photos; the order is free.
+def _common_schema(members: Sequence[EnsembleMember], schema: LabelSchema | None) -> LabelSchema:
+    """The schema of all members.
 
     Raises:
-        DataError: They differ; photos of either side are named.
+        DataError: Two members have different ones, or one another than `schema`.
     """
-    here, there = set(first.table.names), set(other.table.names)
+    known = [(member, member.schema) for member in members if member.schema is not None]
+    common = schema or (known[0][1] if known else LABEL_SCHEMAS["mask-gender-age"])
+    for member, own in known:
+        if _signature(own) != _signature(common):
+            raise DataError(
+                f"its classes are of {' x '.join(own.names)}, the others' of {' x '.join(common.names)}",
+                location=member.path,
+                hint="combine members of one schema",
+            )
+    for member in members:
+        num_classes = member.table.probabilities.shape[1]
+        if num_classes != common.num_classes:
+            raise DataError(
+                f"a table of {num_classes} classes, where {' x '.join(common.names)} has {common.num_classes}",
+                location=member.path,
+                hint="combine members of one schema, and name it with --schema where no run has it",
+            )
+    return common
+
+
+def _signature(schema: LabelSchema) -> list[tuple[str, tuple[str, ...]]]:
+    return [(attribute.name, attribute.values) for attribute in schema.attributes]
+
+
+def _check_same_photos(first: EnsembleMember, other: EnsembleMember) -> None:
+    """Checks that two members have the same photos, in any order.
+
+    Raises:
+        DataError: They differ; photos of either side are listed.
+    """
+    left, right = set(first.table.names), set(other.table.names)
     lines = [
-        f"{len(names)} only in {source.name}:\n{format_list(sorted(names), shown=SHOWN)}"
-        for source, names in ((first, here - there), (other, there - here))
+        f"{len(names)} only in {member.name}:\n{format_list(sorted(names), shown=SHOWN)}"
+        for member, names in ((first, left - right), (other, right - left))
         if names
     ]
     if lines:
@@ -177,39 +185,41 @@ def _refuse_other_photos(first: EnsembleMember, other: EnsembleMember) -> None:
         )
 
 
-def _truth(sources: Sequence[EnsembleMember], aligned: Sequence[ProbabilityTable]) -> tuple[IntArray | None, list[str]]:
-    """The truth by the first member that knows it, and a remark on every later one that says otherwise."""
+def _merge_truth(
+    members: Sequence[EnsembleMember], aligned: Sequence[ProbabilityTable]
+) -> tuple[IntArray | None, list[str]]:
+    """The labels of the first member that has them, and a warning for each later one that differs."""
     truth: IntArray | None = None
-    remarks = []
-    for source, table in zip(sources, aligned, strict=True):
+    messages = []
+    for member, table in zip(members, aligned, strict=True):
         if table.truth is None:
             continue
         if truth is None:
             truth = table.truth.copy()
             continue
         both = (truth != UNKNOWN) & (table.truth != UNKNOWN)
-        other = int((truth != table.truth)[both].sum())
-        if other:
-            remarks.append(f"{source.name} has another truth for {other} photos; that of the first member counts")
+        different = int((truth != table.truth)[both].sum())
+        if different:
+            messages.append(f"{member.name} has other labels for {different} photos; those of the first member count")
         truth = np.where(truth == UNKNOWN, table.truth, truth)
-    return truth, remarks
+    return truth, messages
 
 
-def _persons(sources: Sequence[EnsembleMember], photos: Sequence[str]) -> tuple[str, ...] | None:
-    """Who is on each photo, by the first member that can tell for all of them."""
-    for source in sources:
-        found = _persons_of_run(source, photos) if is_run_dir(source.path) else _persons_of_table(source, photos)
-        if found is not None:
-            return found
+def _find_persons(members: Sequence[EnsembleMember], photos: Sequence[str]) -> tuple[str, ...] | None:
+    """The person on each photo, from the first member that knows all of them."""
+    for member in members:
+        persons = _persons_of_run(member, photos) if is_run_dir(member.path) else _persons_of_table(member, photos)
+        if persons is not None:
+            return persons
     return None
 
 
-def _persons_of_run(source: EnsembleMember, photos: Sequence[str]) -> tuple[str, ...] | None:
-    """By the run's data where they can be read, or else by the photos' folders and the run's own list of persons."""
-    folder = RunDir(source.path)
+def _persons_of_run(member: EnsembleMember, photos: Sequence[str]) -> tuple[str, ...] | None:
+    """From the run's data where they can be read, or else from the photos' folders and the run's list of persons."""
+    folder = RunDir(member.path)
     recipe = read_recipe(folder.recipe)
     known: dict[str, str] = {}
-    # A manifest may say who is on a photo; in the competition's layout the name does.
+    # A manifest may name the person on a photo; in the competition's layout the photo's name does.
     if recipe.data.path is not None and Path(recipe.data.path).suffix.lower() == ".csv":
         try:
             known = {photo.name: photo.person for photo in read_photos(recipe.data.path, recipe.data.label_schema)}
@@ -220,13 +230,13 @@ def _persons_of_run(source: EnsembleMember, photos: Sequence[str]) -> tuple[str,
     except DataError:
         listed = set()
     for photo in photos:
-        claims = (name for name in (PurePosixPath(photo).parent.name, photo) if name in listed)
-        known.setdefault(photo, next(claims, ""))
+        candidates = (name for name in (PurePosixPath(photo).parent.name, photo) if name in listed)
+        known.setdefault(photo, next(candidates, ""))
     return tuple(known[photo] for photo in photos) if all(known[photo] for photo in photos) else None
 
 
-def _persons_of_table(source: EnsembleMember, photos: Sequence[str]) -> tuple[str, ...] | None:
-    """By a column `person`, or by the photos' folders."""
-    rows = {row["ImageID"]: row.get("person", "") for row in read_csv(source.path, ["ImageID"])}
-    found = tuple(rows[photo] or PurePosixPath(photo).parent.name for photo in photos)
-    return found if all(found) else None
+def _persons_of_table(member: EnsembleMember, photos: Sequence[str]) -> tuple[str, ...] | None:
+    """From a column `person`, or from the photos' folders."""
+    rows = {row["ImageID"]: row.get("person", "") for row in read_csv(member.path, ["ImageID"])}
+    persons = tuple(rows[photo] or PurePosixPath(photo).parent.name for photo in photos)
+    return persons if all(persons) else None

@@ -1,4 +1,4 @@
-"""Stacking: a regression that reads the members' probabilities as its features, fitted to out-of-fold tables."""
+"""Stacking: a logistic regression on the members' log-probabilities, fitted to out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -14,30 +14,38 @@ from maskfit.inference.ensemble.voting import MemberProbabilities
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, softmax
 
 MIN_PROBABILITY = 1e-6
-"""The least probability that stacking sees; below it a logarithm says how sure a member is, and little else."""
+"""Lower bound of the probabilities; below it a logarithm mostly tells how overconfident a member is."""
 
 
 @dataclass(frozen=True)
 class StackingFitter:
-    """Stacking: multinomial logistic regression on the members' log-probabilities (Wolpert 1992; seed s2 wanted it).
+    """Multinomial logistic regression on the members' log-probabilities (Wolpert 1992, as planned in nlp09).
 
     Args:
-        strength: Of the L2 penalty, against the mean loss of a photo; the larger, the closer to no opinion. It is
-            1 / (C x photos) in scikit-learn's terms, so that it means the same for few photos and many.
-        steps: How many steps the solver may make.
+        l2: Strength of the L2 penalty relative to the mean loss of a photo, > 0. In scikit-learn's terms it is
+            1 / (C * photos), so that it means the same for few photos and many.
+        steps: Maximum iterations of the solver, >= 1.
     """
 
     uses_labels = True
 
-    C: float = 0.01
+    l2: float = 0.01
     steps: int = 1000
 
     def __post_init__(self) -> None:
-        if self.C <= 0 or self.steps < 1:
-            raise ValueError(f"strength={self.C} must be above 0 and steps={self.steps} 1 or more")
+        if self.l2 <= 0 or self.steps < 1:
+            raise ValueError(f"l2 must be > 0 and steps >= 1, got {self.l2} and {self.steps}")
 
-    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> StackedEnsemble:
-        """The regression.
+    def fit(self, members: FloatArray, truth: IntArray, schema: LabelSchema) -> StackedEnsemble:
+        """Fits the regression.
+
+        Args:
+            members: Out-of-fold probabilities (members, photos, classes).
+            truth: (photos,) class indices, all known.
+            schema: Not used.
+
+        Returns:
+            The fitted ensemble.
 
         Raises:
             DataError: All photos are of one class.
@@ -50,32 +58,33 @@ class StackingFitter:
         except ImportError:
             raise MissingExtraError("the vote 'stack'", "train") from None
         if len(np.unique(truth)) < 2:
-            raise DataError("all photos are of one class, so there is nothing to stack for", hint="use another vote")
-        model = LogisticRegression(C=1 / (self.C * len(truth)), max_iter=self.steps, tol=1e-3)
-        # Matrices this small gain nothing from a second thread; beside other work they wait for it ten times as long.
+            raise DataError("all photos are of one class, so stacking has nothing to fit", hint="use another vote")
+        model = LogisticRegression(C=1 / (self.l2 * len(truth)), max_iter=self.steps, tol=1e-3)
+        # Matrices this small gain nothing from a second thread; with other load they wait for it ten times as long.
         with warnings.catch_warnings(), threadpool_limits(limits=1):
-            # Stopped a little early, it is a fit all the same; how good it is, the nested score says.
+            # Stopped a little early it is still a fit; the nested score tells how good.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(_features(members), truth)
-        slopes, offsets = model.coef_, model.intercept_
-        if len(slopes) == 1:
-            # Of two classes scikit-learn fits the second against the first.
-            slopes, offsets = np.vstack([0 * slopes, slopes]), np.append(0.0, offsets)
-        # A class that was never seen gets no share, rather than the share of an opinion nobody has.
-        every = np.full(members.shape[2], -np.inf)
-        every[model.classes_] = offsets
-        wide = np.zeros((members.shape[2], slopes.shape[1]))
-        wide[model.classes_] = slopes
-        return StackedEnsemble(wide, every)
+        coefficients, intercepts = model.coef_, model.intercept_
+        if len(coefficients) == 1:
+            # For two classes scikit-learn fits the second against the first.
+            coefficients = np.vstack([0 * coefficients, coefficients])
+            intercepts = np.append(0.0, intercepts)
+        # A class without photos gets the probability 0.
+        all_intercepts = np.full(members.shape[2], -np.inf)
+        all_intercepts[model.classes_] = intercepts
+        all_coefficients = np.zeros((members.shape[2], coefficients.shape[1]))
+        all_coefficients[model.classes_] = coefficients
+        return StackedEnsemble(all_coefficients, all_intercepts)
 
 
 @dataclass(frozen=True, eq=False)
 class StackedEnsemble:
-    """A fitted `Stack`.
+    """A fitted `StackingFitter`.
 
     Attributes:
-        slopes: (classes, members * classes).
-        offsets: (classes,); minus infinity for a class that was never seen.
+        coefficients: (classes, members * classes).
+        intercepts: (classes,); minus infinity for a class without photos.
     """
 
     coefficients: FloatArray
@@ -93,6 +102,6 @@ class StackedEnsemble:
 
 
 def _features(members: NDArray[np.floating]) -> FloatArray:
-    """The members' log-probabilities side by side, (photos, members * classes)."""
+    """The members' log-probabilities, (photos, members * classes)."""
     logs = np.log(np.maximum(members, MIN_PROBABILITY))
     return np.asarray(logs.transpose(1, 0, 2).reshape(members.shape[1], -1))
