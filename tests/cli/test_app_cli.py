@@ -35,17 +35,17 @@ def test_the_address_is_printed_with_its_key(command, model, served, port, paint
     said = command("app", model, "--port", port)
     assert said.code == 0, said.err
     (studio,) = served
-    assert said.out.strip() == f"http://localhost:{port}/?key={studio.key}"
+    assert said.out.strip() == f"http://localhost:{port}/?key={studio.access_token}"
     assert f"ssh -L {port}:localhost:{port}" in said.err
     assert f"{model}: a model of mask, gender, age" in said.err
-    assert not studio.beside.has_photos
+    assert not studio.tabs.has_photos
 
 
 def test_without_a_detector_whole_photos_are_read_all_the_same(command, model, served, port, monkeypatch):
     monkeypatch.setattr(FaceCrop, "pinned", _no_weights)
     said = command("app", model, "--port", port)
     assert said.code == 0, said.err
-    assert "only whole photos can be read" in said.err
+    assert "each photo is taken as one face" in said.err
     assert "no weights here" in said.err
     assert len(served) == 1
 
@@ -58,7 +58,7 @@ def test_a_run_answers_for_itself(command, run_folder, served, port, painted):
     said = command("app", "--run", run_folder, "--port", port)
     assert said.code == 0, said.err
     assert list(served[0].models) == [str(run_folder)]
-    assert served[0].beside.run == run_folder
+    assert served[0].tabs.run == run_folder
 
 
 def test_the_only_run_here_is_taken(command, run_folder, served, port, painted):
@@ -73,7 +73,7 @@ def test_without_a_model_or_a_run_the_one_in_the_box_answers(command, box, serve
     said = command("app", "--port", port)
     assert said.code == 0, said.err
     assert list(served[0].models) == [str(box)]
-    assert "no model was named" in said.err
+    assert "no model named" in said.err
 
 
 def test_of_several_runs_one_must_be_named(command, box, run_folder, served, port, tmp_path):
@@ -87,14 +87,14 @@ def test_of_several_runs_one_must_be_named(command, box, run_folder, served, por
     said = command("app", "--photos", tmp_path / "photos", "--port", port)  # these can be looked at all the same
     assert said.code == 0, said.err
     assert served[0].models == {}
-    assert "only the photos are shown" in said.err
+    assert "showing only the photos" in said.err
 
 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
         (("nothing.onnx",), "nothing.onnx"),
-        (("--run", "here"), "no run"),
+        (("--run", "here"), "is not a run"),
         (("--schema", "msk"), "did you mean 'mask'"),
         (("--engine", "torhc"), "torch"),
     ],

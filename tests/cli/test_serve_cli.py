@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from maskfit.apps.service.settings import Limits, ServiceSettings
-from maskfit.cli.serve import MB, _greet, serve
+from maskfit.cli.serve import MB, _print_started, serve
 
 
 def test_without_its_extra_it_says_what_to_install(command, monkeypatch):
@@ -55,7 +55,7 @@ def test_without_a_model_the_one_in_the_box_is_served(command, box, monkeypatch)
     monkeypatch.setattr("maskfit.apps.service.server.serve", lambda *words: told.append(words))
     said = command("serve", "--port", 18999)
     assert told[0][0].models == (str(box),)
-    assert "no model was named" in said.err
+    assert "no model named" in said.err
 
 
 def test_its_defaults_are_those_of_the_settings():
@@ -65,17 +65,18 @@ def test_its_defaults_are_those_of_the_settings():
     assert given["max_pixels"] * MB == limits.photo_pixels
     assert (given["max_photos"], given["max_faces"], given["queue"]) == (limits.photos, limits.faces, limits.queue)
     assert (given["max_seconds"], given["batch_wait"] / 1000) == (limits.seconds, settings.batch_wait)
-    for name in ("batch_size", "stop_seconds", "workers", "top", "views", "vote", "engine", "faces"):
+    for name in ("batch_size", "stop_seconds", "workers", "engine", "faces"):
         assert given[name] == getattr(settings, name)
+    assert (given["top_k"], given["tta"], given["combine"]) == (settings.top, settings.views, settings.vote)
 
 
 @pytest.mark.parametrize(
-    ("host", "guarded", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)]
+    ("host", "requires_token", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)]
 )
-def test_who_lets_everybody_in_is_warned(capsys, host, guarded, warned):
-    predictor = SimpleNamespace(members=[1], scheme=SimpleNamespace(names=("mask",)))
+def test_who_lets_everybody_in_is_warned(capsys, host, requires_token, warned):
+    predictor = SimpleNamespace(members=[1], schema=SimpleNamespace(names=("mask",)))
     settings = SimpleNamespace(workers=1, threads=2)
-    _greet(SimpleNamespace(guarded=guarded, predictor=predictor, settings=settings), host, 8000)
+    _print_started(SimpleNamespace(requires_token=requires_token, predictor=predictor, settings=settings), host, 8000)
     told = capsys.readouterr()
-    assert ("whoever reaches" in told.err) is warned
+    assert ("anybody who reaches" in told.err) is warned
     assert told.out == f"http://{host}:8000/v1/predict\n"
