@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     from maskfit.data.splits import PersonSplits
     from maskfit.data.validation import ValidationReport
 
-MOST_COLUMNS = 12
+MAX_FOLD_COLUMNS = 12
 """Maximum number of folds for which the table of strata is printed."""
 
-WIDEST = 48
+MAX_NAME_WIDTH = 48
 """Column width of file names; longer ones shift only their own line."""
 
-Source = Annotated[
+SourceArgument = Annotated[
     Path,
     typer.Argument(
         metavar="ROOT|CSV",
@@ -41,9 +40,9 @@ SchemaOption = Annotated[
 
 
 def check(
-    source: Source,
+    source: SourceArgument,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
-    scheme: SchemaOption = "mask-gender-age",
+    schema: SchemaOption = "mask-gender-age",
 ) -> None:
     """List every problem of a dataset before training.
 
@@ -59,30 +58,30 @@ def check(
     """
     from maskfit.data.validation import validate_dataset
 
-    labels = find_schema(scheme)
+    labels = find_schema(schema)
     with progress("checking") as advance:
-        checked = validate_dataset(source, labels, progress=advance)
-    classes = checked.count_classes(labels)
+        result = validate_dataset(source, labels, progress=advance)
+    classes = result.count_classes(labels)
     if json:
         print_json(
             {
-                "photos": len(checked.photos),
-                "persons": len(checked.photos.persons),
-                "labels": checked.count_known(labels),
+                "photos": len(result.photos),
+                "persons": len(result.photos.persons),
+                "labels": result.count_known(labels),
                 "classes": {labels.describe(number): count for number, count in enumerate(classes)},
-                "problems": [asdict(problem) for problem in checked.problems],
+                "problems": [_to_record(problem) for problem in result.problems],
             }
         )
     else:
-        for _, group in groupby(checked.problems, key=lambda problem: (problem.severity, problem.kind)):
+        for _, group in groupby(result.problems, key=lambda problem: (problem.severity, problem.kind)):
             _print_problems(list(group))
-        _print_summary(checked, labels, classes)
-    if checked.num_fatal:
+        _print_summary(result, labels, classes)
+    if result.num_fatal:
         raise typer.Exit(2)
 
 
 def split(
-    source: Source,
+    source: SourceArgument,
     folds: Annotated[
         int, typer.Option("--folds", metavar="K", min=1, help="Number of folds; 1 holds out one part of the persons.")
     ],
@@ -91,7 +90,7 @@ def split(
     holdout: Annotated[
         float, typer.Option("--holdout", metavar="FRACTION", help="Fraction of persons held out with --folds 1.")
     ] = 0.1,
-    scheme: SchemaOption = "mask-gender-age",
+    schema: SchemaOption = "mask-gender-age",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Split persons into folds and write the split as CSV.
@@ -101,21 +100,21 @@ def split(
 
     **Examples**
 
-    `maskfit data split train/images --folds 5 --out folds.csv`
+    `maskfit data split train/images --folds 5 --out splits.csv`
 
     `maskfit data split train/images --folds 1 --holdout 0.2 --seed 7 --out holdout.csv`
     """
     from maskfit.data.read_dataset import read_photos
     from maskfit.data.splits import make_person_splits
 
-    labels = find_schema(scheme)
+    labels = find_schema(schema)
     # Checked first: a split makes runs comparable, and reading a large dataset takes a while.
     if target.exists() and not force:
         raise DataError("the file exists", location=target, hint="choose another file, or add --force")
     photos = read_photos(source, labels)
-    made = make_person_splits(photos, labels, folds, seed=seed, val_fraction=holdout)
-    made.write(target)
-    _print_folds(made, photos, labels)
+    splits = make_person_splits(photos, labels, folds, seed=seed, val_fraction=holdout)
+    splits.write(target)
+    _print_folds(splits, photos, labels)
     out.print(f"written: {target}", markup=False, soft_wrap=True)
 
 
@@ -142,13 +141,13 @@ def synthesize(
 
 
 def oversample(
-    source: Source,
+    source: SourceArgument,
     target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
     count: Annotated[
         int, typer.Option("--count", metavar="N", min=1, help="Photos per class after oversampling, blends included.")
     ],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
-    scheme: SchemaOption = "mask-gender-age",
+    schema: SchemaOption = "mask-gender-age",
 ) -> None:
     """Oversample rare classes with blends of two photos, to train on with data.extra_train.
 
@@ -163,21 +162,21 @@ def oversample(
     """
     from maskfit.synthesis.offline_mixup import write_oversampled
 
-    labels = find_schema(scheme)
+    labels = find_schema(schema)
     with progress("blending") as advance:
-        made = write_oversampled(source, labels, target, count, seed=seed, progress=advance)
+        result = write_oversampled(source, labels, target, count, seed=seed, progress=advance)
     rows = [
-        (labels.describe(number), made.original_counts[number], blends)
-        for number, blends in made.blend_counts.items()
+        (labels.describe(number), result.original_counts[number], blends)
+        for number, blends in result.blend_counts.items()
         if blends
     ]
     print_table("Blends", ["class", "photos", "blends"], rows)
-    out.print(f"written: {sum(made.blend_counts.values())} photos, listed in {made.manifest}", soft_wrap=True)
-    if made.unlabeled:
-        err.print(f"skipped {made.unlabeled} photos whose class is not fully known", style="yellow")
-    if made.unreadable:
-        err.print(f"skipped {len(made.unreadable)} unreadable photos:", style="yellow")
-        for name, reason in made.unreadable.items():
+    out.print(f"written: {sum(result.blend_counts.values())} photos, listed in {result.manifest}", soft_wrap=True)
+    if result.unlabeled:
+        err.print(f"skipped {result.unlabeled} photos whose class is not fully known", style="yellow")
+    if result.unreadable:
+        err.print(f"skipped {len(result.unreadable)} unreadable photos:", style="yellow")
+        for name, reason in result.unreadable.items():
             err.print(f"  {name}: {reason}")
 
 
@@ -198,12 +197,23 @@ def find_schema(name: str) -> LabelSchema:
     return LABEL_SCHEMAS[name]
 
 
+def _to_record(problem: DataProblem) -> dict[str, str]:
+    """Returns a problem as JSON; scripts rely on these keys."""
+    return {
+        "severity": problem.severity,
+        "kind": problem.kind,
+        "where": problem.location,
+        "what": problem.message,
+        "fix": problem.hint,
+    }
+
+
 def _print_problems(problems: list[DataProblem]) -> None:
     """Prints problems of one kind: a heading, one line each, and the hint once if it is the same for all."""
     first = problems[0]
     color = {"fatal": "bold red", "warning": "bold yellow", "note": "bold"}[first.severity]
     out.print(f"{first.kind} ({first.severity}, {len(problems)})", style=color)
-    width = min(max(len(problem.location) for problem in problems), WIDEST)
+    width = min(max(len(problem.location) for problem in problems), MAX_NAME_WIDTH)
     hints = list(dict.fromkeys(problem.hint for problem in problems))
     for problem in problems:
         line = f"  {problem.location:<{width}}  {problem.message}"
@@ -216,41 +226,44 @@ def _print_problems(problems: list[DataProblem]) -> None:
     out.print()
 
 
-def _print_summary(checked: ValidationReport, scheme: LabelSchema, classes: list[int]) -> None:
-    counts = Counter(str(problem.severity) for problem in checked.problems)
+def _print_summary(result: ValidationReport, schema: LabelSchema, classes: list[int]) -> None:
+    counts = Counter(str(problem.severity) for problem in result.problems)
     plural = {"fatal": "fatal", "warning": "warnings", "note": "notes"}
     found = [f"{counts[name]} {name if counts[name] == 1 else plural[name]}" for name in plural if counts[name]]
-    photos = checked.photos
+    photos = result.photos
     if sum(classes) == len(photos):
         labels = f"{sum(count > 0 for count in classes)} of {len(classes)} classes"
     else:
-        known = checked.count_known(scheme)
+        known = result.count_known(schema)
         labels = "labels known: " + ", ".join(f"{name} {count:,}" for name, count in known.items())
     line = f"{len(photos):,} photos of {len(photos.persons):,} persons; {labels}; {', '.join(found) or 'no problems'}"
     out.print(line, markup=False, soft_wrap=True)
 
 
-def _print_folds(folds: PersonSplits, photos: PhotoDataset, scheme: LabelSchema) -> None:
+def _print_folds(folds: PersonSplits, photos: PhotoDataset, schema: LabelSchema) -> None:
     """Prints persons and photos of each fold, and persons per stratum."""
     from maskfit.data.splits import TRAIN_ONLY, describe_stratum, person_strata
 
-    strata = person_strata(photos, scheme)
+    strata = person_strata(photos, schema)
     images = Counter(folds.fold_of_person[photo.person] for photo in photos)
-    numbers = sorted(set(folds.fold_of_person.values()))
-    kinds = sorted(set(strata.values()))
+    fold_numbers = sorted(set(folds.fold_of_person.values()))
+    strata_kinds = sorted(set(strata.values()))
     persons = Counter((stratum, folds.fold_of_person[person]) for person, stratum in strata.items())
-    labels = {number: "train only" if number == TRAIN_ONLY else str(number) for number in numbers}
+    labels = {number: "train only" if number == TRAIN_ONLY else str(number) for number in fold_numbers}
     rows = []
-    for number in numbers:
-        per_stratum = [persons[kind, number] for kind in kinds]
+    for number in fold_numbers:
+        per_stratum = [persons[kind, number] for kind in strata_kinds]
         seen = sum(count > 0 for count in per_stratum)
-        rows.append([labels[number], sum(per_stratum), images[number], f"{seen} of {len(kinds)}"])
+        rows.append([labels[number], sum(per_stratum), images[number], f"{seen} of {len(strata_kinds)}"])
     print_table("Folds", ["fold", "persons", "photos", "strata"], rows)
     out.print()
-    if len(numbers) <= MOST_COLUMNS:
+    if len(fold_numbers) <= MAX_FOLD_COLUMNS:
         print_table(
             "Persons per stratum",
             ["stratum", *labels.values()],
-            [[describe_stratum(kind, scheme), *(persons[kind, number] for number in numbers)] for kind in kinds],
+            [
+                [describe_stratum(kind, schema), *(persons[kind, number] for number in fold_numbers)]
+                for kind in strata_kinds
+            ],
         )
         out.print()

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from maskfit.synthesis.gan.evaluation import GanEvaluation
     from maskfit.synthesis.gan.pipeline import GanResult
 
-Source = Annotated[
+SourceArgument = Annotated[
     Path, typer.Argument(metavar="ROOT|CSV", help="A folder of person folders, or a CSV manifest.", show_default=False)
 ]
-Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
-FoldsFile = Annotated[
+TargetOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
+FoldsOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Split, person,fold: the GAN is not trained on persons of --fold.")
 ]
-Which = Annotated[
+ClassesOption = Annotated[
     str, typer.Option(metavar="WHICH", help="thin (fewer photos than the average class), all, or class indices: 2,5,8.")
 ]
-Upto = Annotated[
+TargetCountOption = Annotated[
     int | None,
     typer.Option(
         "--target-count",
@@ -35,17 +35,17 @@ Upto = Annotated[
         help="Photos per class including generated ones; the average class by default.",
     ),
 ]
-CropWord = Annotated[
+CropOption = Annotated[
     str | None,
     typer.Option(
         metavar="CROP", help="Crop, as data.crop of the recipe that will use the faces; champion's by default."
     ),
 ]
-Minutes = Annotated[float | None, typer.Option(metavar="M", min=0, help="Maximum training time in minutes.")]
-Weights = Annotated[
+MinutesOption = Annotated[float | None, typer.Option(metavar="M", min=0, help="Maximum training time in minutes.")]
+WeightsOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Sample from this gan.safetensors without training.")
 ]
-JudgeFile = Annotated[
+JudgeOption = Annotated[
     Path | None,
     typer.Option(metavar="MODEL", help="Classifier that measures quality; must not have seen the held-out persons."),
 ]
@@ -55,22 +55,22 @@ SchemaOption = Annotated[
 
 
 def gan(
-    source: Source,
-    target: Target,
-    folds: FoldsFile = None,
+    source: SourceArgument,
+    target: TargetOption,
+    folds: FoldsOption = None,
     fold: Annotated[int, typer.Option(metavar="K", min=0, help="Fold whose persons are held out.")] = 0,
-    classes: Which = "thin",
-    upto: Upto = None,
+    classes: ClassesOption = "thin",
+    target_count: TargetCountOption = None,
     size: Annotated[int, typer.Option(metavar="N", help="Image size: 16, 32, 48, 64, 96 or 128 pixels.")] = 64,
-    crop: CropWord = None,
+    crop: CropOption = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps in total.")] = 20_000,
-    minutes: Minutes = None,
+    minutes: MinutesOption = None,
     batch: Annotated[int, typer.Option(metavar="N", min=2, max=4096, help="Batch size.")] = 32,
     width: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Channels of the largest feature map.")] = 32,
-    weights: Weights = None,
-    judge: JudgeFile = None,
+    weights: WeightsOption = None,
+    judge: JudgeOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
-    scheme: SchemaOption = "mask-gender-age",
+    schema: SchemaOption = "mask-gender-age",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
@@ -81,81 +81,85 @@ def gan(
 
     **Examples**
 
-    `maskfit data gan train/images --folds folds.csv --fold 0 --out gan0 --judge runs/a/fold0/best.safetensors`
+    `maskfit data gan train/images --folds splits.csv --fold 0 --out gan0 --judge runs/a/fold0/best.safetensors`
 
-    `maskfit data gan train/images --folds folds.csv --fold 0 --out gan0 --resume --minutes 60`
+    `maskfit data gan train/images --folds splits.csv --fold 0 --out gan0 --resume --minutes 60`
 
     `maskfit data gan train/images --weights gan0/gan.safetensors --out more --classes 2,8 --target-count 500 --seed 1`
 
-    `maskfit train champion data.path=DIR cv.split_file=folds.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv`
+    `maskfit train champion data.path=DIR cv.split_file=splits.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv`
     """
     require_extra("data gan", "train", *TRAIN_MODULES)
     setup_allocator()
     from maskfit.config.loader import parse_component, read_recipe
     from maskfit.synthesis.gan.pipeline import GanTrainOptions, generate_faces
 
-    if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
-    cut = parse_component(crop, "data.crop") if crop else read_recipe("champion", []).data.crop
-    learn = GanTrainOptions(LABEL_SCHEMAS[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
-    made = generate_faces(
+    if schema not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    crop_spec = parse_component(crop, "data.crop") if crop else read_recipe("champion", []).data.crop
+    options = GanTrainOptions(LABEL_SCHEMAS[schema], crop_spec, folds, fold, size, width, batch, steps, minutes, resume)
+    result = generate_faces(
         source,
         target,
-        weights or learn,
+        weights or options,
         classes=classes,
-        target_count=upto,
+        target_count=target_count,
         judge=judge,
         seed=seed,
         progress_bar=progress,
     )
     if json:
-        print_json(made.result_dict)
+        print_json(result.result_dict)
     else:
-        _print_made(made, target)
+        _print_result(result, target)
     if folds is None and weights is None:
-        what = "the GAN was trained on everybody, so training leaves these faces out wherever one of them is held out"
-        err.print(f"{what}; --folds FILE --fold K makes them for one fold", style="yellow")
+        message = (
+            "the GAN was trained on everybody, so training leaves these faces out wherever one of them is held out"
+        )
+        err.print(f"{message}; --folds FILE --fold K makes them for one fold", style="yellow")
 
 
-def _print_made(made: GanResult, target: Path) -> None:
+def _print_result(result: GanResult, target: Path) -> None:
     rows = [
-        (made.metadata.label_schema.describe(number), made.samples.train_counts[number], count)
-        for number, count in made.samples.generated.items()
+        (result.metadata.label_schema.describe(number), result.samples.train_counts[number], count)
+        for number, count in result.samples.generated.items()
     ]
-    print_table("Faces", ["class", "photos", "made"], rows)
+    print_table("Faces", ["class", "photos", "generated"], rows)
     out.print()
-    if made.evaluation:
-        _print_judgement(made.evaluation)
+    if result.evaluation:
+        _print_evaluation(result.evaluation)
     out.print(
-        f"written: {sum(made.samples.generated.values())} faces, listed in {made.samples.manifest}", soft_wrap=True
+        f"written: {sum(result.samples.generated.values())} faces, listed in {result.samples.manifest}", soft_wrap=True
     )
     out.print(f"to look at: {target / 'real-and-made.png'}", soft_wrap=True)
 
 
-def _print_judgement(said: GanEvaluation) -> None:
-    shares = [
-        (item.words, *(f"{share:.0%} of {count}" if share is not None else "-" for share, count in kinds))
-        for item in said.agreement
+def _print_evaluation(evaluation: GanEvaluation) -> None:
+    rows = [
+        (item.words, *(f"{fraction:.0%} of {count}" if fraction is not None else "-" for fraction, count in kinds))
+        for item in evaluation.agreement
         for kinds in [(item.made, item.strangers, item.learned)]
     ]
-    print_table("Classifier agrees", ["", "generated", "real, held out", "real, training"], shares)
+    print_table("Classifier agrees", ["", "generated", "real, held out", "real, training"], rows)
     out.print()
-    words = {
+    titles = {
         "real": "other held-out photos (minimum)",
         "small": "the same at the size of the faces",
         "made": "generated faces",
         "blurred": "blurred held-out photos",
         "noise": "noise",
     }
-    title = f"Fréchet distance from {said.compared} photos of strangers, in features of {said.about or said.judge}"
-    print_table(title, ["", "distance"], [(text, said.frechet[name]) for name, text in words.items()])
+    features = evaluation.about or evaluation.judge
+    title = f"Fréchet distance from {evaluation.compared} held-out photos, in features of {features}"
+    print_table(title, ["", "distance"], [(text, evaluation.frechet[name]) for name, text in titles.items()])
     out.print()
     out.print(
-        f"nearest learned photo: {said.nearest['made']:.2f} from a made face, {said.nearest['small']:.2f} from a "
-        f"stranger (medians); {said.copies:.0%} of made faces are nearer than 99 of 100 strangers",
+        f"distance to the nearest training photo (median): {evaluation.nearest['made']:.2f} for generated faces, "
+        f"{evaluation.nearest['small']:.2f} for held-out photos; {evaluation.copies:.0%} of generated faces are nearer "
+        "than 99 of 100 held-out photos",
         soft_wrap=True,
     )
-    if said.unknown_to_judge is None:
+    if evaluation.unknown_to_judge is None:
         err.print(
             "unknown whether the classifier was trained on these held-out photos: it is not in a run folder",
             style="yellow",
