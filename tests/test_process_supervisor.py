@@ -69,6 +69,12 @@ def events_until_exit(supervisor: ProcessSupervisor) -> list[WorkerEvent]:
     return found
 
 
+def wait_for_messages(supervisor: ProcessSupervisor, count: int) -> None:
+    """Waits for a number of messages, of which one `wait` may return several."""
+    while count > 0:
+        count -= len(supervisor.wait())
+
+
 def is_running(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
     try:
@@ -162,8 +168,7 @@ def test_without_grace_workers_are_killed_at_once(tmp_path: Path) -> None:
 def test_workers_that_ignore_sigterm_are_gone_within_two_seconds() -> None:
     with ProcessSupervisor() as supervisor:
         workers = [supervisor.start(ignore_sigterm, name=f"stubborn {number}") for number in range(2)]
-        for _ in workers:
-            supervisor.wait()
+        wait_for_messages(supervisor, 2)
         began = time.monotonic()
     assert time.monotonic() - began < 2
     assert [worker.process.exitcode for worker in workers] == [-signal.SIGKILL] * 2
@@ -184,13 +189,12 @@ def test_sigterm_is_handled_only_while_workers_run() -> None:
 COMMAND = """
 import sys
 from maskfit.process_supervisor import ProcessSupervisor
-from test_process_supervisor import {target} as target
+from test_process_supervisor import wait_for_messages, {target} as target
 
 if __name__ == "__main__":
     with ProcessSupervisor(grace_seconds={grace}) as supervisor:
         workers = [supervisor.start(target, name=f"worker {{number}}") for number in range(2)]
-        for _ in workers:
-            supervisor.wait()
+        wait_for_messages(supervisor, 2)
         print(*(worker.process.pid for worker in workers), flush=True)
         while True:
             supervisor.wait()
@@ -223,7 +227,7 @@ def test_workers_end_with_their_parent(tmp_path: Path, sent: signal.Signals, tar
         assert len(pids) == 2
         assert all(is_running(pid) for pid in pids)
         command.send_signal(sent)
-        assert wait_until(lambda: not any(is_running(pid) for pid in pids), 2.0)
+        assert wait_until(lambda: not any(is_running(pid) for pid in pids), 3.0)
         command.wait(timeout=10)
     finally:
         command.kill()

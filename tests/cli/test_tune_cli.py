@@ -79,7 +79,7 @@ def test_mistakes_end_before_the_first_trial(command, faces):
     said = command("tune", *words(faces), "--out", "sweep")
     assert said.code == 2
     assert "did you mean 'lr'" in said.err
-    assert "trainer.epochs: should be 1 or more, not 0" in said.err
+    assert "trainer.epochs: must be >= 1, got 0" in said.err
     assert not Path("sweep").exists()
     Path("space.yaml").write_text(SPACE)
     said = command("tune", *words(faces), "--sampler", "tpee")

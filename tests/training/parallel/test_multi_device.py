@@ -1,4 +1,4 @@
-"""One training by two processes over gloo: the same batches, losses and scores as by one."""
+"""Training with two processes over Gloo: the same batches, losses and scores as with one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from maskfit.training.train import train
 TWO = (ProcessGroup(0, 2), ProcessGroup(1, 2))
 
 PLAIN = (
-    # No BatchNorm, whose statistics each process counts on its own photos, and nothing drawn that ranks draw apart.
+    # No BatchNorm, whose statistics are per process, and no random augmentation, which differs between ranks.
     "model.backbone={name: vit_tiny_patch16_224, img_size: 24, patch_size: 8, embed_dim: 16, depth: 1, num_heads: 2}",
     "model.head={name: multi_head, dropout: 0.0}",
     "augmentation=none",
@@ -44,7 +44,7 @@ def samples(count: int) -> FoldDataset:
 
 
 @pytest.mark.parametrize(("count", "size"), [(40, 8), (41, 8), (33, 8), (43, 7), (35, 8)])
-def test_the_ranks_share_each_batch_that_one_would_have(count: int, size: int) -> None:
+def test_the_ranks_split_each_batch_of_a_single_process(count: int, size: int) -> None:
     data = samples(count)
 
     def batches(ranks: ProcessGroup) -> list[list[int]]:
@@ -56,21 +56,21 @@ def test_the_ranks_share_each_batch_that_one_would_have(count: int, size: int) -
     for one, own, other in zip(alone[:-1], first, second, strict=False):
         assert own + other == one
         assert abs(len(own) - len(other)) <= 1
-    # The last one is filled where it would leave a rank with a single photo.
+    # The last batch is filled up where a rank would get a single photo.
     assert min(len(first[-1]), len(second[-1])) >= 2
     assert set(first[-1] + second[-1]) >= set(alone[-1])
     assert first[-1] + second[-1] == alone[-1] or len(alone[-1]) < 4
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 16])
-def test_each_photo_is_judged_by_one_rank(count: int) -> None:
-    judged = [
+def test_each_photo_is_validated_by_one_rank(count: int) -> None:
+    indices = [
         number for ranks in TWO for batch in ValLoader(samples(count), 3, ranks) for number in batch["indices"].tolist()
     ]
-    assert sorted(judged) == list(range(count))
+    assert sorted(indices) == list(range(count))
 
 
-def test_the_mean_of_the_ranks_losses_is_the_loss_of_the_whole_batch() -> None:
+def test_the_mean_loss_of_the_ranks_is_the_loss_of_the_whole_batch() -> None:
     torch.manual_seed(0)
     logits, weights = torch.randn(9, 3), torch.ones(3)
     allowed = torch.eye(3, dtype=torch.bool)[torch.arange(9) % 3]
@@ -84,9 +84,9 @@ def test_the_mean_of_the_ranks_losses_is_the_loss_of_the_whole_batch() -> None:
 
     shared = [loss(part, lambda _: mean) for part in (slice(0, 4), slice(4, 9))]
     assert torch.isclose((shared[0] + shared[1]) / 2, loss(slice(0, 9), None), atol=1e-6)
-    # Judging a rank's photos, it is their own mean.
-    judge = MultiHeadLoss({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, lambda _: mean).eval()
-    assert torch.isclose(judge({"mask": logits[:4]}, {"mask": allowed[:4]})["loss"], loss(slice(0, 4), None))
+    # In evaluation mode it is the mean over the rank's own photos.
+    evaluation_loss = MultiHeadLoss({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, lambda _: mean).eval()
+    assert torch.isclose(evaluation_loss({"mask": logits[:4]}, {"mask": allowed[:4]})["loss"], loss(slice(0, 4), None))
 
 
 def losses(folder: RunDir, fold: int = 0) -> list[float]:
@@ -100,7 +100,7 @@ def files(folder: RunDir) -> set[str]:
 
 @pytest.fixture(scope="module")
 def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """The same recipe by one process, and by two that are started for it."""
+    """The same recipe trained by one process, and by two."""
     from maskfit.config.loader import read_recipe
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
@@ -121,7 +121,7 @@ def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return SimpleNamespace(alone=made["alone"], two=made["two"], words=words, place=place)
 
 
-def test_two_processes_lose_what_one_loses(alone_and_together: SimpleNamespace) -> None:
+def test_two_processes_have_the_losses_of_one(alone_and_together: SimpleNamespace) -> None:
     (alone, scores), (two, other) = alone_and_together.alone, alone_and_together.two
     one, both = losses(alone), losses(two)
     assert len(one) == len(both) > 6
@@ -131,7 +131,7 @@ def test_two_processes_lose_what_one_loses(alone_and_together: SimpleNamespace) 
     assert other.macro_f1 == pytest.approx(scores.macro_f1, abs=0.05)
 
 
-def test_the_validation_of_the_ranks_is_that_of_the_whole_set(alone_and_together: SimpleNamespace) -> None:
+def test_the_validation_scores_are_those_of_the_whole_set(alone_and_together: SimpleNamespace) -> None:
     rows = []
     for folder, _ in (alone_and_together.alone, alone_and_together.two):
         with folder.fold(0).metrics.open() as stream:
@@ -141,21 +141,21 @@ def test_the_validation_of_the_ranks_is_that_of_the_whole_set(alone_and_together
         assert float(both["valid_macro_f1"]) == pytest.approx(float(one["valid_macro_f1"]), abs=0.05)
 
 
-def test_batches_must_hold_two_photos_for_each_device(tiny: Callable[..., Recipe]) -> None:
-    with pytest.raises(RecipeError, match="cannot be shared by 4 devices"):
+def test_the_batch_must_hold_two_photos_per_device(tiny: Callable[..., Recipe]) -> None:
+    with pytest.raises(RecipeError, match="two photos for each of 4 devices, got 6"):
         train(tiny("trainer.devices=4", "trainer.batch_size=6"))
 
 
-def test_many_machines_are_started_by_who_can_reach_them(tiny: Callable[..., Recipe]) -> None:
-    with pytest.raises(RunError, match="2 nodes are wanted"):
+def test_several_nodes_need_a_launcher(tiny: Callable[..., Recipe]) -> None:
+    with pytest.raises(RunError, match=r"trainer\.num_nodes=2, but this process was started alone"):
         train(tiny("trainer.num_nodes=2"))
 
 
-def test_synchronised_norms_are_saved_as_the_plain_ones_are() -> None:
+def test_synchronized_batchnorm_has_the_same_state_dict() -> None:
     import timm
     from timm.layers.norm_act import convert_sync_batchnorm
 
-    # EfficientNet's norms hold an activation, which torch's own conversion would lose.
+    # EfficientNet's norm layers include an activation, which torch's own conversion would lose.
     network = timm.create_model("efficientnet_b0", num_classes=3).eval()
     photos = torch.rand(2, 3, 32, 32)
     before, names = network(photos), list(network.state_dict())
@@ -167,7 +167,7 @@ def test_synchronised_norms_are_saved_as_the_plain_ones_are() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--resume"]])
-def test_torchrun_starts_the_same_command(alone_and_together: SimpleNamespace, tmp_path: Path, more: list[str]) -> None:
+def test_the_command_runs_under_torchrun(alone_and_together: SimpleNamespace, tmp_path: Path, more: list[str]) -> None:
     words = [*alone_and_together.words, f"output_dir={tmp_path / 'run'}", "trainer.devices=2", "cv.num_folds=2"]
     command = [
         sys.executable,
@@ -195,7 +195,7 @@ def test_torchrun_starts_the_same_command(alone_and_together: SimpleNamespace, t
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_two_processes_go_on_to_the_same_end(
+def test_a_killed_training_of_two_processes_resumes_to_the_same_losses(
     alone_and_together: SimpleNamespace, tmp_path: Path
 ) -> None:
     import os
@@ -225,7 +225,7 @@ def test_killed_in_the_middle_two_processes_go_on_to_the_same_end(
     assert losses(cut) == losses(RunDir(tmp_path / "whole"))
 
 
-def test_a_recipe_keeps_how_many_devices_it_is_for(tiny: Callable[..., Recipe]) -> None:
+def test_a_recipe_stores_devices_and_nodes(tiny: Callable[..., Recipe]) -> None:
     text = recipe_to_yaml(tiny("trainer.devices=2", "trainer.num_nodes=3"))
     assert "devices: 2" in text
     assert "nodes: 3" in text

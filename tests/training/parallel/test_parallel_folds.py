@@ -84,7 +84,7 @@ def test_a_run_is_finalized_once_all_folds_are_done(tiny: Make) -> None:
 
 
 def test_load_run_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no run here"):
+    with pytest.raises(RunError, match="holds no run"):
         load_run(tmp_path)
 
 
@@ -92,7 +92,7 @@ def test_load_run_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
 def test_the_first_failed_fold_stops_all_and_its_error_is_raised(tiny: Make) -> None:
     wild = ["optimizer.lr=1e30", "trainer.gradient_clip_val=null", "weight_averaging=none", "lr_scheduler=constant"]
     run = prepare_run(tiny("cv.num_folds=2", *wild))
-    with pytest.raises(RunError, match="no numbers") as raised:
+    with pytest.raises(RunError, match="non-finite logits") as raised:
         train_folds_in_parallel(run.folder.path, (0, 1), 2, RecordingReporter())
     assert "optimizer.lr" in str(raised.value)
     assert multiprocessing.active_children() == []
