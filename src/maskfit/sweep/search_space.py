@@ -31,15 +31,45 @@ class Trial(Protocol):
     """The part of Optuna's trials that draws values."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Any:
-        """Draws one of several choices."""
+        """Draws one of several choices.
+
+        Args:
+            name: Name of the parameter.
+            choices: The choices.
+
+        Returns:
+            One of them.
+        """
         ...
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """Draws an integer."""
+        """Draws an integer.
+
+        Args:
+            name: Name of the parameter.
+            low: Lower end.
+            high: Upper end, inclusive.
+            step: Distance between values.
+            log: Whether to draw uniformly on a log scale.
+
+        Returns:
+            The integer.
+        """
         ...
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
-        """Draws a float."""
+        """Draws a float.
+
+        Args:
+            name: Name of the parameter.
+            low: Lower end.
+            high: Upper end, inclusive.
+            step: Distance between values; None for a continuous range.
+            log: Whether to draw uniformly on a log scale.
+
+        Returns:
+            The float.
+        """
         ...
 
 
