@@ -35,6 +35,10 @@ class MaskfitError(Exception):
         return "\n".join(lines)
 
 
+class OldNameWarning(FutureWarning):
+    """A recipe, model file or option uses a name from an earlier version; the message has the new one."""
+
+
 class LabelError(MaskfitError):
     """A label, class index or label schema is invalid."""
 

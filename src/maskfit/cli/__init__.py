@@ -10,20 +10,23 @@ import errno
 import gc
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
-from maskfit.version import __version__
 from maskfit.cli.defaults import load_environment
 from maskfit.cli.lazy_commands import LazyCommand, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
-from maskfit.errors import MaskfitError
+from maskfit.errors import MaskfitError, OldNameWarning
+from maskfit.version import __version__
 
-STOPPED = 130
+_default_format_warning = warnings.formatwarning
+
+EXIT_INTERRUPTED = 130
 """Exit code of a command that the user interrupted, as in shells."""
 
-OF_THE_USER = frozenset(
+USER_ERRNOS = frozenset(
     {
         errno.EACCES,
         errno.EPERM,
@@ -84,7 +87,7 @@ COMMAND_TABLE = {
         ),
         "calibrate": LazyCommand(
             "maskfit.cli.calibrate:calibrate",
-            'Fit temperatures and "not sure" thresholds to a run\'s held-out answers, and write them into its models.',
+            'Fit temperatures and "not sure" thresholds on out-of-fold predictions, and write them into the models.',
         ),
         "inspect": LazyCommand(
             "maskfit.cli.inspect:inspect",
@@ -201,8 +204,8 @@ data_group = make_lazy_app(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"maskfit {__version__}")
         raise typer.Exit
 
@@ -218,6 +221,7 @@ def _options(
 
 def main() -> None:
     """Runs a command; errors that the user can fix are printed without a traceback, with exit code 2."""
+    warnings.formatwarning = _format_warning
     try:
         code = _run()
         sys.stdout.flush()
@@ -232,6 +236,15 @@ def main() -> None:
     sys.exit(code)
 
 
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """One plain line for notes about old names; other warnings keep their source line."""
+    if issubclass(category, OldNameWarning):
+        return f"note: {message}\n"
+    return _default_format_warning(message, category, filename, lineno, line)
+
+
 def _run() -> int | str | None:
     """Runs a command and returns the exit code."""
     # A file name in another encoding than the terminal's must not end in a traceback.
@@ -243,7 +256,7 @@ def _run() -> int | str | None:
         _print_error(error)
         return 2
     except OSError as error:
-        if error.errno not in OF_THE_USER:
+        if error.errno not in USER_ERRNOS:
             raise
         _print_error(
             MaskfitError(
@@ -251,11 +264,11 @@ def _run() -> int | str | None:
             )
         )
         return 2
-    except (KeyboardInterrupt, SystemExit) as left:
-        if isinstance(left, SystemExit) and left.code != STOPPED:
-            return left.code
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != EXIT_INTERRUPTED:
+            return stop.code
         typer.echo("stopped", err=True)
-        return STOPPED
+        return EXIT_INTERRUPTED
     return 0
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from maskfit.errors import RecipeError
+from maskfit.errors import OldNameWarning, RecipeError
 from maskfit.registry import ComponentSpec
 
 RECIPE_KEYS: dict[str, str] = {
@@ -223,14 +223,14 @@ _warned: set[str] = set()
 
 
 def warn_once(message: str) -> None:
-    """Issues a `FutureWarning`, once for each message in this process.
+    """Issues an `OldNameWarning`, once for each message in this process.
 
     Args:
         message: One line that names the old and the new name.
     """
     if message not in _warned:
         _warned.add(message)
-        warnings.warn(message, FutureWarning, stacklevel=2)
+        warnings.warn(message, OldNameWarning, stacklevel=2)
 
 
 def upgrade_recipe(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
