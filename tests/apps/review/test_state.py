@@ -159,7 +159,7 @@ def test_a_label_equal_to_the_original_is_no_correction():
 def test_the_status_follows_the_last_actions():
     review = ReviewState(PHOTOS, SCHEME)
     first, names = PEOPLE[0], [photo.name for photo in PHOTOS if photo.person == PEOPLE[0]]
-    said = [review.status(first)]
+    statuses = [review.status(first)]
     for action in (
         ReviewAction.verdict_action("wrong", first),
         ReviewAction.relabel_action("gender", "female", first),
@@ -169,8 +169,8 @@ def test_the_status_follows_the_last_actions():
         ReviewAction.relabel_action("gender", "male", first),
     ):
         review.apply(action)
-        said.append(review.status(first))
-    assert said == ["open", "wrong", "relabeled", "unsure", "relabeled", "wrong", "open"]
+        statuses.append(review.status(first))
+    assert statuses == ["open", "wrong", "relabeled", "unsure", "relabeled", "wrong", "open"]
     for name in names:
         assert review.status(first) == "open"
         review.apply(ReviewAction.verdict_action("right", first, name))
@@ -189,7 +189,7 @@ def test_disagreeing_person_level_labels_are_found():
 
 
 @pytest.mark.parametrize(
-    ("action", "why"),
+    ("action", "message"),
     [
         (ReviewAction.verdict_action("right", "nobody"), "no person"),
         (ReviewAction.verdict_action("right", PEOPLE[0], "1/normal.jpg"), "no photo"),
@@ -202,9 +202,9 @@ def test_disagreeing_person_level_labels_are_found():
         (ReviewAction.relabel_action("use", "maybe", PEOPLE[0]), "not a value of use"),
     ],
 )
-def test_an_invalid_action_is_rejected(action, why):
+def test_an_invalid_action_is_rejected(action, message):
     review = ReviewState(PHOTOS, SCHEME)
-    with pytest.raises(MaskfitError, match=why):
+    with pytest.raises(MaskfitError, match=message):
         review.apply(action)
     assert (review.actions, review.status_counts()["open"]) == ([], 4)
 
@@ -308,7 +308,7 @@ def test_a_log_about_other_labels_is_rejected(log):
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("person,photo\n", "not a line of a review log"),
         ('{"at": 1}\n', "not a review log"),
@@ -319,10 +319,10 @@ def test_a_log_about_other_labels_is_rejected(log):
         ('{"format": 1}\n{"do": "look", "person": ["lone.png"]}\n', "line 2: it is malformed"),
     ],
 )
-def test_a_foreign_or_damaged_log_is_rejected_and_not_modified(tmp_path, text, why):
+def test_a_foreign_or_damaged_log_is_rejected_and_not_modified(tmp_path, text, message):
     path = tmp_path / "other.jsonl"
     path.write_text(text)
-    with pytest.raises(DataError, match=why):
+    with pytest.raises(DataError, match=message):
         AuditLog(path, ReviewState(PHOTOS, SCHEME), "here")
     assert path.read_text() == text
 

@@ -172,9 +172,9 @@ def test_a_review_resumes_where_it_stopped(open_review):
     page = page_of(controller)
     press(page, controller, "wrong")
     press(page, controller, "next")
-    place, told = page.session_state.view_model.person, controller.review.status_counts()
+    place, counts = page.session_state.view_model.person, controller.review.status_counts()
     controller = open_review()
-    assert (controller.num_resumed_actions, controller.review.status_counts()) == (1, told)
+    assert (controller.num_resumed_actions, controller.review.status_counts()) == (1, counts)
     page = page_of(controller)
     assert page.session_state.view_model.person == place
     press(page, controller, "filter-wrong")

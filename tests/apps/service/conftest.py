@@ -28,10 +28,10 @@ TIMEOUT_SECONDS = 20
 
 
 def make_onnx(path: Path, **changes: Any) -> Path:
-    """A network that answers by the mean colours of a frame, without torch."""
+    """A network that answers by the mean colors of a frame, without torch."""
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
-    facts = ModelMetadata(
+    metadata = ModelMetadata(
         label_schema=SCHEME,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(16, 16), crop=ComponentSpec.create("center"))),
         backbone=ComponentSpec.create("small"),
@@ -39,14 +39,14 @@ def make_onnx(path: Path, **changes: Any) -> Path:
         heads=SCHEME.names,
         **changes,
     )
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     nodes = [
         helper.make_node("GlobalAveragePool", ["photos"], ["means"]),
         helper.make_node("Flatten", ["means"], ["flat"]),
     ]
     weights, outputs = [], []
     for name, size in SCHEME.sizes.items():
-        values = chance.normal(0, 2, (3, size)).astype(np.float32)
+        values = generator.normal(0, 2, (3, size)).astype(np.float32)
         weights.append(onnx.numpy_helper.from_array(values, f"{name}_weights"))
         nodes.append(helper.make_node("MatMul", ["flat", f"{name}_weights"], [name]))
         outputs.append(helper.make_tensor_value_info(name, floats, ["batch", size]))
@@ -56,7 +56,7 @@ def make_onnx(path: Path, **changes: Any) -> Path:
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-    for key, value in facts.to_metadata().items():
+    for key, value in metadata.to_metadata().items():
         program.metadata_props.add(key=key, value=value)
     path.write_bytes(program.SerializeToString())
     return path
@@ -110,7 +110,7 @@ def common(model: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def settle(model: Path) -> Callable[..., ServiceSettings]:
+def make_settings(model: Path) -> Callable[..., ServiceSettings]:
     """Makes settings; words of `Limits` go there."""
 
     def make(**words: Any) -> ServiceSettings:
@@ -122,14 +122,14 @@ def settle(model: Path) -> Callable[..., ServiceSettings]:
 
 @pytest.fixture
 def serve(
-    painted: Any, settle: Callable[..., ServiceSettings], monkeypatch: pytest.MonkeyPatch
+    painted: Any, make_settings: Callable[..., ServiceSettings], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Served]]:
     """Starts services in this process."""
     monkeypatch.delenv("MASKFIT_TOKEN", raising=False)
     with ExitStack() as stack:
 
         def start(**words: Any) -> Served:
-            service = InferenceService(settle(**words))
+            service = InferenceService(make_settings(**words))
             client = stack.enter_context(TestClient(build_app(service)))
             served = Served(client, service)
             stack.callback(served.gate.open.set)
@@ -146,7 +146,7 @@ def to_png(pixels: Any) -> bytes:
 
 @pytest.fixture
 def photo(paint: Callable[..., Any]) -> Callable[..., bytes]:
-    """Makes a photo as a file: `photo(seed, faces...)`; photos of two seeds differ in colour."""
+    """Makes a photo as a file: `photo(seed, faces...)`; photos of two seeds differ in color."""
 
     def make(seed: int = 0, *faces: tuple[int, int, int, int]) -> bytes:
         pixels = paint(100, 120, *faces, seed=seed)

@@ -266,10 +266,10 @@ def test_an_internal_error_reveals_nothing_and_the_next_request_succeeds(serve, 
 def test_the_model_description_contains_no_path(common):
     card = common.get("/v1/model")
     assert "secret-place" not in card.text
-    said = card.json()
-    assert [item["name"] for item in said["attributes"]] == ["mask", "gender", "age"]
-    assert said["members"][0]["scores"] == {"macro_f1": 0.5, "odd": None}
-    assert said["limits"]["photos"] == 32
+    data = card.json()
+    assert [item["name"] for item in data["attributes"]] == ["mask", "gender", "age"]
+    assert data["members"][0]["scores"] == {"macro_f1": 0.5, "odd": None}
+    assert data["limits"]["photos"] == 32
 
 
 def test_unknown_paths_and_methods_give_problem_details(common):
@@ -302,14 +302,14 @@ def test_openapi_describes_the_responses(common):
 def test_attribute_names_are_free_except_reserved_ones(painted):
     odd = Attribute(name="model_x y", values=("<1", "a b"))
     answers = build_response_model(LabelSchema(attributes=(odd,)))
-    said = {
+    data = {
         "answer": "not sure",
         "value": "<1",
         "probability": 0.5,
         "sure": False,
         "probabilities": {"<1": 0.5, "a b": 0.5},
     }
-    face = {"box": None, "score": None, "model_x y": said}
+    face = {"box": None, "score": None, "model_x y": data}
     photo = {"name": None, "width": 1, "height": 1, "found": 0, "faces": [face]}
     assert answers.model_validate({"photos": [photo]}).model_dump(by_alias=True) == {"photos": [photo]}
     with pytest.raises(ModelFileError, match="'box'"):

@@ -29,9 +29,13 @@ def refused(answer, status):
     """Checks a rejection and returns its detail."""
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    said = answer.json()
-    assert (said["type"], said["status"], set(said)) == ("about:blank", status, {"type", "title", "status", "detail"})
-    return said["detail"]
+    problem = answer.json()
+    assert (problem["type"], problem["status"], set(problem)) == (
+        "about:blank",
+        status,
+        {"type", "title", "status", "detail"},
+    )
+    return problem["detail"]
 
 
 def test_a_full_queue_rejects_with_retry_after(serve, photo, wait_until):
@@ -166,20 +170,20 @@ def test_with_the_token_requests_are_accepted(guarded, photo):
 
 
 @pytest.mark.parametrize("text", ["", "short", "x" * 15, "with a space in its middle", "größer-als-sechzehn"])
-def test_an_invalid_token_is_rejected(settle, tmp_path, text):
+def test_an_invalid_token_is_rejected(make_settings, tmp_path, text):
     path = tmp_path / "token.txt"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="token"):
-        settle(token_file=path).token()
+        make_settings(token_file=path).token()
 
 
-def test_the_token_file_overrides_the_environment(settle, tmp_path, monkeypatch):
+def test_the_token_file_overrides_the_environment(make_settings, tmp_path, monkeypatch):
     monkeypatch.setenv("MASKFIT_TOKEN", "e" * 20)
     path = tmp_path / "token.txt"
     path.write_text("f" * 20 + "\n")
-    assert (settle().token(), settle(token_file=path).token()) == ("e" * 20, "f" * 20)
+    assert (make_settings().token(), make_settings(token_file=path).token()) == ("e" * 20, "f" * 20)
     with pytest.raises(DataError, match="cannot be read"):
-        settle(token_file=tmp_path / "none").token()
+        make_settings(token_file=tmp_path / "none").token()
 
 
 def test_stop_completes_accepted_photos(serve, photo):
@@ -196,8 +200,8 @@ def test_stop_completes_accepted_photos(serve, photo):
     refused(served.client.get("/readyz"), 503)
 
 
-def test_readiness_follows_the_state(serve, photo, settle):
-    assert not InferenceService(settle()).is_ready
+def test_readiness_follows_the_state(serve, photo, make_settings):
+    assert not InferenceService(make_settings()).is_ready
     served = serve()
     assert served.client.get("/readyz").json() == {"status": "ready"}
     served.service.stopping = True

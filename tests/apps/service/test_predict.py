@@ -120,8 +120,8 @@ class Watched(queue.SimpleQueue):
         return super().get(block, timeout)
 
 
-def test_a_lone_request_does_not_wait(settle, photo, painted):
-    batcher = InferenceService(settle(batch_wait=1.0)).batcher
+def test_a_lone_request_does_not_wait(make_settings, photo, painted):
+    batcher = InferenceService(make_settings(batch_wait=1.0)).batcher
     batcher._detected = seen = Watched()
     batcher.start()
     for seed in range(3):
@@ -138,9 +138,9 @@ def test_the_number_of_faces_is_limited(serve, photo):
     assert [face["box"] for face in answer["faces"]] == [list(map(float, LARGE))]
 
 
-def test_a_portrait_service_opens_no_detector(settle, photo, monkeypatch):
+def test_a_portrait_service_opens_no_detector(make_settings, photo, monkeypatch):
     monkeypatch.setattr("maskfit.data.crops.face.load_detector", lambda *_: pytest.fail("a detector was opened"))
-    with TestClient(build_app(InferenceService(settle().model_copy(update={"faces": False})))) as client:
+    with TestClient(build_app(InferenceService(make_settings().model_copy(update={"faces": False})))) as client:
         answer = client.post("/v1/predict", files={"files": ("a.png", photo(0, LARGE))})
         assert answer.json()["photos"][0]["faces"][0]["box"] is None
         refused = client.post("/v1/predict?faces=true", files={"files": ("a.png", photo(0))})

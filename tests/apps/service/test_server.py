@@ -68,20 +68,20 @@ class Process:
 
     def end(self) -> tuple[int, str]:
         """Returns the exit code and standard error."""
-        _, told = self.process.communicate(timeout=60)
-        return self.process.returncode, told
+        _, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, errors
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Process]]:
-    begun: list[Process] = []
+    processes: list[Process] = []
 
     def make(*words: object) -> Process:
-        begun.append(Process(*words))
-        return begun[-1]
+        processes.append(Process(*words))
+        return processes[-1]
 
     yield make
-    for item in begun:
+    for item in processes:
         item.process.kill()
         item.process.wait()
 
@@ -103,11 +103,11 @@ def test_sigterm_completes_running_requests_and_exits_with_0(start, model, photo
             service.ask("GET", "/healthz")
         link.sendall(content[100:])
         assert link.recv(65536).startswith(b"HTTP/1.1 200")
-    code, told = service.end()
-    assert code == 0, told
-    assert "POST /v1/predict 200" in told
-    assert "secret-name" not in told
-    assert "Traceback" not in told
+    code, errors = service.end()
+    assert code == 0, errors
+    assert "POST /v1/predict 200" in errors
+    assert "secret-name" not in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow
@@ -117,5 +117,5 @@ def test_workers_share_the_port_and_the_metrics(start, model, photo):
     assert [service.ask("POST", "/v1/predict", content, headers)[0] for _ in range(10)] == [200] * 10
     assert b'maskfit_photos_total{outcome="answered"} 10.0' in service.ask("GET", "/metrics")[1]
     service.process.send_signal(signal.SIGTERM)
-    code, told = service.end()
-    assert (code, "Traceback" in told) == (0, False), told
+    code, errors = service.end()
+    assert (code, "Traceback" in errors) == (0, False), errors

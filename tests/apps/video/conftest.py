@@ -31,11 +31,11 @@ RATE = 12.5
 SIZE = (320, 240)
 
 
-def painted_looks(colour: tuple[int, int, int], width: int = 40, height: int = 56) -> PersonSprites:
+def painted_looks(color: tuple[int, int, int], width: int = 40, height: int = 56) -> PersonSprites:
     """A rectangle as the detector `painted` finds it, with a patch of gray in its middle."""
     pictures = {}
     for state, gray in GRAY_LEVELS.items():
-        picture = Image.new("RGBA", (width, height), (*colour, 255))
+        picture = Image.new("RGBA", (width, height), (*color, 255))
         inner = (width // 5, height // 5, width - width // 5, height - height // 5)
         picture.paste((gray, gray, gray, 255), inner)
         pictures[state] = picture
@@ -69,7 +69,7 @@ def video(film: SyntheticVideo, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def gray_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path:
     """A network that answers by the brightness of the middle of a face, and takes everybody for a woman."""
-    facts = ModelMetadata(
+    metadata = ModelMetadata(
         label_schema=LABEL_SCHEMAS["mask-gender"],
         preprocessing=Preprocessing(
             crop_resize=CropResize(
@@ -101,12 +101,12 @@ def gray_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path
         [helper.make_tensor_value_info("photos", TensorProto.FLOAT, ["batch", 3, 16, 16])],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-            for name, size in facts.label_schema.sizes.items()
+            for name, size in metadata.label_schema.sizes.items()
         ],
         [numpy_helper.from_array(np.asarray(values, np.float32), name) for name, values in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, facts.to_metadata())
+    helper.set_model_props(model, metadata.to_metadata())
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     return path
@@ -122,8 +122,8 @@ def reader(model: Path, painted) -> FacePredictor:
     return FacePredictor(Predictor.load(model, threads=1), predict_whole_image=False)
 
 
-class Said(NamedTuple):
-    """What the command left behind."""
+class CommandResult(NamedTuple):
+    """Exit code and output of a command."""
 
     code: int | str | None
     out: str
@@ -131,18 +131,20 @@ class Said(NamedTuple):
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Said]:
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., CommandResult]:
     """Runs `maskfit video WORDS...` in a folder of its own; a traceback is a failure."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SM_CHANNEL_MODEL", raising=False)
 
-    def run(*words: object) -> Said:
+    def run(*words: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["maskfit", "video", *map(str, words)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exit_:
             maskfit.cli.main()
-        told = capsys.readouterr()
-        assert "Traceback" not in told.err
-        return Said(left.value.code, told.out, told.err)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return CommandResult(exit_.value.code, captured.out, captured.err)
 
     return run

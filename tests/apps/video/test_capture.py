@@ -99,7 +99,7 @@ def test_rotated_phone_videos_give_upright_frames(tmp_path, turn, corner):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("none.mp4", None, "cannot be opened: No such file"),
         ("empty.mp4", b"", "this file is empty"),
@@ -110,7 +110,7 @@ def test_rotated_phone_videos_give_upright_frames(tmp_path, turn, corner):
         ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n", "not a readable video"),
     ],
 )
-def test_an_unreadable_source_is_an_error(tmp_path, name, content, said):
+def test_an_unreadable_source_is_an_error(tmp_path, name, content, message):
     path = tmp_path / name
     if content == "half":
         content = write(tmp_path / "whole.mp4").read_bytes()[:900]
@@ -123,7 +123,7 @@ def test_an_unreadable_source_is_an_error(tmp_path, name, content, said):
         content = head + bytes(2048)
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         VideoCapture(parse_source(str(path)))
 
 
@@ -172,10 +172,10 @@ def test_parse_source_distinguishes_files_urls_and_cameras(tmp_path):
 
 
 def test_errors_contain_no_password():
-    with pytest.raises(DataError, match="the stream cannot be opened: Connection refused") as told:
+    with pytest.raises(DataError, match="the stream cannot be opened: Connection refused") as raised:
         VideoCapture(parse_source("rtsp://me:s3cret@127.0.0.1:9/hall?token=t0ken"))
-    assert "s3cret" not in str(told.value)
-    assert "t0ken" not in str(told.value)
+    assert "s3cret" not in str(raised.value)
+    assert "t0ken" not in str(raised.value)
 
 
 @pytest.mark.skipif(Path("/dev/video99").exists(), reason="there is a camera")
@@ -281,10 +281,10 @@ def camera() -> Iterator[str]:
 
 def test_a_lost_stream_is_reconnected_and_continues(camera, monkeypatch):
     monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
-    said: list[str] = []
+    log: list[str] = []
     video = VideoCapture(parse_source(camera))
     assert video.is_live
-    stream = ReconnectingSource(video, threading.Event(), said.append, 20)
+    stream = ReconnectingSource(video, threading.Event(), log.append, 20)
     frames = []
     for frame in stream.read():
         frames.append(frame)
@@ -294,10 +294,10 @@ def test_a_lost_stream_is_reconnected_and_continues(camera, monkeypatch):
     assert all(one.time < other.time for one, other in pairwise(frames))
     assert all(frame.captured_at is not None for frame in frames)
     assert stream.num_interruptions == 2
-    assert len(said) == 4
-    assert "hall.ts was lost: " in said[0]
-    assert "; reconnecting for up to 20 s" in said[0]
-    assert "is back after" in said[1]
+    assert len(log) == 4
+    assert "hall.ts was lost: " in log[0]
+    assert "; reconnecting for up to 20 s" in log[0]
+    assert "is back after" in log[1]
 
 
 def test_a_stream_that_stays_lost_is_an_error(camera, monkeypatch):

@@ -102,9 +102,9 @@ def test_the_debounced_state_is_displayed():
     live(detector, ["wear"] * 20 + ["not_wear"] * 3)
     (person,) = detector.persons
     assert person.predictions[0].value == "not_wear"
-    said = detector.current_states(person)[0]
-    assert (said.value, said.display_name, said.is_confident) == ("wear", "worn", True)
-    assert said.probability == person.predictions[0].probabilities["wear"] < 0.5
+    prediction = detector.current_states(person)[0]
+    assert (prediction.value, prediction.display_name, prediction.is_confident) == ("wear", "worn", True)
+    assert prediction.probability == person.predictions[0].probabilities["wear"] < 0.5
     (mark,) = visible_boxes(detector, 2.2, (160, 200))
     assert (mark.color, mark.number, mark.label, mark.is_confident) == (VALUE_COLORS[0], 1, "worn?", True)
     assert mark.box == pytest.approx((50 / 200, 50 / 160, 90 / 200, 100 / 160))
@@ -150,9 +150,9 @@ def an_event(**changes: object) -> Event:
 
 def test_a_row_has_its_columns_in_order():
     for began in (None, datetime(2026, 5, 1, 8, 30, tzinfo=UTC)):
-        telling = EventFormatter(SCHEME, began)
-        fields = telling.to_row(an_event(event="changed", previous="incorrect", state="wear"))
-        assert tuple(fields) == telling.columns
+        formatter = EventFormatter(SCHEME, began)
+        fields = formatter.to_row(an_event(event="changed", previous="incorrect", state="wear"))
+        assert tuple(fields) == formatter.columns
         assert (fields["mask"], fields["previous"], fields["gender"]) == ("wear", "incorrect", "female")
         assert (fields["left"], fields["lower"]) == (50.0, 100.0)
     assert fields["clock"] == "2026-05-01T08:30:00.500+00:00"
@@ -194,15 +194,15 @@ def test_rows_are_flushed_at_once(tmp_path):
 
 
 def test_a_box_has_the_color_of_the_state_and_is_gray_without_one():
-    for frames, colour in ((3, ABSTAIN_COLOR), (20, VALUE_COLORS[1])):
+    for frames, color in ((3, ABSTAIN_COLOR), (20, VALUE_COLORS[1])):
         detector = make_detector()
         live(detector, ["incorrect"] * frames)
         photo = np.full((160, 200, 3), 200, dtype=np.uint8)
         before = photo.copy()
         drawn = draw(photo, detector, (frames - 1) * STEP)
         assert (photo == before).all()
-        assert (drawn[60:95, 48:52] == colour.background).all(-1).any(1).mean() > (
-            0.9 if colour is not ABSTAIN_COLOR else 0.4
+        assert (drawn[60:95, 48:52] == color.background).all(-1).any(1).mean() > (
+            0.9 if color is not ABSTAIN_COLOR else 0.4
         )
         assert tuple(drawn[75, 70]) == (200, 200, 200)
 

@@ -28,40 +28,40 @@ def reference_mean(times: list[float], rows: list[np.ndarray], seconds: float) -
     st.floats(0.1, 2),
 )
 def test_smoothing_equals_the_explicit_weighted_mean(steps, seconds):
-    smoothing, times, rows = ExponentialSmoother(seconds), [], []
+    smoother, times, rows = ExponentialSmoother(seconds), [], []
     for step, values in steps:
         times.append((times[-1] if times else 0.0) + step)
         rows.append((np.array(values) + 1e-6) / (sum(values) + 3e-6))
-        given_ = smoothing.update(times[-1], {"mask": rows[-1], "gender": rows[-1][::-1]})
-    assert given_["mask"] == pytest.approx(reference_mean(times, rows, seconds), abs=1e-9)
-    assert given_["gender"] == pytest.approx(given_["mask"][::-1], abs=1e-9)
-    assert given_["mask"].sum() == pytest.approx(1)
+        smoothed = smoother.update(times[-1], {"mask": rows[-1], "gender": rows[-1][::-1]})
+    assert smoothed["mask"] == pytest.approx(reference_mean(times, rows, seconds), abs=1e-9)
+    assert smoothed["gender"] == pytest.approx(smoothed["mask"][::-1], abs=1e-9)
+    assert smoothed["mask"].sum() == pytest.approx(1)
 
 
 def test_a_time_constant_of_0_uses_each_frame_alone():
-    smoothing = ExponentialSmoother(0.0)
-    smoothing.update(0.0, {"mask": SURE})
-    assert smoothing.update(0.1, {"mask": OTHER})["mask"] == pytest.approx(OTHER)
+    smoother = ExponentialSmoother(0.0)
+    smoother.update(0.0, {"mask": SURE})
+    assert smoother.update(0.1, {"mask": OTHER})["mask"] == pytest.approx(OTHER)
 
 
 def test_one_overconfident_frame_does_not_outweigh_a_second():
-    smoothing = ExponentialSmoother(0.5)
+    smoother = ExponentialSmoother(0.5)
     for place in range(25):
-        smoothing.update(place / 25, {"mask": SURE})
-    assert smoothing.update(1.0, {"mask": np.array([0, 0, 1.0])})["mask"].argmax() == 0
+        smoother.update(place / 25, {"mask": SURE})
+    assert smoother.update(1.0, {"mask": np.array([0, 0, 1.0])})["mask"].argmax() == 0
 
 
 def change_seen(rate: float, kept: float, seed: int = 0) -> float:
     """Returns when a change at 2.0 s is detected, given a frame rate and the fraction of frames kept."""
-    chance = np.random.default_rng(seed)
-    smoothing, holding = ExponentialSmoother(0.5), Debouncer(0.5)
+    generator = np.random.default_rng(seed)
+    smoother, debouncer = ExponentialSmoother(0.5), Debouncer(0.5)
     for place in range(int(5 * rate)):
         time = place / rate
-        if chance.random() > kept:
+        if generator.random() > kept:
             continue
-        shares = smoothing.update(time, {"mask": SURE if time < 2 else OTHER})["mask"]
-        changed = holding.update(time, str(shares.argmax()) if shares.max() > 0.6 else None)
-        if changed and holding.state == "2":
+        probabilities = smoother.update(time, {"mask": SURE if time < 2 else OTHER})["mask"]
+        changed = debouncer.update(time, str(probabilities.argmax()) if probabilities.max() > 0.6 else None)
+        if changed and debouncer.state == "2":
             return time
     raise AssertionError("never")
 
@@ -75,21 +75,21 @@ def test_dropped_frames_barely_delay_a_change():
 
 
 def test_a_state_must_be_observed_without_interruption():
-    holding = Debouncer(0.5)
+    debouncer = Debouncer(0.5)
     seen = [(0.0, "a"), (0.4, "a"), (0.5, "a"), (0.6, "b"), (0.9, "b"), (1.0, None), (1.1, "b"), (1.5, "b"), (1.6, "b")]
-    assert [holding.update(time, state) for time, state in seen] == [False, False, True, *[False] * 5, True]
-    assert (holding.state, holding.since) == ("b", 1.1)
+    assert [debouncer.update(time, state) for time, state in seen] == [False, False, True, *[False] * 5, True]
+    assert (debouncer.state, debouncer.since) == ("b", 1.1)
 
 
 def test_returning_to_the_old_state_resets_the_candidate():
-    holding = Debouncer(0.3)
+    debouncer = Debouncer(0.3)
     for time, state in [(0.0, "a"), (0.3, "a"), (0.4, "b"), (0.6, "a"), (0.7, "b"), (0.9, "b")]:
-        assert holding.update(time, state) == (time == 0.3)
-    assert holding.update(1.0, "b")
-    assert holding.since == 0.7
+        assert debouncer.update(time, state) == (time == 0.3)
+    assert debouncer.update(1.0, "b")
+    assert debouncer.since == 0.7
 
 
 def test_a_minimum_of_0_seconds_changes_at_once():
-    holding = Debouncer(0.0)
-    assert [holding.update(0.0, "a"), holding.update(0.1, "b"), holding.update(0.2, None)] == [True, True, False]
-    assert holding.state == "b"
+    debouncer = Debouncer(0.0)
+    assert [debouncer.update(0.0, "a"), debouncer.update(0.1, "b"), debouncer.update(0.2, None)] == [True, True, False]
+    assert debouncer.state == "b"

@@ -62,11 +62,11 @@ def test_a_moving_person_is_matched_at_the_predicted_position():
 
 def test_a_track_ends_once_after_max_unseen_seconds():
     tracker = Tracker(min_hits=2, max_unseen_seconds=0.5)
-    told = []
+    all_ended = []
     for place in range(60):
         _, ended = tracker.update(place * STEP, [box(50)] if place < 10 else [])
-        told += [(place, track) for track in ended]
-    ((place, track),) = told
+        all_ended += [(place, track) for track in ended]
+    ((place, track),) = all_ended
     assert track.last_seen == pytest.approx(9 * STEP)
     assert 0.5 < place * STEP - track.last_seen <= 0.5 + 2 * STEP
     assert tracker.tracks == []

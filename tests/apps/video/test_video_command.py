@@ -42,7 +42,7 @@ COLUMNS = [
 ]
 
 
-def told(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
+def event_keys(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
     return [(row["person"], row["event"], row["mask"]) for row in rows]
 
 
@@ -56,11 +56,11 @@ def by_person(rows: list[tuple[str, str, str]]) -> dict[str, list[tuple[str, str
 
 
 def test_the_events_of_a_synthetic_video_match_its_script(command, film, video, model, painted, tmp_path):
-    said = command(video, "--model", model, "--out", "events.csv", "--counts", "counts.csv")
-    assert said.code == 0
+    result = command(video, "--model", model, "--out", "events.csv", "--counts", "counts.csv")
+    assert result.code == 0
     rows = read_csv(tmp_path / "events.csv", COLUMNS)
     assert list(rows[0]) == COLUMNS
-    assert by_person(told(rows)) == by_person(truth(film))
+    assert by_person(event_keys(rows)) == by_person(truth(film))
     happened = {(str(turn.person + 1), turn.event, turn.state): turn.time for turn in film.events}
     for row in rows:
         when = happened[row["person"], row["event"], row["mask"]]
@@ -74,10 +74,10 @@ def test_the_events_of_a_synthetic_video_match_its_script(command, film, video, 
     assert counts == [
         {"minute": "0", "people": "2", "wear": "1", "incorrect": "0", "not_wear": "1", "not_sure": "0", "changes": "2"}
     ]
-    assert "person 1 changed: not worn 9" in said.out
-    assert f"{len(film.times)} frames of 5.9 s" in said.err
-    assert "2 people, 2 changes" in said.err
-    assert f"written: {Path('events.csv')}" in said.err
+    assert "person 1 changed: not worn 9" in result.out
+    assert f"{len(film.times)} frames of 5.9 s" in result.err
+    assert "2 people, 2 changes" in result.err
+    assert f"written: {Path('events.csv')}" in result.err
 
 
 def test_event_boxes_match_the_faces(command, film, video, model, painted, tmp_path):
@@ -93,7 +93,7 @@ def test_the_annotated_video_keeps_the_frame_times(command, film, video, model, 
     assert command(video, "--model", model, "--video", "marked.mp4").code == 0
     frames = list(VideoCapture(parse_source(str(tmp_path / "marked.mp4"))).read())
     assert [frame.time for frame in frames] == pytest.approx(film.times, abs=0.002)
-    # A side of the first face's box is in the colour of its state, blue for worn.
+    # A side of the first face's box is in the color of its state, blue for worn.
     place = int(2.0 * RATE)
     left, upper, right, lower = map(round, film.boxes(film.times[place])[0])
     pixels = frames[place].pixels.astype(int)
@@ -113,8 +113,8 @@ def test_blur_hides_every_face(command, film, video, model, painted, tmp_path):
 
 
 def test_json_lines_and_a_summary(command, video, model, painted, film):
-    said = command(video, "--model", model, "--json")
-    lines = [json.loads(line) for line in said.out.splitlines()]
+    result = command(video, "--model", model, "--json")
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert sorted((str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]) == sorted(truth(film))
     assert lines[-1]["event"] == "summary"
     assert (lines[-1]["frames"], lines[-1]["people"], lines[-1]["changes"]) == (75, 2, 2)
@@ -123,8 +123,8 @@ def test_json_lines_and_a_summary(command, video, model, painted, film):
 
 @pytest.mark.parametrize("words", [("--every", "2"), ("--fps", "5")])
 def test_fewer_frames_give_the_same_events(command, video, model, painted, film, words):
-    said = command(video, "--model", model, "--json", *words)
-    lines = [json.loads(line) for line in said.out.splitlines()]
+    result = command(video, "--model", model, "--json", *words)
+    lines = [json.loads(line) for line in result.out.splitlines()]
     assert lines[-1]["frames"] in (30, 31, 38)
     found = by_person([(str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]])
     assert found == by_person(truth(film))
@@ -161,9 +161,9 @@ def test_ctrl_c_leaves_complete_files(command, video, model, painted, tmp_path, 
 
     monkeypatch.setattr(painted, "_look", look)
     before = signal.getsignal(signal.SIGINT)
-    said = command(video, "--model", model, "--out", "e.csv", "--counts", "c.csv", "--video", "v.mp4")
-    assert said.code == 130
-    assert "stopped" in said.err
+    result = command(video, "--model", model, "--out", "e.csv", "--counts", "c.csv", "--video", "v.mp4")
+    assert result.code == 130
+    assert "stopped" in result.err
     assert signal.getsignal(signal.SIGINT) is before
     rows = read_csv(tmp_path / "e.csv", COLUMNS)
     assert {row["event"] for row in rows} == {"appeared", "ended"}
@@ -176,9 +176,9 @@ def test_ctrl_c_leaves_complete_files(command, video, model, painted, tmp_path, 
 def test_a_lost_camera_leaves_complete_files(video, reader, tmp_path, monkeypatch):
     """A live source: the film, told to be one, that breaks off and is not found again."""
     monkeypatch.setattr(VideoCapture, "is_live", property(lambda self: True))
-    wishes = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect_seconds=0)
+    options = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect_seconds=0)
     with pytest.raises(DataError, match="not back within 0 s"):
-        process_video(parse_source(str(video)), reader, wishes)
+        process_video(parse_source(str(video)), reader, options)
     rows = read_csv(tmp_path / "e.csv", ["clock"])
     assert all("T" in row["clock"] for row in rows)
     assert list(read_csv(tmp_path / "c.csv", ["clock"])[0])[:2] == ["minute", "clock"]
@@ -201,25 +201,25 @@ def test_a_truncated_video_is_processed_with_a_warning(command, model, painted, 
             out.write(time, pixels)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 9 // 10])
-    said = command(path, "--model", model)
-    assert said.code == 0
-    assert "the video breaks off: its header declares 6.0 s, but it ends after" in said.err
+    result = command(path, "--model", model)
+    assert result.code == 0
+    assert "the video breaks off: its header declares 6.0 s, but it ends after" in result.err
 
 
 def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_path):
     for option in ("--out", "--counts", "--video"):
         path = tmp_path / "mine.mp4"
         path.write_text("mine")
-        said = command(video, "--model", model, option, path)
-        assert said.code == 2
-        assert "add --force" in said.err
+        result = command(video, "--model", model, option, path)
+        assert result.code == 2
+        assert "add --force" in result.err
         assert path.read_text() == "mine"
     assert command(video, "--model", model, "--out", path, "--force", "--seconds", 1).code == 0
     assert path.read_text().startswith("time,")
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["none.mp4", "--model", "M"], "cannot be opened"),
         (["V", "--model", "M", "--blur"], "add --video out.mp4"),
@@ -231,19 +231,19 @@ def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_p
         (["ftp://somewhere/a.mp4", "--model", "M"], "are not supported"),
     ],
 )
-def test_wrong_arguments_are_errors_and_nothing_is_written(command, video, model, painted, tmp_path, words, told):
+def test_wrong_arguments_are_errors_and_nothing_is_written(command, video, model, painted, tmp_path, words, message):
     (tmp_path / "text.mp4").write_text("no video " * 100)
-    said = command(*({"V": video, "M": model}.get(word, word) for word in words))
-    assert said.code == 2
-    assert told in said.err
+    result = command(*({"V": video, "M": model}.get(word, word) for word in words))
+    assert result.code == 2
+    assert message in result.err
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["text.mp4"]
 
 
 def test_without_a_model_the_bundled_one_is_used(command, video, model, painted, monkeypatch):
     monkeypatch.setattr("maskfit.inference.input_resolution.bundled_model_path", lambda: model)
-    said = command(video, "--seconds", 1)
-    assert said.code == 0, said.err
-    assert "no model named" in said.err
+    result = command(video, "--seconds", 1)
+    assert result.code == 0, result.err
+    assert "no model named" in result.err
 
 
 def test_lines_reach_a_pipe_beside_a_progress_bar(monkeypatch, capsys):

@@ -120,12 +120,12 @@ def test_a_photo_without_a_face_is_predicted_on_request(app_state, paint):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(b"", "empty"), (b"hello", "not a photo"), (b"\xff\xd8\xff\xe0 nothing", "damaged"), (b"GIF89a...", "GIF")],
 )
-def test_an_unreadable_photo_has_an_error_and_a_hint(app_state, content, said):
+def test_an_unreadable_photo_has_an_error_and_a_hint(app_state, content, message):
     result = Session(app_state).predict(UploadedPhoto("x.jpg", content), app_state.default_settings)
-    assert said in result.error
+    assert message in result.error
     assert result.hint
     assert result.prediction is None
 
@@ -149,9 +149,11 @@ def test_thresholds_change_decisions_and_not_probabilities(app_state, two):
         reapply_thresholds(SCHEME, result.faces, {}),
         reapply_thresholds(SCHEME, result.faces, {"gender": 1.0}),
     )
-    assert all(said.is_confident for own in sure for said in own)
-    assert [[said.is_confident for said in own] for own in unsure] == [[True, False, True]] * 2
-    assert [said.probabilities for said in sure[0]] == [said.probabilities for said in unsure[0]]
+    assert all(prediction.is_confident for own in sure for prediction in own)
+    assert [[prediction.is_confident for prediction in own] for own in unsure] == [[True, False, True]] * 2
+    assert [prediction.probabilities for prediction in sure[0]] == [
+        prediction.probabilities for prediction in unsure[0]
+    ]
     assert reapply_thresholds(SCHEME, (), {}) == ()
 
 
@@ -248,11 +250,11 @@ def test_the_csv_has_a_row_for_every_face_and_every_photo_without(app_state, two
         ("empty, really.png", ""),
         ("bad.jpg", ""),
     ]
-    first, said = found[0], rows[0].predictions[0]
+    first, predicted = found[0], rows[0].predictions[0]
     assert [float(first[edge]) for edge in ("left", "upper", "right", "lower")] == list(map(float, LARGE))
-    assert (first["mask"], first["mask_guess"]) == (said[0].value, said[0].value)
-    assert (first["gender"], first["gender_guess"]) == ("not sure", said[1].value)
-    assert float(first["age_probability"]) == pytest.approx(said[2].probability, abs=1e-4)
+    assert (first["mask"], first["mask_guess"]) == (predicted[0].value, predicted[0].value)
+    assert (first["gender"], first["gender_guess"]) == ("not sure", predicted[1].value)
+    assert float(first["age_probability"]) == pytest.approx(predicted[2].probability, abs=1e-4)
     assert [line["problem"] for line in found[:2]] == ["", ""]
     assert found[2]["problem"] == "no face found"
     assert "not a photo" in found[3]["problem"]

@@ -79,11 +79,11 @@ def test_faces_are_predicted_and_unreadable_photos_show_errors(open_page, paint,
     assert "Add photos" in text(page)
     assert not page.get("download_button")
     upload(page, two=png(paint(160, 220, SMALL, LARGE)), bad=b"no photo", none=png(paint(50, 60)))
-    said = text(page)
-    assert "<b>2</b> faces on <b>3</b> photos" in said
-    assert said.count("<article") == 2
-    assert "not a photo" in said
-    assert "No face was found" in said
+    page_text = text(page)
+    assert "<b>2</b> faces on <b>3</b> photos" in page_text
+    assert page_text.count("<article") == 2
+    assert "not a photo" in page_text
+    assert "No face was found" in page_text
     assert len(page.image) == 2
     rows = list(csv.DictReader(io.StringIO(tables[-1].decode())))
     assert [(row["photo"], row["face"]) for row in rows] == [
@@ -110,9 +110,9 @@ def test_settings_change_the_predictions(open_page, paint):
     page.button_group(key="about").set_value("every face")
     run(page)
     page.selectbox(key="detector").set_value("painted_by_file")
-    said = text(run(page))
-    assert "painted.onnx" in said  # its weights are nowhere, which is said with what to do
-    assert "<article" not in said
+    page_text = text(run(page))
+    assert "painted.onnx" in page_text  # its weights are nowhere, which is page_text with what to do
+    assert "<article" not in page_text
     page.selectbox(key="detector").set_value("")
     assert text(run(page)).count("<article") == 2  # the photo is still there
 
@@ -154,9 +154,9 @@ def test_an_incompatible_selection_falls_back_to_all_models(tmp_path, open_page)
     page = open_page(load_app_state(paths))
     assert "mask, gender, age" in text(page)
     page.multiselect(key="models").set_value([paths[0], paths[2]])
-    said = text(run(page))
-    assert BAD in said
-    assert "mask, gender, age" in said
+    page_text = text(run(page))
+    assert BAD in page_text
+    assert "mask, gender, age" in page_text
     page.multiselect(key="models").set_value(paths[:2])
     assert BAD not in text(run(page))
 
@@ -195,7 +195,7 @@ def test_review_exploration_and_report_are_tabs(tmp_path, open_page, model):
     run_folder = tmp_path / "run"
     run_folder.mkdir()
     (run_folder / "recipe.yaml").write_text("name: made\n")
-    (run_folder / "report.html").write_text("<p>told by the run</p>")
+    (run_folder / "report.html").write_text("<p>content of the report</p>")
     beside = TabContent(run_folder, photos, log_path=tmp_path / "log.jsonl", corrections_path=tmp_path / "c.csv")
     page = open_page(load_app_state([model], beside))
     run(page.switch_page("review.py"))
@@ -205,7 +205,7 @@ def test_review_exploration_and_report_are_tabs(tmp_path, open_page, model):
     run(page)
     assert "Key findings" in page.get("iframe")[0].proto.srcdoc
     run(page.switch_page("report.py"))
-    assert "told by the run" in page.get("iframe")[0].proto.srcdoc
+    assert "content of the report" in page.get("iframe")[0].proto.srcdoc
     beside.close()
 
 

@@ -6,7 +6,6 @@ import math
 
 from pydantic import Field
 
-from maskfit.version import __version__
 from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.calibration import Calibration
@@ -15,6 +14,7 @@ from maskfit.inference.members import Member
 from maskfit.inference.predictor import Predictor
 from maskfit.model_card import ModelCard
 from maskfit.registry import ComponentSpec
+from maskfit.version import __version__
 
 
 class AttributeInfo(StrictModel):

@@ -16,7 +16,6 @@ from pydantic import AfterValidator, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from maskfit.version import __version__
 from maskfit.apps.service import metrics
 from maskfit.apps.service.middleware import STATUS_CLIENT_CLOSED_REQUEST, RequestMiddleware
 from maskfit.apps.service.model_info import ServiceInfo
@@ -26,6 +25,7 @@ from maskfit.apps.service.service import InferenceService, on_shutdown_signal
 from maskfit.apps.service.uploads import Upload, describe_body, format_validation_errors, read_uploads
 from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.version import __version__
 
 DESCRIPTION = (
     "Predictions for every face on a photo. Photos are kept in memory until their prediction is sent, and nowhere else."

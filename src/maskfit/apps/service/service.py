@@ -30,7 +30,7 @@ class InferenceService:
         body_memory: Memory budget of all request bodies.
         predictor: The models.
         batcher: Predicts photos in batches.
-        stopping: Set when the process was told to stop; running requests are still completed.
+        stopping: Set when a shutdown begins; running requests are still completed.
 
     Raises:
         ModelFileError: A model cannot be opened, or the models are incompatible.
@@ -83,7 +83,7 @@ class InferenceService:
 
     @property
     def is_ready(self) -> bool:
-        """Whether photos are predicted: the models are warm, and the process was not told to stop."""
+        """Whether photos are predicted: the models are warm, and no shutdown has begun."""
         return self.batcher.is_running and not self.stopping
 
     def describe(self) -> ServiceInfo:

@@ -67,7 +67,7 @@ class ServiceSettings(BaseModel):
         batch_wait: Maximum seconds that a face waits for others, in [0, 1].
         workers: Processes; each loads the models.
         token_file: A file with the bearer token; without one, the environment variable `MASKFIT_TOKEN`.
-        stop_seconds: Maximum seconds that running requests may take after the service is told to stop.
+        stop_seconds: Maximum seconds that running requests may take after a shutdown signal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
