@@ -28,7 +28,7 @@ from maskfit.config.aliases import upgrade_model_metadata, upgrade_weight_names,
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.data.preprocessing import Preprocessing
-from maskfit.data.weight_pinning import check_pinned
+from maskfit.data.pretrained_weights import check_pinned
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.file_io import atomic_write
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema

@@ -19,7 +19,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.data.mask_regions import connected_region, largest_region_box
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, Preprocessing, unsharp_mask
-from maskfit.data.weight_pinning import pin_component
+from maskfit.data.pretrained_weights import pin_component
 from maskfit.errors import MissingExtraError, RecipeError
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.synthesis.drawn import render_photo, sample_person

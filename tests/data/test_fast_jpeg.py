@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from maskfit.data import fast_jpeg
-from maskfit.data.fast_jpeg import decode_simple_jpeg
-from maskfit.data.image_decoding import EXIF_ORIENTATION, decode, open_rgb
+from maskfit.data import image_decoding
+from maskfit.data.image_decoding import EXIF_ORIENTATION, decode, decode_simple_jpeg, open_rgb
 from maskfit.errors import PhotoError
 
 simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")
@@ -151,7 +150,7 @@ def test_trailing_bytes_are_ignored():
 def test_without_the_extra_pillow_decodes(monkeypatch):
     content = encode(picture((33, 31)), **with_orientation(5))
     fast = decode(content)
-    monkeypatch.setattr(fast_jpeg, "_import_simplejpeg", lambda: None)
+    monkeypatch.setattr(image_decoding, "_import_simplejpeg", lambda: None)
     assert np.array_equal(decode(content), fast)
     assert fast.flags.writeable
     assert fast.flags.c_contiguous

@@ -12,9 +12,8 @@ from onnx import TensorProto, helper, save
 from maskfit.data import saliency
 from maskfit.data.backgrounds import SaliencyBackground
 from maskfit.data.crops.saliency import SaliencyCrop
-from maskfit.data.pretrained_weights import SALIENCY_CACHE
+from maskfit.data.pretrained_weights import SALIENCY_CACHE, check_pinned, pin_component
 from maskfit.data.saliency import IMAGENET_MEAN_STD, NETWORKS, SaliencyBased, SaliencyInputSpec, SaliencyNetwork
-from maskfit.data.weight_pinning import check_pinned, pin_component
 from maskfit.errors import DataError, RecipeError
 from maskfit.registry import ComponentSpec
 

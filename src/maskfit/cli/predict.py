@@ -14,35 +14,35 @@ from maskfit.cli.annotated_images import AnnotatedImageWriter
 from maskfit.cli.console import err, progress
 from maskfit.cli.defaults import EVAL, OUTPUT, resolve_models, setup_allocator
 from maskfit.cli.predict_faces import (
-    DetectorWord,
-    Draw,
-    FacesWord,
+    DetectorOption,
+    DrawOption,
+    FacesOption,
     load_face_predictor,
     print_face_predictions,
     resolve_arguments,
 )
 from maskfit.cli.predict_options import (
-    AttributesFile,
-    BatchSize,
-    Cores,
-    EngineWord,
-    Force,
-    Format,
-    Images,
-    Json,
-    Jsonl,
-    List,
-    Named,
-    Probabilities,
-    Ray,
-    Resume,
-    ShardSize,
-    Submission,
-    Top,
-    ViewsWord,
-    VoteWord,
+    AttributesOption,
+    BatchSizeOption,
+    CombineOption,
+    CoresOption,
+    EngineOption,
+    ForceOption,
+    FormatOption,
+    ImageListOption,
+    ImagesOption,
+    InputsArgument,
+    JsonlOption,
+    JsonOption,
+    ProbabilitiesOption,
+    RayOption,
+    ResumeOption,
+    ShardSizeOption,
+    SubmissionOption,
+    TopKOption,
+    TtaOption,
 )
-from maskfit.cli.predict_shards import Shards, check_shard_options, predict_sharded
+from maskfit.cli.predict_shards import ShardsOption, check_shard_options, predict_sharded
 from maskfit.cli.prediction_output import (
     OutputPaths,
     PredictionSummary,
@@ -60,29 +60,29 @@ if TYPE_CHECKING:
 
 
 def predict(
-    models: Named = None,
-    images: Images = None,
-    list_: List = None,
-    out_: Submission = None,
-    probabilities: Probabilities = None,
-    attributes: AttributesFile = None,
-    jsonl: Jsonl = None,
-    top: Top = 1,
-    views: ViewsWord = "original",
-    vote: VoteWord = "arithmetic",
-    batch_size: BatchSize = 0,
-    engine: EngineWord = "auto",
-    force: Force = False,
-    faces: FacesWord = None,
-    detector: DetectorWord = None,
-    draw: Draw = None,
-    shards: Shards = None,
-    format_: Format = "csv",
-    shard_size: ShardSize = 2000,
-    resume: Resume = False,
-    ray: Ray = None,
-    cores: Cores = None,
-    json: Json = False,
+    models: InputsArgument = None,
+    images: ImagesOption = None,
+    image_list: ImageListOption = None,
+    submission: SubmissionOption = None,
+    probabilities: ProbabilitiesOption = None,
+    attributes_csv: AttributesOption = None,
+    jsonl: JsonlOption = None,
+    top_k: TopKOption = 1,
+    tta: TtaOption = "original",
+    combine: CombineOption = "arithmetic",
+    batch_size: BatchSizeOption = 0,
+    engine: EngineOption = "auto",
+    force: ForceOption = False,
+    faces: FacesOption = None,
+    detector: DetectorOption = None,
+    draw: DrawOption = None,
+    shards: ShardsOption = None,
+    format_: FormatOption = "csv",
+    shard_size: ShardSizeOption = 2000,
+    resume: ResumeOption = False,
+    ray: RayOption = None,
+    cores: CoresOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Predict every face on the named photos, or one row for each photo of a folder or list.
 
@@ -100,82 +100,91 @@ def predict(
 
         maskfit predict model.onnx --images s3://bucket/photos --shards answers --format parquet --ray auto
     """
-    if shards is None:
+    if shards is None and (images or ray or resume):
         check_shard_options(images, ray=ray, resume=resume)
     inputs = resolve_arguments(
         models,
-        rows=bool(images or list_ or shards),
-        for_rows={"--out": out_, "--probabilities": probabilities, "--attributes-csv": attributes, "--jsonl": jsonl},
+        rows=bool(images or image_list or shards),
+        for_rows={
+            "--out": submission,
+            "--probabilities": probabilities,
+            "--attributes-csv": attributes_csv,
+            "--jsonl": jsonl,
+        },
         for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
     )
-    options: dict[str, Any] = {"tta": views, "vote": vote, "batch_size": batch_size, "top_k": top, "engine": engine}
-    load = partial(_load, inputs.models, options)
+    options: dict[str, Any] = {"tta": tta, "vote": combine, "batch_size": batch_size, "top_k": top_k, "engine": engine}
+    load = partial(_load_predictor, inputs.models, options)
     if inputs.photos:
-        drawings = AnnotatedImageWriter(draw, inputs.photos, force) if draw else None
+        annotator = AnnotatedImageWriter(draw, inputs.photos, force) if draw else None
+        if inputs.photos.single_file is None:
+            setup_allocator()
         # Loaded for few photos: faces are predicted batch by batch, without parallel batches.
-        print_face_predictions(load_face_predictor(load(()), faces, detector), inputs.photos, drawings, json=json)
+        print_face_predictions(load_face_predictor(load(()), faces, detector), inputs.photos, annotator, json=json)
     elif shards is not None:
-        plan = _plan(inputs.models, images, list_, format=format_, size=shard_size, **options)
-        predict_sharded(plan, shards, list_, ray=ray, cores=cores, resume=resume, json=json)
+        plan = _shard_plan(inputs.models, images, image_list, format=format_, size=shard_size, **options)
+        predict_sharded(plan, shards, image_list, ray=ray, cores=cores, resume=resume, json=json)
     else:
-        _predict_rows(load, images, list_, OutputPaths(out_, probabilities, attributes, jsonl), force, json)
+        _predict_rows(
+            load, images, image_list, OutputPaths(submission, probabilities, attributes_csv, jsonl), force, json
+        )
 
 
-def _plan(models: Sequence[str], images: str | None, list_: Path | None, **options: Any) -> ShardPlan:
+def _shard_plan(models: Sequence[str], images: str | None, image_list: Path | None, **options: Any) -> ShardPlan:
     """The plan of a sharded prediction."""
     from maskfit.inference.sharded_prediction import ShardPlan
 
     setup_allocator()
-    return ShardPlan(images or str(_resolve_images(None, list_)[0]), tuple(resolve_models(models)), **options)
+    return ShardPlan(images or str(_resolve_images(None, image_list)[0]), tuple(resolve_models(models)), **options)
 
 
 def _predict_rows(
     load: Callable[[Sized], Predictor],
     images: str | None,
-    list_: Path | None,
-    files: OutputPaths,
+    image_list: Path | None,
+    outputs: OutputPaths,
     force: bool,
     json: bool,
 ) -> None:
     """Predicts one row for each photo of a folder or list."""
-    folder, list_ = _resolve_images(Path(images) if images else None, list_)
-    if files.submission is None and os.environ.get(OUTPUT):
-        files = replace(files, submission=Path(os.environ[OUTPUT]) / "submission.csv")
-    files.check_overwrite(force)
-    photos = _list_images(folder, list_)
+    folder, image_list = _resolve_images(Path(images) if images else None, image_list)
+    if outputs.submission is None and os.environ.get(OUTPUT):
+        outputs = replace(outputs, submission=Path(os.environ[OUTPUT]) / "submission.csv")
+    outputs.check_overwrite(force)
+    photos = _list_images(folder, image_list)
     predictor = load(photos)
     err.print(f"engine: {_describe_engines(predictor)}")
-    predict_all(predictor, photos, files, listed=list_ is not None, json=json)
+    predict_all(predictor, photos, outputs, listed=image_list is not None, json=json)
 
 
 def predict_all(
-    predictor: Predictor, photos: ListedImages | ImageFolder, files: OutputPaths, *, listed: bool, json: bool
+    predictor: Predictor, photos: ListedImages | ImageFolder, outputs: OutputPaths, *, listed: bool, json: bool
 ) -> None:
     """Predicts photos into files and onto standard output.
 
     Args:
         predictor: The models.
         photos: The photos; their number is used for the progress bar only.
-        files: Files to write. Without any, one line per photo is printed.
+        outputs: Files to write. Without any, one line per photo is printed.
         listed: Whether every photo needs a row: then an unreadable photo is an error, and nothing is written or
             printed.
         json: Print the predictions as JSON.
     """
     from maskfit.inference.prediction_writers import open_prediction_writers
 
-    written = files.named()
-    summary = PredictionSummary(every=json)
+    paths = outputs.named()
+    summary = PredictionSummary(keep_all=json)
     # Lines printed one by one on a terminal would break a progress bar.
-    quiet = not (json or written or listed)
+    quiet = not (json or paths or listed)
     with ExitStack() as stack:
         sinks: list[Callable[[BatchPredictions], None]] = [summary.add]
         stream = stack.enter_context(buffered_stdout(json or listed))
         if json:
-            rest = partial(_json_extras, predictor, summary, list(written.values()))
-            sinks.append(stack.enter_context(stream_json(stream, rest)))
-        elif not written:
+            extras = partial(_json_extras, predictor, summary, list(paths.values()))
+            sinks.append(stack.enter_context(stream_json(stream, extras)))
+        elif not paths:
             sinks.append(partial(print_predictions, stream=stream))
-        sinks.append(stack.enter_context(open_prediction_writers(written, predictor.schema)))
+        sinks.append(stack.enter_context(open_prediction_writers(paths, predictor.schema)))
         advance = None if quiet else stack.enter_context(progress(f"predicting with {len(predictor.members)} models"))
         done = 0
         for predictions in stack.enter_context(closing(predictor.stream(photos, skip_unreadable=not listed))):
@@ -184,13 +193,14 @@ def predict_all(
             done += predictions.num_processed
             if advance:
                 advance(done, len(photos))
-    summary.print(list(written.values()))
+    summary.print(list(paths.values()))
 
 
-def _load(named: Sequence[str], options: Mapping[str, Any], photos: Sized) -> Predictor:
+def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: Sized) -> Predictor:
     """Loads the models, or the bundled one, for a number of photos."""
-    models = resolve_models(named)
-    setup_allocator()
+    models = resolve_models(sources)
+    if len(photos):
+        setup_allocator()
     from maskfit.inference.predictor import Predictor
 
     settings = {**options, "batch_size": options["batch_size"] or None}
@@ -203,34 +213,34 @@ def _describe_engines(predictor: Predictor) -> str:
     return f"{'; '.join(predictor.engines)}; batches of {predictor.batch_size}{times}"
 
 
-def _json_extras(predictor: Predictor, summary: PredictionSummary, written: list[Path]) -> dict[str, Any]:
+def _json_extras(predictor: Predictor, summary: PredictionSummary, paths: list[Path]) -> dict[str, Any]:
     """The members of the JSON object besides the predictions."""
     return {
         "unreadable": summary.unreadable,
-        "guessed": summary.guessed,
-        "written": [str(path) for path in written],
+        "guessed": summary.shown_fallbacks,
+        "written": [str(path) for path in paths],
         "engines": list(predictor.engines),
         "batch_size": predictor.batch_size,
         "lanes": predictor.num_workers,
     }
 
 
-def _resolve_images(images: Path | None, list_: Path | None) -> tuple[Path, Path | None]:
+def _resolve_images(images: Path | None, image_list: Path | None) -> tuple[Path, Path | None]:
     """The image folder and the list; both from SM_CHANNEL_EVAL where neither is given."""
     folder = os.environ.get(EVAL)
-    if images is None and list_ is None and folder:
+    if images is None and image_list is None and folder:
         images = Path(folder)
-        list_ = images / "info.csv" if (images / "info.csv").is_file() else None
+        image_list = images / "info.csv" if (images / "info.csv").is_file() else None
         images = images / "images" if (images / "images").is_dir() else images
-    if images is None and list_ is not None:
-        images = list_.parent / "images" if (list_.parent / "images").is_dir() else list_.parent
+    if images is None and image_list is not None:
+        images = image_list.parent / "images" if (image_list.parent / "images").is_dir() else image_list.parent
     if images is None:
-        fix = "maskfit predict photo.jpg, or for a submission --images DIR --image-list info.csv"
-        raise DataError("no photos given", hint=fix)
-    return images, list_
+        hint = "maskfit predict photo.jpg, or for a submission --images DIR --image-list info.csv"
+        raise DataError("no photos given", hint=hint)
+    return images, image_list
 
 
-def _list_images(images: Path, list_: Path | None) -> ListedImages | ImageFolder:
+def _list_images(images: Path, image_list: Path | None) -> ListedImages | ImageFolder:
     from maskfit.data.image_lists import ImageFolder, read_image_list
 
-    return ImageFolder(images) if list_ is None else read_image_list(list_, images)
+    return ImageFolder(images) if image_list is None else read_image_list(image_list, images)

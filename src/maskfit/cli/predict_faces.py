@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PANEL = "Named photos"
 """Panel of the help."""
 
-FacesWord = Annotated[
+FacesOption = Annotated[
     str | None,
     typer.Option(
         "--faces",
@@ -34,7 +34,7 @@ FacesWord = Annotated[
         show_default="auto",
     ),
 ]
-DetectorWord = Annotated[
+DetectorOption = Annotated[
     str | None,
     typer.Option(
         "--detector",
@@ -44,7 +44,7 @@ DetectorWord = Annotated[
         show_default=False,
     ),
 ]
-Draw = Annotated[
+DrawOption = Annotated[
     Path | None,
     typer.Option(
         "--draw",
@@ -56,12 +56,12 @@ Draw = Annotated[
 
 
 def resolve_arguments(
-    words: Sequence[str] | None, rows: bool, for_rows: Mapping[str, object], for_faces: Mapping[str, object]
+    arguments: Sequence[str] | None, rows: bool, for_rows: Mapping[str, object], for_faces: Mapping[str, object]
 ) -> ResolvedInputs:
     """Separates the arguments into models and photos.
 
     Args:
-        words: The arguments.
+        arguments: The arguments.
         rows: Whether photos come from --images, one row each; all arguments are then models.
         for_rows: Options that need --images, with their values.
         for_faces: Options that need named photos, with their values.
@@ -75,19 +75,19 @@ def resolve_arguments(
     from maskfit.data.photo_dataset import is_photo_name
     from maskfit.inference.input_resolution import ResolvedInputs, resolve_inputs
 
-    named = words or ()
-    repeated = [word for word in named if rows and is_photo_name(word)]
-    if repeated:
-        raise DataError("photos are named and given with --images", location=repeated[0], hint="use one of the two")
-    found = ResolvedInputs(tuple(named), None) if rows else resolve_inputs(named)
-    misplaced = [name for name, value in (for_rows if found.photos else for_faces).items() if value]
-    if misplaced and found.photos:
+    sources = arguments or ()
+    photos = [name for name in sources if rows and is_photo_name(name)]
+    if photos:
+        raise DataError("photos are named and given with --images", location=photos[0], hint="use one of the two")
+    inputs = ResolvedInputs(tuple(sources), None) if rows else resolve_inputs(sources)
+    misplaced = [name for name, value in (for_rows if inputs.photos else for_faces).items() if value]
+    if misplaced and inputs.photos:
         raise DataError(
             f"{misplaced[0]} needs --images, with one row for each photo", hint="add --images DIR, or drop it"
         )
     if misplaced:
         raise DataError(f"{misplaced[0]} needs named photos", hint="maskfit predict photo.jpg folder")
-    return found
+    return inputs
 
 
 @dataclass
@@ -121,26 +121,26 @@ def load_face_predictor(predictor: Predictor, faces: str | None, detector: str |
     """
     from maskfit.inference.face_predictor import NO_DETECTOR_HINT, FaceMode, FacePredictor
 
-    mode = {word: word for word in get_args(FaceMode)}.get(faces or "auto")
+    mode = {choice: choice for choice in get_args(FaceMode)}.get(faces or "auto")
     if mode is None:
         raise DataError(
             f"--faces {faces} is unknown; {did_you_mean(str(faces), get_args(FaceMode))}", hint="--faces auto"
         )
-    reader = FacePredictor.from_predictor(predictor, mode, detector, log=err.print)
-    if reader.detector is None and mode != "whole":
-        err.print(f"no face detector is here, so each photo is taken as one face; {NO_DETECTOR_HINT}")
-    return reader
+    face_predictor = FacePredictor.from_predictor(predictor, mode, detector, log=err.print)
+    if face_predictor.detector is None and mode != "whole":
+        err.print(f"no face detector on this machine, so each photo is taken as one face; {NO_DETECTOR_HINT}")
+    return face_predictor
 
 
 def print_face_predictions(
-    reader: FacePredictor, photos: NamedPhotos, drawings: AnnotatedImageWriter | None, *, json: bool
+    face_predictor: FacePredictor, photos: NamedPhotos, annotator: AnnotatedImageWriter | None, *, json: bool
 ) -> None:
     """Prints the predictions of named photos, writes annotated photos, and lists unreadable ones.
 
     Args:
-        reader: The face predictor.
+        face_predictor: The face predictor.
         photos: The photos.
-        drawings: Writer of annotated photos, or None.
+        annotator: Writer of annotated photos, or None.
         json: Print one JSON object at the end instead of one line for each face.
 
     Raises:
@@ -150,57 +150,60 @@ def print_face_predictions(
     results = FaceResults()
     # Taken before the progress bar exists: while it is shown, rich redirects standard output.
     stream = sys.stdout
-    with closing(reader.stream(photos)) as readings, _bar(json) as advance:
-        for photo, reading in readings:
-            if isinstance(reading, PhotoError):
-                results.unreadable[photo.name] = reading
+    shows_progress = photos.single_file is None and (json or not out.is_terminal)
+    with closing(face_predictor.stream(photos)) as predictions, _progress(shows_progress) as advance:
+        for photo, prediction in predictions:
+            if isinstance(prediction, PhotoError):
+                results.unreadable[photo.name] = prediction
             else:
                 results.read += 1
-                drawn = drawings and drawings.write(photo, reading, reader.predictor.schema)
+                annotated = annotator and annotator.write(photo, prediction, face_predictor.predictor.schema)
                 if json:
-                    results.records.append({"photo": photo.name, **reading.to_dict(), "drawn": drawn and str(drawn)})
+                    results.records.append(
+                        {"photo": photo.name, **prediction.to_dict(), "drawn": annotated and str(annotated)}
+                    )
                 else:
-                    for line in format_faces(photo.name, reading, looked=reader.detector is not None):
+                    for line in format_faces(photo.name, prediction, detection_ran=face_predictor.detector is not None):
                         print(line, file=stream)
             advance(results.read + len(results.unreadable), len(photos))
     _check_any_read(results, photos)
     if json:
         unreadable = {name: error.message for name, error in results.unreadable.items()}
-        print_json({"detector": _detector_of(reader), "photos": results.records, "unreadable": unreadable})
-    if drawings:
-        err.print(f"wrote {drawings.target}" + (f": {results.read} photos" if drawings.folder else ""))
+        print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
+    if annotator:
+        err.print(f"wrote {annotator.target}" + (f": {results.read} photos" if annotator.folder else ""))
     if results.unreadable:
         err.print(f"set aside {len(results.unreadable)} unreadable photos:", style="yellow")
         for name, error in results.unreadable.items():
             err.print(f"  {name}: {error.message}")
 
 
-def format_faces(name: str, reading: PhotoPrediction, *, looked: bool) -> Iterator[str]:
+def format_faces(name: str, prediction: PhotoPrediction, *, detection_ran: bool) -> Iterator[str]:
     """Formats one line for each face on a photo, or one for the whole photo.
 
     Args:
         name: Name of the photo.
-        reading: Its predictions.
-        looked: Whether face detection ran.
+        prediction: Its predictions.
+        detection_ran: Whether face detection ran.
 
     Yields:
         Lines.
     """
-    for number, answer in enumerate(reading.faces, start=1):
-        where = f" face {number} of {reading.num_faces} ({_place(answer)})" if answer.face else ""
-        if looked and not answer.face:
-            where = " no face found, whole photo"
-        yield f"{name}:{where and where + ':'} {', '.join(said.full_text for said in answer.attributes)}"
+    for number, face in enumerate(prediction.faces, start=1):
+        position = f" face {number} of {prediction.num_faces} ({_format_box(face)})" if face.face else ""
+        if detection_ran and not face.face:
+            position = " no face found, whole photo"
+        yield f"{name}:{position and position + ':'} {', '.join(item.full_text for item in face.attributes)}"
 
 
-def _place(answer: FacePrediction) -> str:
-    left, top, right, lower = (round(edge) for edge in answer.box or (0, 0, 0, 0))
-    return f"left {left}, top {top}, {right - left} x {lower - top}"
+def _format_box(face: FacePrediction) -> str:
+    left, top, right, bottom = (round(coordinate) for coordinate in face.box or (0, 0, 0, 0))
+    return f"left {left}, top {top}, {right - left} x {bottom - top}"
 
 
-def _bar(json: bool) -> AbstractContextManager[Callable[[int, int | None], None]]:
-    """A progress bar, or none where lines are printed on the same terminal."""
-    return nullcontext(lambda done, total: None) if out.is_terminal and not json else progress("reading")
+def _progress(shown: bool) -> AbstractContextManager[Callable[[int, int | None], None]]:
+    """A progress bar, or nothing: for one photo, and where lines are printed on the same terminal."""
+    return progress("reading") if shown else nullcontext(lambda done, total: None)
 
 
 def _check_any_read(results: FaceResults, photos: NamedPhotos) -> None:
@@ -220,8 +223,8 @@ def _check_any_read(results: FaceResults, photos: NamedPhotos) -> None:
     )
 
 
-def _detector_of(reader: FacePredictor) -> str | None:
-    if reader.detector is None:
+def _detector_name(face_predictor: FacePredictor) -> str | None:
+    if face_predictor.detector is None:
         return None
-    named = reader.detector.detector
-    return named if isinstance(named, str) else str(named["name"])
+    detector = face_predictor.detector.detector
+    return detector if isinstance(detector, str) else str(detector["name"])

@@ -31,7 +31,7 @@ from maskfit.data.image_lists import find_images
 from maskfit.data.manifest import read_manifest
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
-from maskfit.data.weight_pinning import pin_component
+from maskfit.data.pretrained_weights import pin_component
 from maskfit.errors import DataError, MaskfitError, PhotoError, format_list
 from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels.schema import LabelSchema

@@ -19,10 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from maskfit.data.backgrounds import BACKGROUNDS, Background
 from maskfit.data.boxes import CropBox, crop_rotated
 from maskfit.data.crops import CROPS, Crop
-from maskfit.data.crops.face import FaceCrop
-from maskfit.data.crops.single_face import crop_single_face
+from maskfit.data.crops.face import FaceCrop, crop_single_face
 from maskfit.data.detectors import Face
-from maskfit.data.weight_pinning import pin_component
+from maskfit.data.pretrained_weights import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 
 ImageBatch = NDArray[np.uint8]
@@ -107,7 +106,7 @@ class CropResize(BaseModel):
         return found if isinstance(found, CropBox) else CropBox(found)
 
     def find_face_crop(self, photo: NDArray[np.uint8], face: Face) -> CropBox:
-        """Returns the crop box for one face of a photo; see `crops.single_face.crop_single_face`.
+        """Returns the crop box for one face of a photo; see `crops.face.crop_single_face`.
 
         Args:
             photo: Image of shape (height, width, 3).
@@ -147,6 +146,8 @@ class CropResize(BaseModel):
         Returns:
             The photo at its original size.
         """
+        if self.background_removal.name == "none":
+            return photo
         return self._background.remove_background(photo, crop_box)
 
     def crop_and_resize(self, photo: NDArray[np.uint8], crop_box: CropBox) -> NDArray[np.uint8]:

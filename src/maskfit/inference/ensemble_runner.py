@@ -11,6 +11,7 @@ from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import ImageBatch
+from maskfit.errors import ModelFileError
 from maskfit.inference.members import Member, MemberComposition
 from maskfit.inference.tta import TestTimeAugmentation
 from maskfit.labels.schema import FloatArray, logits_to_probabilities
@@ -110,6 +111,9 @@ class EnsembleRunner:
 
         Returns:
             Calibrated probabilities, averaged over the TTA views.
+
+        Raises:
+            ModelFileError: A network cannot run, or its output is not finite.
         """
         if not inputs:
             return EnsembleOutput(
@@ -128,7 +132,14 @@ class EnsembleRunner:
         metadata = member.engine.metadata
         views = batches[self.crop_resizes.index(metadata.preprocessing.crop_resize)]
         probabilities = [logits_to_probabilities(metadata.label_schema, engine.logits(frames)) for frames in views]
-        return metadata.calibration.apply_temperature(member.scored_schema, np.mean(probabilities, axis=0))
+        mean = np.mean(probabilities, axis=0)
+        if not np.isfinite(mean).all():
+            raise ModelFileError(
+                "non-finite probabilities (NaN or inf)",
+                location=member.name,
+                hint="use f32 (--engine onnx), or another checkpoint",
+            )
+        return metadata.calibration.apply_temperature(member.scored_schema, mean)
 
 
 def _stack_views(inputs: Sequence[Sequence[Pixels]]) -> list[ImageBatch]:

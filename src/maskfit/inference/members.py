@@ -78,6 +78,8 @@ class MemberComposition:
         Raises:
             DataError: As `voting.combine`.
         """
+        if len(members) == 1 and name == "arithmetic":
+            return np.array(members[0], dtype=np.float64)
         votes = [
             combine(name, [members[index] for index in indices], schema=part)
             for part, indices in zip(self.parts, self.groups, strict=True)

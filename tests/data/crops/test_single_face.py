@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskfit.data.crops import CROPS
-from maskfit.data.crops.single_face import FACE_HEIGHT, FACE_WIDTH, PORTRAIT_ASPECT, crop_single_face
+from maskfit.data.crops.face import FACE_HEIGHT, FACE_WIDTH, PORTRAIT_ASPECT, crop_single_face
 from maskfit.data.detectors import Face
 from maskfit.data.preprocessing import CropResize
 from maskfit.registry import ComponentSpec, instantiate

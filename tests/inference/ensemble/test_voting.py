@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_refused():
         ("above 0", "weighted", members, {"weights": [0, 0]}),
         ("above 0", "weighted", members, {"weights": [1, -1]}),
         ("needs the schema", "majority_per_attribute", members, {}),
-        ("needs the schema", "majority_per_attribute", members, {"scheme": LABEL_SCHEMAS["mask"]}),
+        ("needs the schema", "majority_per_attribute", members, {"schema": LABEL_SCHEMAS["mask"]}),
     ):
         with pytest.raises(DataError, match=message):
             combine(name, given_members, **options)
