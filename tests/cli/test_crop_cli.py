@@ -22,13 +22,13 @@ def photos(tmp_path: Path, paint, painted) -> Path:
 def test_what_was_done_is_said(command, photos, tmp_path):
     said = command("data", "crop", photos, "--out", tmp_path / "out")
     assert said.code == 0
-    assert "2 photos cropped; 2 faces; 1 photos with several, all listed" in said.out
+    assert "2 photos cropped; 2 faces; 1 photos with several faces" in said.out
     assert f"list: {tmp_path / 'out' / 'faces.csv'}" in said.out
-    whole = command("data", "crop", photos, "--out", tmp_path / "whole", "--crop", "whole")
+    whole = command("data", "crop", photos, "--out", tmp_path / "whole", "--crop", "resize")
     assert whole.out.startswith("2 photos cropped\n")  # of faces that nobody looked for nothing is said
-    assert "nothing found in 1 of 2 photos, the fallback was taken: someone/none.png" in said.err
+    assert "nothing found in 1 of 2 photos, using the fallback crop: someone/none.png" in said.err
     assert "someone/bad.jpg: this is a text file, not a photo" in said.err
-    assert "2 were done before" in command("data", "crop", photos, "--out", tmp_path / "out").out
+    assert "2 were done earlier" in command("data", "crop", photos, "--out", tmp_path / "out").out
 
 
 def test_json(command, photos, tmp_path):
@@ -44,7 +44,7 @@ def test_json(command, photos, tmp_path):
 def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
     words = [
         "--crop",
-        "face:choose=surest,top=1",
+        "face:face_selection=surest,top=1",
         "--margin",
         "0,0.1,0.2,0.3",
         "--align",
@@ -60,7 +60,7 @@ def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
     assert facts["size"] == [28, 21]
     assert facts["crop"] == {
         "name": "face",
-        "choose": "central",
+        "face_selection": "central",
         "top": 0.1,
         "left": 0.0,
         "right": 0.2,
@@ -75,14 +75,14 @@ def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
     ("words", "said"),
     [
         (["--margin", "wide"], "write it like --margin 0.3"),
-        (["--margin", "1,2"], "'1,2' is no margin"),
-        (["--size", "7"], "'7' is no size"),
-        (["--size", "2x3x4"], "is no size"),
+        (["--margin", "1,2"], "invalid margin '1,2'"),
+        (["--size", "7"], "invalid size '7'"),
+        (["--size", "2x3x4"], "invalid size '2x3x4'"),
         (["--detector", "yolo"], "'yolo' is unknown"),
-        (["--crop", "pixels", "--align"], "'pixels' has no option 'align'"),
+        (["--crop", "variance", "--align"], "'variance' has no option 'align'"),
         (["--crop", "nose"], "'nose' is unknown"),
         (["--choose", "best"], "must be one of largest, central, surest"),
-        (["--schema", "hats"], "scheme 'hats' is unknown"),
+        (["--schema", "hats"], "label schema 'hats' is unknown"),
         (["--weights", "none.onnx"], "includes its weights"),
     ],
 )
@@ -100,8 +100,8 @@ def test_a_missing_folder(command, tmp_path):
 
 
 def test_backgrounds_are_erased_in_the_copies(command, photos, tmp_path):
-    words = ("data", "crop", photos, "--out", tmp_path / "out", "--crop", "whole")
-    assert command(*words, "--background", "grabcut:colour=[0,0,255]").code == 0
+    words = ("data", "crop", photos, "--out", tmp_path / "out", "--crop", "resize")
+    assert command(*words, "--background", "grabcut:color=[0,0,255]").code == 0
     with Image.open(tmp_path / "out" / "someone" / "a.png") as copy:
         assert copy.size == (40, 60)
         assert copy.getpixel((0, 0)) == (0, 0, 255)

@@ -21,12 +21,12 @@ STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Six persons in the competition's layout, no two photos alike."""
-    colours = iter(range(0, 256, 5))
+    colors = iter(range(0, 256, 5))
     for number in range(6):
         folder = tmp_path / "images" / f"00000{number}_{'male' if number % 2 else 'female'}_Asian_{20 + 8 * number}"
         folder.mkdir(parents=True)
         for stem in STEMS:
-            Image.new("RGB", (72, 96), (next(colours), number, 0)).save(folder / f"{stem}.png")
+            Image.new("RGB", (72, 96), (next(colors), number, 0)).save(folder / f"{stem}.png")
     return tmp_path / "images"
 
 
@@ -37,7 +37,7 @@ def run(*words: object):
 def test_check_says_that_nothing_is_wrong(root):
     result = run("check", root)
     assert result.exit_code == 0, result.output
-    assert "42 photos of 6 persons; 15 of 18 classes; nothing wrong" in result.stdout
+    assert "42 photos of 6 persons; 15 of 18 classes; no problems" in result.stdout
 
 
 def test_check_lists_every_problem_by_kind_and_exits_with_2(root):
@@ -88,7 +88,7 @@ def test_split_writes_folds_and_says_how_they_came_out(root, tmp_path):
 def test_split_holds_out_a_share(root, tmp_path):
     result = run("split", root, "--folds", 1, "--holdout", 0.5, "--out", tmp_path / "folds.csv")
     assert result.exit_code == 0
-    assert "always trained" in result.stdout
+    assert "train only" in result.stdout
     assert sorted(row["fold"] for row in csv.DictReader((tmp_path / "folds.csv").open())) == ["-1"] * 3 + ["0"] * 3
 
 
@@ -104,28 +104,28 @@ def test_split_overwrites_only_when_told_to(root, tmp_path):
 
 
 def test_drawn_people_are_a_sound_set(tmp_path):
-    result = run("draw", tmp_path / "drawn", "--persons", 1, "--seed", 3)
+    result = run("synthesize", tmp_path / "drawn", "--persons", 1, "--seed", 3)
     assert result.exit_code == 0, result.output
     assert "written: 1 persons" in result.stdout
     assert "7 photos of 1 persons" in run("check", tmp_path / "drawn").stdout
-    again = run("draw", tmp_path / "drawn", "--persons", 1)
+    again = run("synthesize", tmp_path / "drawn", "--persons", 1)
     assert isinstance(again.exception, DataError)
 
 
 def test_thin_classes_are_mixed_and_the_photos_stay(root, tmp_path):
     (root / "000000_female_Asian_20" / "normal.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     before = {path: path.read_bytes() for path in root.rglob("*.png")}
-    result = run("mix", root, "--out", tmp_path / "blends", "--count", 7)
+    result = run("oversample", root, "--out", tmp_path / "blends", "--count", 7)
     assert result.exit_code == 0, result.output
     assert "listed in" in result.stdout
-    assert "cannot be read" in result.stderr
+    assert "skipped 1 unreadable photos" in result.stderr
     assert "000000_female_Asian_20/normal.png" in result.stderr
     assert {path: path.read_bytes() for path in root.rglob("*.png")} == before
-    assert "nothing wrong" in run("check", tmp_path / "blends" / "manifest.csv").stdout
-    assert isinstance(run("mix", root, "--out", tmp_path / "blends", "--count", 7).exception, DataError)
+    assert "no problems" in run("check", tmp_path / "blends" / "manifest.csv").stdout
+    assert isinstance(run("oversample", root, "--out", tmp_path / "blends", "--count", 7).exception, DataError)
 
 
-@pytest.mark.parametrize("verb", ["check", "split", "draw", "mix", "mask"])
+@pytest.mark.parametrize("verb", ["check", "split", "synthesize", "oversample", "add-masks"])
 def test_every_verb_has_examples(verb):
     result = run(verb, "--help")
     assert result.exit_code == 0
@@ -137,6 +137,6 @@ def test_the_real_command_says_what_to_do_without_a_traceback(root, tmp_path):
     words = [sys.executable, "-m", "maskfit", "data", "split", root, "--folds", "3", "--schema", "masks"]
     result = subprocess.run([*words, "--out", tmp_path / "f.csv"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "scheme 'masks' is unknown; did you mean 'mask'" in result.stderr
+    assert "label schema 'masks' is unknown; did you mean 'mask'" in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""

@@ -16,7 +16,7 @@ from maskfit.labels.schema import softmax
 NAMES = tuple(f"{person:06d}_male_Asian_{30 + person}/mask{photo}.jpg" for person in range(20) for photo in range(1, 6))
 TRUTH = np.array([person % 6 for person in range(20) for _ in range(5)])
 LIST = ("c.jpg", "a.jpg", "b.jpg")
-VOTES = ["arithmetic", "geometric", "weighted", "hard", "hard_attribute", "greedy", "stack"]
+VOTES = ["arithmetic", "geometric", "weighted", "majority", "majority_per_attribute", "greedy", "stack"]
 COMPARED = {"comparison.csv", "comparison.json"}
 
 
@@ -64,7 +64,7 @@ def test_runs_are_compared(command, members):
         assert f"{item['macro_f1']:.4f}" in said.out
     assert [item["name"] for item in told["judged"]] == [*map(str, members), "best single", *VOTES]
     assert told["settings"] == {"folds": 5, "seed": 0}
-    assert said.err.count("wrote votes/") == 9
+    assert said.err.count("written: votes/") == 9
 
 
 def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(command, members, wanted):
@@ -78,7 +78,7 @@ def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(co
         "--combine",
         "greedy",
         "--combine",
-        "hard-attribute",
+        "majority-per-attribute",
         "--combine",
         "weighted",
         "--weights",
@@ -87,7 +87,7 @@ def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(co
         "new/votes",
     )
     assert said.code == 0
-    chosen = ["weighted", "hard_attribute", "greedy"]
+    chosen = ["weighted", "majority_per_attribute", "greedy"]
     kinds = ("out-of-fold", "probabilities", "submission")
     assert files_of("new/votes") == COMPARED | {f"{kind}-{name}.csv" for kind in kinds for name in chosen}
     assert list(read_submission(Path("new/votes/submission-greedy.csv"))) == list(LIST)
@@ -103,9 +103,9 @@ def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(co
 def test_tables_without_truth_are_answered_by_the_votes_that_learn_nothing(command, wanted):
     said = command("ensemble", *wanted, "--out", "votes")
     assert said.code == 0
-    plain = ["arithmetic", "geometric", "hard", "hard_attribute"]
+    plain = ["arithmetic", "geometric", "majority", "majority_per_attribute"]
     assert files_of("votes") == {f"{kind}-{name}.csv" for kind in ("probabilities", "submission") for name in plain}
-    assert "left out: the vote 'greedy' is fitted to a truth" in said.err
+    assert "left out: the vote 'greedy' is fitted to labels" in said.err
     assert command("ensemble", *wanted, "--out", "v2", "--combine", "weighted", "--weights", "3,1").code == 0
     assert files_of("v2") == {"probabilities-weighted.csv", "submission-weighted.csv"}
 
@@ -127,16 +127,16 @@ def test_a_second_run_writes_the_same_files(command, members, wanted):
 
 def test_nothing_is_replaced_without_force(command, members):
     Path("votes").mkdir()
-    Path("votes/out-of-fold-hard.csv").write_text("mine")
+    Path("votes/out-of-fold-majority.csv").write_text("mine")
     said = command("ensemble", *members, "--out", "votes", "--combine", "majority")
     assert said.code == 2
-    assert "this file exists already" in said.err
-    assert files_of("votes") == {"out-of-fold-hard.csv"}
-    assert Path("votes/out-of-fold-hard.csv").read_text() == "mine"
+    assert "the file exists" in said.err
+    assert files_of("votes") == {"out-of-fold-majority.csv"}
+    assert Path("votes/out-of-fold-majority.csv").read_text() == "mine"
     # Another vote's file is in nobody's way.
     assert command("ensemble", *members, "--out", "votes", "--combine", "geometric").code == 0
     assert command("ensemble", *members, "--out", "votes", "--combine", "majority", "--force").code == 0
-    assert Path("votes/out-of-fold-hard.csv").read_text() != "mine"
+    assert Path("votes/out-of-fold-majority.csv").read_text() != "mine"
 
 
 def test_what_cannot_be_is_told_before_anything_is_written(command, members, wanted, tmp_path):
@@ -146,11 +146,11 @@ def test_what_cannot_be_is_told_before_anything_is_written(command, members, wan
         ([members[0], other], "x/mask1.jpg"),
         ([*members, "--combine", "gredy"], "did you mean 'greedy'?"),
         ([*members, "--apply", wanted[0]], "2 members, but 1 tables to apply"),
-        ([*members, "--apply", wanted[0], "--apply", members[1]], "this is a run, not its probabilities"),
-        ([*wanted, "--apply", wanted[0], "--apply", wanted[1]], "none of these holds a truth"),
-        ([*members, "--weights", "a,b"], "is no list of weights"),
+        ([*members, "--apply", wanted[0], "--apply", members[1]], "takes a probability table, not a run"),
+        ([*wanted, "--apply", wanted[0], "--apply", wanted[1]], "--apply needs members with a truth"),
+        ([*members, "--weights", "a,b"], "--weights must be numbers"),
         ([*members, "--weights", "1,2,3"], "2 members, but weights"),
-        ([*wanted, "--combine", "stack"], "is fitted to a truth"),
+        ([*wanted, "--combine", "stack"], "is fitted to labels"),
         ([*wanted, "--schema", "maks"], "did you mean 'mask'"),
         ([*wanted, "--schema", "mask"], "has 3"),
         ([tmp_path / "absent.csv"], "there is no such file"),
@@ -159,4 +159,4 @@ def test_what_cannot_be_is_told_before_anything_is_written(command, members, wan
         assert result.code == 2, words
         assert said in result.err
         assert not Path("votes").exists()
-    assert "this is no folder" in command("ensemble", *members, "--out", "file").err
+    assert "the path is not a folder" in command("ensemble", *members, "--out", "file").err

@@ -59,7 +59,7 @@ def test_json_holds_the_servers_form_and_all_scores(files):
 def test_the_table_says_the_classes_in_words(files):
     result = run(*files)
     assert result.exit_code == 0
-    assert f"{f1_score(ANSWERS_TRUE, ANSWERS, weight_averaging='macro'):.4f}" in result.stdout
+    assert f"{f1_score(ANSWERS_TRUE, ANSWERS, average='macro'):.4f}" in result.stdout
     assert re.search(r"10\s+worn wrongly\s+female\s+30-59", result.stdout)
     assert "180 photos" in result.stdout
 
@@ -100,14 +100,14 @@ def test_missing_and_surplus_rows_are_named(files, tmp_path):
     names = [*NAMES[7:], "stranger.jpg"]
     other = write_submission(tmp_path / "other.csv", names, np.zeros(len(names), dtype=int))
     said = str(run(files[0], other).exception)
-    assert "7 photos have no answer:\n- 0000.jpg" in said
+    assert "7 photos have no prediction:\n- 0000.jpg" in said
     assert "and 2 more" in said
     assert "1 photos are not in the truth:\n- stranger.jpg" in said
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [((), "no submission is named"), (("s.csv",), "no truth is named"), (("a", "b", "c"), "3 files are named")],
+    [((), "no submission given"), (("s.csv",), "no truth given"), (("a", "b", "c"), "expected at most 2 files, got 3")],
 )
 def test_what_is_not_named_is_asked_for(words, message):
     result = run(*words)
@@ -135,7 +135,7 @@ def test_the_help_shows_examples():
 
 
 def test_a_mistake_of_the_user_ends_with_2_and_no_traceback(files, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(maskfit.cli, "app", app)
+    monkeypatch.setattr(maskfit.cli, "root_group", app)
     monkeypatch.setattr(sys, "argv", ["maskfit", str(files[0]), str(tmp_path / "absent.csv")])
     with pytest.raises(SystemExit) as left:
         maskfit.cli.main()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.cli.export import To
+from maskfit.cli.export import ExportFormat
 from maskfit.errors import MaskfitError
 from maskfit.inference.benchmark import BenchmarkResult, Throughput
 from maskfit.inference.export import EXPORTS
@@ -25,7 +25,7 @@ def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, mon
     assert said.code == 0
     assert said.out.startswith("compared with torch on 6 photos\n")
     assert re.search(r"^onnx +0\.1 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
-    assert "wrote [m].onnx" in said.err
+    assert "written: [m].onnx" in said.err
     assert read_model_metadata("[m].onnx") == read_model_metadata(run_folder / "fold0" / "best.safetensors")
     words = ("--images", evaluation / "images", "--json")
     torch_rows = json.loads(command("predict", run_folder, *words).out)["answers"]
@@ -39,7 +39,7 @@ def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, mon
             )
     said = command("export", run_folder, "--out", "[m].onnx")
     assert said.code == 2
-    assert "exists already" in said.err
+    assert "the file exists" in said.err
 
 
 def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
@@ -78,7 +78,7 @@ def test_an_engine_that_cannot_be_timed_says_how_to_do_without(command, model, m
 
 
 def test_the_formats_are_those_of_the_table():
-    assert [to.value for to in To] == list(EXPORTS)
+    assert [item.value for item in ExportFormat] == list(EXPORTS)
 
 
 def test_what_is_written_beside_is_not_overwritten_either(command, model):
@@ -93,8 +93,8 @@ def test_one_of_several_folds_must_be_named(command, run_folder):
     shutil.copytree(run_folder / "fold0", run_folder / "fold1")
     said = command("export", run_folder, "--out", "m.onnx")
     assert said.code == 2
-    assert "this run has 2 models" in said.err
-    assert f"name one of them: {run_folder}/fold0/best.safetensors" in said.err
+    assert "the run has 2 models" in said.err
+    assert f"choose one: {run_folder}/fold0/best.safetensors" in said.err
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_one_of_several_folds_must_be_named(command, run_folder):
     [
         ("absent.safetensors --out m.onnx", "there is no such model"),
         ("MODEL --out m.pb", "ends in .onnx, not in '.pb'"),
-        ("MODEL --out m.onnx --to openvino", "ends in .xml, not in '.onnx'"),
-        ("MODEL --out m.onnx --int8", "--int8 and --calibrate go together"),
-        ("MODEL --out m.onnx --calibrate .", "--int8 and --calibrate go together"),
-        ("MODEL --out m.safetensors --to torch --half", "torch knows no half"),
+        ("MODEL --out m.onnx --format openvino", "ends in .xml, not in '.onnx'"),
+        ("MODEL --out m.onnx --int8", "--int8 needs --calibrate, and --calibrate needs --int8"),
+        ("MODEL --out m.onnx --calibrate .", "--int8 needs --calibrate, and --calibrate needs --int8"),
+        ("MODEL --out m.safetensors --format torch --half", "torch knows no half"),
         ("MODEL --out m.onnx --half --int8 --calibrate EVAL", "sixteen bits or eight"),
-        ("MODEL --out m.onnx --to tflite", "'tflite' is not"),
+        ("MODEL --out m.onnx --format tflite", "'tflite' is not"),
         ("MODEL", "Missing option '--out'"),
         ("--out m.onnx", "Missing argument"),
         (". --out m.onnx", "no run"),

@@ -14,7 +14,7 @@ from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn import write_train_set
 
 SCHEME = LABEL_SCHEMAS["mask-gender-age"]
-SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "centre:scale=0.9", "--target-count", 6)
+SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "center:scale=0.9", "--target-count", 6)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
     words = ("data", "gan", root, "--folds", folds, "--fold", 1, "--out", "gan", *SMALL)
     said = command(*words, "--steps", 3, "--judge", model)
     assert said.code == 0, said.err
-    assert "made faces" in said.out
+    assert "generated faces" in said.out
     assert "Fréchet distance from" in said.out
     assert "it is not in a run folder" in said.err
     made = read_photos(Path("gan/manifest.csv"), SCHEME)

@@ -55,14 +55,16 @@ def give(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(maskfit.cli, "app", app)
+    monkeypatch.setattr(maskfit.cli, "root_group", app)
 
 
 def test_a_narrow_table_loses_no_word_of_its_title_and_cells(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "24")
     monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
     title = "fitted on 4,200 photos [a] of 600 persons"
-    console.print_table(title, ["head", "of"], [["trunk.blocks.0.conv_first", 1], ["trunk.blocks.0.conv_second", 2]])
+    console.print_table(
+        title, ["head", "of"], [["backbone.blocks.0.conv_first", 1], ["backbone.blocks.0.conv_second", 2]]
+    )
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == title
     assert "…" not in "".join(rest)

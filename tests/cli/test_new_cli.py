@@ -28,7 +28,7 @@ def test_the_recipe_keeps_its_comments(command):
     command("new", "masks")
     text = Path("masks/recipe.yaml").read_text()
     assert "maskfit train recipe.yaml" in text
-    assert "root: photos   # a folder" in text
+    assert "path: photos   # a folder" in text
 
 
 def test_every_command_of_the_read_me_is_one(command):
@@ -51,7 +51,7 @@ def test_only_an_empty_folder_is_taken(command):
     before = Path("there/README.md").read_text()
     said = command("new", "there")
     assert said.code == 2
-    assert "this folder is not empty" in said.err
+    assert "the folder is not empty" in said.err
     Path("file").write_text("mine")
     assert command("new", "file").code == 2
     assert Path("file").read_text() == "mine"
@@ -68,7 +68,7 @@ def test_a_config_becomes_a_recipe_and_says_what_it_cannot_hold(command):
     Path("piped.yaml").write_text(said.out)
     written = command("recipes", "--import", "config.json", "--out", "mine.yaml")
     assert written.out == ""
-    assert "wrote mine.yaml" in written.err
+    assert "written: mine.yaml" in written.err
     assert Path("mine.yaml").read_text() == said.out
     recipe = read_recipe("mine.yaml")
     assert (recipe.name, recipe.trainer.epochs) == ("Mask_Base", 3)

@@ -62,10 +62,10 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
     assert np.abs(table.probabilities - expected.table.probabilities).max() < 1e-6
     rows = [line.split(",")[0] for line in Path("a.csv").read_text().splitlines()]
     assert rows == ["ImageID", *ORDER]
-    assert [line for line in said.err.splitlines() if line.startswith("wrote ")] == [
-        "wrote s.csv: 6 rows",
-        "wrote new/p.csv: 6 rows",
-        "wrote a.csv: 6 rows",
+    assert [line for line in said.err.splitlines() if line.startswith("written: ")] == [
+        "written: s.csv: 6 rows",
+        "written: new/p.csv: 6 rows",
+        "written: a.csv: 6 rows",
     ]
 
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_read_is_an_error_in_a_list_and_set_aside_in_a_folder(com
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
     assert len(said.out.splitlines()) == 4
-    assert "set aside, 2 that cannot be read" in said.err
+    assert "set aside 2 unreadable photos" in said.err
 
 
 def test_names_are_shown_as_they_are(command, model, evaluation):
@@ -124,7 +124,7 @@ def test_names_are_shown_as_they_are(command, model, evaluation):
     said = command("predict", model, "--images", images, "--image-list", evaluation / "list.csv", "--out", "[x].csv")
     assert f"- {bad}: the file is empty\n" in said.err
     said = command("predict", model, "--images", images, "--out", f"[/] :dog: {'z' * 100}.csv", "--force")
-    assert f"wrote [/] :dog: {'z' * 100}.csv: 7 rows" in said.err
+    assert f"written: [/] :dog: {'z' * 100}.csv: 7 rows" in said.err
     said = command("predict", f"[/no] :dog: {'z' * 100}.onnx", "--images", images)
     assert f"at: [/no] :dog: {'z' * 100}.onnx\n" in said.err
 
@@ -136,7 +136,7 @@ def test_nothing_is_replaced_without_force(command, model, evaluation, tmp_path,
     words = ("predict", model, "--images", evaluation / "images", option, path)
     said = command(*words)
     assert said.code == 2
-    assert "this file exists already" in said.err
+    assert "the file exists" in said.err
     assert "--force" in said.err
     assert path.read_text() == "mine"
     assert command(*words, "--force").code == 0
@@ -147,10 +147,10 @@ def test_outputs_do_not_replace_each_other_or_folders(command, model, evaluation
     words = ("predict", model, "--images", evaluation / "images", "--force")
     said = command(*words, "--out", "a.csv", "--probabilities", "../here/a.csv")
     assert said.code == 2
-    assert "two outputs bear one name" in said.err
+    assert "two outputs have the same path" in said.err
     said = command(*words, "--out", tmp_path)
     assert said.code == 2
-    assert "this is a folder" in said.err
+    assert "the path is a folder" in said.err
 
 
 def test_the_environment_gives_what_is_not_named(command, run_folder, evaluation, tmp_path, monkeypatch):
@@ -162,7 +162,7 @@ def test_the_environment_gives_what_is_not_named(command, run_folder, evaluation
     assert list(read_submission(tmp_path / "out" / "submission.csv")) == ORDER
     said = command("predict")
     assert said.code == 2
-    assert "exists already" in said.err
+    assert "the file exists" in said.err
 
 
 def test_words_win_over_the_environment_and_that_over_the_file(command, model, run_folder, evaluation, tmp_path):
@@ -193,7 +193,7 @@ def test_empty_variables_are_none(command, model, evaluation, monkeypatch):
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
     assert len(said.out.splitlines()) == 6
-    assert "no photos were named" in command("predict", model).err
+    assert "no photos given" in command("predict", model).err
 
 
 def test_the_platforms_folder_may_hold_photos_alone(command, model, evaluation, monkeypatch):
@@ -214,8 +214,8 @@ def test_a_list_alone_finds_its_photos(command, model, evaluation):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "no photos were named"),
-        ("MODEL", "no photos were named"),
+        ("", "no photos given"),
+        ("MODEL", "no photos given"),
         ("absent.onnx --images IMAGES", "there is no such model"),
         ("IMAGES --images IMAGES", "this folder is no run"),
         ("last.ckpt --images IMAGES", "ends in .safetensors, .onnx or .xml"),
@@ -226,9 +226,9 @@ def test_a_list_alone_finds_its_photos(command, model, evaluation):
         ("MODEL --images IMAGES --tta flop", "did you mean 'flip'"),
         ("MODEL --images IMAGES --combine mean", "there is no vote 'mean'"),
         ("MODEL --images IMAGES --combine weighted", "there is no vote 'weighted'"),
-        ("MODEL --images IMAGES --batch-size 0", "neither auto nor in 1 to 4096"),
+        ("MODEL --images IMAGES --batch-size 0", "must be auto or 1 to 4096"),
         ("MODEL --images IMAGES --nonsense", "No such option"),
-        ("MODEL --images IMAGES --out MODEL/s.csv", "nothing can be written into"),
+        ("MODEL --images IMAGES --out MODEL/s.csv", "no permission to write into"),
         ("MODEL --images IMAGES --out LONG.csv", "File name too long"),
     ],
 )
@@ -271,12 +271,12 @@ def test_json_lines_hold_everything_that_is_said(command, model, evaluation, exp
         "a.jsonl",
     )
     assert said.code == 0
-    assert "wrote a.jsonl: 6 rows" in said.err
+    assert "written: a.jsonl: 6 rows" in said.err
     rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
     assert [row["photo"] for row in rows] == ORDER
     marginals = expected.schema.marginals(expected.table.probabilities)
     for place, (row, (_, words, share)) in enumerate(zip(rows, expected, strict=True)):
-        assert (row["class"], row["answer"]) == (int(expected.table.classes[place]), words)
+        assert (row["class"], row["answer"]) == (int(expected.table.predictions[place]), words)
         assert row["probability"] == pytest.approx(share, abs=1e-6)
         assert row["probabilities"] == pytest.approx(expected.table.probabilities[place].tolist(), abs=1e-6)
         codes = expected.schema.to_attribute_indices([row["class"]])[0]
@@ -297,7 +297,7 @@ def test_the_best_models_of_each_fold_answer_together(command, run_folder, evalu
     index = [{"file": f"{name}.safetensors", "epoch": 1, "score": 0.5} for name in ("best", "epoch002")]
     (fold / "models.json").write_text(json.dumps(index))
     assert json.loads(command(*words, "--top-k", 2, "--tta", "five_crop:scale=0.8").out)["answers"]
-    assert "take --top-k 2" in command(*words, "--top-k", 3).err
+    assert "use --top-k 2" in command(*words, "--top-k", 3).err
 
 
 def test_seeded_views_give_the_same_file_again(command, model, evaluation):

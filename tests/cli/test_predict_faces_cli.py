@@ -24,7 +24,7 @@ def finds(painted, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a detector."""
-    monkeypatch.setattr("maskfit.inference.face_predictor.find_here", lambda: None)
+    monkeypatch.setattr("maskfit.inference.face_predictor.find_local_detector", lambda: None)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_every_face_has_a_line(command, box, finds, photo):
     assert first == f"two.png: face 1 of 2 (left 80, top 10, 100 x 120): {words[0]}"
     assert second == f"two.png: face 2 of 2 (left 10, top 20, 40 x 50): {words[1]}"
     assert "mask " in words[0]
-    assert "no model was named" in said.err
+    assert "no model named" in said.err
     assert "maskfit model-card" in said.err
     assert len(said.err.splitlines()) == 1
 
@@ -52,7 +52,7 @@ def test_a_model_that_is_named_answers_before_that_of_the_environment(command, m
     said = command("predict", model, photo)
     assert said.code == 0, said.err
     assert said.out.startswith("two.png: mask ")
-    assert "no model was named" not in said.err
+    assert "no model named" not in said.err
     monkeypatch.setenv("SM_CHANNEL_MODEL", str(model))
     again = command("predict", photo)
     assert (again.code, again.out, again.err) == (0, said.out, said.err)
@@ -62,7 +62,7 @@ def test_without_a_detector_it_is_said_once_how_to_get_one(command, box, photo, 
     said = command("predict", photo, evaluation / "images")
     assert said.code == 0, said.err
     assert len(said.out.splitlines()) == 7
-    assert said.err.count("no face detector is here, so each photo is taken as one face") == 1
+    assert said.err.count("no face detector on this machine, so each photo is taken as one face") == 1
     assert "pip install 'maskfit[faces]'" in said.err
     assert "--detector yunet" in said.err
     quiet = command("predict", photo, "--faces", "whole")
@@ -73,7 +73,7 @@ def test_without_a_detector_it_is_said_once_how_to_get_one(command, box, photo, 
 def test_a_photo_without_a_face_is_taken_whole_and_that_is_said(command, box, finds, paint):
     Image.fromarray(paint(60, 50)).save("none.png")
     said = command("predict", "none.png")
-    assert said.out.startswith("none.png: no face found, the whole photo: mask ")
+    assert said.out.startswith("none.png: no face found, whole photo: mask ")
 
 
 def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(command, box, blind, photo, monkeypatch):
@@ -113,14 +113,14 @@ def test_a_drawn_photo_shows_the_boxes_and_replaces_nothing(command, box, finds,
     assert not changed[40:100, 95:170].any()  # the face itself stays to be seen
     said = command("predict", photo, "--draw", "out.png")
     assert said.code == 2
-    assert "exists already" in said.err
+    assert "the file exists" in said.err
     assert command("predict", photo, "--draw", "out.png", "--force").code == 0
     for words in (("--draw", photo, "--force"), ("--draw", ".", "--force")):
         said = command("predict", photo, *words)
         assert said.code == 2
-        assert "the photo itself" in said.err
+        assert "the output is the source photo" in said.err
     assert (np.asarray(Image.open(photo)) == before).all()
-    assert "a picture ends in .jpg" in command("predict", photo, "--draw", "out.gif").err
+    assert "the suffix must be one of .jpg" in command("predict", photo, "--draw", "out.gif").err
 
 
 def test_several_photos_are_drawn_into_a_folder_each_under_its_name(command, box, blind, paint):
@@ -135,7 +135,7 @@ def test_several_photos_are_drawn_into_a_folder_each_under_its_name(command, box
     assert "not empty" in command("predict", "a", "--draw", "out").err
     assert command("predict", "a", "--draw", "out", "--force").code == 0
     Path("file").write_text("mine")
-    assert "this is a file" in command("predict", "a", "--draw", "file").err
+    assert "several photos need a folder" in command("predict", "a", "--draw", "file").err
 
 
 def test_one_bad_photo_is_an_error_and_of_many_it_is_set_aside(command, box, blind, photo, evaluation):
@@ -149,12 +149,12 @@ def test_one_bad_photo_is_an_error_and_of_many_it_is_set_aside(command, box, bli
         assert (said.code, said.out) == (2, "")
         assert name in said.err
     Image.new("RGB", (1, 1)).save("dot.png")
-    assert "1 x 1 pixels show no face" in command("predict", "dot.png").err
+    assert "1 x 1 pixels are too few for a face" in command("predict", "dot.png").err
     said = command("predict", "empty.jpg", photo, "dot.png")
     assert said.code == 0
     assert len(said.out.splitlines()) == 1
-    assert "set aside, 2 that cannot be read" in said.err
-    assert "  dot.png: 1 x 1 pixels show no face" in said.err
+    assert "set aside 2 unreadable photos" in said.err
+    assert "  dot.png: 1 x 1 pixels are too few for a face" in said.err
     said = command("predict", "empty.jpg", "text.jpg")
     assert said.code == 2
     assert "none of the 2 photos can be read" in said.err
@@ -166,19 +166,19 @@ def test_one_bad_photo_is_an_error_and_of_many_it_is_set_aside(command, box, bli
     [
         ("absent.jpg", "there is no such photo or model"),
         ("no*.jpg", "nothing matches this"),
-        (".", "holds no photo, and is no run"),
+        (".", "this folder has no photos"),
         ("PHOTO --faces some", "--faces some is unknown"),
         ("PHOTO --faces find", "no face detector on this machine"),
         ("PHOTO --detector yolo", "yolo"),
-        ("PHOTO --faces whole --detector yunet", "nothing to do"),
-        ("PHOTO --images IMAGES", "photos are named, or come from --images"),
-        ("PHOTO --out s.csv", "--out is for --images"),
-        ("PHOTO --probabilities s.csv", "--probabilities is for --images"),
-        ("MODEL --images IMAGES --draw o.jpg", "--draw is for photos that are named"),
-        ("MODEL --images IMAGES --faces find", "--faces is for photos that are named"),
-        ("MODEL --images IMAGES --detector yunet", "--detector is for photos that are named"),
-        ("MODEL", "no photos were named"),
-        ("", "no photos were named"),
+        ("PHOTO --faces whole --detector yunet", "where faces are not detected"),
+        ("PHOTO --images IMAGES", "photos are named and given with --images"),
+        ("PHOTO --out s.csv", "--out needs --images"),
+        ("PHOTO --probabilities s.csv", "--probabilities needs --images"),
+        ("MODEL --images IMAGES --draw o.jpg", "--draw needs named photos"),
+        ("MODEL --images IMAGES --faces find", "--faces needs named photos"),
+        ("MODEL --images IMAGES --detector yunet", "--detector needs named photos"),
+        ("MODEL", "no photos given"),
+        ("", "no photos given"),
     ],
 )
 def test_mistakes_end_with_2_and_say_what(command, box, blind, model, paint, evaluation, tmp_path, words, message):
@@ -197,7 +197,7 @@ def test_a_list_is_answered_by_the_box_where_no_model_is_named(command, box, mod
     words = ("--images", evaluation / "images", "--image-list", evaluation / "info.csv", "--out")
     said = command("predict", *words, "box.csv")
     assert said.code == 0, said.err
-    assert "no model was named" in said.err
+    assert "no model named" in said.err
     assert command("predict", model, *words, "named.csv").code == 0
     assert Path("box.csv").read_text() == Path("named.csv").read_text()
 

@@ -15,8 +15,8 @@ def test_a_folder_is_answered_in_shards(command, model, evaluation):
     (images / "broken.jpg").write_bytes(b"no photo")
     said = command("predict", model, "--images", images, "--shards", "out", "--shard-size", "4")
     assert said.code == 0, said.err
-    assert "6 photos answered in 2 shards: out/answers" in said.out
-    assert "1 photos cannot be read" in said.err
+    assert "6 photos predicted in 2 shards: out/answers" in said.out
+    assert "1 unreadable photos are listed" in said.err
     found = [row["ImageID"] for path in sorted(Path("out/answers").iterdir()) for row in read_csv(path, ["ImageID"])]
     assert found == sorted(path.name for path in images.iterdir() if path.name != "broken.jpg")
     again = command("predict", model, "--images", images, "--shards", "out", "--shard-size", "4")
@@ -52,8 +52,8 @@ def test_a_list_says_which_photos_and_in_which_order(command, model, evaluation)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--ray", "auto"], "--ray answers into a folder of tables"),
-        (["--resume"], "--resume answers into a folder of tables"),
+        (["--ray", "auto"], "--ray needs --shards"),
+        (["--resume"], "--resume needs --shards"),
         (["--images", "s3://bucket/photos"], "add --shards DIR"),
         (["--images", "absent", "--shards", "out"], "there is no such folder"),
         (["--shards", "out", "--format", "xml"], "there is no format 'xml'"),
@@ -71,4 +71,4 @@ def test_not_one_readable_photo_is_an_error(command, model, tmp_path):
     (tmp_path / "photos" / "a.jpg").write_bytes(b"no photo")
     told = command("predict", model, "--images", tmp_path / "photos", "--shards", "out")
     assert told.code == 2
-    assert "not one photo could be read" in told.err
+    assert "no photo could be read" in told.err

@@ -35,7 +35,7 @@ def test_an_unknown_recipe_is_an_error(command):
 def test_a_right_recipe_is_written_out_whole(command, tmp_path):
     said = command("check", "baseline", "trainer.epochs=12", "loss.smoothing=0.1", "name=a")
     assert said.code == 0
-    assert said.err == "recipe 'a' is right\n"
+    assert said.err == "recipe 'a' is valid\n"
     (tmp_path / "whole.yaml").write_text(said.out)
     assert read_recipe(tmp_path / "whole.yaml") == read_recipe(
         "baseline", ["trainer.epochs=12", "loss.smoothing=0.1", "name=a"]
@@ -52,7 +52,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once(command):
         "trainer.epoch",
         "'epochs'",
         "loss: 'focl' is unknown",
-        "optimiser",
+        "optimizer",
         "'lrr'",
         "data.image_size",
         "[x]",
@@ -73,5 +73,5 @@ def test_without_torch_keys_are_checked_and_that_is_said(command, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "timm" else real(name, *rest))
     said = command("check", "fast", "loss=focl")
     assert said.code == 0
-    assert "need pip install 'maskfit[train]' to check" in said.err
+    assert "to check component names and options: pip install 'maskfit[train]'" in said.err
     assert command("check", "fast", "los=focl").code == 2

@@ -52,7 +52,7 @@ def test_corrections_are_written_without_a_page(command, people, log, tmp_path):
     photos = read_corrected(people, SCHEME, [target])[0]
     assert [photo.labels["gender"] for photo in photos] == ["male"] * 2 + ["female"] * 2 + ["male"] * 2
     again = command("review", people, "--log", log, "--export", target)
-    assert (again.code, "exists already" in again.err) == (2, True)
+    assert (again.code, "the file exists" in again.err) == (2, True)
     assert command("review", people, "--log", log, "--export", target, "--force").code == 0
 
 
@@ -66,12 +66,12 @@ def test_what_is_wrong_is_said_before_a_page_opens(command, people, log, tmp_pat
         csv.write_text("person,photo\n")
         for words, why in (
             ((tmp_path / "none",), "there is no such folder"),
-            ((people, "--schema", "beard"), "scheme 'beard' is unknown"),
+            ((people, "--schema", "beard"), "label schema 'beard' is unknown"),
             ((people, "--port", port), f"port {port} cannot be used"),
             ((people, "--log", log), "another review is writing this log"),
-            ((people, "--export", csv, "--force", "--log", tmp_path / "no.jsonl"), "no such log"),
-            ((people, "--out", tmp_path), "this is a folder"),
-            ((people, "--suspects", csv), "column attribute"),
+            ((people, "--export", csv, "--force", "--log", tmp_path / "no.jsonl"), "the log does not exist"),
+            ((people, "--out", tmp_path), "the path is a folder"),
+            ((people, "--label-issues", csv), "column attribute"),
             ((people, "--probabilities", csv), "column ImageID"),
         ):
             free = [] if "--port" in words else ["--port", _free()]

@@ -71,7 +71,8 @@ def test_its_defaults_are_those_of_the_settings():
 
 
 @pytest.mark.parametrize(
-    ("host", "requires_token", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)]
+    ("host", "requires_token", "warned"),
+    [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)],
 )
 def test_who_lets_everybody_in_is_warned(capsys, host, requires_token, warned):
     predictor = SimpleNamespace(members=[1], schema=SimpleNamespace(names=("mask",)))

@@ -51,7 +51,9 @@ def test_words_are_laid_over_the_recipe(command, trained):
 
 def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, trained, monkeypatch):
     monkeypatch.delenv(DISABLED_VARIABLE, raising=False)
-    monkeypatch.setattr("maskfit.cli.defaults.keep_memory", lambda: os.environ.get(DISABLED_VARIABLE) != "system")
+    monkeypatch.setattr(
+        "maskfit.memory_allocator.configure_malloc", lambda: os.environ.get(DISABLED_VARIABLE) != "system"
+    )
     assert command("train", "fast").err.count(DISABLED_VARIABLE) == 1
     monkeypatch.setenv(DISABLED_VARIABLE, "system")
     assert DISABLED_VARIABLE not in command("train", "fast").err

@@ -40,21 +40,21 @@ class AnnotatedImageWriter:
         if not self.folder:
             if target.suffix.lower() not in FORMATS:
                 known = ", ".join(FORMATS)
-                what = f"the suffix must be one of {known}, got '{target.suffix}'"
-                raise DataError(what, location=target, hint="--draw out.jpg")
+                message = f"the suffix must be one of {known}, got '{target.suffix}'"
+                raise DataError(message, location=target, hint="--draw out.jpg")
             check_overwrite(target, force)
         elif target.is_file():
             raise DataError("several photos need a folder, got a file", location=target, hint="--draw FOLDER")
         elif photos.single_file is None and not force and target.is_dir() and any(target.iterdir()):
             raise DataError("the folder is not empty", location=target, hint="choose a new one, or add --force")
 
-    def write(self, photo: Photo, reading: PhotoPrediction, scheme: LabelSchema) -> Path:
+    def write(self, photo: Photo, prediction: PhotoPrediction, schema: LabelSchema) -> Path:
         """Writes a photo with its predictions.
 
         Args:
             photo: The photo.
-            reading: Its predictions.
-            scheme: The label schema.
+            prediction: Its predictions.
+            schema: The label schema.
 
         Returns:
             The written file.
@@ -67,25 +67,25 @@ class AnnotatedImageWriter:
         from maskfit.inference.annotation import annotate_faces, draw_annotations
         from maskfit.inference.image_loading import load_image
 
-        path = self._place(photo) if self.folder else self.target
+        path = self._unused_path(photo) if self.folder else self.target
         if path.exists() and path.samefile(photo.path):
             raise DataError("the output is the source photo", location=path, hint="choose another file")
         check_overwrite(path, self.force)
-        drawn = draw_annotations(Image.fromarray(load_image(photo)), annotate_faces(scheme, reading, full=True))
+        annotated = draw_annotations(Image.fromarray(load_image(photo)), annotate_faces(schema, prediction, full=True))
         with atomic_write(path) as temporary:
-            drawn.save(temporary, FORMATS[path.suffix.lower()], quality=92)
+            annotated.save(temporary, FORMATS[path.suffix.lower()], quality=92)
         self.written.add(path)
         return path
 
-    def _place(self, photo: Photo) -> Path:
+    def _unused_path(self, photo: Photo) -> Path:
         """Returns a file in the folder that no other photo of this command uses."""
-        own = self.target / photo.person
-        ending = own.suffix if own.suffix.lower() in FORMATS else ".jpg"
-        places = (own.with_name(f"{own.stem}{again}{ending}") for again in _again())
-        return next(place for place in places if place not in self.written)
+        path = self.target / photo.person
+        suffix = path.suffix if path.suffix.lower() in FORMATS else ".jpg"
+        candidates = (path.with_name(f"{path.stem}{number}{suffix}") for number in _number_suffixes())
+        return next(candidate for candidate in candidates if candidate not in self.written)
 
 
-def _again() -> Iterator[str]:
+def _number_suffixes() -> Iterator[str]:
     """Yields suffixes for names that are taken: none, then numbers."""
     yield ""
     yield from (f" ({number})" for number in count(2))

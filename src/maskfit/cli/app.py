@@ -10,14 +10,14 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, require_extra
 from maskfit.cli.defaults import MODEL, resolve_models, setup_allocator
-from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
+from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
 from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 if TYPE_CHECKING:
     from maskfit.apps.webapp.app_state import AppState
 
-Models = Annotated[
+ModelsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL_OR_RUN...",
@@ -26,32 +26,32 @@ Models = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[
+RunOption = Annotated[
     Path | None,
     typer.Option(
         metavar="RUN", help="Show the report of this run, review and explore its photos, and predict with it."
     ),
 ]
-Photos = Annotated[Path | None, typer.Option(metavar="ROOT|CSV", help="Review and explore these photos.")]
+PhotosOption = Annotated[Path | None, typer.Option(metavar="ROOT|CSV", help="Review and explore these photos.")]
 SchemaOption = Annotated[
     str, typer.Option("--schema", metavar="NAME", help=f"Label schema of --photos: {', '.join(LABEL_SCHEMAS)}.")
 ]
-EngineWord = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino.")]
-Log = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of the review.")]
-Corrections = Annotated[Path, typer.Option(metavar="FILE", help="CSV into which the review writes corrections.")]
+EngineOption = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino.")]
+LogOption = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of the review.")]
+CorrectionsOption = Annotated[Path, typer.Option(metavar="FILE", help="CSV into which the review writes corrections.")]
 
 
 def app(
-    models: Models = None,
-    run: Run = None,
-    photos: Photos = None,
-    scheme: SchemaOption = "mask-gender-age",
-    engine: EngineWord = "auto",
-    log: Log = Path("review.jsonl"),
-    corrections: Corrections = Path("corrections.csv"),
-    host: Host = HERE,
-    port: Port = PORT,
-    open_: Open = False,
+    models: ModelsArgument = None,
+    run: RunOption = None,
+    photos: PhotosOption = None,
+    schema: SchemaOption = "mask-gender-age",
+    engine: EngineOption = "auto",
+    log: LogOption = Path("review.jsonl"),
+    corrections: CorrectionsOption = Path("corrections.csv"),
+    host: HostOption = DEFAULT_HOST,
+    port: PortOption = DEFAULT_PORT,
+    open_: OpenOption = False,
 ) -> None:
     """Open a web page to upload or take photos and see the prediction for every face.
 
@@ -71,8 +71,8 @@ def app(
 
         maskfit app runs/first runs/second --photos photos
     """
-    if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+    if schema not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     require_extra("app", "app", "streamlit")
     check_overwrite(corrections, force=True)
     from maskfit.apps.streamlit_server import build_url, check_port_free
@@ -80,17 +80,17 @@ def app(
     from maskfit.apps.webapp.tab_content import TabContent
 
     check_port_free(host, port)
-    beside = TabContent(run, photos, LABEL_SCHEMAS[scheme], log, corrections)
-    words = models or _words(run, photos)
-    if not all(word.endswith(".onnx") for word in words):
+    content = TabContent(run, photos, LABEL_SCHEMAS[schema], log, corrections)
+    sources = models or _default_models(run, photos)
+    if not all(source.endswith(".onnx") for source in sources):
         setup_allocator()
-    studio = load_app_state(words, beside, engine=engine)
-    address = build_url(host, port, studio.access_token)
-    _greet(studio, address, host, port)
-    serve(studio, host, port, lambda: typer.launch(address) if open_ else None)
+    state = load_app_state(sources, content, engine=engine)
+    url = build_url(host, port, state.access_token)
+    _print_started(state, url, host, port)
+    serve(state, host, port, lambda: typer.launch(url) if open_ else None)
 
 
-def _words(run: Path | None, photos: Path | None) -> list[str]:
+def _default_models(run: Path | None, photos: Path | None) -> list[str]:
     """Returns the default models: those of --run, SM_CHANNEL_MODEL, the only run under ./runs, or the bundled one.
 
     Raises:
@@ -111,17 +111,17 @@ def _words(run: Path | None, photos: Path | None) -> list[str]:
         return []
 
 
-def _greet(studio: AppState, address: str, host: str, port: int) -> None:
-    for word, members in studio.models.items():
-        many = f"{len(members)} models" if len(members) > 1 else "a model"
-        err.print(f"{word}: {many} of {', '.join(members[0].scored_schema.names)}")
+def _print_started(state: AppState, url: str, host: str, port: int) -> None:
+    for source, members in state.models.items():
+        count = f"{len(members)} models" if len(members) > 1 else "a model"
+        err.print(f"{source}: {count} of {', '.join(members[0].scored_schema.names)}")
     try:
-        if studio.models:
-            studio.face_predictor(studio.default_settings)
+        if state.models:
+            state.face_predictor(state.default_settings)
     except MaskfitError as error:
         err.print(f"no face detector, so each photo is taken as one face: {error}", style="yellow")
     closing = (
         "then open the URL there. Browsers allow the camera on localhost and https only.",
         "Ctrl-C stops the page; uploaded photos are discarded.",
     )
-    print_url(address, host, port, "can use the models and see the pages", closing)
+    print_url(url, host, port, "can use the models and see the pages", closing)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from maskfit.inference.benchmark import BenchmarkResult, Throughput
 
 MAX_BATCH_SIZE = 4096
+"""Larger batches than this only exhaust memory."""
 
-
-Photos = Annotated[
+PhotosOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Also measure end to end, from files to predictions, on these photos."),
 ]
-EngineWords = Annotated[
+EnginesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--engine", help="Engine to measure, as in maskfit predict; may be given several times. All by default."
@@ -34,8 +34,8 @@ def benchmark(
         str | None,
         typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {DEFAULT_MODEL_HELP}."),
     ] = None,
-    photos: Photos = None,
-    engine: EngineWords = None,
+    photos: PhotosOption = None,
+    engine: EnginesOption = None,
     batch: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes.")] = "1,8,32",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
@@ -55,27 +55,29 @@ def benchmark(
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
     from maskfit.inference.input_resolution import find_models
 
-    batches = _batches(batch)
+    batch_sizes = _parse_batch_sizes(batch)
     path = find_models(resolve_models([model] if model else []))[0]
     engines = engine or find_engines(path)
     files = [] if photos is None else [photo.path for photo in find_images(photos)]
     rows: list[BenchmarkResult] = []
     failed: dict[str, str] = {}
     with progress("measuring", unit="engines") as advance:
-        for done, word in enumerate(engines):
+        for done, spec in enumerate(engines):
             advance(done, len(engines))
             try:
-                rows += time_model(path, word, batches, files)[0]
+                rows += time_model(path, spec, batch_sizes, files)[0]
             except MaskfitError as error:
-                failed[word] = error.message
+                failed[spec] = error.message
     if not rows:
         raise MaskfitError("no engine could be measured: " + "; ".join(failed.values()), location=path)
-    machine, said = describe_machine(), _recommend(rows)
+    machine, recommendation = describe_machine(), _recommend(rows)
     if json:
-        timed = [row.to_dict() for row in rows]
-        print_json({"model": str(path), "machine": machine, "timed": timed, "failed": failed, "fastest": said})
+        measured = [row.to_dict() for row in rows]
+        print_json(
+            {"model": str(path), "machine": machine, "timed": measured, "failed": failed, "fastest": recommendation}
+        )
         return
-    _show(path, rows, machine, said)
+    _print_results(path, rows, machine, recommendation)
     for line in failed.values():
         err.print(line, style="yellow")
     if path.suffix == ".safetensors":
@@ -84,45 +86,45 @@ def benchmark(
         )
 
 
-def _show(path: Path, rows: list[BenchmarkResult], machine: str, said: str) -> None:
+def _print_results(path: Path, rows: list[BenchmarkResult], machine: str, recommendation: str) -> None:
     header = ["engine", "batch", "network alone", *(["from files"] if rows[0].files else []), "ms each"]
-    shown = []
+    cells = []
     for row in rows:
-        rates = [_words(rate) for rate in (row.network, row.files) if rate]
-        shown.append((row.engine, row.batch, *rates, f"{1000 / row.median_throughput:.2f}"))
-    print_table(f"{path}: photos/s, median (slowest-fastest)", header, shown)
+        rates = [_format_rate(rate) for rate in (row.network, row.files) if rate]
+        cells.append((row.engine, row.batch, *rates, f"{1000 / row.median_throughput:.2f}"))
+    print_table(f"{path}: photos/s, median (slowest-fastest)", header, cells)
     out.print(f"on {machine}", soft_wrap=True)
-    out.print(said, soft_wrap=True)
+    out.print(recommendation, soft_wrap=True)
 
 
-def _batches(words: str) -> list[int]:
-    """Batch sizes from `1,8,32`.
+def _parse_batch_sizes(text: str) -> list[int]:
+    """Parses `1,8,32`.
 
     Raises:
         DataError: A batch size is not an integer in 1 to MAX_BATCH_SIZE.
     """
-    parts = [word.strip() for word in words.split(",")]
-    if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= MAX_BATCH_SIZE for word in parts):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and 1 <= int(part) <= MAX_BATCH_SIZE for part in parts):
         raise DataError(
-            f"--batch: batch sizes must be integers in 1 to {MAX_BATCH_SIZE:,}, got {words}", hint="--batch 1,8,32"
+            f"--batch: batch sizes must be integers in 1 to {MAX_BATCH_SIZE:,}, got {text}", hint="--batch 1,8,32"
         )
     return list(dict.fromkeys(map(int, parts)))
 
 
-def _words(rate: Throughput) -> str:
+def _format_rate(rate: Throughput) -> str:
     # Short, so that a row fits on a screen of eighty columns.
-    return f"{_digits(rate.median)} ({_digits(rate.low)}-{_digits(rate.high)})"
+    return f"{_format_number(rate.median)} ({_format_number(rate.low)}-{_format_number(rate.high)})"
 
 
-def _digits(rate: float) -> str:
+def _format_number(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
 def _recommend(rows: list[BenchmarkResult]) -> str:
-    """The fastest engine and batch size, and its lead over the next engine."""
+    """Returns the fastest engine and batch size, and its lead over the next engine."""
     best = max(rows, key=lambda row: row.median_throughput)
-    where = "end to end" if best.files else "network alone"
+    scope = "end to end" if best.files else "network alone"
     others = [row.median_throughput for row in rows if row.engine != best.engine]
-    more = f", {best.median_throughput / max(others):.1f} times the next engine" if others else ""
+    lead = f", {best.median_throughput / max(others):.1f} times the next engine" if others else ""
     rate = f"{best.median_throughput:,.0f} photos/s"
-    return f"fastest: --engine {best.engine} --batch-size {best.batch}, {rate} {where}{more}"
+    return f"fastest: --engine {best.engine} --batch-size {best.batch}, {rate} {scope}{lead}"

@@ -1,4 +1,4 @@
-"""`maskfit calibrate`: from where on a run's models say "not sure"."""
+"""`maskfit calibrate`: temperatures and abstention thresholds of a run's models."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ def calibrate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a finished fold.")],
     accuracy: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FRACTION", help="Accuracy that answered photos shall have: mask=0.99."),
+        typer.Option(metavar="NAME=FRACTION", help="Minimum accuracy of answered photos: mask=0.99."),
     ] = None,
-    keep: Annotated[
+    coverage: Annotated[
         list[str] | None,
-        typer.Option("--coverage", metavar="NAME=FRACTION", help="Fraction of photos that shall be answered: age=0.8."),
+        typer.Option(
+            "--coverage", metavar="NAME=FRACTION", help="Minimum fraction of photos that are answered: age=0.8."
+        ),
     ] = None,
-    below: Annotated[
+    threshold: Annotated[
         list[str] | None,
         typer.Option(
             "--threshold", metavar="NAME=PROBABILITY", help='Probability below which the prediction is "not sure".'
@@ -30,7 +32,7 @@ def calibrate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the fitted values as JSON.")] = False,
 ) -> None:
-    """Fit temperatures and "not sure" thresholds on a run's out-of-fold predictions, and write them into its models.
+    """Fit temperatures and "not sure" thresholds on out-of-fold predictions, and write them into the models.
 
     Training does this with a threshold of 0.6 for every attribute. Each call sets all thresholds: attributes that are
     not named go back to 0.6. The accuracy and coverage of a fitted threshold are estimated on persons it was not fitted
@@ -42,53 +44,57 @@ def calibrate(
 
         maskfit calibrate runs/first --threshold gender=0.7
     """
-    wanted = {"accuracy": _shares(accuracy), "keep": _shares(keep), "below": _shares(below)}
+    targets = {
+        "accuracy": _parse_fractions(accuracy),
+        "coverage": _parse_fractions(coverage),
+        "threshold": _parse_fractions(threshold),
+    }
     from maskfit.inference.recalibrate import recalibrate
     from maskfit.run_dir import RunDir, is_run_dir
 
     if not is_run_dir(run):
-        raise DataError("this is no run", location=run, hint="name the folder that maskfit train wrote")
-    found = recalibrate(RunDir(run), **wanted)
-    own = found.calibration
+        raise DataError("the folder is not a run", location=run, hint="pass a folder written by maskfit train")
+    result = recalibrate(RunDir(run), **targets)
+    calibration = result.calibration
     if json:
         print_json(
             {
-                **own.model_dump(mode="json"),
-                "thresholds": {name: item.to_dict() for name, item in found.thresholds.items()},
-                "models": [str(path) for path in found.models],
+                **calibration.model_dump(mode="json"),
+                "thresholds": {name: item.to_dict() for name, item in result.thresholds.items()},
+                "models": [str(path) for path in result.models],
             }
         )
         return
     print_table(
-        f"fitted on {own.photos:,} photos of {own.persons:,} persons",
+        f"fitted on {calibration.photos:,} photos of {calibration.persons:,} persons",
         ["head", "temperature"],
-        list(own.temperatures.items()),
+        list(calibration.temperatures.items()),
     )
-    print_table("not sure", ["attribute", "below"], list(own.abstain_below.items()))
-    for name, item in found.thresholds.items():
-        right = "none of them" if item.accuracy is None else f"{item.accuracy.value:.1%} of them right"
+    print_table("not sure", ["attribute", "below"], list(calibration.abstain_below.items()))
+    for name, item in result.thresholds.items():
+        correct = "accuracy unknown" if item.accuracy is None else f"{item.accuracy.value:.1%} of them correct"
         out.print(
-            f"{name}: on other persons {item.coverage.value:.1%} of photos stay answered, {right}; "
-            f"when all are, {item.overall_accuracy.value:.1%} are right",
+            f"{name}: on held-out persons {item.coverage.value:.1%} of photos are answered, {correct}; "
+            f"without a threshold {item.overall_accuracy.value:.1%} are correct",
             soft_wrap=True,
         )
-    err.print(f"written into {len(found.models)} models; export anew what was exported of them")
+    err.print(f"written: thresholds of {len(result.models)} models; export again what was exported from them")
 
 
-def _shares(words: Sequence[str] | None) -> dict[str, float]:
-    """`mask=0.99` as numbers by attribute.
+def _parse_fractions(words: Sequence[str] | None) -> dict[str, float]:
+    """Parses `mask=0.99` into numbers by attribute.
 
     Raises:
-        DataError: A word is no such pair, or names an attribute twice.
+        DataError: A value is not NAME=NUMBER, or an attribute is named twice.
     """
-    shares: dict[str, float] = {}
+    fractions: dict[str, float] = {}
     for word in words or ():
         name, _, text = word.partition("=")
         try:
             number = float(text)
         except ValueError:
-            raise DataError(f"'{word}' is no attribute with a share", hint="write mask=0.99") from None
-        if name in shares:
-            raise DataError(f"'{name}' is named twice", hint="name it once")
-        shares[name] = number
-    return shares
+            raise DataError(f"expected NAME=NUMBER, got '{word}'", hint="write it like mask=0.99") from None
+        if name in fractions:
+            raise DataError(f"attribute '{name}' is given twice", hint="give it once")
+        fractions[name] = number
+    return fractions

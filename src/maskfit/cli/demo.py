@@ -1,4 +1,4 @@
-"""`maskfit demo`: the whole main job on drawn faces, without any data of one's own."""
+"""`maskfit demo`: training, evaluation and prediction on synthetic faces, without data."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def demo(
     setup_allocator()
     from maskfit.apps.demo import run_demo
 
-    done = run_demo(folder, err)
+    result = run_demo(folder, err)
     rows = [
-        (name, done.held_out.per_attribute[name].macro_f1, item.macro_f1)
-        for name, item in done.eval_images.per_attribute.items()
+        (name, result.held_out.per_attribute[name].macro_f1, item.macro_f1)
+        for name, item in result.eval_images.per_attribute.items()
     ]
-    rows.insert(0, ("all classes", done.held_out.macro_f1 or 0.0, done.eval_images.macro_f1 or 0.0))
-    print_table(f"macro F1 after {done.seconds:.0f} seconds", ["", "held-out persons", "evaluation set"], rows)
-    out.print(f"model        {done.run.fold(0).model}", soft_wrap=True)
-    out.print(f"report       {done.run.report}", soft_wrap=True)
-    out.print(f"submission   {done.submission}", soft_wrap=True)
-    out.print(f"predictions  {done.prediction_grid}", soft_wrap=True)
-    out.print(f"next: maskfit predict {done.run.path} --images YOUR_PHOTOS", soft_wrap=True)
+    rows.insert(0, ("all classes", result.held_out.macro_f1 or 0.0, result.eval_images.macro_f1 or 0.0))
+    print_table(f"macro F1 after {result.seconds:.0f} seconds", ["", "held-out persons", "evaluation set"], rows)
+    out.print(f"model        {result.run.fold(0).model}", soft_wrap=True)
+    out.print(f"report       {result.run.report}", soft_wrap=True)
+    out.print(f"submission   {result.submission}", soft_wrap=True)
+    out.print(f"predictions  {result.prediction_grid}", soft_wrap=True)
+    out.print(f"next: maskfit predict {result.run.path} --images YOUR_PHOTOS", soft_wrap=True)
     if open_:
-        for path in (done.run.report, done.prediction_grid):
+        for path in (result.run.report, result.prediction_grid):
             typer.launch(str(path.resolve()))

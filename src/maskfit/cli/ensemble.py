@@ -1,4 +1,4 @@
-"""`maskfit ensemble`: stored tables combined by every vote, compared, and turned into submissions."""
+"""`maskfit ensemble`: combines models from stored probability tables, compares the ways, and predicts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from maskfit.inference.ensemble.inputs import AlignedTables
     from maskfit.inference.ensemble.learned_weights import EnsembleFitter
 
-Sources = Annotated[
+SourcesArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN_OR_TABLE...",
-        help="The members: run folders, each for its held-out answers, or CSVs with ImageID,p0,p1,... and, where they "
-        "are known, truth and person.",
+        help="Ensemble members: run folders, used by their out-of-fold predictions, or CSVs with ImageID,p0,p1,... "
+        "and, if known, truth and person.",
         show_default=False,
     ),
 ]
-Vote = Annotated[
+CombineOption = Annotated[
     list[str],
     typer.Option(
         "--combine",
@@ -35,40 +35,42 @@ Vote = Annotated[
         "as in greedy:num_bags=5 or stack:C=0.01. May be given several times.",
     ),
 ]
-Apply = Annotated[
+ApplyOption = Annotated[
     list[Path] | None,
     typer.Option(
-        help="A member's probabilities of the photos to answer, from maskfit predict --probabilities; once for each "
-        "member, in the members' order."
+        help="Probability table of a member for the photos to predict, from maskfit predict --probabilities; once for "
+        "each member, in the same order."
     ),
 ]
-WeightsWord = Annotated[
+WeightsOption = Annotated[
     str | None,
     typer.Option(
         metavar="W,W,...",
-        help="For weighted: a weight for each member. Left out, it is each member's held-out macro F1.",
+        help="For weighted: a weight for each member; the member's out-of-fold macro F1 by default.",
     ),
 ]
 
 
-Folds = Annotated[int, typer.Option(min=2, help="Into how many folds persons are dealt to judge what learns.")]
+FoldsOption = Annotated[
+    int, typer.Option(min=2, help="Number of folds, by person, on which fitted methods are scored.")
+]
 SchemaOption = Annotated[
     str | None,
     typer.Option(
-        "--schema", metavar="NAME", help=f"What is answered, where no run says it: {', '.join(LABEL_SCHEMAS)}."
+        "--schema", metavar="NAME", help=f"Label schema, for tables that are not of a run: {', '.join(LABEL_SCHEMAS)}."
     ),
 ]
 
 
 def ensemble(
-    sources: Sources,
+    sources: SourcesArgument,
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
-    vote: Vote = ["all"],  # noqa: B006 (Typer copies it)
-    apply: Apply = None,
-    weights: WeightsWord = None,
-    folds: Folds = 5,
+    combine: CombineOption = ["all"],  # noqa: B006 (Typer copies it)
+    apply: ApplyOption = None,
+    weights: WeightsOption = None,
+    folds: FoldsOption = 5,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of these folds and of the intervals.")] = 0,
-    scheme: SchemaOption = None,
+    schema: SchemaOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
@@ -102,19 +104,19 @@ def ensemble(
     )
     from maskfit.inference.ensemble.inputs import load_aligned_tables
 
-    tables = load_aligned_tables(sources, _find_schema(scheme))
-    votes, remarks = parse_votes(vote, weights=_numbers(weights), truth=tables.truth is not None)
-    wanted = _open_wanted(tables, sources, apply or [])
-    _refuse_files(folder, votes, scored=tables.truth is not None, answered=wanted is not None, force=force)
-    for remark in (*tables.warnings, *remarks):
-        err.print(remark)
-    fitted = fit_votes(tables, votes)
-    shares = describe_weights(fitted, tables.names)
+    tables = load_aligned_tables(sources, _find_schema(schema))
+    methods, warnings = parse_votes(combine, weights=_parse_weights(weights), truth=tables.truth is not None)
+    inputs = _load_inputs(tables, sources, apply or [])
+    _check_outputs(folder, methods, evaluated=tables.truth is not None, predicted=inputs is not None, force=force)
+    for warning in (*tables.warnings, *warnings):
+        err.print(warning)
+    fitted = fit_votes(tables, methods)
+    member_weights = describe_weights(fitted, tables.names)
     written: list[Path] = []
     if tables.truth is not None:
-        written += _compare(tables, votes, shares, folder, {"folds": folds, "seed": seed}, json)
-    if wanted is not None:
-        written += write_predictions(folder, predict_with(fitted, wanted))
+        written += _compare(tables, methods, member_weights, folder, {"folds": folds, "seed": seed}, json)
+    if inputs is not None:
+        written += write_predictions(folder, predict_with(fitted, inputs))
     for path in written:
         err.print(f"written: {path}")
 
@@ -125,19 +127,19 @@ def _find_schema(name: str | None) -> LabelSchema | None:
     return LABEL_SCHEMAS[name] if name else None
 
 
-def _numbers(text: str | None) -> list[float] | None:
-    """The weights of `1,0.625`."""
+def _parse_weights(text: str | None) -> list[float] | None:
+    """Parses `1,0.625`."""
     if text is None:
         return None
     try:
-        return [float(word) for word in text.split(",")]
+        return [float(part) for part in text.split(",")]
     except ValueError:
         raise DataError(
             f"--weights must be numbers separated by commas, got '{text}'", hint="--weights 1,0.625"
         ) from None
 
 
-def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence[Path]) -> AlignedTables | None:
+def _load_inputs(tables: AlignedTables, sources: Sequence[Path], apply: Sequence[Path]) -> AlignedTables | None:
     """Returns the tables to predict: those of --apply, or the members' own where they have no truth.
 
     Raises:
@@ -169,13 +171,15 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
     return load_aligned_tables(apply, tables.schema)
 
 
-def _refuse_files(
-    folder: Path, votes: Mapping[str, EnsembleFitter], *, scored: bool, answered: bool, force: bool
+def _check_outputs(
+    folder: Path, methods: Mapping[str, EnsembleFitter], *, evaluated: bool, predicted: bool, force: bool
 ) -> None:
     """Checks that no output would be overwritten, before anything is computed."""
-    names = ["comparison.csv", "comparison.json", *(f"out-of-fold-{vote}.csv" for vote in votes)] if scored else []
-    if answered:
-        names += [f"{kind}-{vote}.csv" for vote in votes for kind in ("probabilities", "submission")]
+    names = (
+        ["comparison.csv", "comparison.json", *(f"out-of-fold-{method}.csv" for method in methods)] if evaluated else []
+    )
+    if predicted:
+        names += [f"{kind}-{method}.csv" for method in methods for kind in ("probabilities", "submission")]
     if folder.exists() and not folder.is_dir():
         raise DataError("the path is not a folder", location=folder, hint="choose a folder to write into")
     for name in names:
@@ -184,8 +188,8 @@ def _refuse_files(
 
 def _compare(
     tables: AlignedTables,
-    votes: Mapping[str, EnsembleFitter],
-    shares: Mapping[str, Mapping[str, float]],
+    methods: Mapping[str, EnsembleFitter],
+    member_weights: Mapping[str, Mapping[str, float]],
     folder: Path,
     settings: dict[str, int],
     json: bool,
@@ -194,20 +198,31 @@ def _compare(
     from maskfit.inference.ensemble.comparison import compare, write_comparison
 
     with progress("evaluating", unit="methods") as advance:
-        judged = compare(tables, votes, **settings, progress=advance)
+        results = compare(tables, methods, **settings, progress=advance)
     if json:
-        print_json({"weights": shares, "judged": [item.to_dict() for item in judged]})
+        print_json({"weights": member_weights, "judged": [item.to_dict() for item in results]})
     else:
-        _print(tables, judged, shares)
-    return write_comparison(folder, judged, shares, settings)
+        _print_comparison(tables, results, member_weights)
+    return write_comparison(folder, results, member_weights, settings)
 
 
-def _print(tables: AlignedTables, judged: Sequence[EvaluatedMember], shares: Mapping[str, Mapping[str, float]]) -> None:
+def _print_comparison(
+    tables: AlignedTables, results: Sequence[EvaluatedMember], member_weights: Mapping[str, Mapping[str, float]]
+) -> None:
     rows = []
-    for item in judged:
+    for item in results:
         gain = f"{item.gain.value:+.4f}" if item.gain else ""
-        around = item.scores.intervals.get("macro_f1")
-        rows.append((item.name, item.scores.macro_f1, _span(around), item.scores.accuracy, gain, _span(item.gain, "+")))
+        interval = item.scores.intervals.get("macro_f1")
+        rows.append(
+            (
+                item.name,
+                item.scores.macro_f1,
+                _format_interval(interval),
+                item.scores.accuracy,
+                gain,
+                _format_interval(item.gain, "+"),
+            )
+        )
     header = ["", "macro F1", "95 % interval", "accuracy", "gain", "95 % interval"]
     persons = len(set(tables.persons or ()))
     print_table(f"{len(tables.photos):,} held-out photos of {persons:,} persons", header, rows)
@@ -216,10 +231,10 @@ def _print(tables: AlignedTables, judged: Sequence[EvaluatedMember], shares: Map
         "persons they were not fitted on",
         soft_wrap=True,
     )
-    for vote, weights in shares.items():
-        used = sorted(((share, name) for name, share in weights.items() if share), key=lambda pair: -pair[0])
-        out.print(f"{vote}: " + ", ".join(f"{share:.2f} {name}" for share, name in used), soft_wrap=True)
+    for method, weights in member_weights.items():
+        nonzero = sorted(((weight, name) for name, weight in weights.items() if weight), key=lambda pair: -pair[0])
+        out.print(f"{method}: " + ", ".join(f"{weight:.2f} {name}" for weight, name in nonzero), soft_wrap=True)
 
 
-def _span(around: Interval | None, sign: str = "") -> str:
-    return f"{around.low:{sign}.3f} to {around.high:{sign}.3f}" if around else ""
+def _format_interval(interval: Interval | None, sign: str = "") -> str:
+    return f"{interval.low:{sign}.3f} to {interval.high:{sign}.3f}" if interval else ""

@@ -34,7 +34,7 @@ def evaluate(
             "--json", help="Print JSON: accuracy and f1 in the form of the competition's server, and all scores."
         ),
     ] = False,
-    scheme: Annotated[
+    schema: Annotated[
         str, typer.Option("--schema", metavar="NAME", help=f"Label schema of the classes: {', '.join(LABEL_SCHEMAS)}.")
     ] = "mask-gender-age",
 ) -> None:
@@ -55,18 +55,20 @@ def evaluate(
     from maskfit.evaluation.scores import score
     from maskfit.inference.submission import read_submission
 
-    if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
-    labels = LABEL_SCHEMAS[scheme]
+    if schema not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    label_schema = LABEL_SCHEMAS[schema]
     truth_path, submission_path = _find_files(files or [])
-    truth = read_submission(truth_path, labels.num_classes)
-    answers = _matched(truth, read_submission(submission_path, labels.num_classes), truth_path, submission_path)
-    codes = labels.to_attribute_indices(list(truth.values()))
-    scores = score(labels, codes, predictions=np.array(answers, dtype=np.int64))
+    truth = read_submission(truth_path, label_schema.num_classes)
+    predictions = _align_predictions(
+        truth, read_submission(submission_path, label_schema.num_classes), truth_path, submission_path
+    )
+    indices = label_schema.to_attribute_indices(list(truth.values()))
+    scores = score(label_schema, indices, predictions=np.array(predictions, dtype=np.int64))
     if json:
-        print_json(_as_server(scores))
+        print_json(_to_server_format(scores))
     else:
-        _print(scores, labels, truth_path, submission_path)
+        _print_scores(scores, label_schema, truth_path, submission_path)
 
 
 def _find_files(files: list[Path]) -> tuple[Path, Path]:
@@ -83,7 +85,7 @@ def _find_files(files: list[Path]) -> tuple[Path, Path]:
     # Only the folder from the environment contains a submission with a fixed name.
     if not files:
         submission = submission / "submission.csv"
-    return _truth_in(truth), submission
+    return _find_truth(truth), submission
 
 
 def _from_environment(name: str) -> Path | None:
@@ -91,7 +93,7 @@ def _from_environment(name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _truth_in(path: Path) -> Path:
+def _find_truth(path: Path) -> Path:
     """Returns the file itself, or the truth file in this folder."""
     if not path.is_dir():
         return path
@@ -107,26 +109,28 @@ def _truth_in(path: Path) -> Path:
     return found[0]
 
 
-def _matched(truth: dict[str, int], answers: dict[str, int], truth_path: Path, submission_path: Path) -> list[int]:
+def _align_predictions(
+    truth: dict[str, int], predictions: dict[str, int], truth_path: Path, submission_path: Path
+) -> list[int]:
     """Returns the predictions in the order of the truth; both must be of the same photos."""
     if not truth:
         raise DataError("the truth has no rows", location=truth_path, hint="one row for each photo: ImageID,ans")
-    missing = [name for name in truth if name not in answers]
-    surplus = [name for name in answers if name not in truth]
-    if missing or surplus:
+    missing = [name for name in truth if name not in predictions]
+    extra = [name for name in predictions if name not in truth]
+    if missing or extra:
         problems = []
-        for names, what in ((missing, "have no prediction"), (surplus, "are not in the truth")):
+        for names, problem in ((missing, "have no prediction"), (extra, "are not in the truth")):
             if names:
-                problems.append(f"{len(names)} photos {what}:\n{format_list(names, shown=5)}")
+                problems.append(f"{len(names)} photos {problem}:\n{format_list(names, shown=5)}")
         raise DataError(
             "\n".join(problems),
             location=f"{submission_path}, against {truth_path}",
             hint="predict each photo of the list once",
         )
-    return [answers[name] for name in truth]
+    return [predictions[name] for name in truth]
 
 
-def _as_server(scores: Scores) -> dict[str, Any]:
+def _to_server_format(scores: Scores) -> dict[str, Any]:
     """Returns the form of the competition's server, with everything else under `scores`.
 
     There, `rank` marks the score used for ranking, and `decs` that higher is better.
@@ -138,7 +142,7 @@ def _as_server(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _print(scores: Scores, labels: LabelSchema, truth: Path, submission: Path) -> None:
+def _print_scores(scores: Scores, label_schema: LabelSchema, truth: Path, submission: Path) -> None:
     out.print(f"{submission} against {truth}: {scores.photos:,} photos", markup=False, soft_wrap=True)
     print_table("All classes", ["macro F1", "accuracy"], [[scores.macro_f1, scores.accuracy]])
     out.print()
@@ -148,15 +152,24 @@ def _print(scores: Scores, labels: LabelSchema, truth: Path, submission: Path) -
         [[name, item.macro_f1, item.accuracy] for name, item in scores.per_attribute.items()],
     )
     out.print()
-    codes = labels.to_attribute_indices(range(labels.num_classes)).tolist()
-    words = [
-        [attribute.display_name(code) for attribute, code in zip(labels.attributes, row, strict=True)] for row in codes
+    indices = label_schema.to_attribute_indices(range(label_schema.num_classes)).tolist()
+    display_names = [
+        [attribute.display_name(index) for attribute, index in zip(label_schema.attributes, row, strict=True)]
+        for row in indices
     ]
     print_table(
         "Classes",
-        ["class", *labels.names, "F1", "precision", "recall", "photos", "predicted"],
+        ["class", *label_schema.names, "F1", "precision", "recall", "photos", "predicted"],
         [
-            [number, *words[number], item.f1, item.precision, item.recall, item.support, item.predicted]
-            for number, item in enumerate(scores.per_class)
+            [
+                class_index,
+                *display_names[class_index],
+                item.f1,
+                item.precision,
+                item.recall,
+                item.support,
+                item.predicted,
+            ]
+            for class_index, item in enumerate(scores.per_class)
         ],
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from maskfit.inference.export import ExportResult
 
 
-class To(StrEnum):
+class ExportFormat(StrEnum):
     """Export formats."""
 
     onnx = "onnx"
@@ -23,11 +23,11 @@ class To(StrEnum):
     torch = "torch"
 
 
-Calibrate = Annotated[
+CalibrateOption = Annotated[
     Path | None,
     typer.Option(help="Folder of calibration photos for --int8; about a hundred typical ones."),
 ]
-Images = Annotated[
+ImagesOption = Annotated[
     Path | None,
     typer.Option(
         help="Folder of photos to compare predictions on. By default every second photo of --calibrate, which is then "
@@ -39,11 +39,11 @@ Images = Annotated[
 def export(
     model: Annotated[Path, typer.Argument(help="A .safetensors model, or a run folder with one fold.")],
     file: Annotated[Path, typer.Option("--out", help="File to write: .onnx, .xml for OpenVINO, .safetensors.")],
-    to: Annotated[To, typer.Option("--format", help="File format.")] = To.onnx,
+    format_: Annotated[ExportFormat, typer.Option("--format", help="File format.")] = ExportFormat.onnx,
     half: Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8 bits; needs --calibrate.")] = False,
-    calibrate: Calibrate = None,
-    images: Images = None,
+    calibrate: CalibrateOption = None,
+    images: ImagesOption = None,
     timing: Annotated[bool, typer.Option(help="Measure throughput, also of torch, each in its own process.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
@@ -71,30 +71,30 @@ def export(
             hint="maskfit export MODEL --int8 --calibrate DIR --out FILE",
         )
     require_extra("export", "train", "torch", "timm")
-    if to is not To.torch:
+    if format_ is not ExportFormat.torch:
         require_extra("export", "train", "onnx", "onnxscript")
-    if to is To.openvino:
+    if format_ is ExportFormat.openvino:
         require_extra("export --format openvino", "openvino", "openvino")
     from maskfit.data.image_lists import find_images
     from maskfit.inference.export import EXPORTS, export_model
 
-    for written in EXPORTS[to].files(file):
-        check_overwrite(written, force)
-    source = _only_model(model)
+    for output in EXPORTS[format_].files(file):
+        check_overwrite(output, force)
+    source = _resolve_single_model(model)
     with progress("comparing") as advance:
-        done = export_model(
+        result = export_model(
             source,
             file,
-            to,
+            format_,
             half=half,
             calibrate=find_images(calibrate) if calibrate else None,
             photos=find_images(images) if images else None,
             progress=advance,
         )
-    _tell(done, _rows(source, done, timing), json)
+    _print_result(result, _build_rows(source, result, timing), json)
 
 
-def _only_model(word: Path) -> Path:
+def _resolve_single_model(path: Path) -> Path:
     """Returns the only model of a file or run folder.
 
     Raises:
@@ -102,59 +102,59 @@ def _only_model(word: Path) -> Path:
     """
     from maskfit.inference.input_resolution import find_models
 
-    models = find_models([word])
+    models = find_models([path])
     if len(models) > 1:
         raise ModelFileError(
             f"the run has {len(models)} models, but a file holds one",
-            location=word,
+            location=path,
             hint=f"choose one: {models[0]}",
         )
     return models[0]
 
 
-def _rows(model: Path, done: ExportResult, timing: bool) -> list[dict[str, Any]]:
+def _build_rows(model: Path, result: ExportResult, timing: bool) -> list[dict[str, Any]]:
     """Table rows of torch and of each engine that runs the file."""
     rows: list[dict[str, Any]] = [{"engine": "torch", "file": str(model), "bytes": model.stat().st_size}]
-    for engine, parity in zip(done.engines, done.parity, strict=True):
+    for engine, parity in zip(result.engines, result.parity, strict=True):
         rows.append(
             {
                 "engine": engine,
-                "file": str(done.files[0]),
-                "bytes": done.bytes,
+                "file": str(result.files[0]),
+                "bytes": result.bytes,
                 "difference": parity.max_difference,
                 "changed": parity.num_changed,
                 "photos": parity.num_images,
             }
         )
     for row in rows if timing else []:
-        row["photos_per_second"] = _rates(Path(row["file"]), row["engine"])
+        row["photos_per_second"] = _measure_throughput(Path(row["file"]), row["engine"])
     return rows
 
 
-def _rates(path: Path, engine: str) -> dict[int, float]:
+def _measure_throughput(path: Path, engine: str) -> dict[int, float]:
     """Photos per second by batch size, from cropped images to logits."""
     from maskfit.inference.benchmark import time_model
 
     try:
-        timed, _ = time_model(path, engine, (1, 32), seconds=1.0)
+        measured, _ = time_model(path, engine, (1, 32), seconds=1.0)
     except MaskfitError as error:
         raise MaskfitError(error.message, location=path, hint="--no-timing") from None
-    return {row.batch: row.network.median for row in timed}
+    return {row.batch: row.network.median for row in measured}
 
 
-def _tell(done: ExportResult, rows: list[dict[str, Any]], json: bool) -> None:
+def _print_result(result: ExportResult, rows: list[dict[str, Any]], json: bool) -> None:
     if json:
-        print_json({"files": [str(path) for path in done.files], "compared_on": done.compared_on, "engines": rows})
+        print_json({"files": [str(path) for path in result.files], "compared_on": result.compared_on, "engines": rows})
         return
     header = ["engine", "MB", "max difference", "predictions changed"]
-    timed = rows[0].get("photos_per_second", {})
-    header += [f"photos/s, batch {batch}" for batch in timed]
+    measured = rows[0].get("photos_per_second", {})
+    header += [f"photos/s, batch {batch}" for batch in measured]
     lines = []
     for row in rows:
         line = [row["engine"], f"{row['bytes'] / 1e6:.1f}", "-", "-"]
         if "photos" in row:
             line[2:] = f"{row['difference']:.1e}", f"{row['changed']} ({row['changed'] / row['photos']:.2%})"
-        lines.append([*line, *(round(row["photos_per_second"][batch]) for batch in timed)])
-    print_table(f"compared with torch on {done.compared_on}", header, lines)
-    for path in done.files:
+        lines.append([*line, *(round(row["photos_per_second"][batch]) for batch in measured)])
+    print_table(f"compared with torch on {result.compared_on}", header, lines)
+    for path in result.files:
         err.print(f"written: {path}")

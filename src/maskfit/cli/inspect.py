@@ -1,4 +1,4 @@
-"""`maskfit inspect`: a look inside a model."""
+"""`maskfit inspect`: gradient check, module graph and Grad-CAM of a model."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def inspect(
             help="Photos: a labeled dataset or any folder; 32 spread over it are used.",
         ),
     ],
-    file: Annotated[Path, typer.Option("--out", help="Page to write; tables and graphs are written beside it.")] = Path(
-        "inspect.html"
-    ),
+    file: Annotated[
+        Path, typer.Option("--out", help="Page to write; tables and graphs are written next to it.")
+    ] = Path("inspect.html"),
     graphs: Annotated[bool, typer.Option(help="Draw the module graph and the gradient graph.")] = True,
     depth: Annotated[int, typer.Option(min=1, max=10, help="Depth of the module graph.")] = 3,
     faces: Annotated[int, typer.Option(min=0, max=64, help="Number of photos with Grad-CAM.")] = 8,
@@ -53,10 +53,10 @@ def inspect(
         maskfit inspect model.safetensors --images eval/images --faces 16 --no-graphs --out look.html
     """
     require_extra("inspect", "train", *TRAIN_MODULES)
-    start = file.with_suffix("")
-    layers = start.with_name(f"{start.name}-gradients.csv")
-    drawn = [start.with_name(f"{start.name}-{name}") for name in ("modules.svg", "backward.svg")] if graphs else []
-    for path in (file, layers, *drawn, *(path.with_suffix(".gv") for path in drawn)):
+    stem = file.with_suffix("")
+    layers_csv = stem.with_name(f"{stem.name}-gradients.csv")
+    graph_files = [stem.with_name(f"{stem.name}-{name}") for name in ("modules.svg", "backward.svg")] if graphs else []
+    for path in (file, layers_csv, *graph_files, *(path.with_suffix(".gv") for path in graph_files)):
         check_overwrite(path, force)
     from maskfit.explain.inspect_model import inspect_model, write_layers
     from maskfit.explain.page import write_inspection_page
@@ -64,28 +64,28 @@ def inspect(
     from maskfit.model_file import read_model_metadata
 
     path = find_models([model])[0]
-    photos = _spread(_read(images, read_model_metadata(path).label_schema))
+    photos = _sample_photos(_read_photos(images, read_model_metadata(path).label_schema))
     with progress("inspecting") as advance:
-        inside = inspect_model(
-            path, photos, graphs=start if graphs else None, depth=depth, faces=faces, progress=advance
+        inspection = inspect_model(
+            path, photos, graphs=stem if graphs else None, depth=depth, faces=faces, progress=advance
         )
-    write_layers(layers, inside.layers)
-    write_inspection_page(file, inside, path.name if model == path else f"{model.name}, {path.parent.name}")
-    _tell(inside, json)
-    written = [path for item in drawn for path in (item.with_suffix(".gv"), item) if path.exists()]
-    for path in (file, layers, *written):
+    write_layers(layers_csv, inspection.layers)
+    write_inspection_page(file, inspection, path.name if model == path else f"{model.name}, {path.parent.name}")
+    _print_inspection(inspection, json)
+    written = [path for item in graph_files for path in (item.with_suffix(".gv"), item) if path.exists()]
+    for path in (file, layers_csv, *written):
         err.print(f"written: {path}")
 
 
-def _read(images: Path, scheme: object) -> list[Photo]:
+def _read_photos(images: Path, schema: object) -> list[Photo]:
     """Returns photos with labels if the folder is a dataset, otherwise all photos in it."""
     from maskfit.data.image_lists import find_images
     from maskfit.data.read_dataset import read_photos
     from maskfit.labels.schema import LabelSchema
 
-    assert isinstance(scheme, LabelSchema)
+    assert isinstance(schema, LabelSchema)
     try:
-        return list(read_photos(images, scheme).photos)
+        return list(read_photos(images, schema).photos)
     except DataError:
         # A folder that is not a dataset still has photos; a CSV that is not a manifest is an error.
         if images.suffix.lower() == ".csv":
@@ -93,51 +93,51 @@ def _read(images: Path, scheme: object) -> list[Photo]:
         return find_images(images)
 
 
-def _spread(photos: list[Photo]) -> list[Photo]:
+def _sample_photos(photos: list[Photo]) -> list[Photo]:
     """Returns photos spread over the dataset instead of those of the first person, with some in reserve."""
     from maskfit.explain.inspect_model import BATCH
 
     return photos[:: max(len(photos) // (2 * BATCH), 1)]
 
 
-def _tell(inside: ModelInspection, json: bool) -> None:
+def _print_inspection(inspection: ModelInspection, json: bool) -> None:
     from maskfit.explain.gradient_check import summarize_gradients
 
     if json:
-        number = {layer.name: layer for layer in inside.layers}
+        by_name = {layer.name: layer for layer in inspection.layers}
         print_json(
             {
-                "photos": inside.num_photos,
-                "labelled": inside.num_labeled,
+                "photos": inspection.num_photos,
+                "labelled": inspection.num_labeled,
                 "layers": [
                     {
                         "layer": name,
-                        "kind": own.layer_type,
-                        "weights": own.num_parameters,
-                        "verdict": own.verdict,
-                        "norm": own.norm if own.norm == own.norm else None,
-                        "root_mean_square": own.rms if own.rms == own.rms else None,
+                        "kind": layer.layer_type,
+                        "weights": layer.num_parameters,
+                        "verdict": layer.verdict,
+                        "norm": layer.norm if layer.norm == layer.norm else None,
+                        "root_mean_square": layer.rms if layer.rms == layer.rms else None,
                     }
-                    for name, own in number.items()
+                    for name, layer in by_name.items()
                 ],
-                "graphs": {name: str(made) for name, made in inside.graphs.items()},
-                "unreadable": inside.unreadable,
+                "graphs": {name: str(graph) for name, graph in inspection.graphs.items()},
+                "unreadable": inspection.unreadable,
             }
         )
         return
-    ends = [*inside.layers[:4], *inside.layers[-4:]] if len(inside.layers) > 8 else list(inside.layers)
+    shown = [*inspection.layers[:4], *inspection.layers[-4:]] if len(inspection.layers) > 8 else list(inspection.layers)
     print_table(
-        f"{len(inside.layers)} layers, of which the first and last",
+        f"{len(inspection.layers)} layers, of which the first and last",
         ["layer", "kind", "weights", "norm", "root mean square", "verdict"],
         [
-            (own.name, own.layer_type, own.num_parameters, f"{own.norm:.3g}", f"{own.rms:.3g}", own.verdict)
-            for own in ends
+            (layer.name, layer.layer_type, layer.num_parameters, f"{layer.norm:.3g}", f"{layer.rms:.3g}", layer.verdict)
+            for layer in shown
         ],
     )
-    for line in summarize_gradients(inside.layers):
+    for line in summarize_gradients(inspection.layers):
         out.print(line, soft_wrap=True)
-    for name, made in inside.graphs.items():
-        if isinstance(made, str):
-            err.print(f"graph of {name}: {made}", style="yellow")
-    for name, reason in inside.unreadable.items():
+    for name, graph in inspection.graphs.items():
+        if isinstance(graph, str):
+            err.print(f"graph of {name}: {graph}", style="yellow")
+    for name, reason in inspection.unreadable.items():
         err.print(f"set aside {name}: {reason}", style="yellow")

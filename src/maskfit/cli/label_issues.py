@@ -38,7 +38,7 @@ def label_issues(
             metavar="FILE", help="Also write the proposed labels as corrections, for data.label_corrections=FILE."
         ),
     ] = None,
-    above: Annotated[
+    min_score: Annotated[
         float,
         typer.Option("--min-score", metavar="SCORE", min=0, max=1, help="With --corrections: minimum score."),
     ] = 0.5,
@@ -65,30 +65,32 @@ def label_issues(
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)
-    found, remarks = rank_label_issues(sources, data, noise)
-    for remark in remarks:
-        err.print(remark)
+    issues, warnings = rank_label_issues(sources, data, noise)
+    for warning in warnings:
+        err.print(warning)
     if json:
-        print_json([_plain(item) for item in found])
+        print_json([_to_record(item) for item in issues])
     else:
-        _show(found)
+        _print_issues(issues)
     if target is not None:
-        err.print(f"wrote {write_label_issues(target, found)}: {len(found)} label issues, the most likely first")
+        err.print(f"wrote {write_label_issues(target, issues)}: {len(issues)} label issues, the most likely first")
     if corrections is not None:
-        count = len(propose_corrections(corrections, found, above))
-        err.print(f"wrote {corrections}: {count} rows with a score of at least {above:g}; review them before training")
+        count = len(propose_corrections(corrections, issues, min_score))
+        err.print(
+            f"wrote {corrections}: {count} rows with a score of at least {min_score:g}; review them before training"
+        )
 
 
-def _show(found: list[LabelIssue]) -> None:
+def _print_issues(issues: list[LabelIssue]) -> None:
     rows = [
         (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), item.score)
-        for item in found[:SHOWN]
+        for item in issues[:SHOWN]
     ]
-    title = f"{len(found)} label issues" + (f", the first {SHOWN} of them" if len(found) > SHOWN else "")
+    title = f"{len(issues)} label issues" + (f", the first {SHOWN} of them" if len(issues) > SHOWN else "")
     print_table(title, ["person", "attribute", "label", "proposed", "score"], rows)
 
 
-def _plain(item: LabelIssue) -> dict[str, object]:
+def _to_record(item: LabelIssue) -> dict[str, object]:
     return {
         "person": item.person,
         "photos": list(item.photos),

@@ -31,7 +31,7 @@ maskfit evaluate truth.csv submission.csv                              # where t
 ```
 """
 
-IGNORED = """# Photos of people, and files that can be recreated.
+GITIGNORE = """# Photos of people, and files that can be recreated.
 /photos/
 /eval/
 /runs/
@@ -58,24 +58,27 @@ def new(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("the folder is not empty", location=folder, hint="choose a new folder")
     name = (re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-") or "project")[:64]
-    files = {"recipe.yaml": _own(read_recipe_text(recipe), name, recipe), "README.md": README.format(name=name)}
-    for file, text in {**files, ".gitignore": IGNORED}.items():
+    files = {
+        "recipe.yaml": _customize_recipe(read_recipe_text(recipe), name, recipe),
+        "README.md": README.format(name=name),
+    }
+    for file, text in {**files, ".gitignore": GITIGNORE}.items():
         write_text(folder / file, text)
     out.print(f"created {folder}: put your photos into {folder / 'photos'}, then", soft_wrap=True)
     out.print(f"  cd {folder} && maskfit train recipe.yaml", soft_wrap=True)
 
 
-def _own(text: str, name: str, origin: str) -> str:
+def _customize_recipe(text: str, name: str, origin: str) -> str:
     """Returns a shipped recipe with another header, name and data path; everything else stays, comments too."""
     # The comments at the top describe the shipped recipe.
     body = re.sub(r"\A(#[^\n]*\n|\s*\n)+", "", text)
     body = re.sub(r"^(name|description):[^\n]*\n", "", body, flags=re.MULTILINE)
-    root = "  path: photos   # a folder of person folders, or a CSV\n"
+    path_line = "  path: photos   # a folder of person folders, or a CSV\n"
     if re.search(r"^data:[ ]*\n", body, flags=re.MULTILINE):
-        body = re.sub(r"^data:[ ]*\n", f"data:\n{root}", body, count=1, flags=re.MULTILINE)
+        body = re.sub(r"^data:[ ]*\n", f"data:\n{path_line}", body, count=1, flags=re.MULTILINE)
     else:
         flow = re.subn(r"^data:\s*\{", "data: {path: photos, ", body, count=1, flags=re.MULTILINE)
-        body = flow[0] if flow[1] else f"data:\n{root}{body}"
+        body = flow[0] if flow[1] else f"data:\n{path_line}{body}"
     head = (
         f"# {name}: started from the recipe '{origin}'. Every key, with its default: maskfit check recipe.yaml\n"
         "#\n#   maskfit train recipe.yaml\n#\n"

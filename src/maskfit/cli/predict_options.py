@@ -10,37 +10,39 @@ import typer
 from maskfit.cli.console import RAY_HELP
 
 MAX_BATCH_SIZE = 4096
+"""Larger batches than this only exhaust memory."""
 
 
-def _batch_size(word: str | int) -> int:
-    """A batch size; 0, the default, for `auto`."""
-    if word in ("auto", 0):
+def _parse_batch_size(value: str | int) -> int:
+    """Parses a batch size; 0, the default, stands for `auto`."""
+    if value in ("auto", 0):
         return 0
-    if not str(word).isdecimal() or not 1 <= int(word) <= MAX_BATCH_SIZE:
-        raise typer.BadParameter(f"batch size must be auto or 1 to {MAX_BATCH_SIZE}, got {word}")
-    return int(word)
+    if not str(value).isdecimal() or not 1 <= int(value) <= MAX_BATCH_SIZE:
+        raise typer.BadParameter(f"batch size must be auto or 1 to {MAX_BATCH_SIZE}, got {value}")
+    return int(value)
 
 
-Jsonl = Annotated[Path | None, typer.Option("--jsonl", help="Write predictions as JSON Lines.")]
-Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
-EngineWord = Annotated[
+JsonlOption = Annotated[Path | None, typer.Option("--jsonl", help="Write predictions as JSON Lines.")]
+TopKOption = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
+EngineOption = Annotated[
     str,
     typer.Option(
         "--engine",
         help="Inference engine: auto (the fastest here for this number of photos), torch, onnx, or openvino, which "
-        "runs .onnx files too; openvino:precision=bf16 is faster where supported, =checked recomputes close predictions.",
+        "runs .onnx files too; openvino:precision=bf16 is faster where supported, and openvino:precision=checked "
+        "recomputes close predictions in f32.",
     ),
 ]
-BatchSize = Annotated[
+BatchSizeOption = Annotated[
     int,
     typer.Option(
         metavar="N|auto",
-        parser=_batch_size,
+        parser=_parse_batch_size,
         help="Batch size; auto chooses by engine and image size.",
         show_default="auto",
     ),
 ]
-ViewsWord = Annotated[
+TtaOption = Annotated[
     str,
     typer.Option(
         "--tta",
@@ -48,7 +50,7 @@ ViewsWord = Annotated[
         "corners and center.",
     ),
 ]
-Named = Annotated[
+InputsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PHOTO|MODEL_OR_RUN...",
@@ -57,25 +59,27 @@ Named = Annotated[
         show_default=False,
     ),
 ]
-Images = Annotated[
+ImagesOption = Annotated[
     str | None, typer.Option(metavar="DIR", help="Folder of photos; with --shards also s3://, gs://, https://.")
 ]
-List = Annotated[
+ImageListOption = Annotated[
     Path | None, typer.Option("--image-list", help="CSV with the column ImageID: the photos to predict, in order.")
 ]
-Submission = Annotated[Path | None, typer.Option("--out", help="Write a submission, ImageID,ans.")]
-Probabilities = Annotated[Path | None, typer.Option(help="Write the probability of every class.")]
-AttributesFile = Annotated[Path | None, typer.Option("--attributes-csv", help="Write each attribute by name.")]
-VoteWord = Annotated[
+SubmissionOption = Annotated[Path | None, typer.Option("--out", help="Write a submission, ImageID,ans.")]
+ProbabilitiesOption = Annotated[Path | None, typer.Option(help="Write the probability of every class.")]
+AttributesOption = Annotated[Path | None, typer.Option("--attributes-csv", help="Write each attribute by name.")]
+CombineOption = Annotated[
     str,
     typer.Option(
         "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
-Format = Annotated[str, typer.Option("--format", help="With --shards: csv or parquet.")]
-ShardSize = Annotated[int, typer.Option(min=1, help="With --shards: photos per file.")]
-Resume = Annotated[bool, typer.Option("--resume", help="With --shards: continue, keeping finished shards.")]
-Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=f"With --shards. {RAY_HELP}")]
-Cores = Annotated[int | None, typer.Option(min=1, help="With --ray: cores per worker; all of its machine by default.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
+FormatOption = Annotated[str, typer.Option("--format", help="With --shards: csv or parquet.")]
+ShardSizeOption = Annotated[int, typer.Option(min=1, help="With --shards: photos per file.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="With --shards: continue, keeping finished shards.")]
+RayOption = Annotated[str | None, typer.Option(metavar="ADDRESS", help=f"With --shards. {RAY_HELP}")]
+CoresOption = Annotated[
+    int | None, typer.Option(min=1, help="With --ray: cores per worker; all of its machine by default.")
+]

@@ -15,7 +15,7 @@ from maskfit.errors import DataError
 if TYPE_CHECKING:
     from maskfit.inference.sharded_prediction import ShardDir, ShardPlan, ShardResult
 
-Shards = Annotated[
+ShardsOption = Annotated[
     Path | None,
     typer.Option(
         "--shards", metavar="DIR", help="Write tables of many photos each into this folder, for any number of photos."
@@ -36,11 +36,11 @@ def check_shard_options(images: str | None, *, ray: str | None, resume: bool) ->
     """
     from maskfit.data.remote_files import is_url
 
-    wanted = [name for name, given in (("--ray", ray is not None), ("--resume", resume)) if given]
+    misplaced = [name for name, present in (("--ray", ray is not None), ("--resume", resume)) if present]
     if images is not None and is_url(images):
-        wanted.append(f"--images {images}")
-    if wanted:
-        raise DataError(f"{wanted[0]} needs --shards", hint="add --shards DIR")
+        misplaced.append(f"--images {images}")
+    if misplaced:
+        raise DataError(f"{misplaced[0]} needs --shards", hint="add --shards DIR")
 
 
 def predict_sharded(
@@ -63,21 +63,21 @@ def predict_sharded(
     from maskfit.data.remote_files import read_image_names
     from maskfit.inference.sharded_prediction import ShardDir, pending, start_or_resume, write_summary
 
-    result = ShardDir(folder)
+    shard_dir = ShardDir(folder)
     names = None if list_ is None else read_image_names(list_, plan.root)
     with err.status("listing photos"):
-        plan = start_or_resume(result, plan, names, resume=resume)
-    shards = pending(result, plan)
+        plan = start_or_resume(shard_dir, plan, names, resume=resume)
+    shards = pending(shard_dir, plan)
     if resume and len(shards) < plan.num_shards:
         err.print(f"{plan.num_shards - len(shards):,} of {plan.num_shards:,} shards are finished")
-    start, done = time.perf_counter(), 0
+    started, done = time.perf_counter(), 0
     with progress(f"predicting in {plan.num_shards:,} shards") as advance:
-        wanted = sum(min(plan.size, plan.num_images - number * plan.size) for number in shards)
-        for shard in _predict_shards(result, plan, shards, ray, cores):
+        total = sum(min(plan.size, plan.num_images - number * plan.size) for number in shards)
+        for shard in _predict_shards(shard_dir, plan, shards, ray, cores):
             done += shard.num_predicted + shard.num_unreadable
-            advance(done, wanted)
-    seconds = time.perf_counter() - start
-    summary: dict[str, Any] = write_summary(result, plan)
+            advance(done, total)
+    seconds = time.perf_counter() - started
+    summary: dict[str, Any] = write_summary(shard_dir, plan)
     if not summary["answered"]:
         raise DataError("no photo could be read", location=folder / "unreadable", hint="see the reasons there")
     if json:
@@ -90,17 +90,17 @@ def predict_sharded(
 
 
 def _predict_shards(
-    result: ShardDir, plan: ShardPlan, shards: list[int], ray: str | None, cores: int | None
+    shard_dir: ShardDir, plan: ShardPlan, shards: list[int], ray: str | None, cores: int | None
 ) -> Iterator[ShardResult]:
     if not shards:
         return
     if ray is None:
         from maskfit.inference.sharded_prediction import predict_locally
 
-        yield from predict_locally(result, plan, shards, plan.predictor())
+        yield from predict_locally(shard_dir, plan, shards, plan.predictor())
         return
     from maskfit.cluster.predict_shards import predict_shards_on_ray
     from maskfit.cluster.ray_session import ray_session
 
     with ray_session(ray, "'maskfit predict --ray'"):
-        yield from predict_shards_on_ray(result, plan, shards, cores=cores)
+        yield from predict_shards_on_ray(shard_dir, plan, shards, cores=cores)

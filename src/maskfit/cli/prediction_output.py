@@ -18,7 +18,7 @@ from maskfit.errors import DataError
 if TYPE_CHECKING:
     from maskfit.inference.prediction import BatchPredictions
 
-GUESSES_SHOWN = 10
+MAX_SHOWN_FALLBACKS = 10
 """Maximum number of photos without a face that are listed; --json lists all."""
 
 
@@ -37,8 +37,7 @@ class OutputPaths:
 
     def named(self) -> dict[str, Path]:
         """Returns the files to write, by kind."""
-        each = vars(self)
-        return {kind: path for kind, path in each.items() if path}
+        return {kind: path for kind, path in vars(self).items() if path}
 
     def check_overwrite(self, force: bool) -> None:
         """Checks that no existing file would be replaced, and that all paths differ.
@@ -61,26 +60,28 @@ class PredictionSummary:
     """Counts and warnings of a prediction, collected batch by batch.
 
     Attributes:
-        every: Whether all photos without a face are listed, or only the first.
+        keep_all: Whether all photos without a face are listed, or only the first.
         rows: Number of predicted photos.
         unreadable: Reasons of unreadable photos, by name.
-        guessed: Names of photos without a face.
-        guesses: Number of photos without a face.
+        shown_fallbacks: Names of photos without a face.
+        num_fallbacks: Number of photos without a face.
     """
 
-    every: bool
+    keep_all: bool
     rows: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
-    guessed: list[str] = field(default_factory=list)
-    guesses: int = 0
+    shown_fallbacks: list[str] = field(default_factory=list)
+    num_fallbacks: int = 0
 
-    def add(self, answers: BatchPredictions) -> None:
+    def add(self, predictions: BatchPredictions) -> None:
         """Adds the next batch."""
-        self.rows += len(answers)
-        self.unreadable |= answers.unreadable
-        self.guesses += len(answers.fallback_crops)
-        self.guessed += (
-            answers.fallback_crops if self.every else answers.fallback_crops[: GUESSES_SHOWN - len(self.guessed)]
+        self.rows += len(predictions)
+        self.unreadable |= predictions.unreadable
+        self.num_fallbacks += len(predictions.fallback_crops)
+        self.shown_fallbacks += (
+            predictions.fallback_crops
+            if self.keep_all
+            else predictions.fallback_crops[: MAX_SHOWN_FALLBACKS - len(self.shown_fallbacks)]
         )
 
     def print(self, written: list[Path]) -> None:
@@ -91,11 +92,11 @@ class PredictionSummary:
         """
         for path in written:
             err.print(f"written: {path}: {self.rows} rows")
-        if self.guesses:
-            shown = self.guessed[:GUESSES_SHOWN]
-            more = self.guesses - len(shown)
+        if self.num_fallbacks:
+            shown = self.shown_fallbacks[:MAX_SHOWN_FALLBACKS]
+            more = self.num_fallbacks - len(shown)
             named = ", ".join(shown) + (f" and {more:,} more" if more else "")
-            err.print(f"no face found in {self.guesses:,} photos, using the fallback crop: {named}")
+            err.print(f"no face found in {self.num_fallbacks:,} photos, using the fallback crop: {named}")
         if self.unreadable:
             err.print(f"set aside {len(self.unreadable)} unreadable photos:", style="yellow")
             for name, reason in self.unreadable.items():
@@ -103,16 +104,16 @@ class PredictionSummary:
 
 
 @contextmanager
-def buffered_stdout(hold: bool) -> Iterator[TextIO]:
+def buffered_stdout(buffer: bool) -> Iterator[TextIO]:
     """Returns a stream for predictions: standard output, or a buffer printed there on success.
 
     Args:
-        hold: Whether predictions must be complete, so that nothing is printed on failure.
+        buffer: Whether predictions must be complete, so that nothing is printed on failure.
 
     Yields:
         The stream.
     """
-    if not hold:
+    if not buffer:
         yield sys.stdout
         return
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as stream:
@@ -121,42 +122,48 @@ def buffered_stdout(hold: bool) -> Iterator[TextIO]:
         shutil.copyfileobj(stream, sys.stdout)
 
 
-def print_predictions(answers: BatchPredictions, stream: TextIO) -> None:
+def print_predictions(predictions: BatchPredictions, stream: TextIO) -> None:
     """Prints one line for each photo.
 
     Args:
-        answers: A batch of predictions.
+        predictions: A batch of predictions.
         stream: Where to print.
     """
     from maskfit.inference.decisions import format_prediction
 
-    for name, said in zip(answers.names, answers.decide(), strict=True):
-        stream.write(f"{name}: {format_prediction(said)}\n")
+    for name, decisions in zip(predictions.names, predictions.decide(), strict=True):
+        stream.write(f"{name}: {format_prediction(decisions)}\n")
 
 
 @contextmanager
-def stream_json(stream: TextIO, rest: Callable[[], dict[str, Any]]) -> Iterator[Callable[[BatchPredictions], None]]:
-    """Writes one JSON object with `answers`, batch by batch, followed by further members.
+def stream_json(stream: TextIO, extras: Callable[[], dict[str, Any]]) -> Iterator[Callable[[BatchPredictions], None]]:
+    """Writes one JSON object with the predictions under `answers`, batch by batch, followed by further members.
 
     Args:
         stream: Where to write.
-        rest: Returns the other members once all predictions are written.
+        extras: Returns the other members once all predictions are written.
 
     Yields:
         A function to call with each batch.
     """
     rows = 0
 
-    def add(answers: BatchPredictions) -> None:
+    def add(predictions: BatchPredictions) -> None:
         nonlocal rows
-        each = zip(answers.names, answers.classes.tolist(), answers.confidence.tolist(), answers.decide(), strict=True)
-        for name, number, share, said in each:
+        batch_rows = zip(
+            predictions.names,
+            predictions.classes.tolist(),
+            predictions.confidence.tolist(),
+            predictions.decide(),
+            strict=True,
+        )
+        for name, number, probability, decisions in batch_rows:
             record = {
                 "photo": name,
-                "answer": answers.schema.describe(number),
+                "answer": predictions.schema.describe(number),
                 "class": number,
-                "probability": share,
-                "attributes": {one.attribute: one.to_dict() for one in said},
+                "probability": probability,
+                "attributes": {decision.attribute: decision.to_dict() for decision in decisions},
             }
             stream.write(",\n" if rows else "\n")
             stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False))
@@ -165,6 +172,6 @@ def stream_json(stream: TextIO, rest: Callable[[], dict[str, Any]]) -> Iterator[
     stream.write('{"answers": [')
     yield add
     stream.write("\n]")
-    for name, value in rest().items():
+    for name, value in extras().items():
         stream.write(f",\n{json.dumps(name)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}")
     stream.write("}\n")

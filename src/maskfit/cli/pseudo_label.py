@@ -29,7 +29,7 @@ def pseudo_label(
     agree: Annotated[
         bool, typer.Option("--agree", help="With --persons: leave out persons whose photos disagree.")
     ] = False,
-    scheme: Annotated[
+    schema: Annotated[
         str, typer.Option("--schema", metavar="NAME", help=f"Label schema of the table: {', '.join(LABEL_SCHEMAS)}.")
     ] = "mask-gender-age",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -52,23 +52,28 @@ def pseudo_label(
     from maskfit.evaluation.probability_table import read_table
     from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo_labels
 
-    if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+    if schema not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     if agree and persons is None:
         raise DataError("--agree needs to know the persons", hint="add --persons CSV")
     check_overwrite(target, force)
-    labels = LABEL_SCHEMAS[scheme]
-    people = None if persons is None else read_persons(persons)
-    made = select_pseudo_labels(read_table(table, labels.num_classes), labels, threshold, persons=people, agree=agree)
-    write_pseudo_labels(target, made, labels, images)
-    _tell(made, labels, target, agree)
-
-
-def _tell(made: PseudoLabels, scheme: LabelSchema, target: Path, agree: bool) -> None:
-    rows = [(scheme.describe(number), int((made.classes == number).sum())) for number in range(scheme.num_classes)]
-    print_table("pseudo-labels", ["class", "photos"], rows)
-    left = f"{made.num_below_threshold} are below the threshold" + (
-        f", {made.num_disagreeing} belong to persons whose photos disagree" if agree else ""
+    label_schema = LABEL_SCHEMAS[schema]
+    person_of_photo = None if persons is None else read_persons(persons)
+    pseudo_labels = select_pseudo_labels(
+        read_table(table, label_schema.num_classes), label_schema, threshold, persons=person_of_photo, agree=agree
     )
-    err.print(f"wrote {target}: {len(made.names)} photos; {left}")
+    write_pseudo_labels(target, pseudo_labels, label_schema, images)
+    _print_summary(pseudo_labels, label_schema, target, agree)
+
+
+def _print_summary(pseudo_labels: PseudoLabels, schema: LabelSchema, target: Path, agree: bool) -> None:
+    rows = [
+        (schema.describe(class_index), int((pseudo_labels.classes == class_index).sum()))
+        for class_index in range(schema.num_classes)
+    ]
+    print_table("pseudo-labels", ["class", "photos"], rows)
+    left_out = f"{pseudo_labels.num_below_threshold} are below the threshold" + (
+        f", {pseudo_labels.num_disagreeing} belong to persons whose photos disagree" if agree else ""
+    )
+    err.print(f"wrote {target}: {len(pseudo_labels.names)} photos; {left_out}")
     err.print(f"next: maskfit train RECIPE data.path=ROOT data.extra_train={target}")

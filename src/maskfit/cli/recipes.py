@@ -35,35 +35,35 @@ def recipes(
     from maskfit.config.loader import read_recipe, read_recipe_text, recipe_names
 
     if import_ is not None or file is not None:
-        _import(name, import_, file, force)
+        _convert_config(name, import_, file, force)
         return
     if name is not None:
         text = read_recipe_text(name)
-        _show(text)
+        _print_yaml(text)
         return
     rows = [(item, read_recipe(item).description) for item in recipe_names()]
     print_table("recipes", ["name", "description"], rows)
 
 
-def _import(name: str | None, config: Path | None, file: Path | None, force: bool) -> None:
+def _convert_config(name: str | None, config: Path | None, file: Path | None, force: bool) -> None:
     """Writes or prints the converted recipe, and warns about keys without a counterpart."""
     from maskfit.config.pytorch_template import import_config
 
     if config is None or name is not None:
         raise RecipeError("--out belongs to --import", hint="maskfit recipes --import CONFIG --out FILE")
     check_overwrite(file, force)
-    made = import_config(config)
-    text = made.to_yaml(config.name)
-    for remark in made.warnings:
-        err.print(f"no counterpart: {remark}")
+    imported = import_config(config)
+    text = imported.to_yaml(config.name)
+    for warning in imported.warnings:
+        err.print(f"no counterpart: {warning}")
     if file is None:
-        _show(text)
+        _print_yaml(text)
         return
     write_text(file, text)
     err.print(f"written: {file}\nnext: maskfit check {file}")
 
 
-def _show(text: str) -> None:
+def _print_yaml(text: str) -> None:
     """Prints YAML with colors on a terminal, plain in a pipe."""
     if not out.is_terminal:
         print(text, end="")
@@ -75,7 +75,7 @@ def _show(text: str) -> None:
 
 def check(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML or JSON file.")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
 ) -> None:
     """Check a recipe without data: every mistake at once, then the whole recipe with its defaults.
 
@@ -90,7 +90,7 @@ def check(
         from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
         registries = RECIPE_REGISTRY
-    resolved = read_recipe(recipe, words or [], registries=registries)
+    resolved = read_recipe(recipe, overrides or [], registries=registries)
     print(recipe_to_yaml(resolved), end="")
     if registries is None:
         err.print("keys and values are valid; to check component names and options: pip install 'maskfit[train]'")

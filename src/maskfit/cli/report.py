@@ -58,10 +58,10 @@ def report(
         raise DataError("no output requested", hint="add --out PAGE, or --json")
     check_overwrite(target, force)
     with err.status("evaluating"):
-        figures = compute_statistics(runs, data=data, by=by or ())
-        written = None if target is None else write_report(target, figures)
+        statistics = compute_statistics(runs, data=data, by=by or ())
+        written = None if target is None else write_report(target, statistics)
     if json:
-        print_json(figures.to_dict())
+        print_json(statistics.to_dict())
     if written:
         size = written.stat().st_size / 1e6
         (err if json else out).print(f"written: {written} ({size:.1f} MB)", markup=False, soft_wrap=True)

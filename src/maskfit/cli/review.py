@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, require_extra
-from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
+from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from maskfit.apps.review.review_data import ReviewData
     from maskfit.apps.review.state import Status
 
-Source = Annotated[
+SourceArgument = Annotated[
     Path,
     typer.Argument(
         metavar="ROOT|CSV|RUN",
@@ -27,11 +27,11 @@ Source = Annotated[
         show_default=False,
     ),
 ]
-Probabilities = Annotated[
+ProbabilitiesOption = Annotated[
     list[Path] | None,
     typer.Option(metavar="RUN|CSV", help="Out-of-fold probabilities of these photos; several are averaged."),
 ]
-Suspects = Annotated[
+LabelIssuesOption = Annotated[
     Path | None,
     typer.Option(
         "--label-issues", metavar="FILE", help="Order of the review, as written by 'maskfit label-issues --out FILE'."
@@ -40,27 +40,29 @@ Suspects = Annotated[
 SchemaOption = Annotated[
     str, typer.Option("--schema", metavar="NAME", help=f"Label schema of ROOT: {', '.join(LABEL_SCHEMAS)}.")
 ]
-Log = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of every decision; a review resumes from it.")]
-Target = Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV into which the page writes corrections.")]
-Export = Annotated[
+LogOption = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of every decision; a review resumes from it.")]
+CorrectionsOption = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="CSV into which the page writes corrections.")
+]
+ExportOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the corrections of the log to this file without opening a page."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing corrections file.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing corrections file.")]
 
 
 def review(
-    source: Source,
-    probabilities: Probabilities = None,
-    suspects: Suspects = None,
-    scheme: SchemaOption = "mask-gender-age",
-    log: Log = Path("review.jsonl"),
-    target: Target = Path("corrections.csv"),
-    export: Export = None,
-    host: Host = HERE,
-    port: Port = PORT,
-    open_: Open = False,
-    force: Force = False,
+    source: SourceArgument,
+    probabilities: ProbabilitiesOption = None,
+    label_issues: LabelIssuesOption = None,
+    schema: SchemaOption = "mask-gender-age",
+    log: LogOption = Path("review.jsonl"),
+    target: CorrectionsOption = Path("corrections.csv"),
+    export: ExportOption = None,
+    host: HostOption = DEFAULT_HOST,
+    port: PortOption = DEFAULT_PORT,
+    open_: OpenOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Review labels person by person in the browser, and write corrections.
 
@@ -82,60 +84,60 @@ def review(
     """
     from maskfit.apps.review.review_data import load_review_data
 
-    if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+    if schema not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     if export is None:
         require_extra("review", "review", "streamlit")
     check_overwrite(export, force)
     check_overwrite(target, force=True)
-    material = load_review_data(source, LABEL_SCHEMAS[scheme], probabilities or (), suspects)
+    review_data = load_review_data(source, LABEL_SCHEMAS[schema], probabilities or (), label_issues)
     if export is not None:
-        _export(material, log, export)
+        _export(review_data, log, export)
         return
     from maskfit.apps.review.controller import ReviewController, serve
     from maskfit.apps.streamlit_server import build_url, check_port_free
 
     check_port_free(host, port)
-    desk = ReviewController(material, log, target, force=force)
+    controller = ReviewController(review_data, log, target, force=force)
     try:
-        address = build_url(host, port, desk.access_token)
-        _greet(desk, address, host, port)
-        serve(desk, host, port, lambda: typer.launch(address) if open_ else None)
-        _part(desk)
+        url = build_url(host, port, controller.access_token)
+        _print_started(controller, url, host, port)
+        serve(controller, host, port, lambda: typer.launch(url) if open_ else None)
+        _print_stopped(controller)
     finally:
-        desk.close()
+        controller.close()
 
 
-def _export(material: ReviewData, log: Path, path: Path) -> None:
+def _export(review_data: ReviewData, log: Path, path: Path) -> None:
     """Writes the corrections of a log."""
     from maskfit.apps.review.audit_log import replay_log
     from maskfit.apps.review.export_corrections import export_corrections
 
     if not log.is_file():
         raise DataError("the log does not exist", location=log, hint="pass the log of a review with --log FILE")
-    for remark in [*material.warnings, *replay_log(log, material.review).warnings]:
-        err.print(remark)
-    rows = export_corrections(path, material.review, material.label_issues)
-    err.print(f"written: {path}: {len(rows)} corrections; {_counts(material.review.status_counts())}")
+    for warning in [*review_data.warnings, *replay_log(log, review_data.review).warnings]:
+        err.print(warning)
+    rows = export_corrections(path, review_data.review, review_data.label_issues)
+    err.print(f"written: {path}: {len(rows)} corrections; {_counts(review_data.review.status_counts())}")
 
 
-def _greet(desk: ReviewController, address: str, host: str, port: int) -> None:
-    for remark in desk.warnings:
-        err.print(remark)
-    persons, suspected = len(desk.review.photos_by_person), len(desk.issues_by_person)
-    err.print(f"{persons} persons, {len(desk.review.photos)} photos; {suspected} persons with labels that look wrong")
-    if desk.num_resumed_actions:
+def _print_started(controller: ReviewController, url: str, host: str, port: int) -> None:
+    for warning in controller.warnings:
+        err.print(warning)
+    persons, with_issues = len(controller.review.photos_by_person), len(controller.issues_by_person)
+    err.print(f"{persons} persons, {len(controller.review.photos)} photos; {with_issues} persons with label issues")
+    if controller.num_resumed_actions:
         err.print(
-            f"{desk.log_path}: resumed after {desk.num_resumed_actions} decisions; "
-            f"{_counts(desk.review.status_counts())}"
+            f"{controller.log_path}: resumed after {controller.num_resumed_actions} decisions; "
+            f"{_counts(controller.review.status_counts())}"
         )
     closing = ("then open the URL there. Ctrl-C stops the page; every key is saved.",)
-    print_url(address, host, port, "can see the photos", closing)
+    print_url(url, host, port, "can see the photos", closing)
 
 
-def _part(desk: ReviewController) -> None:
-    err.print(f"{_counts(desk.review.status_counts())}; all of it is in {desk.log_path}")
-    err.print(f"maskfit review ... --log {desk.log_path} goes on, with --export FILE it writes the corrections")
+def _print_stopped(controller: ReviewController) -> None:
+    err.print(f"{_counts(controller.review.status_counts())}; saved in {controller.log_path}")
+    err.print(f"maskfit review ... --log {controller.log_path} resumes; with --export FILE it writes the corrections")
 
 
 def _counts(counts: Mapping[Status, int]) -> str:

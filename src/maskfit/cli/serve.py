@@ -10,14 +10,14 @@ import typer
 from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
-from maskfit.cli.server_options import HERE, Host, Port
+from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
 
 if TYPE_CHECKING:
     from maskfit.apps.service.service import InferenceService
 
 MB = 1_000_000
 
-Models = Annotated[
+ModelsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL_OR_RUN...",
@@ -25,78 +25,82 @@ Models = Annotated[
         show_default=False,
     ),
 ]
-Workers = Annotated[
+WorkersOption = Annotated[
     int, typer.Option(min=1, max=256, help="Worker processes; each loads the models, and they share the cores.")
 ]
-TokenFile = Annotated[
+TokenFileOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", help="File with the bearer token that clients must send; or MASKFIT_TOKEN.", show_default=False
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, max=4096, help="Maximum number of faces in a batch.")]
-BatchWait = Annotated[
+BatchSizeOption = Annotated[int, typer.Option(min=1, max=4096, help="Maximum number of faces in a batch.")]
+BatchWaitOption = Annotated[
     float,
     typer.Option(metavar="MS", min=0, max=1000, help="Maximum time in milliseconds that a face waits for others."),
 ]
-Faces = Annotated[
+FacesOption = Annotated[
     bool,
     typer.Option(
         "--faces/--portraits",
         help="Detect faces and predict each; or take each photo as one face, without a detector.",
     ),
 ]
-Queue = Annotated[int, typer.Option(min=1, help="Maximum number of waiting photos; beyond it requests get 429.")]
-Body = Annotated[
+QueueOption = Annotated[int, typer.Option(min=1, help="Maximum number of waiting photos; beyond it requests get 429.")]
+MaxBodyOption = Annotated[
     float, typer.Option("--max-body", metavar="MB", min=0.001, help="Maximum size of a request in megabytes.")
 ]
-PhotoBytes = Annotated[
+MaxPhotoOption = Annotated[
     float, typer.Option("--max-photo", metavar="MB", min=0.001, help="Maximum size of a photo in megabytes.")
 ]
-PhotoPixels = Annotated[
+MaxPixelsOption = Annotated[
     float,
     typer.Option(
         "--max-pixels", metavar="MP", min=0.001, help="Maximum size of a photo in megapixels, checked before decoding."
     ),
 ]
-Photos = Annotated[int, typer.Option("--max-photos", min=1, help="Maximum number of photos in a request.")]
-MostFaces = Annotated[
+MaxPhotosOption = Annotated[int, typer.Option("--max-photos", min=1, help="Maximum number of photos in a request.")]
+MaxFacesOption = Annotated[
     int, typer.Option("--max-faces", min=1, help="Maximum number of faces per photo, the largest first.")
 ]
-Seconds = Annotated[float, typer.Option("--max-seconds", min=0.1, help="Maximum duration of a request in seconds.")]
-StopSeconds = Annotated[int, typer.Option(min=1, help="Seconds to finish running requests after SIGTERM or Ctrl-C.")]
-Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
-Views = Annotated[str, typer.Option("--tta", help="Test-time augmentation, as for 'maskfit predict'.")]
-Vote = Annotated[
+MaxSecondsOption = Annotated[
+    float, typer.Option("--max-seconds", min=0.1, help="Maximum duration of a request in seconds.")
+]
+StopSecondsOption = Annotated[
+    int, typer.Option(min=1, help="Seconds to finish running requests after SIGTERM or Ctrl-C.")
+]
+TopKOption = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
+TtaOption = Annotated[str, typer.Option("--tta", help="Test-time augmentation, as for 'maskfit predict'.")]
+CombineOption = Annotated[
     str,
     typer.Option(
         "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
     ),
 ]
-Engine = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino:precision=bf16.")]
+EngineOption = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino:precision=bf16.")]
 
 
 def serve(
-    models: Models = None,
-    host: Host = HERE,
-    port: Port = 8000,
-    workers: Workers = 1,
-    token_file: TokenFile = None,
-    faces: Faces = True,
-    batch_size: BatchSize = 32,
-    batch_wait: BatchWait = 5.0,
-    queue: Queue = 256,
-    max_body: Body = 64.0,
-    max_photo: PhotoBytes = 16.0,
-    max_pixels: PhotoPixels = 32.0,
-    max_photos: Photos = 32,
-    max_faces: MostFaces = 32,
-    max_seconds: Seconds = 30.0,
-    stop_seconds: StopSeconds = 20,
-    top: Top = 1,
-    views: Views = "original",
-    vote: Vote = "arithmetic",
-    engine: Engine = "auto",
+    models: ModelsArgument = None,
+    host: HostOption = DEFAULT_HOST,
+    port: PortOption = 8000,
+    workers: WorkersOption = 1,
+    token_file: TokenFileOption = None,
+    faces: FacesOption = True,
+    batch_size: BatchSizeOption = 32,
+    batch_wait: BatchWaitOption = 5.0,
+    queue: QueueOption = 256,
+    max_body: MaxBodyOption = 64.0,
+    max_photo: MaxPhotoOption = 16.0,
+    max_pixels: MaxPixelsOption = 32.0,
+    max_photos: MaxPhotosOption = 32,
+    max_faces: MaxFacesOption = 32,
+    max_seconds: MaxSecondsOption = 30.0,
+    stop_seconds: StopSecondsOption = 20,
+    top_k: TopKOption = 1,
+    tta: TtaOption = "original",
+    combine: CombineOption = "arithmetic",
+    engine: EngineOption = "auto",
 ) -> None:
     """Serve models over HTTP: POST photos to /v1/predict, get the prediction of every face as JSON.
 
@@ -133,9 +137,9 @@ def serve(
     )
     settings = ServiceSettings(
         models=tuple(models),
-        top=top,
-        views=views,
-        vote=vote,
+        top=top_k,
+        views=tta,
+        vote=combine,
         engine=engine,
         faces=faces,
         limits=limits,
@@ -145,14 +149,15 @@ def serve(
         token_file=token_file,
         stop_seconds=stop_seconds,
     )
-    run(settings, host, port, lambda service: _greet(service, host, port))
+    run(settings, host, port, lambda service: _print_started(service, host, port))
 
 
-def _greet(service: InferenceService, host: str, port: int) -> None:
+def _print_started(service: InferenceService, host: str, port: int) -> None:
     """Prints what is served, where, and who can reach it."""
     if host not in LOOPBACK_HOSTS and not service.requires_token:
         err.print(f"anybody who reaches {host} can use this service; --token-file requires a token", style="yellow")
-    members, own = len(service.predictor.members), service.settings
+    members, settings = len(service.predictor.members), service.settings
     count = "1 model" if members == 1 else f"{members} models"
-    err.print(f"serving {count} for {', '.join(service.predictor.schema.names)}; {own.workers} x {own.threads} threads")
+    attributes = ", ".join(service.predictor.schema.names)
+    err.print(f"serving {count} for {attributes}; {settings.workers} x {settings.threads} threads")
     out.print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1/predict", soft_wrap=True)

@@ -10,19 +10,19 @@ import typer
 from maskfit.apps.streamlit_server import LOOPBACK_HOSTS
 from maskfit.cli.console import err, out
 
-HERE = LOOPBACK_HOSTS[0]
-PORT = 8501
+DEFAULT_HOST = LOOPBACK_HOSTS[0]
+DEFAULT_PORT = 8501
 
-Host = Annotated[str, typer.Option(help="Address to listen at; 127.0.0.1 is reachable from this machine only.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")]
-Open = Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")]
+HostOption = Annotated[str, typer.Option(help="Address to listen at; 127.0.0.1 is reachable from this machine only.")]
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")]
+OpenOption = Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")]
 
 
-def print_url(address: str, host: str, port: int, warning: str, closing: Sequence[str]) -> None:
+def print_url(url: str, host: str, port: int, warning: str, closing: Sequence[str]) -> None:
     """Prints the URL on standard output, and how to reach it from another machine.
 
     Args:
-        address: The URL with its access token.
+        url: The URL with its access token.
         host: Address the page listens at.
         port: Port it listens at.
         warning: What anybody who reaches a public host can do.
@@ -30,8 +30,8 @@ def print_url(address: str, host: str, port: int, warning: str, closing: Sequenc
     """
     if host not in LOOPBACK_HOSTS:
         err.print(f"anybody who reaches {host} and knows the URL {warning}", style="yellow")
-    out.print(address, soft_wrap=True)
-    there = "localhost" if host in LOOPBACK_HOSTS else host
-    err.print(f"from another machine: ssh -L {port}:{there}:{port} USER@THIS_MACHINE")
+    out.print(url, soft_wrap=True)
+    remote_host = "localhost" if host in LOOPBACK_HOSTS else host
+    err.print(f"from another machine: ssh -L {port}:{remote_host}:{port} USER@THIS_MACHINE")
     for line in closing:
         err.print(line)

@@ -14,7 +14,7 @@ from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
 
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `maskfit recipes`), or a YAML or JSON file.")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in output_dir=DIR.")] = False,
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help=RAY_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
@@ -35,15 +35,15 @@ def train(
         maskfit train baseline data.path=photos cv.num_folds=5 --ray auto
     """
     require_extra("train", "train", *TRAIN_MODULES)
-    said = setup_allocator()
-    if said:
-        err.print(said)
+    allocator_note = setup_allocator()
+    if allocator_note:
+        err.print(allocator_note)
     from maskfit.config.loader import read_recipe
     from maskfit.training.parallel.distributed import is_main_process
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
     from maskfit.training.train import train as train_recipe
 
-    resolved = read_recipe(recipe, [*from_environment(), *(words or [])], registries=RECIPE_REGISTRY)
+    resolved = read_recipe(recipe, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
     if ray is None:
         folder, scores = train_recipe(resolved, resume=resume, console=err)
     else:
@@ -70,6 +70,6 @@ def from_environment() -> list[str]:
     Returns:
         `key=value` words.
     """
-    found = (("data.path", os.environ.get(TRAIN)), ("output_dir", os.environ.get(MODEL_DIR)))
+    variables = (("data.path", os.environ.get(TRAIN)), ("output_dir", os.environ.get(MODEL_DIR)))
     # Quoted, since YAML could read a folder's name as a number or something else.
-    return [f"{key}={json_text.dumps(value)}" for key, value in found if value]
+    return [f"{key}={json_text.dumps(value)}" for key, value in variables if value]

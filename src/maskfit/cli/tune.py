@@ -20,47 +20,49 @@ SHOWN = 10
 """Trials printed on the terminal; the table and the page have all."""
 
 
-Space = Annotated[Path, typer.Option(metavar="YAML", help="Search space: recipe keys with ranges or choices.")]
-Trials = Annotated[int, typer.Option(min=1, help="Number of trials, including those before a resume.")]
-Out = Annotated[
+SpaceOption = Annotated[Path, typer.Option(metavar="YAML", help="Search space: recipe keys with ranges or choices.")]
+TrialsOption = Annotated[int, typer.Option(min=1, help="Number of trials, including those before a resume.")]
+OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="SWEEP", help="Folder of the sweep; under sweeps/ by default.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the sweep in --out; finished trials are kept.")]
-SamplerWord = Annotated[
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the sweep in --out; finished trials are kept.")]
+SamplerOption = Annotated[
     str, typer.Option("--sampler", help="Sampler: tpe, random, gp or grid; options as in tpe:startup=5.")
 ]
-PrunerWord = Annotated[
+PrunerOption = Annotated[
     str,
     typer.Option("--pruner", help="Pruner: none, median or hyperband; options as in median:warmup=3."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed of the sampler.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Parallel trials on this machine.")]
-Storage = Annotated[
+SeedOption = Annotated[int, typer.Option(min=0, help="Random seed of the sampler.")]
+JobsOption = Annotated[int, typer.Option(min=1, help="Parallel trials on this machine.")]
+StorageOption = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Optuna storage, such as sqlite:///tune.db; a file in --out by default."),
 ]
-StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study; the recipe's name by default.")]
-Keep = Annotated[int, typer.Option("--keep-models", min=1, help="Number of best trials whose models are kept.")]
-Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=RAY_HELP)]
-Cores = Annotated[int, typer.Option(min=1, help="With --ray: cores per trial.")]
+StudyOption = Annotated[str | None, typer.Option("--study", help="Name of the study; the recipe's name by default.")]
+KeepModelsOption = Annotated[
+    int, typer.Option("--keep-models", min=1, help="Number of best trials whose models are kept.")
+]
+RayOption = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=RAY_HELP)]
+CoresOption = Annotated[int, typer.Option(min=1, help="With --ray: cores per trial.")]
 
 
 def tune(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `maskfit recipes`), or a YAML or JSON file.")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
-    space: Space = Path("space.yaml"),
-    trials: Trials = 20,
-    target: Out = None,
-    resume: Resume = False,
-    sampler: SamplerWord = "tpe",
-    pruner: PrunerWord = "median",
-    seed: Seed = 0,
-    jobs: Jobs = 1,
-    storage: Storage = None,
-    study: StudyName = None,
-    keep: Keep = 3,
-    ray: Ray = None,
-    cores: Cores = 1,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
+    space: SpaceOption = Path("space.yaml"),
+    trials: TrialsOption = 20,
+    target: OutOption = None,
+    resume: ResumeOption = False,
+    sampler: SamplerOption = "tpe",
+    pruner: PrunerOption = "median",
+    seed: SeedOption = 0,
+    jobs: JobsOption = 1,
+    storage: StorageOption = None,
+    study: StudyOption = None,
+    keep_models: KeepModelsOption = 3,
+    ray: RayOption = None,
+    cores: CoresOption = 1,
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Search hyperparameters: many trainings of a recipe, each evaluated on the same held-out persons.
@@ -89,13 +91,13 @@ def tune(
     from maskfit.sweep.tune import SweepSettings
     from maskfit.sweep.tune import tune as sweep
 
-    settings = SweepSettings(trials, parse_component(sampler), parse_component(pruner), seed, keep)
-    with _placed(ray, jobs, cores) as executor:
+    settings = SweepSettings(trials, parse_component(sampler), parse_component(pruner), seed, keep_models)
+    with _trial_executor(ray, jobs, cores) as executor:
         results = sweep(
             recipe,
             space,
             settings,
-            overrides=[*from_environment(), *(words or [])],
+            overrides=[*from_environment(), *(overrides or [])],
             out=target,
             storage=storage,
             study_name=study,
@@ -106,10 +108,10 @@ def tune(
     if json:
         print_json(results.to_dict())
         return
-    _tell(results)
+    _print_results(results)
 
 
-def _tell(results: SweepResults) -> None:
+def _print_results(results: SweepResults) -> None:
     """Prints the best trials, and how reliable their ranking is."""
     from maskfit.sweep.study import format_params
 
@@ -126,7 +128,7 @@ def _tell(results: SweepResults) -> None:
 
 
 @contextmanager
-def _placed(ray: str | None, jobs: int, cores: int) -> Iterator[TrialExecutor]:
+def _trial_executor(ray: str | None, jobs: int, cores: int) -> Iterator[TrialExecutor]:
     """Yields the executor of trials: a Ray cluster or this machine."""
     if ray is None:
         import torch

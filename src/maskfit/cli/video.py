@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, progress, require_extra
-from maskfit.cli.data.crop import Detector, Weights
+from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
-from maskfit.cli.predict_options import EngineWord, Top
+from maskfit.cli.predict_options import EngineOption, TopKOption
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,56 +27,59 @@ if TYPE_CHECKING:
     from maskfit.inference.face_predictor import FacePredictor
     from maskfit.inference.predictor import Predictor
 
-STOPPED = 130
+EXIT_INTERRUPTED = 130
+"""Exit code after SIGINT or SIGTERM, as in shells."""
 
 FILES, FRAMES, FILTERING = "Files", "Frames", "Filtering"
 """Panels of the help."""
 
-Source = Annotated[
+SourceArgument = Annotated[
     str,
     typer.Argument(metavar="SOURCE", help="A video file, an address such as rtsp://..., or the number of a camera."),
 ]
-Models = Annotated[
+ModelOption = Annotated[
     list[str] | None,
     typer.Option(
         "--model", metavar="MODEL_OR_RUN", help=f"A model or run; several form an ensemble; {DEFAULT_MODEL_HELP}."
     ),
 ]
-Threads = Annotated[int, typer.Option(min=1, help="Threads per network.")]
-Json = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, then a summary.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads per network.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, then a summary.")]
 
-Events = Annotated[
+EventsOption = Annotated[
     Path | None, typer.Option("--out", help="Write a row for every event, as it happens.", rich_help_panel=FILES)
 ]
-CountsFile = Annotated[
+CountsOption = Annotated[
     Path | None, typer.Option("--counts", help="Write people per minute as CSV.", rich_help_panel=FILES)
 ]
-Film = Annotated[
+VideoOption = Annotated[
     Path | None,
     typer.Option("--video", help="Write the video with boxes: .mp4, .mkv, .mov.", rich_help_panel=FILES),
 ]
-Blur = Annotated[bool, typer.Option("--blur", help="Pixelate faces in --video.", rich_help_panel=FILES)]
-Force = Annotated[bool, typer.Option("--force", help="Replace existing files.", rich_help_panel=FILES)]
+BlurOption = Annotated[bool, typer.Option("--blur", help="Pixelate faces in --video.", rich_help_panel=FILES)]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.", rich_help_panel=FILES)]
 
-Every = Annotated[int, typer.Option(min=1, metavar="N", help="Process every N-th frame only.", rich_help_panel=FRAMES)]
-Fps = Annotated[
+EveryOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Process every N-th frame only.", rich_help_panel=FRAMES)
+]
+FpsOption = Annotated[
     float | None, typer.Option(min=0.01, help="Process at most this many frames per second.", rich_help_panel=FRAMES)
 ]
-Realtime = Annotated[
+RealtimeOption = Annotated[
     bool, typer.Option("--realtime", help="Play a file at its own speed, dropping frames.", rich_help_panel=FRAMES)
 ]
-Seconds = Annotated[
+SecondsOption = Annotated[
     float | None, typer.Option(min=0.01, help="Stop after this many seconds of the source.", rich_help_panel=FRAMES)
 ]
-Reconnect = Annotated[float, typer.Option(min=0, help="Seconds to retry a lost stream.", rich_help_panel=FRAMES)]
+ReconnectOption = Annotated[float, typer.Option(min=0, help="Seconds to retry a lost stream.", rich_help_panel=FRAMES)]
 
-Hold = Annotated[
+MinStateOption = Annotated[
     float,
     typer.Option(
         "--min-state-seconds", min=0, max=60, help="Seconds that a new state must last.", rich_help_panel=FILTERING
     ),
 ]
-Smooth = Annotated[
+SmoothingOption = Annotated[
     float,
     typer.Option(
         "--smoothing-seconds",
@@ -86,7 +89,7 @@ Smooth = Annotated[
         rich_help_panel=FILTERING,
     ),
 ]
-Gone = Annotated[
+MaxUnseenOption = Annotated[
     float,
     typer.Option(
         "--max-unseen-seconds",
@@ -96,35 +99,35 @@ Gone = Annotated[
         rich_help_panel=FILTERING,
     ),
 ]
-Sure = Annotated[
+MinConfidenceOption = Annotated[
     float,
     typer.Option("--min-confidence", min=0, max=1, help="Minimum probability of a state.", rich_help_panel=FILTERING),
 ]
 
 
 def video(
-    source: Source,
-    model: Models = None,
-    target: Events = None,
-    counts: CountsFile = None,
-    video: Film = None,
-    blur: Blur = False,
-    force: Force = False,
-    every: Every = 1,
-    fps: Fps = None,
-    realtime: Realtime = False,
-    seconds: Seconds = None,
-    reconnect: Reconnect = 300,
-    hold: Hold = 0.5,
-    smooth: Smooth = 0.5,
-    gone: Gone = 1.0,
-    sure: Sure = 0.6,
-    detector: Detector = None,
-    weights: Weights = None,
-    engine: EngineWord = "auto",
-    threads: Threads = 1,
-    top: Top = 1,
-    json: Json = False,
+    source: SourceArgument,
+    model: ModelOption = None,
+    target: EventsOption = None,
+    counts: CountsOption = None,
+    video: VideoOption = None,
+    blur: BlurOption = False,
+    force: ForceOption = False,
+    every: EveryOption = 1,
+    fps: FpsOption = None,
+    realtime: RealtimeOption = False,
+    seconds: SecondsOption = None,
+    reconnect: ReconnectOption = 300,
+    min_state: MinStateOption = 0.5,
+    smoothing: SmoothingOption = 0.5,
+    max_unseen: MaxUnseenOption = 1.0,
+    min_confidence: MinConfidenceOption = 0.6,
+    detector: DetectorOption = None,
+    weights: WeightsOption = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = 1,
+    top_k: TopKOption = 1,
+    json: JsonOption = False,
 ) -> None:
     """Track people in a video or camera stream, and report who appears, leaves or changes the mask.
 
@@ -142,37 +145,39 @@ def video(
     if blur and video is None:
         raise DataError("--blur needs --video", hint="add --video out.mp4")
     _check_outputs([path for path in (target, counts, video) if path], force)
-    require_extra("watch", "watch", "av")
+    require_extra("video", "watch", "av")
     from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds
     from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
     from maskfit.inference.predictor import Predictor
 
-    address = parse_source(source)
+    stream = parse_source(source)
     models = resolve_models(model)
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         setup_allocator()
-    reader = _open(Predictor.load(*models, engine=engine, threads=threads, top_k=top), detector, weights)
+    face_predictor = _load_face_predictor(
+        Predictor.load(*models, engine=engine, threads=threads, top_k=top_k), detector, weights
+    )
     options = VideoOptions(
         target,
         counts,
         video,
         blur,
-        EventThresholds(hold, smooth, gone, min_confidence=sure),
+        EventThresholds(min_state, smoothing, max_unseen, min_confidence=min_confidence),
         FrameSampling(every, fps),
         realtime,
         seconds,
         reconnect,
     )
     write = _writer()
-    with _stopping() as stop, progress(f"watching {address.display_name}", "frames") as advance:
+    with _stopping() as stop, progress(f"processing {stream.display_name}", "frames") as advance:
         callbacks = VideoCallbacks(_event_printer(write, json), err.print, advance)
-        summary = process_video(address, reader, options, stop=stop, callbacks=callbacks)
+        summary = process_video(stream, face_predictor, options, stop=stop, callbacks=callbacks)
     if json:
         write(dumps({"event": "summary", **summary.to_dict()}))
-    _conclude(summary, [path for path in (target, counts, video) if path])
+    _print_summary(summary, [path for path in (target, counts, video) if path])
     if summary.stopped:
-        raise typer.Exit(STOPPED)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _check_outputs(paths: list[Path], force: bool) -> None:
@@ -182,16 +187,16 @@ def _check_outputs(paths: list[Path], force: bool) -> None:
         raise DataError("two outputs have the same path", location=paths[0], hint="choose a file for each")
 
 
-def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
+def _load_face_predictor(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
     from maskfit.config.loader import parse_component
     from maskfit.data.crops.face import FaceCrop
     from maskfit.inference.face_predictor import FacePredictor
 
-    finder = None
+    face_crop = None
     if detector or weights:
-        part = parse_component(detector or "yunet").model_dump(mode="json")
-        finder = FaceCrop(part, None if weights is None else str(weights))
-    return FacePredictor(predictor, detector=finder, predict_whole_image=False)
+        spec = parse_component(detector or "yunet", "data.crop.detector").model_dump(mode="json")
+        face_crop = FaceCrop(spec, None if weights is None else str(weights))
+    return FacePredictor(predictor, detector=face_crop, predict_whole_image=False)
 
 
 def _writer() -> Callable[[str], None]:
@@ -199,19 +204,19 @@ def _writer() -> Callable[[str], None]:
 
     While a progress bar is shown on a terminal, rich redirects standard output; a pipe or file must not be affected.
     """
-    piped = None if sys.stdout.isatty() else sys.stdout
+    target = None if sys.stdout.isatty() else sys.stdout
 
     def write(line: str) -> None:
-        print(line, file=piped, flush=True)
+        print(line, file=target, flush=True)
 
     return write
 
 
 def _event_printer(write: Callable[[str], None], json: bool) -> Callable[[Event, EventFormatter], None]:
-    def tell(event: Event, telling: EventFormatter) -> None:
-        write(dumps(telling.to_row(event), ensure_ascii=False) if json else telling.to_text(event))
+    def print_event(event: Event, formatter: EventFormatter) -> None:
+        write(dumps(formatter.to_row(event), ensure_ascii=False) if json else formatter.to_text(event))
 
-    return tell
+    return print_event
 
 
 @contextmanager
@@ -235,7 +240,7 @@ def _stopping() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _conclude(summary: VideoSummary, written: list[Path]) -> None:
+def _print_summary(summary: VideoSummary, written: list[Path]) -> None:
     people = "1 person" if summary.num_persons == 1 else f"{summary.num_persons:,} people"
     changes = "1 change" if summary.num_changes == 1 else f"{summary.num_changes:,} changes"
     rate = f"{summary.source_seconds:,.1f} s, {summary.fps:,.1f} frames/s"
@@ -248,6 +253,6 @@ def _conclude(summary: VideoSummary, written: list[Path]) -> None:
     if summary.num_damaged:
         err.print(f"{summary.num_damaged:,} damaged parts were skipped", style="yellow")
     if summary.truncation:
-        err.print(f"the video breaks off: {summary.truncation}; what could be read was watched", style="yellow")
+        err.print(f"the video breaks off: {summary.truncation}; the readable part was processed", style="yellow")
     for path in written:
         err.print(f"written: {path}")

@@ -13,7 +13,7 @@ from maskfit.cli.console import err, out, print_json, print_table, progress
 if TYPE_CHECKING:
     from maskfit.synthesis.masks.write_dataset import MaskDatasetResult
 
-Faces = Annotated[
+SourceArgument = Annotated[
     Path,
     typer.Argument(
         metavar="CSV|ROOT",
@@ -23,20 +23,26 @@ Faces = Annotated[
     ),
 ]
 
-Persons = Annotated[int | None, typer.Option("--persons", metavar="N", min=1, help="Number of faces; all by default.")]
-Worn = Annotated[int, typer.Option("--n-correct", metavar="N", min=1, max=5, help="Correctly worn masks per face.")]
-Wrongly = Annotated[
+PersonsOption = Annotated[
+    int | None, typer.Option("--persons", metavar="N", min=1, help="Number of faces; all by default.")
+]
+NumCorrectOption = Annotated[
+    int, typer.Option("--n-correct", metavar="N", min=1, max=5, help="Correctly worn masks per face.")
+]
+NumIncorrectOption = Annotated[
     int,
     typer.Option("--n-incorrect", metavar="N", min=1, max=7, help="Wrongly worn masks per face, each in another way."),
 ]
-Scarf = Annotated[bool, typer.Option("--scarf", help="Also the bare face with a scarf around the neck.")]
-DetectorName = Annotated[str, typer.Option("--detector", metavar="NAME", help="Landmark detector: yunet or mtcnn.")]
-Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the detector.")]
-LandmarksFile = Annotated[
+ScarfOption = Annotated[bool, typer.Option("--scarf", help="Also the bare face with a scarf around the neck.")]
+DetectorOption = Annotated[str, typer.Option("--detector", metavar="NAME", help="Landmark detector: yunet or mtcnn.")]
+WeightsOption = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the detector.")]
+LandmarksOption = Annotated[
     Path | None,
-    typer.Option("--landmarks", metavar="CSV", help="Landmarks, as 'data draw' writes them, and no detector."),
+    typer.Option(
+        "--landmarks", metavar="CSV", help="Landmarks, as written by 'maskfit data synthesize'; no detector is used."
+    ),
 ]
-Workers = Annotated[
+WorkersOption = Annotated[
     int | None, typer.Option("--workers", metavar="N", min=1, help="Worker processes; one per core by default.")
 ]
 
@@ -45,18 +51,18 @@ SHOWN = 10
 
 
 def add_masks(
-    source: Faces,
+    source: SourceArgument,
     target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
-    persons: Persons = None,
+    persons: PersonsOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
-    worn: Worn = 5,
-    wrongly: Wrongly = 1,
-    scarf: Scarf = False,
-    detector: DetectorName = "yunet",
-    weights: Weights = None,
-    landmarks: LandmarksFile = None,
+    num_correct: NumCorrectOption = 5,
+    num_incorrect: NumIncorrectOption = 1,
+    scarf: ScarfOption = False,
+    detector: DetectorOption = "yunet",
+    weights: WeightsOption = None,
+    landmarks: LandmarksOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the same command in its folder.")] = False,
-    workers: Workers = None,
+    workers: WorkersOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Add synthetic masks to bare faces, in the competition's layout.
@@ -80,38 +86,40 @@ def add_masks(
     from maskfit.synthesis.masks.write_dataset import check_output_dir, write_masked_dataset
 
     check_output_dir(source, target, resume=resume)
-    find = read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
+    find_landmarks = (
+        read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
+    )
     with progress("detecting faces", unit="faces") as advance:
-        chosen = select_faces(source, find, persons=persons, seed=seed, progress=advance)
+        faces = select_faces(source, find_landmarks, persons=persons, seed=seed, progress=advance)
     with progress("adding masks", unit="persons") as advance:
-        made = write_masked_dataset(
-            chosen,
+        result = write_masked_dataset(
+            faces,
             target,
             seed=seed,
-            num_correct=worn,
-            num_incorrect=wrongly,
+            num_correct=num_correct,
+            num_incorrect=num_incorrect,
             scarf=scarf,
             resume=resume,
             workers=workers,
             progress=advance,
         )
     if json:
-        print_json({**asdict(made), "images": str(made.images), "others": chosen.others})
+        print_json({**asdict(result), "images": str(result.images), "others": faces.others})
         return
-    _print_made(made, chosen.others, target)
+    _print_summary(result, faces.others, target)
 
 
-def _print_made(made: MaskDatasetResult, others: int, target: Path) -> None:
+def _print_summary(result: MaskDatasetResult, num_skipped: int, target: Path) -> None:
     from maskfit.synthesis.masks.write_dataset import MANIFEST, SET_ASIDE
 
-    print_table("Masks", ["kind", "photos"], list(made.kinds.items()))
+    print_table("Masks", ["kind", "photos"], list(result.kinds.items()))
     out.print()
-    print_table("Worn", ["way", "photos"], list(made.ways.items()))
+    print_table("Worn", ["style", "photos"], list(result.ways.items()))
     out.print()
-    out.print(f"written: {made.persons} persons to {made.images}, listed in {target / MANIFEST}", soft_wrap=True)
-    if others:
-        err.print(f"skipped {others} further photos of the same persons", style="yellow")
-    if made.set_aside:
-        err.print(f"set aside {len(made.set_aside)} photos, listed in {target / SET_ASIDE}:", style="yellow")
-        for name, reason in list(made.set_aside.items())[:SHOWN]:
+    out.print(f"written: {result.persons} persons to {result.images}, listed in {target / MANIFEST}", soft_wrap=True)
+    if num_skipped:
+        err.print(f"skipped {num_skipped} further photos of the same persons", style="yellow")
+    if result.set_aside:
+        err.print(f"set aside {len(result.set_aside)} photos, listed in {target / SET_ASIDE}:", style="yellow")
+        for name, reason in list(result.set_aside.items())[:SHOWN]:
             err.print(f"  {name}: {reason}")

@@ -45,41 +45,41 @@ def cache(
     from maskfit.data.image_cache.cache import default_cache_dir
 
     limit = None if keep_under is None else parse_size(keep_under)
-    place = folder or default_cache_dir()
-    found = list_caches(place)
+    cache_dir = folder or default_cache_dir()
+    caches = list_caches(cache_dir)
     now = time.time()
-    wanted = least_recently_used(found, now=now, days=prune, keep_under=limit)
-    if wanted and not yes:
-        names = ", ".join(store.path.name for store in wanted)
-        size = _gigabytes(sum(one.size_bytes for one in wanted))
-        question = f"remove {len(wanted)} of {len(found)} caches, {size}: {names}?"
+    removed = least_recently_used(caches, now=now, days=prune, keep_under=limit)
+    if removed and not yes:
+        names = ", ".join(item.path.name for item in removed)
+        size = _gigabytes(sum(item.size_bytes for item in removed))
+        question = f"remove {len(removed)} of {len(caches)} caches, {size}: {names}?"
         if json or not err.is_terminal:
-            raise DataError(f"confirmation needed: {question}", location=place, hint="add --yes")
+            raise DataError(f"confirmation needed: {question}", location=cache_dir, hint="add --yes")
         if not typer.confirm(question, err=True):
-            wanted = []
-    for store in wanted:
-        remove_cache(store)
-    left = [store for store in found if store not in wanted]
+            removed = []
+    for item in removed:
+        remove_cache(item)
+    kept = [item for item in caches if item not in removed]
     if json:
-        removed = [store.to_dict() for store in wanted]
-        print_json({"folder": str(place), "stores": [store.to_dict() for store in left], "removed": removed})
+        removed_records = [item.to_dict() for item in removed]
+        print_json({"folder": str(cache_dir), "stores": [item.to_dict() for item in kept], "removed": removed_records})
         return
     rows = [
         (
-            one.path.name,
-            one.photos,
-            _gigabytes(one.size_bytes),
-            f"{max(0.0, now - one.last_used) / 86_400:.1f} days ago",
+            item.path.name,
+            item.photos,
+            _gigabytes(item.size_bytes),
+            f"{max(0.0, now - item.last_used) / 86_400:.1f} days ago",
         )
-        for one in left
+        for item in kept
     ]
     print_table(
-        f"{place}: {_gigabytes(sum(store.size_bytes for store in left))}",
+        f"{cache_dir}: {_gigabytes(sum(item.size_bytes for item in kept))}",
         ["cache", "photos", "size", "last used"],
         rows,
     )
-    for store in wanted:
-        out.print(f"removed: {store.path.name}, {_gigabytes(store.size_bytes)}", soft_wrap=True)
+    for item in removed:
+        out.print(f"removed: {item.path.name}, {_gigabytes(item.size_bytes)}", soft_wrap=True)
 
 
 def _gigabytes(size: int) -> str:

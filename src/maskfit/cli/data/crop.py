@@ -19,29 +19,31 @@ SHOWN = 20
 """Photos named in a warning; the CSV files name all."""
 
 
-Source = Annotated[
+SourceArgument = Annotated[
     Path,
     typer.Argument(metavar="ROOT|CSV", help="A folder of photos, or a CSV with the column path.", show_default=False),
 ]
-Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
-CropWord = Annotated[
+TargetOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
+CropOption = Annotated[
     str, typer.Option("--crop", metavar="CROP", help="Crop, as in data.crop: face, variance, center:scale=0.8.")
 ]
-Detector = Annotated[
+DetectorOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="yunet, mtcnn or ultra_light; with options: yunet:side=640.")
 ]
-Weights = Annotated[
+WeightsOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Weights of the detector; downloaded once by default.")
 ]
-Margin = Annotated[
+MarginOption = Annotated[
     str | None,
     typer.Option(metavar="FRACTION", help="Margin around the face as a fraction of it: 0.3, or left,top,right,bottom."),
 ]
-Choose = Annotated[str | None, typer.Option(help="Which face to crop: largest, central or surest.")]
-Size = Annotated[
+FaceSelectionOption = Annotated[
+    str | None, typer.Option("--choose", help="Face to crop: largest, central or surest (highest detection score).")
+]
+SizeOption = Annotated[
     str | None, typer.Option(metavar="N|HxW", help="Size of each copy in pixels: 224, or 280x210 (height x width).")
 ]
-Background = Annotated[
+BackgroundOption = Annotated[
     str,
     typer.Option(
         "--background",
@@ -56,17 +58,17 @@ SchemaOption = Annotated[
 
 
 def crop(
-    source: Source,
-    target: Target,
-    word: CropWord = "face",
-    detector: Detector = None,
-    weights: Weights = None,
-    margin: Margin = None,
-    choose: Choose = None,
+    source: SourceArgument,
+    target: TargetOption,
+    crop_name: CropOption = "face",
+    detector: DetectorOption = None,
+    weights: WeightsOption = None,
+    margin: MarginOption = None,
+    face_selection: FaceSelectionOption = None,
     align: Annotated[bool, typer.Option("--align", help="Rotate each crop until the eyes are level.")] = False,
-    size: Size = None,
-    background: Background = "none",
-    scheme: SchemaOption = "mask-gender-age",
+    size: SizeOption = None,
+    background: BackgroundOption = "none",
+    schema: SchemaOption = "mask-gender-age",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Write cropped copies of photos, and list every detected face.
@@ -88,102 +90,107 @@ def crop(
     from maskfit.config.loader import parse_component
     from maskfit.data.crop_dataset import write_crops
 
-    if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
-    part = _part(word, detector, weights, margin, choose, align)
-    pixels = None if size is None else _size(size)
+    if schema not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    spec = _crop_spec(crop_name, detector, weights, margin, face_selection, align)
+    output_size = None if size is None else _parse_size(size)
     with progress("cropping") as advance:
-        made = write_crops(
+        summary = write_crops(
             source,
             target,
-            part,
-            size=pixels,
-            schema=LABEL_SCHEMAS[scheme],
+            spec,
+            size=output_size,
+            schema=LABEL_SCHEMAS[schema],
             background_removal=parse_component(background, "data.background_removal"),
             progress=advance,
         )
     if json:
-        print_json(_facts(made))
+        print_json(_to_record(summary))
         return
-    _tell(made)
+    _print_summary(summary)
 
 
-def _part(
-    word: str, detector: str | None, weights: Path | None, margin: str | None, choose: str | None, align: bool
+def _crop_spec(
+    crop_name: str,
+    detector: str | None,
+    weights: Path | None,
+    margin: str | None,
+    face_selection: str | None,
+    align: bool,
 ) -> ComponentSpec:
     """Returns the crop with the options of the command line."""
     from maskfit.config.loader import parse_component
     from maskfit.registry import ComponentSpec
 
-    part = parse_component(word, "data.crop")
+    spec = parse_component(crop_name, "data.crop")
     options: dict[str, Any] = {}
     if detector is not None:
         options["detector"] = parse_component(detector, "data.crop.detector").model_dump(mode="json")
     if weights is not None:
         options["weights"] = str(weights)
     if margin is not None:
-        options |= _margins(margin)
-    if choose is not None:
-        options["face_selection"] = choose
+        options |= _parse_margin(margin)
+    if face_selection is not None:
+        options["face_selection"] = face_selection
     if align:
         options["align"] = True
-    return ComponentSpec(name=part.name, options=part.options | options)
+    return ComponentSpec(name=spec.name, options=spec.options | options)
 
 
-def _margins(text: str) -> dict[str, float]:
+def _parse_margin(text: str) -> dict[str, float]:
     try:
-        shares = [float(share) for share in text.split(",")]
+        fractions = [float(fraction) for fraction in text.split(",")]
     except ValueError:
-        shares = []
-    if len(shares) not in (1, 4):
+        fractions = []
+    if len(fractions) not in (1, 4):
         raise DataError(f"invalid margin '{text}'", hint="write it like --margin 0.3, or --margin 0.2,0.4,0.2,0.2")
-    return dict(zip(("left", "top", "right", "bottom"), shares * (4 // len(shares)), strict=True))
+    return dict(zip(("left", "top", "right", "bottom"), fractions * (4 // len(fractions)), strict=True))
 
 
-def _size(text: str) -> tuple[int, int]:
+def _parse_size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
         raise DataError(f"invalid size '{text}'", hint="write it like --size 224 or --size 280x210, each in 8 to 4096")
     return int(sides[0]), int(sides[-1])
 
 
-def _facts(made: CropSummary) -> dict[str, Any]:
+def _to_record(summary: CropSummary) -> dict[str, Any]:
     return {
-        "photos": len(made.records),
-        "done_before": made.num_resumed,
-        "faces": sum(len(item.faces) for item in made.records),
-        "several": [item.photo for item in made.records if len(item.faces) > 1],
-        "guessed": list(made.fallback_crops),
-        "unreadable": made.unreadable,
-        "list": str(made.faces),
-        "sheet": str(made.sheet),
-        "manifest": made.manifest and str(made.manifest),
+        "photos": len(summary.records),
+        "done_before": summary.num_resumed,
+        "faces": sum(len(item.faces) for item in summary.records),
+        "several": [item.photo for item in summary.records if len(item.faces) > 1],
+        "guessed": list(summary.fallback_crops),
+        "unreadable": summary.unreadable,
+        "list": str(summary.faces),
+        "sheet": str(summary.sheet),
+        "manifest": summary.manifest and str(summary.manifest),
     }
 
 
-def _tell(made: CropSummary) -> None:
-    faces = sum(len(item.faces) for item in made.records)
-    several = sum(len(item.faces) > 1 for item in made.records)
-    line = f"{len(made.records):,} photos cropped"
-    if faces or made.fallback_crops:  # without a detector "0 faces" would be misleading
+def _print_summary(summary: CropSummary) -> None:
+    faces = sum(len(item.faces) for item in summary.records)
+    several = sum(len(item.faces) > 1 for item in summary.records)
+    line = f"{len(summary.records):,} photos cropped"
+    if faces or summary.fallback_crops:  # without a detector "0 faces" would be misleading
         line += f"; {faces:,} faces"
     if several:
         line += f"; {several:,} photos with several faces"
-    if made.num_resumed:
-        line += f"; {made.num_resumed:,} were done earlier"
+    if summary.num_resumed:
+        line += f"; {summary.num_resumed:,} were done earlier"
     out.print(line, soft_wrap=True)
-    if made.fallback_crops:
-        named = ", ".join(made.fallback_crops[:SHOWN]) + (", ..." if len(made.fallback_crops) > SHOWN else "")
-        count = f"{len(made.fallback_crops):,} of {len(made.records):,}"
-        line = f"nothing found in {count} photos, using the fallback crop: {named}"
+    if summary.fallback_crops:
+        names = ", ".join(summary.fallback_crops[:SHOWN]) + (", ..." if len(summary.fallback_crops) > SHOWN else "")
+        count = f"{len(summary.fallback_crops):,} of {len(summary.records):,}"
+        line = f"nothing found in {count} photos, using the fallback crop: {names}"
         err.print(line, style="yellow")
-    if made.unreadable:
-        err.print(f"set aside {len(made.unreadable):,} unreadable photos:", style="yellow")
-        for name, reason in list(made.unreadable.items())[:SHOWN]:
+    if summary.unreadable:
+        err.print(f"set aside {len(summary.unreadable):,} unreadable photos:", style="yellow")
+        for name, reason in list(summary.unreadable.items())[:SHOWN]:
             err.print(f"  {name}: {reason}")
-        if len(made.unreadable) > SHOWN:
-            err.print(f"  all of them: {made.faces.parent / 'unreadable.csv'}")
-    out.print(f"list: {made.faces}", soft_wrap=True)
-    out.print(f"to look at: {made.sheet}", soft_wrap=True)
-    if made.manifest:
-        out.print(f"to train on: {made.manifest}", soft_wrap=True)
+        if len(summary.unreadable) > SHOWN:
+            err.print(f"  all of them: {summary.faces.parent / 'unreadable.csv'}")
+    out.print(f"list: {summary.faces}", soft_wrap=True)
+    out.print(f"to look at: {summary.sheet}", soft_wrap=True)
+    if summary.manifest:
+        out.print(f"to train on: {summary.manifest}", soft_wrap=True)

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, progress
-from maskfit.cli.data.dataset import SchemaOption, Source, find_schema
+from maskfit.cli.data.dataset import SchemaOption, SourceArgument, find_schema
 from maskfit.errors import DataError
 
 
 def explore(
-    source: Source,
+    source: SourceArgument,
     target: Annotated[Path | None, typer.Option("--out", metavar="PAGE", help="The HTML page to write.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, for scripts.")] = False,
     limit: Annotated[
@@ -23,7 +23,7 @@ def explore(
         typer.Option("--limit", metavar="N", min=1, help="Maximum number of photos on the contact sheet of a class."),
     ] = 24,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the contact sheets.")] = 0,
-    scheme: SchemaOption = "mask-gender-age",
+    schema: SchemaOption = "mask-gender-age",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
 ) -> None:
     """Explore a dataset on one page: class counts, ages, mean faces, outliers, leaks between persons.
@@ -39,22 +39,22 @@ def explore(
 
     `maskfit data explore train/images --json > figures.json`
     """
-    from maskfit.exploration.explore import explore as look
+    from maskfit.exploration.explore import explore as explore_dataset
     from maskfit.exploration.page import key_findings, write_page
     from maskfit.exploration.statistics import to_json
 
-    labels = find_schema(scheme)
+    label_schema = find_schema(schema)
     if target is None and not json:
         raise DataError("no output requested", hint="add --out PAGE, or --json")
     check_overwrite(target, force)
     with _stages() as advance:
-        findings = look(source, labels, limit=limit, seed=seed, progress=advance)
+        findings = explore_dataset(source, label_schema, limit=limit, seed=seed, progress=advance)
     written = None if target is None else write_page(target, findings)
     if json:
         print_json(to_json(findings))
     else:
-        for point in key_findings(findings):
-            out.print(f"{point.severity}: {point.text}", markup=False, soft_wrap=True)
+        for finding in key_findings(findings):
+            out.print(f"{finding.severity}: {finding.text}", markup=False, soft_wrap=True)
     if written:
         size = written.stat().st_size / 1e6
         (err if json else out).print(f"written: {written} ({size:.1f} MB)", markup=False, soft_wrap=True)
@@ -69,13 +69,13 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
     """
     with ExitStack() as stack:
         advance: Callable[[int, int], None] | None = None
-        now = ""
+        current = ""
 
         def show(stage: str, done: int, total: int) -> None:
-            nonlocal advance, now
-            if advance is None or stage != now:
+            nonlocal advance, current
+            if advance is None or stage != current:
                 stack.close()
-                now, unit = stage, "photos" if stage == "reading" else "pairs of persons"
+                current, unit = stage, "photos" if stage == "reading" else "pairs of persons"
                 advance = stack.enter_context(progress(stage, unit))
             advance(done, total)
 

@@ -48,8 +48,8 @@ def table(people: Path, tmp_path: Path) -> tuple[Path, str]:
 
 def test_a_wrong_label_comes_first_and_its_correction_fits(command, table, people, tmp_path):
     path, first = table
-    target, proposed = tmp_path / "suspects.csv", tmp_path / "corrections.csv"
-    words = ("suspects", path, "--data", people, "--out", target, "--corrections", proposed)
+    target, proposed = tmp_path / "issues.csv", tmp_path / "corrections.csv"
+    words = ("label-issues", path, "--data", people, "--out", target, "--corrections", proposed)
     said = command(*words, "--min-score", "0.2")
     assert said.code == 0, said.err
     with target.open(newline="") as stream:
@@ -61,7 +61,7 @@ def test_a_wrong_label_comes_first_and_its_correction_fits(command, table, peopl
     changed = {a.person for a, b in zip(before, after, strict=True) if a.labels["gender"] != b.labels["gender"]}
     assert changed == {first}
     again = command(*words)
-    assert (again.code, "exists already" in again.err) == (2, True)
+    assert (again.code, "the file exists" in again.err) == (2, True)
     plain = json.loads(command("label-issues", path, "--json").out)
     assert (plain[0]["person"], plain[0]["photos"]) == (first, [])
 

@@ -29,11 +29,11 @@ def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
     said = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
     assert said.code == 0, said.err
     assert next(line.split()[-1] for line in said.out.splitlines() if "worn, female, >=60" in line) == "3"
-    assert "3 photos; 3 are not sure enough" in said.err
+    assert "3 photos; 3 are below the threshold" in said.err
     photos = read_photos(target, SCHEME)
     assert SCHEME.to_class_index(photos.attribute_indices(SCHEME)).tolist() == [5, 5, 5]
     again = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
-    assert (again.code, "exists already" in again.err) == (2, True)
+    assert (again.code, "the file exists" in again.err) == (2, True)
     assert command("pseudo-label", table, "--images", evaluation / "images", "--out", target, "--force").code == 0
 
 
@@ -41,10 +41,10 @@ def test_persons_and_what_is_wrong_with_words(command, table, evaluation, tmp_pa
     names = sorted(path.name for path in (evaluation / "images").iterdir())
     persons = tmp_path / "persons.csv"
     persons.write_text("ImageID,person\n" + "".join(f"{name},anna\n" for name in names[:3]))
-    words = ("pseudo", table, "--images", evaluation / "images", "--out", tmp_path / "p.csv")
+    words = ("pseudo-label", table, "--images", evaluation / "images", "--out", tmp_path / "p.csv")
     said = command(*words, "--persons", persons, "--agree")
     assert said.code == 0, said.err
-    assert "0 are of persons whose photos disagree" in said.err
+    assert "0 belong to persons whose photos disagree" in said.err
     assert {photo.person for photo in read_photos(tmp_path / "p.csv", SCHEME)} == {"anna"}
     for more, why in (
         (("--agree",), "add --persons"),
