@@ -128,3 +128,37 @@ def test_csv_that_cannot_be_read_says_why(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
         read_csv(path, ["a"])
     assert caught.value.location == str(path)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_are_found_in_the_first_row(tmp_path, delimiter):
+    path = tmp_path / "a.csv"
+    path.write_text(f"a{delimiter}b\n1,5{delimiter}2\n")
+    assert read_csv(path, ["a", "b"]) == [{"a": "1,5", "b": "2"}]
+    path.write_text(f"a,b{delimiter}c\n1,2\n")
+    assert list(read_csv(path, ["a"])[0]) == ["a", f"b{delimiter}c"]
+
+
+def test_a_single_column_has_no_delimiter(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('"a;b"\n1;2\n')
+    assert read_csv(path, []) == [{"a;b": "1;2"}]
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "euc-kr", "utf-16", "utf-8-sig"])
+def test_korean_text_in_other_encodings(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes("경로,마스크\r\n가.jpg,미착용\r\n".encode(encoding))
+    assert read_csv(path, ["경로"]) == [{"경로": "가.jpg", "마스크": "미착용"}]
+
+
+def test_western_text_that_is_not_utf_8_is_an_error(tmp_path):
+    (tmp_path / "a.csv").write_bytes("a,b\ncafé,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_csv(tmp_path / "a.csv", ["a"])
+
+
+def test_columns_without_a_name_are_no_duplicates(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(",a,,\n0,x,1,2\n")
+    assert read_csv(path, ["a"]) == [{"": "0", "a": "x"}]

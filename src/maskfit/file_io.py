@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,17 +104,19 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     """Reads a CSV with a header row.
 
     A byte order mark is removed. Empty lines at the end are dropped; an empty line in between is a row of empty cells,
-    so that item `i` is always row `i + 2` of a spreadsheet.
+    so that item `i` is always row `i + 2` of a spreadsheet. Where the first row has no comma, semicolons or tabs
+    separate its cells.
 
     Args:
-        path: The file, in UTF-8.
+        path: The file, in UTF-8, UTF-16 with a byte order mark, or Korean CP949.
         required: Columns that must exist.
 
     Returns:
-        One mapping per row; values are stripped, a missing cell is "".
+        One mapping per row; values are stripped, a missing cell is "". All columns without a name are one, "", with the
+        cell of the first.
 
     Raises:
-        DataError: The file cannot be read, is not UTF-8 text, lacks a required column, or a row has too many cells.
+        DataError: The file cannot be read, is not such text, lacks a required column, or a row has too many cells.
     """
     return list(iter_csv(path, required))
 
@@ -142,7 +145,8 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
             location=path,
             hint=f"name the columns {', '.join(required)} in the first row",
         )
-    if len(set(header)) < len(header):
+    named = [name for name in header if name]
+    if len(set(named)) < len(named):
         raise DataError("the first row has a duplicate column name", location=path, hint="rename one of the columns")
     for number, row in enumerate(rows, start=2):
         if len(row) > len(header):
@@ -151,13 +155,19 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
                 location=path,
                 hint="put cells that contain a comma in quotes",
             )
-        yield dict(zip(header, [cell.strip() for cell in row] + [""] * (len(header) - len(row)), strict=True))
+        cells = [cell.strip() for cell in row] + [""] * (len(header) - len(row))
+        # Several columns may lack a name: zip alone would keep the last of them.
+        if len(named) + 1 < len(header):
+            first = header.index("")
+            yield dict(zip(header, cells, strict=True)) | {"": cells[first]}
+        else:
+            yield dict(zip(header, cells, strict=True))
 
 
 def _read_rows(path: Path) -> Iterator[list[str]]:
     """Yields the cells of every row; an empty line is a row without cells, and there is none at the end."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _decode(path.read_bytes())
     except FileNotFoundError:
         raise DataError("there is no such file", location=path, hint="check the path") from None
     except IsADirectoryError:
@@ -167,11 +177,12 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
         raise DataError(message, location=path, hint="check path and permissions") from None
+    delimiter = _find_delimiter(text)
     empty = 0
     try:
         # Not splitlines(), which also splits at U+2028 and form feeds inside a cell. Without strict=True an unbalanced
         # quote would silently read the rest of the file as one cell.
-        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
             if row:
                 yield from ([] for _ in range(empty))
                 empty = 0
@@ -180,6 +191,32 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
                 empty += 1
     except csv.Error as error:
         raise DataError(f"invalid CSV: {error}", location=path, hint="save it as comma-separated text") from None
+
+
+def _decode(content: bytes) -> str:
+    """Decodes a text file: UTF-8, UTF-16 with a byte order mark, or CP949 where that gives Korean text.
+
+    Raises:
+        UnicodeDecodeError: It is none of these.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp949"
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            text = ""
+        # Other encodings of one byte per character seldom decode as CP949, and then not to Hangul.
+        if text and (encoding == "utf-16" or re.search("[가-힣]", text)):
+            return text
+        raise
+
+
+def _find_delimiter(text: str) -> str:
+    """Returns the delimiter of the first row: a comma where there is one, else a semicolon or a tab."""
+    first_row = re.sub(r'"[^"]*"', "", next((line for line in re.split(r"[\r\n]+", text[:65536]) if line), ""))
+    return "," if "," in first_row else max(";\t", key=first_row.count) if re.search("[;\t]", first_row) else ","
 
 
 def read_json(path: Path) -> Any:

@@ -226,7 +226,7 @@ def test_encode_reads_names_words_aliases_codes_and_years(attribute, text, code)
         ("age", -1, r"must be in \[0, 120\]"),
         ("age", "nan", "is not a value of age"),
         ("gender", "2", "known: female, male"),
-        ("mask", "1.0", "is not a value of mask"),
+        ("mask", "1.5", "is not a value of mask"),
     ],
 )
 def test_encode_names_what_it_does_not_know(attribute, text, message):

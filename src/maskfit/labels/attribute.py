@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 from maskfit.errors import LabelError, did_you_mean
+from maskfit.labels.spellings import SYNONYMS, as_integer, fold_spelling, is_spreadsheet_date, parse_range
 
 UNKNOWN = -1
 """Code of a value that is not labeled."""
@@ -104,20 +105,31 @@ class Attribute(BaseModel):
     def _spellings(self) -> dict[str, int]:
         """Every accepted spelling in lower case -> code; names win over aliases, and those over display names."""
         # Codes come first, to be overridden: where "1" is an alias of value 0, the labels count from 1.
-        spellings = {} if self.bin_edges else {str(code): code for code in range(len(self.values))}
+        spellings = {word: code for code, name in enumerate(self.values) for word in SYNONYMS.get(name.casefold(), ())}
+        spellings |= {} if self.bin_edges else {str(code): code for code in range(len(self.values))}
         spellings |= {name.casefold(): code for code, name in enumerate(self.display_names)}
         spellings |= {alias.casefold(): self.values.index(value) for alias, value in self.aliases.items()}
         return spellings | {value.casefold(): code for code, value in enumerate(self.values)}
+
+    @cached_property
+    def _folded_spellings(self) -> dict[str, int]:
+        """Spellings without regard to spaces, hyphens and underscores; those that would be ambiguous are left out."""
+        codes: dict[str, set[int]] = {}
+        for spelling, code in self._spellings.items():
+            codes.setdefault(fold_spelling(spelling), set()).add(code)
+        return {spelling: min(found) for spelling, found in codes.items() if len(found) == 1}
 
     def encode(self, value: str | float | None) -> int:
         """Converts a label to its code.
 
         Args:
-            value: A value's name, alias or display name; its code as text where the attribute has no bands; a number,
-                or a number as text, where it has bands.
+            value: A value's name, alias, synonym (`spellings.SYNONYMS`) or display name; its code, also as text or as
+                `1.0`, where the attribute has no bands; a number, a number as text, or another band of numbers, where
+                it has bands.
 
         Returns:
-            The index into `values`; `UNKNOWN` for None and "", and for the name of a parent with several values.
+            The index into `values`; `UNKNOWN` for None and "", for the name of a parent with several values, and for a
+            band of numbers that overlaps several values.
 
         Raises:
             LabelError: The label is not a value of the attribute, or a number outside `valid_range`.
@@ -133,6 +145,19 @@ class Attribute(BaseModel):
         children = [code for code, name in enumerate(self.parent_of) if name.casefold() == text]
         if children:
             return children[0] if len(children) == 1 else UNKNOWN
+        if not self.bin_edges:
+            code = as_integer(value)
+            folded = self._spellings.get(str(code)) if code is not None else None
+            folded = self._folded_spellings.get(fold_spelling(text)) if folded is None else folded
+            if folded is not None:
+                return folded
+        elif overlap := self._overlap(text):
+            return overlap[0] if overlap[0] == overlap[1] else UNKNOWN
+        elif is_spreadsheet_date(text):
+            raise LabelError(
+                f"'{value}' is not a value of {self.name}: it is a date, which spreadsheets make of a band such as "
+                "3-9; take the column from the original file, or format it as text before opening it"
+            )
         hint = did_you_mean(str(value), self.values) + (" or a number" if self.bin_edges else "")
         raise LabelError(f"'{value}' is not a value of {self.name}; {hint}")
 
@@ -143,7 +168,8 @@ class Attribute(BaseModel):
             value: As for `encode`.
 
         Returns:
-            Mask of shape (values,): one value for a full label, all for None and "", its children for a parent's name.
+            Mask of shape (values,): one value for a full label, all for None and "", its children for a parent's name,
+            and every value that another band of numbers overlaps.
 
         Raises:
             LabelError: As for `encode`.
@@ -152,7 +178,20 @@ class Attribute(BaseModel):
         if code != UNKNOWN:
             return np.asarray(np.arange(len(self.values)) == code)
         text = "" if value is None else str(value).strip().casefold()
-        return np.array([not text or name.casefold() == text for name in self.parent_of or self.values])
+        mask = np.array([not text or name.casefold() == text for name in self.parent_of or self.values])
+        overlap = None if mask.any() else self._overlap(text)
+        if overlap:
+            mask[overlap[0] : overlap[1] + 1] = True
+        return mask
+
+    def _overlap(self, text: str) -> tuple[int, int] | None:
+        """Returns the first and last value that a band of numbers overlaps; None where the text is no such band."""
+        band = parse_range(text) if self.bin_edges else None
+        if band is None:
+            return None
+        low, high = band
+        first = self._bin(low) if math.isfinite(low) else 0
+        return first, self._bin(high) if math.isfinite(high) else len(self.values) - 1
 
     def _bin(self, number: float) -> int:
         low, high = self.valid_range or (-math.inf, math.inf)
