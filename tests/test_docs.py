@@ -27,7 +27,7 @@ def test_the_example_of_a_part_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
     try:
         exec(compile(code, "docs/extend.md", "exec"), {"__name__": "example"})
     finally:
-        LOSSES.pop("careful", None)
+        LOSSES.pop("bounded", None)
     assert 0 <= float(capsys.readouterr().out.strip().splitlines()[-1]) <= 1
 
 
