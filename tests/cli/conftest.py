@@ -1,4 +1,4 @@
-"""The command as a user types it, and a model to type about."""
+"""Fixtures: the command as a user calls it, a model, a run and photos."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from PIL import Image
 import maskfit.cli
 
 
-class Said(NamedTuple):
-    """What the command left behind."""
+class CommandResult(NamedTuple):
+    """Exit code and output of a command."""
 
     code: int | str | None
     out: str
@@ -26,22 +26,22 @@ class Said(NamedTuple):
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Callable[..., Said]]:
-    """Runs `maskfit WORDS...` in an empty folder and an environment without SM_*; a traceback is a failure."""
+) -> Iterator[Callable[..., CommandResult]]:
+    """Runs `maskfit ARGS...` in an empty folder and an environment without SM_*; a traceback is a failure."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("SM_", "MASKFIT_"))]:
         del os.environ[name]
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
-    def run(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["maskfit", *map(str, words)])
+    def run(*args: object) -> CommandResult:
+        monkeypatch.setattr(sys, "argv", ["maskfit", *map(str, args)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as exit_info:
             maskfit.cli.main()
-        told = capsys.readouterr()
-        assert "Traceback" not in told.err
-        return Said(left.value.code, told.out, told.err)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return CommandResult(exit_info.value.code, captured.out, captured.err)
 
     yield run
     os.environ.clear()
@@ -50,7 +50,7 @@ def command(
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of random weights."""
+    """A model with random weights."""
     import torch
 
     from maskfit.data.preprocessing import CropResize, Preprocessing
@@ -61,28 +61,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    scheme = LABEL_SCHEMAS["mask-gender-age"]
-    facts = ModelMetadata(
-        label_schema=scheme,
+    schema = LABEL_SCHEMAS["mask-gender-age"]
+    metadata = ModelMetadata(
+        label_schema=schema,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 24))),
         backbone=ComponentSpec.create("small", width=4),
         head=ComponentSpec.create("multi_head"),
-        heads=scheme.names,
+        heads=schema.names,
     )
-    network = build_network(facts.backbone, facts.head, scheme.sizes)
-    return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), facts)
+    network = build_network(metadata.backbone, metadata.head, schema.sizes)
+    return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), metadata)
 
 
 @pytest.fixture
-def box(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """That network in the place of the one in the box."""
+def bundled_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same model in place of the bundled one."""
     monkeypatch.setattr("maskfit.inference.input_resolution.bundled_model_path", lambda: model)
     return model
 
 
 @pytest.fixture
-def run_folder(tmp_path: Path, model: Path) -> Path:
-    """A run with one fold that is done."""
+def run_dir(tmp_path: Path, model: Path) -> Path:
+    """A run with one finished fold."""
     fold = tmp_path / "run" / "fold0"
     fold.mkdir(parents=True)
     (tmp_path / "run" / "recipe.yaml").write_text("name: made\n")
@@ -93,7 +93,7 @@ def run_folder(tmp_path: Path, model: Path) -> Path:
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Path:
-    """An evaluation set: `info.csv`, its rows in no order, and `images`."""
+    """An evaluation set: `info.csv`, with unsorted rows, and `images`."""
     images = tmp_path / "eval" / "images"
     images.mkdir(parents=True)
     names = [f"{number:x}.jpg" for number in (11, 3, 7, 14, 0, 9)]

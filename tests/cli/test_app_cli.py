@@ -16,11 +16,11 @@ from maskfit.errors import DataError
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[AppState]:
-    """The studios that would have been served."""
+    """The app states that would have been served."""
     pytest.importorskip("streamlit")
-    studios: list[AppState] = []
-    monkeypatch.setattr(maskfit.apps.webapp.app_state, "serve", lambda studio, *words: studios.append(studio))
-    return studios
+    states: list[AppState] = []
+    monkeypatch.setattr(maskfit.apps.webapp.app_state, "serve", lambda state, *args: states.append(state))
+    return states
 
 
 @pytest.fixture
@@ -31,22 +31,22 @@ def port() -> int:
     return number
 
 
-def test_the_address_is_printed_with_its_key(command, model, served, port, painted):
-    said = command("app", model, "--port", port)
-    assert said.code == 0, said.err
-    (studio,) = served
-    assert said.out.strip() == f"http://localhost:{port}/?key={studio.access_token}"
-    assert f"ssh -L {port}:localhost:{port}" in said.err
-    assert f"{model}: a model of mask, gender, age" in said.err
-    assert not studio.tabs.has_photos
+def test_url_is_printed_with_its_token(command, model, served, port, painted):
+    result = command("app", model, "--port", port)
+    assert result.code == 0, result.err
+    (state,) = served
+    assert result.out.strip() == f"http://localhost:{port}/?key={state.access_token}"
+    assert f"ssh -L {port}:localhost:{port}" in result.err
+    assert f"{model}: a model of mask, gender, age" in result.err
+    assert not state.tabs.has_photos
 
 
-def test_without_a_detector_whole_photos_are_read_all_the_same(command, model, served, port, monkeypatch):
+def test_without_a_detector_whole_photos_are_predicted(command, model, served, port, monkeypatch):
     monkeypatch.setattr(FaceCrop, "pinned", _no_weights)
-    said = command("app", model, "--port", port)
-    assert said.code == 0, said.err
-    assert "each photo is taken as one face" in said.err
-    assert "no weights here" in said.err
+    result = command("app", model, "--port", port)
+    assert result.code == 0, result.err
+    assert "each photo is taken as one face" in result.err
+    assert "no weights here" in result.err
     assert len(served) == 1
 
 
@@ -54,44 +54,44 @@ def _no_weights(crop: FaceCrop) -> None:
     raise DataError("there are no weights here")
 
 
-def test_a_run_answers_for_itself(command, run_folder, served, port, painted):
-    said = command("app", "--run", run_folder, "--port", port)
-    assert said.code == 0, said.err
-    assert list(served[0].models) == [str(run_folder)]
-    assert served[0].tabs.run == run_folder
+def test_run_option_loads_the_models_of_the_run(command, run_dir, served, port, painted):
+    result = command("app", "--run", run_dir, "--port", port)
+    assert result.code == 0, result.err
+    assert list(served[0].models) == [str(run_dir)]
+    assert served[0].tabs.run == run_dir
 
 
-def test_the_only_run_here_is_taken(command, run_folder, served, port, painted):
+def test_only_run_is_the_default(command, run_dir, served, port, painted):
     Path("runs").mkdir()
-    run_folder.rename(Path("runs") / "mine")
-    said = command("app", "--port", port)
-    assert said.code == 0, said.err
+    run_dir.rename(Path("runs") / "mine")
+    result = command("app", "--port", port)
+    assert result.code == 0, result.err
     assert list(served[0].models) == ["runs/mine"]
 
 
-def test_without_a_model_or_a_run_the_one_in_the_box_answers(command, box, served, port, painted):
-    said = command("app", "--port", port)
-    assert said.code == 0, said.err
-    assert list(served[0].models) == [str(box)]
-    assert "no model named" in said.err
+def test_bundled_model_is_the_default(command, bundled_model, served, port, painted):
+    result = command("app", "--port", port)
+    assert result.code == 0, result.err
+    assert list(served[0].models) == [str(bundled_model)]
+    assert "no model named" in result.err
 
 
-def test_of_several_runs_one_must_be_named(command, box, run_folder, served, port, tmp_path):
+def test_several_runs_need_a_choice(command, bundled_model, run_dir, served, port, tmp_path):
     for name in ("first", "second"):
-        shutil.copytree(run_folder, Path("runs") / name)
-    said = command("app", "--port", port)
-    assert said.code == 2
-    assert "there are several: runs/first, runs/second" in said.err
+        shutil.copytree(run_dir, Path("runs") / name)
+    result = command("app", "--port", port)
+    assert result.code == 2
+    assert "there are several: runs/first, runs/second" in result.err
     assert not served
     (tmp_path / "photos").mkdir()
-    said = command("app", "--photos", tmp_path / "photos", "--port", port)  # these can be looked at all the same
-    assert said.code == 0, said.err
+    result = command("app", "--photos", tmp_path / "photos", "--port", port)  # photos need no model
+    assert result.code == 0, result.err
     assert served[0].models == {}
-    assert "showing only the photos" in said.err
+    assert "showing only the photos" in result.err
 
 
 @pytest.mark.parametrize(
-    ("words", "problem"),
+    ("args", "problem"),
     [
         (("nothing.onnx",), "nothing.onnx"),
         (("--run", "here"), "is not a run"),
@@ -99,17 +99,17 @@ def test_of_several_runs_one_must_be_named(command, box, run_folder, served, por
         (("--engine", "torhc"), "torch"),
     ],
 )
-def test_mistakes_are_said_before_a_page_opens(command, model, served, port, words, problem):
-    said = command("app", *(() if words[0] == "nothing.onnx" else (model,)), *words, "--port", port)
-    assert said.code == 2
-    assert problem in said.err
+def test_errors_are_raised_before_the_page_opens(command, model, served, port, args, problem):
+    result = command("app", *(() if args[0] == "nothing.onnx" else (model,)), *args, "--port", port)
+    assert result.code == 2
+    assert problem in result.err
     assert not served
 
 
-def test_a_taken_port_is_said(command, model, served):
+def test_occupied_port_is_an_error(command, model, served):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        said = command("app", model, "--port", other.getsockname()[1])
-    assert said.code == 2
-    assert "cannot be used" in said.err
+        result = command("app", model, "--port", other.getsockname()[1])
+    assert result.code == 2
+    assert "cannot be used" in result.err

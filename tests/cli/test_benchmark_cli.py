@@ -12,12 +12,12 @@ from maskfit.inference.benchmark import BenchmarkResult, Throughput, describe_ma
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], int]]:
-    """Engines are timed in this process, for no longer than it takes; what was asked for."""
-    asked = []
+def fake_timing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], int]]:
+    """Replaces measurements by constants; returns the calls."""
+    calls = []
 
     def time_here(path, engine, batches, photos):
-        asked.append((engine, tuple(batches), len(photos)))
+        calls.append((engine, tuple(batches), len(photos)))
         if engine == "broken":
             raise benchmark.MaskfitError("the engine 'broken' could not be timed")
         speed = 100.0 if engine.startswith("torch") else 10.0
@@ -28,27 +28,27 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], i
         ], "said"
 
     monkeypatch.setattr(benchmark, "time_model", time_here)
-    return asked
+    return calls
 
 
 def test_a_real_engine_is_timed_in_its_own_process(model, evaluation, monkeypatch):
     photos = sorted((evaluation / "images").iterdir())
-    rows, says = time_model(model, "torch", [1, 3], photos, seconds=0.1)
+    rows, description = time_model(model, "torch", [1, 3], photos, seconds=0.1)
     assert [(row.engine, row.batch) for row in rows] == [("torch", 1), ("torch", 3)]
     for row in rows:
         assert 0 < row.network.low <= row.network.median <= row.network.high
         assert 0 < row.files.low <= row.files.median <= row.files.high
         assert row.median_throughput == row.files.median
-    assert "torch" in says.lower()
+    assert "torch" in description.lower()
 
 
-def test_an_engine_that_cannot_run_says_why(model):
+def test_failing_engine_reports_the_reason(model):
     with pytest.raises(benchmark.MaskfitError, match=r"'onnx' could not be timed: .*ModelFileError"):
         time_model(model, "onnx", [1])
 
 
-def test_rounds_go_on_for_as_long_as_was_said(monkeypatch):
-    # Began; then the time gone by from the third round on, and each round's start and end: 0.1, 0.2, 0.9, 0.1 s.
+def test_rounds_last_as_long_as_requested(monkeypatch):
+    # Start; then the elapsed time from the third round on, and each round's start and end: 0.1, 0.2, 0.9, 0.1 s.
     ticks = iter([0.0, 0.0, 0.1, 0.1, 0.3, 0.3, 1.2, 1.2, 1.2, 1.3, 1.3])
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(ticks))
     done = []
@@ -72,8 +72,8 @@ class Choice:
         self.path, self.engine = path, benchmark.ComponentSpec.create("auto")
 
 
-def test_the_table_and_the_recommendation(command, model, evaluation, quick):
-    said = command(
+def test_the_table_and_the_recommendation(command, model, evaluation, fake_timing):
+    result = command(
         "benchmark",
         model,
         "--photos",
@@ -87,33 +87,33 @@ def test_the_table_and_the_recommendation(command, model, evaluation, quick):
         "--batch",
         "1, 4",
     )
-    assert said.code == 0
-    assert quick == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
-    assert "from files" in said.out
-    assert "fastest: --engine torch --batch-size 1, 50 photos/s end to end, 10.0 times" in said.out
-    assert describe_machine() in said.out
-    assert "broken" in said.err
+    assert result.code == 0
+    assert fake_timing == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
+    assert "from files" in result.out
+    assert "fastest: --engine torch --batch-size 1, 50 photos/s end to end, 10.0 times" in result.out
+    assert describe_machine() in result.out
+    assert "broken" in result.err
 
 
-def test_json_holds_every_figure(command, model, quick):
-    said = json.loads(command("benchmark", model, "--engine", "torch", "--json").out)
-    assert [row["batch"] for row in said["timed"]] == [1, 8, 32]
-    assert said["timed"][0]["network"] == {"median": 100.5, "low": 100.0, "high": 101.0}
-    assert said["timed"][0]["files"] is None
-    assert "network alone" in said["fastest"]
+def test_json_holds_every_figure(command, model, fake_timing):
+    data = json.loads(command("benchmark", model, "--engine", "torch", "--json").out)
+    assert [row["batch"] for row in data["timed"]] == [1, 8, 32]
+    assert data["timed"][0]["network"] == {"median": 100.5, "low": 100.0, "high": 101.0}
+    assert data["timed"][0]["files"] is None
+    assert "network alone" in data["fastest"]
 
 
 @pytest.mark.parametrize("batch", ["0", "", "1,,2", "-1", "x", "5000", "1.5"])
-def test_batches_that_cannot_be(command, model, batch):
-    said = command("benchmark", model, f"--batch={batch}")
-    assert said.code == 2
-    assert "batch sizes must be integers in 1 to 4,096" in said.err
+def test_invalid_batch_sizes(command, model, batch):
+    result = command("benchmark", model, f"--batch={batch}")
+    assert result.code == 2
+    assert "batch sizes must be integers in 1 to 4,096" in result.err
 
 
-def test_nothing_timed_is_an_error(command, model, quick):
-    said = command("benchmark", model, "--engine", "broken")
-    assert said.code == 2
-    assert "no engine could be measured" in said.err
+def test_nothing_timed_is_an_error(command, model, fake_timing):
+    result = command("benchmark", model, "--engine", "broken")
+    assert result.code == 2
+    assert "no engine could be measured" in result.err
 
 
 def test_one_engine_alone_is_compared_with_none():

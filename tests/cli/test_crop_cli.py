@@ -19,30 +19,30 @@ def photos(tmp_path: Path, paint, painted) -> Path:
     return tmp_path / "photos"
 
 
-def test_what_was_done_is_said(command, photos, tmp_path):
-    said = command("data", "crop", photos, "--out", tmp_path / "out")
-    assert said.code == 0
-    assert "2 photos cropped; 2 faces; 1 photos with several faces" in said.out
-    assert f"list: {tmp_path / 'out' / 'faces.csv'}" in said.out
+def test_summary_is_printed(command, photos, tmp_path):
+    result = command("data", "crop", photos, "--out", tmp_path / "out")
+    assert result.code == 0
+    assert "2 photos cropped; 2 faces; 1 photos with several faces" in result.out
+    assert f"list: {tmp_path / 'out' / 'faces.csv'}" in result.out
     whole = command("data", "crop", photos, "--out", tmp_path / "whole", "--crop", "resize")
-    assert whole.out.startswith("2 photos cropped\n")  # of faces that nobody looked for nothing is said
-    assert "nothing found in 1 of 2 photos, using the fallback crop: someone/none.png" in said.err
-    assert "someone/bad.jpg: this is a text file, not a photo" in said.err
+    assert whole.out.startswith("2 photos cropped\n")  # without a detector faces are not mentioned
+    assert "nothing found in 1 of 2 photos, using the fallback crop: someone/none.png" in result.err
+    assert "someone/bad.jpg: this is a text file, not a photo" in result.err
     assert "2 were done earlier" in command("data", "crop", photos, "--out", tmp_path / "out").out
 
 
 def test_json(command, photos, tmp_path):
-    said = command("data", "crop", photos, "--out", tmp_path / "out", "--json")
-    told = json.loads(said.out)
-    assert (told["photos"], told["faces"], told["guessed"]) == (2, 2, ["someone/none.png"])
-    assert told["several"] == ["someone/a.png"]
-    assert list(told["unreadable"]) == ["someone/bad.jpg"]
-    assert told["manifest"] is None
-    assert Path(told["sheet"]).is_file()
+    result = command("data", "crop", photos, "--out", tmp_path / "out", "--json")
+    data = json.loads(result.out)
+    assert (data["photos"], data["faces"], data["guessed"]) == (2, 2, ["someone/none.png"])
+    assert data["several"] == ["someone/a.png"]
+    assert list(data["unreadable"]) == ["someone/bad.jpg"]
+    assert data["manifest"] is None
+    assert Path(data["sheet"]).is_file()
 
 
-def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
-    words = [
+def test_options_override_the_crop_component(command, photos, tmp_path):
+    args = [
         "--crop",
         "face:face_selection=surest,top=1",
         "--margin",
@@ -55,10 +55,10 @@ def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
         "--choose",
         "central",
     ]
-    assert command("data", "crop", photos, "--out", tmp_path / "out", *words).code == 0
-    facts = json.loads((tmp_path / "out" / "crop.jsonl").read_text().splitlines()[0])
-    assert facts["size"] == [28, 21]
-    assert facts["crop"] == {
+    assert command("data", "crop", photos, "--out", tmp_path / "out", *args).code == 0
+    metadata = json.loads((tmp_path / "out" / "crop.jsonl").read_text().splitlines()[0])
+    assert metadata["size"] == [28, 21]
+    assert metadata["crop"] == {
         "name": "face",
         "face_selection": "central",
         "top": 0.1,
@@ -72,7 +72,7 @@ def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("args", "message"),
     [
         (["--margin", "wide"], "write it like --margin 0.3"),
         (["--margin", "1,2"], "invalid margin '1,2'"),
@@ -86,34 +86,34 @@ def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
         (["--weights", "none.onnx"], "includes its weights"),
     ],
 )
-def test_wrong_words_are_told_and_nothing_is_written(command, photos, tmp_path, words, said):
-    told = command("data", "crop", photos, "--out", tmp_path / "out", *words)
-    assert told.code == 2
-    assert said in told.err
+def test_user_errors_write_nothing(command, photos, tmp_path, args, message):
+    result = command("data", "crop", photos, "--out", tmp_path / "out", *args)
+    assert result.code == 2
+    assert message in result.err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_folder(command, tmp_path):
-    told = command("data", "crop", tmp_path / "none", "--out", tmp_path / "out")
-    assert told.code == 2
-    assert "there is no such folder" in told.err
+    result = command("data", "crop", tmp_path / "none", "--out", tmp_path / "out")
+    assert result.code == 2
+    assert "there is no such folder" in result.err
 
 
 def test_backgrounds_are_erased_in_the_copies(command, photos, tmp_path):
-    words = ("data", "crop", photos, "--out", tmp_path / "out", "--crop", "resize")
-    assert command(*words, "--background", "grabcut:color=[0,0,255]").code == 0
+    args = ("data", "crop", photos, "--out", tmp_path / "out", "--crop", "resize")
+    assert command(*args, "--background", "grabcut:color=[0,0,255]").code == 0
     with Image.open(tmp_path / "out" / "someone" / "a.png") as copy:
         assert copy.size == (40, 60)
         assert copy.getpixel((0, 0)) == (0, 0, 255)
         assert copy.getpixel((20, 33)) != (0, 0, 255)
-    # Copies with their backgrounds are other copies.
-    assert command(*words).code == 2
+    # A folder holds copies of one configuration only.
+    assert command(*args).code == 2
 
 
-def test_a_background_that_cannot_be_had_is_told(command, photos, tmp_path):
-    said = command("data", "crop", photos, "--out", tmp_path / "out", "--background", "saliency:net=tracer")
-    assert said.code == 2
-    assert "published for PyTorch only" in said.err
+def test_unavailable_background_removal_is_an_error(command, photos, tmp_path):
+    result = command("data", "crop", photos, "--out", tmp_path / "out", "--background", "saliency:net=tracer")
+    assert result.code == 2
+    assert "published for PyTorch only" in result.err
     assert (
         "did you mean 'grabcut'"
         in command("data", "crop", photos, "--out", tmp_path / "out", "--background", "grabbcut").err

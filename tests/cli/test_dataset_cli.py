@@ -30,11 +30,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def run(*words: object):
-    return CliRunner().invoke(data_group, [str(word) for word in words])
+def run(*args: object):
+    return CliRunner().invoke(data_group, [str(word) for word in args])
 
 
-def test_check_says_that_nothing_is_wrong(root):
+def test_check_without_problems(root):
     result = run("check", root)
     assert result.exit_code == 0, result.output
     assert "42 photos of 6 persons; 15 of 18 classes; no problems" in result.stdout
@@ -56,15 +56,15 @@ def test_warnings_alone_leave_the_exit_code_0(root):
     assert run("check", root).exit_code == 0
 
 
-def test_check_speaks_json(root):
+def test_check_json_keys(root):
     (root / "odd").mkdir()
     result = run("check", root, "--json")
-    told = json.loads(result.stdout)
+    data = json.loads(result.stdout)
     assert result.exit_code == 2
-    assert (told["photos"], told["persons"], told["labels"]["age"]) == (42, 6, 42)
-    assert told["classes"]["worn, female, <30"] == 5
-    assert told["problems"][0]["where"] == "odd"
-    assert set(told["problems"][0]) == {"severity", "kind", "where", "what", "fix"}
+    assert (data["photos"], data["persons"], data["labels"]["age"]) == (42, 6, 42)
+    assert data["classes"]["worn, female, <30"] == 5
+    assert data["problems"][0]["where"] == "odd"
+    assert set(data["problems"][0]) == {"severity", "kind", "where", "what", "fix"}
 
 
 def test_check_counts_known_labels_where_some_are_missing(root, tmp_path):
@@ -74,7 +74,7 @@ def test_check_counts_known_labels_where_some_are_missing(root, tmp_path):
     assert "1 of 3 classes" in run("check", path, "--schema", "mask").stdout
 
 
-def test_split_writes_folds_and_says_how_they_came_out(root, tmp_path):
+def test_split_writes_folds_and_prints_strata(root, tmp_path):
     target = tmp_path / "folds.csv"
     result = run("split", root, "--folds", 3, "--out", target)
     assert result.exit_code == 0, result.output
@@ -85,14 +85,14 @@ def test_split_writes_folds_and_says_how_they_came_out(root, tmp_path):
     assert "written:" in result.stdout
 
 
-def test_split_holds_out_a_share(root, tmp_path):
+def test_split_holds_out_a_fraction(root, tmp_path):
     result = run("split", root, "--folds", 1, "--holdout", 0.5, "--out", tmp_path / "folds.csv")
     assert result.exit_code == 0
     assert "train only" in result.stdout
     assert sorted(row["fold"] for row in csv.DictReader((tmp_path / "folds.csv").open())) == ["-1"] * 3 + ["0"] * 3
 
 
-def test_split_overwrites_only_when_told_to(root, tmp_path):
+def test_split_overwrites_only_with_force(root, tmp_path):
     target = tmp_path / "folds.csv"
     target.write_text("precious")
     result = run("split", root, "--folds", 3, "--out", target)
@@ -103,7 +103,7 @@ def test_split_overwrites_only_when_told_to(root, tmp_path):
     assert target.read_text() != "precious"
 
 
-def test_drawn_people_are_a_sound_set(tmp_path):
+def test_synthesized_dataset_has_no_problems(tmp_path):
     result = run("synthesize", tmp_path / "drawn", "--persons", 1, "--seed", 3)
     assert result.exit_code == 0, result.output
     assert "written: 1 persons" in result.stdout
@@ -112,7 +112,7 @@ def test_drawn_people_are_a_sound_set(tmp_path):
     assert isinstance(again.exception, DataError)
 
 
-def test_thin_classes_are_mixed_and_the_photos_stay(root, tmp_path):
+def test_rare_classes_are_oversampled_and_photos_unchanged(root, tmp_path):
     (root / "000000_female_Asian_20" / "normal.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     before = {path: path.read_bytes() for path in root.rglob("*.png")}
     result = run("oversample", root, "--out", tmp_path / "blends", "--count", 7)
@@ -125,17 +125,17 @@ def test_thin_classes_are_mixed_and_the_photos_stay(root, tmp_path):
     assert isinstance(run("oversample", root, "--out", tmp_path / "blends", "--count", 7).exception, DataError)
 
 
-@pytest.mark.parametrize("verb", ["check", "split", "synthesize", "oversample", "add-masks"])
-def test_every_verb_has_examples(verb):
-    result = run(verb, "--help")
+@pytest.mark.parametrize("command_name", ["check", "split", "synthesize", "oversample", "add-masks"])
+def test_every_command_has_examples(command_name):
+    result = run(command_name, "--help")
     assert result.exit_code == 0
     assert "Examples" in result.stdout
-    assert f"maskfit data {verb}" in result.stdout
+    assert f"maskfit data {command_name}" in result.stdout
 
 
-def test_the_real_command_says_what_to_do_without_a_traceback(root, tmp_path):
-    words = [sys.executable, "-m", "maskfit", "data", "split", root, "--folds", "3", "--schema", "masks"]
-    result = subprocess.run([*words, "--out", tmp_path / "f.csv"], capture_output=True, text=True, check=False)
+def test_user_errors_have_no_traceback(root, tmp_path):
+    args = [sys.executable, "-m", "maskfit", "data", "split", root, "--folds", "3", "--schema", "masks"]
+    result = subprocess.run([*args, "--out", tmp_path / "f.csv"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "label schema 'masks' is unknown; did you mean 'mask'" in result.stderr
     assert "Traceback" not in result.stderr

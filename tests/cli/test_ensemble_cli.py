@@ -29,7 +29,7 @@ def rows(seed: int, photos: int, truth: np.ndarray | None = None) -> np.ndarray:
 
 @pytest.fixture
 def members(tmp_path: Path) -> list[Path]:
-    """Two runs' folders, of which nothing but recipe, folds and held-out table is there."""
+    """Two run folders with only recipe, splits and out-of-fold table."""
     made = []
     for number in range(2):
         folder = tmp_path / f"run{number}"
@@ -43,8 +43,8 @@ def members(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def wanted(tmp_path: Path) -> list[Path]:
-    """The same two members' probabilities of the photos to answer; the second in another order."""
+def to_predict(tmp_path: Path) -> list[Path]:
+    """Probability tables of both members for the photos to predict; the second in another order."""
     first = ProbabilityTable(LIST, rows(7, 3)).write(tmp_path / "p0.csv")
     second = ProbabilityTable(LIST[::-1], rows(8, 3)[::-1]).write(tmp_path / "p1.csv")
     return [first, second]
@@ -55,26 +55,26 @@ def files_of(folder: str) -> set[str]:
 
 
 def test_runs_are_compared(command, members):
-    said = command("ensemble", *members, "--out", "votes")
-    assert said.code == 0
+    result = command("ensemble", *members, "--out", "votes")
+    assert result.code == 0
     assert files_of("votes") == COMPARED | {f"out-of-fold-{name}.csv" for name in VOTES}
-    assert "100 held-out photos of 20 persons" in said.out
-    told = json.loads(Path("votes/comparison.json").read_text())
-    for item in told["judged"]:
-        assert f"{item['macro_f1']:.4f}" in said.out
-    assert [item["name"] for item in told["judged"]] == [*map(str, members), "best single", *VOTES]
-    assert told["settings"] == {"folds": 5, "seed": 0}
-    assert said.err.count("written: votes/") == 9
+    assert "100 held-out photos of 20 persons" in result.out
+    data = json.loads(Path("votes/comparison.json").read_text())
+    for item in data["judged"]:
+        assert f"{item['macro_f1']:.4f}" in result.out
+    assert [item["name"] for item in data["judged"]] == [*map(str, members), "best single", *VOTES]
+    assert data["settings"] == {"folds": 5, "seed": 0}
+    assert result.err.count("written: votes/") == 9
 
 
-def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(command, members, wanted):
-    said = command(
+def test_runs_are_compared_and_predictions_keep_the_list_order(command, members, to_predict):
+    result = command(
         "ensemble",
         *members,
         "--apply",
-        wanted[0],
+        to_predict[0],
         "--apply",
-        wanted[1],
+        to_predict[1],
         "--combine",
         "greedy",
         "--combine",
@@ -86,7 +86,7 @@ def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(co
         "--out",
         "new/votes",
     )
-    assert said.code == 0
+    assert result.code == 0
     chosen = ["weighted", "majority_per_attribute", "greedy"]
     kinds = ("out-of-fold", "probabilities", "submission")
     assert files_of("new/votes") == COMPARED | {f"{kind}-{name}.csv" for kind in kinds for name in chosen}
@@ -100,27 +100,27 @@ def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(co
     )
 
 
-def test_tables_without_truth_are_answered_by_the_votes_that_learn_nothing(command, wanted):
-    said = command("ensemble", *wanted, "--out", "votes")
-    assert said.code == 0
+def test_tables_without_truth_use_methods_that_need_no_fit(command, to_predict):
+    result = command("ensemble", *to_predict, "--out", "votes")
+    assert result.code == 0
     plain = ["arithmetic", "geometric", "majority", "majority_per_attribute"]
     assert files_of("votes") == {f"{kind}-{name}.csv" for kind in ("probabilities", "submission") for name in plain}
-    assert "left out: the vote 'greedy' is fitted to labels" in said.err
-    assert command("ensemble", *wanted, "--out", "v2", "--combine", "weighted", "--weights", "3,1").code == 0
+    assert "left out: the vote 'greedy' is fitted to labels" in result.err
+    assert command("ensemble", *to_predict, "--out", "v2", "--combine", "weighted", "--weights", "3,1").code == 0
     assert files_of("v2") == {"probabilities-weighted.csv", "submission-weighted.csv"}
 
 
-def test_json_is_json_and_nothing_else(command, members):
-    said = command("ensemble", *members, "--out", "votes", "--combine", "greedy", "--json")
-    told = json.loads(said.out)
-    assert set(told["weights"]["greedy"]) == {str(member) for member in members}
-    assert told["judged"][-1]["name"] == "greedy"
-    assert told["judged"][-1]["kind"] == "learned"
+def test_json_output_is_only_json(command, members):
+    result = command("ensemble", *members, "--out", "votes", "--combine", "greedy", "--json")
+    data = json.loads(result.out)
+    assert set(data["weights"]["greedy"]) == {str(member) for member in members}
+    assert data["judged"][-1]["name"] == "greedy"
+    assert data["judged"][-1]["kind"] == "learned"
 
 
-def test_a_second_run_writes_the_same_files(command, members, wanted):
+def test_a_second_run_writes_the_same_files(command, members, to_predict):
     for out in ("a", "b"):
-        command("ensemble", *members, "--apply", wanted[0], "--apply", wanted[1], "--out", out)
+        command("ensemble", *members, "--apply", to_predict[0], "--apply", to_predict[1], "--out", out)
     assert files_of("a") == files_of("b")
     assert all(path.read_bytes() == (Path("b") / path.name).read_bytes() for path in Path("a").iterdir())
 
@@ -128,35 +128,35 @@ def test_a_second_run_writes_the_same_files(command, members, wanted):
 def test_nothing_is_replaced_without_force(command, members):
     Path("votes").mkdir()
     Path("votes/out-of-fold-majority.csv").write_text("mine")
-    said = command("ensemble", *members, "--out", "votes", "--combine", "majority")
-    assert said.code == 2
-    assert "the file exists" in said.err
+    result = command("ensemble", *members, "--out", "votes", "--combine", "majority")
+    assert result.code == 2
+    assert "the file exists" in result.err
     assert files_of("votes") == {"out-of-fold-majority.csv"}
     assert Path("votes/out-of-fold-majority.csv").read_text() == "mine"
-    # Another vote's file is in nobody's way.
+    # A file of another method does not conflict.
     assert command("ensemble", *members, "--out", "votes", "--combine", "geometric").code == 0
     assert command("ensemble", *members, "--out", "votes", "--combine", "majority", "--force").code == 0
     assert Path("votes/out-of-fold-majority.csv").read_text() != "mine"
 
 
-def test_what_cannot_be_is_told_before_anything_is_written(command, members, wanted, tmp_path):
+def test_errors_are_raised_before_anything_is_written(command, members, to_predict, tmp_path):
     other = ProbabilityTable(("x/mask1.jpg", *NAMES[1:]), rows(3, len(NAMES))).write(tmp_path / "x.csv")
     Path("file").write_text("")
-    for words, said in (
+    for args, message in (
         ([members[0], other], "x/mask1.jpg"),
         ([*members, "--combine", "gredy"], "did you mean 'greedy'?"),
-        ([*members, "--apply", wanted[0]], "2 members, but 1 tables to apply"),
-        ([*members, "--apply", wanted[0], "--apply", members[1]], "takes a probability table, not a run"),
-        ([*wanted, "--apply", wanted[0], "--apply", wanted[1]], "--apply needs members with a truth"),
+        ([*members, "--apply", to_predict[0]], "2 members, but 1 tables to apply"),
+        ([*members, "--apply", to_predict[0], "--apply", members[1]], "takes a probability table, not a run"),
+        ([*to_predict, "--apply", to_predict[0], "--apply", to_predict[1]], "--apply needs members with a truth"),
         ([*members, "--weights", "a,b"], "--weights must be numbers"),
         ([*members, "--weights", "1,2,3"], "2 members, but weights"),
-        ([*wanted, "--combine", "stack"], "is fitted to labels"),
-        ([*wanted, "--schema", "maks"], "did you mean 'mask'"),
-        ([*wanted, "--schema", "mask"], "has 3"),
+        ([*to_predict, "--combine", "stack"], "is fitted to labels"),
+        ([*to_predict, "--schema", "maks"], "did you mean 'mask'"),
+        ([*to_predict, "--schema", "mask"], "has 3"),
         ([tmp_path / "absent.csv"], "there is no such file"),
     ):
-        result = command("ensemble", *words, "--out", "votes")
-        assert result.code == 2, words
-        assert said in result.err
+        result = command("ensemble", *args, "--out", "votes")
+        assert result.code == 2, args
+        assert message in result.err
         assert not Path("votes").exists()
     assert "the path is not a folder" in command("ensemble", *members, "--out", "file").err

@@ -42,21 +42,21 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return truth, submission
 
 
-def run(*words: object):
-    return CliRunner().invoke(app, [str(word) for word in words])
+def run(*args: object):
+    return CliRunner().invoke(app, [str(word) for word in args])
 
 
 def test_json_holds_the_servers_form_and_all_scores(files):
     result = run(*files, "--json")
-    told = json.loads(result.stdout)
-    assert told["f1"]["value"] == pytest.approx(f1_score(ANSWERS_TRUE, ANSWERS, average="macro"))
-    assert told["accuracy"]["value"] == pytest.approx(accuracy_score(ANSWERS_TRUE, ANSWERS))
-    assert (told["f1"]["rank"], told["accuracy"]["rank"], told["f1"]["decs"]) == (True, False, True)
-    assert told["scores"]["per_attribute"]["mask"]["photos"] == 180
-    assert len(told["scores"]["per_class"]) == 18
+    data = json.loads(result.stdout)
+    assert data["f1"]["value"] == pytest.approx(f1_score(ANSWERS_TRUE, ANSWERS, average="macro"))
+    assert data["accuracy"]["value"] == pytest.approx(accuracy_score(ANSWERS_TRUE, ANSWERS))
+    assert (data["f1"]["rank"], data["accuracy"]["rank"], data["f1"]["decs"]) == (True, False, True)
+    assert data["scores"]["per_attribute"]["mask"]["photos"] == 180
+    assert len(data["scores"]["per_class"]) == 18
 
 
-def test_the_table_says_the_classes_in_words(files):
+def test_table_has_display_names(files):
     result = run(*files)
     assert result.exit_code == 0
     assert f"{f1_score(ANSWERS_TRUE, ANSWERS, average='macro'):.4f}" in result.stdout
@@ -64,14 +64,14 @@ def test_the_table_says_the_classes_in_words(files):
     assert "180 photos" in result.stdout
 
 
-def test_rows_are_matched_by_name_and_not_by_place(files, tmp_path):
-    """A submission that is right but in another order scores 1; by place it would score next to nothing."""
+def test_rows_are_matched_by_name(files, tmp_path):
+    """A correct submission in another order scores 1; matched by row it would score almost 0."""
     order = np.arange(180)[::-1]
-    turned = write_submission(tmp_path / "turned.csv", [NAMES[i] for i in order], ANSWERS_TRUE[order])
-    assert json.loads(run(files[0], turned, "--json").stdout)["f1"]["value"] == 1.0
+    reversed_rows = write_submission(tmp_path / "turned.csv", [NAMES[i] for i in order], ANSWERS_TRUE[order])
+    assert json.loads(run(files[0], reversed_rows, "--json").stdout)["f1"]["value"] == 1.0
 
 
-def test_the_environment_fills_what_is_not_named(files, monkeypatch):
+def test_environment_provides_defaults(files, monkeypatch):
     truth, submission = files
     expected = run(truth, submission, "--json").stdout
     monkeypatch.setenv(TRUTH, str(truth.parent))
@@ -96,31 +96,31 @@ def test_a_folder_of_several_csvs_is_ambiguous(tmp_path, files):
     assert "private.csv, public.csv" in str(result.exception)
 
 
-def test_missing_and_surplus_rows_are_named(files, tmp_path):
+def test_missing_and_extra_rows_are_named(files, tmp_path):
     names = [*NAMES[7:], "stranger.jpg"]
     other = write_submission(tmp_path / "other.csv", names, np.zeros(len(names), dtype=int))
-    said = str(run(files[0], other).exception)
-    assert "7 photos have no prediction:\n- 0000.jpg" in said
-    assert "and 2 more" in said
-    assert "1 photos are not in the truth:\n- stranger.jpg" in said
+    message = str(run(files[0], other).exception)
+    assert "7 photos have no prediction:\n- 0000.jpg" in message
+    assert "and 2 more" in message
+    assert "1 photos are not in the truth:\n- stranger.jpg" in message
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [((), "no submission given"), (("s.csv",), "no truth given"), (("a", "b", "c"), "expected at most 2 files, got 3")],
 )
-def test_what_is_not_named_is_asked_for(words, message):
-    result = run(*words)
+def test_missing_arguments_are_errors(args, message):
+    result = run(*args)
     assert isinstance(result.exception, DataError)
     assert message in str(result.exception)
     assert "maskfit evaluate TRUTH.csv SUBMISSION.csv" in str(result.exception)
 
 
-def test_other_schemes(tmp_path):
+def test_other_label_schemas(tmp_path):
     truth = write_submission(tmp_path / "truth.csv", ["a", "b"], [0, 2])
-    told = json.loads(run(truth, truth, "--schema", "mask", "--json").stdout)
-    assert list(told["scores"]["per_attribute"]) == ["mask"]
-    assert len(told["scores"]["per_class"]) == 3
+    data = json.loads(run(truth, truth, "--schema", "mask", "--json").stdout)
+    assert list(data["scores"]["per_attribute"]) == ["mask"]
+    assert len(data["scores"]["per_class"]) == 3
     assert "did you mean 'mask'" in str(run(truth, truth, "--schema", "mas").exception)
     assert "ans 9 is not in 0 to 2" in str(
         run(truth, write_submission(tmp_path / "b.csv", ["a", "b"], [0, 9]), "--schema", "mask").exception
@@ -134,10 +134,10 @@ def test_the_help_shows_examples():
     assert "SM_GROUND_TRUTH_DIR" in result.stdout
 
 
-def test_a_mistake_of_the_user_ends_with_2_and_no_traceback(files, tmp_path, monkeypatch, capsys):
+def test_user_errors_exit_with_2_without_traceback(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(maskfit.cli, "root_group", app)
     monkeypatch.setattr(sys, "argv", ["maskfit", str(files[0]), str(tmp_path / "absent.csv")])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         maskfit.cli.main()
-    assert left.value.code == 2
+    assert exit_info.value.code == 2
     assert "there is no such file" in capsys.readouterr().err

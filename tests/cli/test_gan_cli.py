@@ -13,7 +13,7 @@ from maskfit.data.splits import make_person_splits
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn import write_train_set
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "center:scale=0.9", "--target-count", 6)
 
 
@@ -24,26 +24,26 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folds(root: Path) -> Path:
-    return make_person_splits(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
+    return make_person_splits(read_photos(root, SCHEMA), SCHEMA, 2, seed=0).write(root.parent / "folds.csv")
 
 
-def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, monkeypatch, tmp_path):
+def test_faces_are_generated_evaluated_and_resumed(command, root, folds, model, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    words = ("data", "gan", root, "--folds", folds, "--fold", 1, "--out", "gan", *SMALL)
-    said = command(*words, "--steps", 3, "--judge", model)
-    assert said.code == 0, said.err
-    assert "generated faces" in said.out
-    assert "Fréchet distance from" in said.out
-    assert "it is not in a run folder" in said.err
-    made = read_photos(Path("gan/manifest.csv"), SCHEME)
+    args = ("data", "gan", root, "--folds", folds, "--fold", 1, "--out", "gan", *SMALL)
+    result = command(*args, "--steps", 3, "--judge", model)
+    assert result.code == 0, result.err
+    assert "generated faces" in result.out
+    assert "Fréchet distance from" in result.out
+    assert "it is not in a run folder" in result.err
+    made = read_photos(Path("gan/manifest.csv"), SCHEMA)
     assert len(made) > 10
     assert Image.open("gan/real-and-made.png").size[0] > 500
     assert json.loads(Path("gan/gan.json").read_text())["judgement"]["strangers"] >= 20
     before = {path: path.read_bytes() for path in root.rglob("*.jpg")}
-    assert "not empty" in command(*words, "--steps", 3).err
-    told = json.loads(command(*words, "--steps", 5, "--resume", "--json").out)
-    assert (told["steps"], told["judgement"]) == (5, None)
-    assert sum(row["made"] for row in told["classes"]) == len(read_photos(Path(told["manifest"]), SCHEME))
+    assert "not empty" in command(*args, "--steps", 3).err
+    data = json.loads(command(*args, "--steps", 5, "--resume", "--json").out)
+    assert (data["steps"], data["judgement"]) == (5, None)
+    assert sum(row["made"] for row in data["classes"]) == len(read_photos(Path(data["manifest"]), SCHEMA))
     again = command(
         "data",
         "gan",
@@ -58,12 +58,12 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
         20,
     )
     assert again.code == 0, again.err
-    assert {photo.name[13:15] for photo in read_photos(Path("more/manifest.csv"), SCHEME)} == {"05", "08"}
+    assert {photo.name[13:15] for photo in read_photos(Path("more/manifest.csv"), SCHEMA)} == {"05", "08"}
     assert {path: path.read_bytes() for path in root.rglob("*.jpg")} == before
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("args", "message"),
     [
         (("--size", 65), "must be one of 16, 32"),
         (("--crop", "middle"), "'middle' is unknown"),
@@ -74,15 +74,15 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
         (("--judge", "none.safetensors"), "no such model"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_made(command, root, words, why):
-    said = command("data", "gan", root, "--out", "gan", *SMALL, *words)
-    assert said.code == 2
-    assert why in said.err
+def test_errors_are_raised_before_anything_is_written(command, root, args, message):
+    result = command("data", "gan", root, "--out", "gan", *SMALL, *args)
+    assert result.code == 2
+    assert message in result.err
     assert not Path("gan").exists()
 
 
 def test_help_has_examples(command):
-    said = command("data", "gan", "--help")
-    assert said.code == 0
-    assert "maskfit data gan" in said.out
-    assert "data.extra_train" in said.out
+    result = command("data", "gan", "--help")
+    assert result.code == 0
+    assert "maskfit data gan" in result.out
+    assert "data.extra_train" in result.out

@@ -1,4 +1,4 @@
-"""The command: a page, a table, graphs; errors that say what to do."""
+"""`maskfit inspect`: page, table, graphs, errors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ pytest.importorskip("pytorch_grad_cam")
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    scheme = LABEL_SCHEMAS["mask-gender-age"]
+    schema = LABEL_SCHEMAS["mask-gender-age"]
     torch.manual_seed(0)
-    facts = ModelMetadata(
-        label_schema=scheme,
+    metadata = ModelMetadata(
+        label_schema=schema,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 24))),
         backbone=ComponentSpec.create("small", width=4),
         head=ComponentSpec.create("multi_head"),
-        heads=scheme.names,
+        heads=schema.names,
     )
-    network = build_network(facts.backbone, facts.head, scheme.sizes)
-    return save_model(tmp_path / "model.safetensors", network.state_dict(), facts)
+    network = build_network(metadata.backbone, metadata.head, schema.sizes)
+    return save_model(tmp_path / "model.safetensors", network.state_dict(), metadata)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_page_a_table_and_what_was_set_aside(command, model, photos, tmp_path) -> None:
+def test_page_table_and_unreadable_photos(command, model, photos, tmp_path) -> None:
     page = tmp_path / "out" / "look.html"
     result = command("inspect", str(model), "--images", str(photos), "--out", str(page), "--faces", "2", "--no-graphs")
     assert result.code == 0, result.err
@@ -65,9 +65,9 @@ def test_graphs_and_json(command, model, photos, tmp_path) -> None:
     page = tmp_path / "look.html"
     result = command("inspect", str(model), "--images", str(photos), "--out", str(page), "--faces", "0", "--json")
     assert result.code == 0, result.err
-    said = json.loads(result.out)
-    assert set(said["graphs"]) == {"modules", "backward"}
-    assert {layer["verdict"] for layer in said["layers"]} == {"fine"}
+    data = json.loads(result.out)
+    assert set(data["graphs"]) == {"modules", "backward"}
+    assert {layer["verdict"] for layer in data["layers"]} == {"fine"}
     assert (tmp_path / "look-modules.gv").is_file()
     assert (tmp_path / "look-backward.gv").is_file()
 

@@ -1,4 +1,4 @@
-"""What holds for every verb: help, exit codes, stopping, pipes, the environment."""
+"""Behaviour of every command: help, exit codes, interruption, closed pipes, the environment."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ COMMAND_TABLE = [(name,) for named in maskfit.cli.COMMAND_TABLE.values() for nam
 ]
 
 
-@pytest.mark.parametrize("verb", COMMAND_TABLE, ids=" ".join)
-def test_help_shows_examples_of_the_verb_itself(command, verb):
-    said = command(*verb, "--help")
-    assert said.code == 0
-    _, _, examples = said.out.partition("Examples")
-    assert f"maskfit {' '.join(verb)}" in examples
-    assert command(*verb, "-h").out == said.out
+@pytest.mark.parametrize("command_name", COMMAND_TABLE, ids=" ".join)
+def test_help_shows_examples_of_the_command(command, command_name):
+    result = command(*command_name, "--help")
+    assert result.code == 0
+    _, _, examples = result.out.partition("Examples")
+    assert f"maskfit {' '.join(command_name)}" in examples
+    assert command(*command_name, "-h").out == result.out
 
 
-def test_no_words_show_the_verbs(command):
-    said = command("--help")
-    assert said.code == 0
-    assert all(f" {verb[0]} " in said.out for verb in COMMAND_TABLE)
+def test_help_without_arguments(command):
+    result = command("--help")
+    assert result.code == 0
+    assert all(f" {command_name[0]} " in result.out for command_name in COMMAND_TABLE)
     assert "Usage" in command().out + command().err
 
 
@@ -41,14 +41,14 @@ def test_the_version(command):
     assert command("--version").out == f"maskfit {maskfit.__version__}\n"
 
 
-def test_an_unknown_verb_ends_with_2(command):
-    said = command("predcit")
-    assert said.code == 2
-    assert "No such command 'predcit'" in said.err
+def test_unknown_command_exits_with_2(command):
+    result = command("predcit")
+    assert result.code == 2
+    assert "No such command 'predcit'" in result.err
 
 
-def give(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Replaces all verbs by one that fails."""
+def make_commands_raise(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Replaces all commands by one that raises an error."""
     app = typer.Typer(pretty_exceptions_enable=False)
 
     @app.command()
@@ -58,7 +58,7 @@ def give(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(maskfit.cli, "root_group", app)
 
 
-def test_a_narrow_table_loses_no_word_of_its_title_and_cells(monkeypatch, capsys):
+def test_narrow_table_keeps_title_and_cells(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "24")
     monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
     title = "fitted on 4,200 photos [a] of 600 persons"
@@ -71,31 +71,31 @@ def test_a_narrow_table_loses_no_word_of_its_title_and_cells(monkeypatch, capsys
     assert all(len(line) <= 24 for line in rest)
 
 
-def test_stopping_is_no_fault(command, monkeypatch):
-    give(monkeypatch, KeyboardInterrupt())
-    said = command()
-    assert (said.code, said.err) == (130, "stopped\n")
+def test_interrupt_exits_with_130(command, monkeypatch):
+    make_commands_raise(monkeypatch, KeyboardInterrupt())
+    result = command()
+    assert (result.code, result.err) == (130, "stopped\n")
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS])
-def test_what_the_system_refuses_is_said_without_a_traceback(command, monkeypatch, number):
-    give(monkeypatch, OSError(number, os.strerror(number), "/some/[file].csv"))
-    said = command()
-    assert said.code == 2
-    assert said.err.startswith(f"error: {os.strerror(number)}\n  at: /some/[file].csv\n")
+def test_os_errors_of_the_user_have_no_traceback(command, monkeypatch, number):
+    make_commands_raise(monkeypatch, OSError(number, os.strerror(number), "/some/[file].csv"))
+    result = command()
+    assert result.code == 2
+    assert result.err.startswith(f"error: {os.strerror(number)}\n  at: /some/[file].csv\n")
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError(errno.EIO, "x"), ValueError("[x]")])
-def test_a_fault_of_maskfits_own_is_not_hidden(monkeypatch, error):
-    give(monkeypatch, error)
+def test_internal_errors_keep_their_traceback(monkeypatch, error):
+    make_commands_raise(monkeypatch, error)
     monkeypatch.setattr(sys, "argv", ["maskfit"])
     with pytest.raises(type(error)):
         maskfit.cli.main()
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_whoever_reads_may_go_away(unbuffered):
-    """`maskfit recipes baseline | head -1`: nothing is said on standard error."""
+def test_closed_pipe_is_silent(unbuffered):
+    """`maskfit recipes baseline | head -1`: nothing is printed on standard error."""
     script = (
         "import sys\n"
         "sys.argv = ['maskfit', 'recipes', 'baseline']\n"
@@ -111,7 +111,7 @@ def test_whoever_reads_may_go_away(unbuffered):
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     )
     process.stdout.close()
-    # Only now is the command let go, so that nobody reads what it prints.
+    # The command starts only now, so that its output has no reader.
     process.stdin.write(b"go\n")
     process.stdin.close()
     err = process.stderr.read()
@@ -120,8 +120,8 @@ def test_whoever_reads_may_go_away(unbuffered):
 
 
 @pytest.mark.parametrize("with_torch", [False, True])
-def test_the_end_is_quick_but_for_what_torch_brings_along(with_torch):
-    """Bindings of triton, which torch imports, list every "leak" on standard error where the last look is left out."""
+def test_final_garbage_collection_is_skipped_without_torch(with_torch):
+    """With torch it is not: triton, which torch imports, would report leaks on standard error."""
     script = (
         "import gc, sys\n"
         "sys.argv = ['maskfit', 'recipes']\n"
@@ -133,7 +133,7 @@ def test_the_end_is_quick_but_for_what_torch_brings_along(with_torch):
     assert (done.returncode, done.stderr) == (0, f"{not with_torch}\n")
 
 
-def test_a_strange_env_file_does_no_harm(command):
+def test_malformed_env_file_is_ignored(command):
     path = Path(".env")
     path.write_bytes("\ufeffSM_CHANNEL_TRAIN=/a\n".encode() + b"NAME=k\xe4se\nnot a line\nSM_MODEL_DIR=\nPATH=/evil\n")
     before = os.environ["PATH"]

@@ -23,23 +23,23 @@ ORDER = ["b.jpg", "3.jpg", "7.jpg", "e.jpg", "0.jpg", "9.jpg"]
 
 @pytest.fixture
 def expected(model, evaluation):
-    """The prediction by Python, in the order of the list."""
+    """The same prediction from Python, in the order of the list."""
     return Predictor.load(model).predict([evaluation / "images" / name for name in ORDER])
 
 
-def test_a_folder_is_answered_in_words(command, model, evaluation, expected):
-    said = command("predict", model, "--images", evaluation / "images")
-    assert said.code == 0
-    lines = said.out.splitlines()
+def test_folder_is_predicted_line_by_line(command, model, evaluation, expected):
+    result = command("predict", model, "--images", evaluation / "images")
+    assert result.code == 0
+    lines = result.out.splitlines()
     assert [line.split(":")[0] for line in lines] == sorted(ORDER)
     names = [name.rpartition("/")[2] for name in expected.table.names]
-    words = {name: format_prediction(said) for name, said in zip(names, expected.decide(), strict=True)}
-    assert {line.split(": ")[0]: line.split(": ")[1] for line in lines} == words
-    assert said.err == "engine: torch on cpu, f32; batches of 64\n"
+    texts = {name: format_prediction(item) for name, item in zip(names, expected.decide(), strict=True)}
+    assert {line.split(": ")[0]: line.split(": ")[1] for line in lines} == texts
+    assert result.err == "engine: torch on cpu, f32; batches of 64\n"
 
 
 def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expected):
-    said = command(
+    result = command(
         "predict",
         model,
         "--images",
@@ -53,8 +53,8 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
         "--attributes-csv",
         "a.csv",
     )
-    assert said.code == 0
-    assert said.out == ""
+    assert result.code == 0
+    assert result.out == ""
     assert read_submission("s.csv") == dict(zip(ORDER, expected.table.predictions.tolist(), strict=True))
     assert list(read_submission("s.csv")) == ORDER
     table = read_table("new/p.csv", 18)
@@ -62,114 +62,114 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
     assert np.abs(table.probabilities - expected.table.probabilities).max() < 1e-6
     rows = [line.split(",")[0] for line in Path("a.csv").read_text().splitlines()]
     assert rows == ["ImageID", *ORDER]
-    assert [line for line in said.err.splitlines() if line.startswith("written: ")] == [
+    assert [line for line in result.err.splitlines() if line.startswith("written: ")] == [
         "written: s.csv: 6 rows",
         "written: new/p.csv: 6 rows",
         "written: a.csv: 6 rows",
     ]
 
 
-def test_json_is_json_and_nothing_else(command, model, evaluation, expected):
+def test_json_output_is_only_json(command, model, evaluation, expected):
     (evaluation / "images" / "bad.jpg").write_text("no photo")
-    said = command("predict", model, "--images", evaluation / "images", "--json", "--out", "s.csv")
-    told = json.loads(said.out)
-    assert [row["photo"] for row in told["answers"]] == sorted(ORDER)
-    by_name = {row["photo"]: row for row in told["answers"]}
-    for (name, words, share), number in zip(expected, expected.table.predictions, strict=True):
+    result = command("predict", model, "--images", evaluation / "images", "--json", "--out", "s.csv")
+    data = json.loads(result.out)
+    assert [row["photo"] for row in data["answers"]] == sorted(ORDER)
+    by_name = {row["photo"]: row for row in data["answers"]}
+    for (name, text, probability), number in zip(expected, expected.table.predictions, strict=True):
         row = by_name[name.rpartition("/")[2]]
-        assert (row["answer"], row["class"]) == (words, number)
-        assert row["probability"] == pytest.approx(share, abs=1e-6)
-    assert list(told["unreadable"]) == ["bad.jpg"]
-    assert told["written"] == ["s.csv"]
+        assert (row["answer"], row["class"]) == (text, number)
+        assert row["probability"] == pytest.approx(probability, abs=1e-6)
+    assert list(data["unreadable"]) == ["bad.jpg"]
+    assert data["written"] == ["s.csv"]
 
 
-def test_runs_models_views_and_votes(command, model, run_folder, evaluation):
-    words = ("--images", evaluation / "images", "--json", "--batch-size", 4)
+def test_runs_models_tta_and_combination(command, model, run_dir, evaluation):
+    args = ("--images", evaluation / "images", "--json", "--batch-size", 4)
     other = shutil.copy(model, "other.safetensors")
-    said = command("predict", run_folder, other, *words, "--tta", "flip", "--combine", "geometric")
-    predictor = Predictor.load(run_folder, other, tta="flip", vote="geometric")
+    result = command("predict", run_dir, other, *args, "--tta", "flip", "--combine", "geometric")
+    predictor = Predictor.load(run_dir, other, tta="flip", vote="geometric")
     expected = predictor.predict([evaluation / "images" / name for name in sorted(ORDER)])
-    found = [row["probability"] for row in json.loads(said.out)["answers"]]
+    found = [row["probability"] for row in json.loads(result.out)["answers"]]
     assert found == pytest.approx(list(expected.table.confidence), abs=1e-6)
 
 
-def test_what_cannot_be_read_is_an_error_in_a_list_and_set_aside_in_a_folder(command, model, evaluation):
+def test_unreadable_photos_are_an_error_in_a_list_and_skipped_in_a_folder(command, model, evaluation):
     (evaluation / "images" / "7.jpg").write_bytes(b"")
     (evaluation / "images" / "0.jpg").write_text("no photo")
-    said = command(
+    result = command(
         "predict", model, "--images", evaluation / "images", "--image-list", evaluation / "info.csv", "--out", "s.csv"
     )
-    assert said.code == 2
-    assert "2 photos cannot be read" in said.err
-    assert "7.jpg: the file is empty" in said.err
-    assert "0.jpg: this is a text file" in said.err
+    assert result.code == 2
+    assert "2 photos cannot be read" in result.err
+    assert "7.jpg: the file is empty" in result.err
+    assert "0.jpg: this is a text file" in result.err
     assert not (evaluation / "s.csv").exists()
-    said = command("predict", model, "--images", evaluation / "images")
-    assert said.code == 0
-    assert len(said.out.splitlines()) == 4
-    assert "set aside 2 unreadable photos" in said.err
+    result = command("predict", model, "--images", evaluation / "images")
+    assert result.code == 0
+    assert len(result.out.splitlines()) == 4
+    assert "set aside 2 unreadable photos" in result.err
 
 
-def test_names_are_shown_as_they_are(command, model, evaluation):
-    """In a file name, brackets are no markup, words between colons no emoji, and long lines are not broken."""
+def test_file_names_are_printed_verbatim(command, model, evaluation):
+    """File names are not interpreted as markup or emoji, and long lines are not wrapped."""
     images = evaluation / "images"
     good = "[bold]a[1] :dog: " + "x" * 120 + ".jpg"
     bad = "[red]b\\[2] :cat: " + "y" * 120 + ".jpg"
     shutil.copy(images / "0.jpg", images / good)
     (images / bad).write_bytes(b"")
-    said = command("predict", model, "--images", images)
-    assert f"\n{good}: " in said.out
-    assert f"  {bad}: the file is empty\n" in said.err
+    result = command("predict", model, "--images", images)
+    assert f"\n{good}: " in result.out
+    assert f"  {bad}: the file is empty\n" in result.err
     (evaluation / "list.csv").write_text(f"ImageID\n{bad}\n")
-    said = command("predict", model, "--images", images, "--image-list", evaluation / "list.csv", "--out", "[x].csv")
-    assert f"- {bad}: the file is empty\n" in said.err
-    said = command("predict", model, "--images", images, "--out", f"[/] :dog: {'z' * 100}.csv", "--force")
-    assert f"written: [/] :dog: {'z' * 100}.csv: 7 rows" in said.err
-    said = command("predict", f"[/no] :dog: {'z' * 100}.onnx", "--images", images)
-    assert f"at: [/no] :dog: {'z' * 100}.onnx\n" in said.err
+    result = command("predict", model, "--images", images, "--image-list", evaluation / "list.csv", "--out", "[x].csv")
+    assert f"- {bad}: the file is empty\n" in result.err
+    result = command("predict", model, "--images", images, "--out", f"[/] :dog: {'z' * 100}.csv", "--force")
+    assert f"written: [/] :dog: {'z' * 100}.csv: 7 rows" in result.err
+    result = command("predict", f"[/no] :dog: {'z' * 100}.onnx", "--images", images)
+    assert f"at: [/no] :dog: {'z' * 100}.onnx\n" in result.err
 
 
 @pytest.mark.parametrize("option", ["--out", "--probabilities", "--attributes-csv"])
 def test_nothing_is_replaced_without_force(command, model, evaluation, tmp_path, option):
     path = tmp_path / "mine.csv"
     path.write_text("mine")
-    words = ("predict", model, "--images", evaluation / "images", option, path)
-    said = command(*words)
-    assert said.code == 2
-    assert "the file exists" in said.err
-    assert "--force" in said.err
+    args = ("predict", model, "--images", evaluation / "images", option, path)
+    result = command(*args)
+    assert result.code == 2
+    assert "the file exists" in result.err
+    assert "--force" in result.err
     assert path.read_text() == "mine"
-    assert command(*words, "--force").code == 0
+    assert command(*args, "--force").code == 0
     assert len(path.read_text().splitlines()) == 7
 
 
 def test_outputs_do_not_replace_each_other_or_folders(command, model, evaluation, tmp_path):
-    words = ("predict", model, "--images", evaluation / "images", "--force")
-    said = command(*words, "--out", "a.csv", "--probabilities", "../here/a.csv")
-    assert said.code == 2
-    assert "two outputs have the same path" in said.err
-    said = command(*words, "--out", tmp_path)
-    assert said.code == 2
-    assert "the path is a folder" in said.err
+    args = ("predict", model, "--images", evaluation / "images", "--force")
+    result = command(*args, "--out", "a.csv", "--probabilities", "../here/a.csv")
+    assert result.code == 2
+    assert "two outputs have the same path" in result.err
+    result = command(*args, "--out", tmp_path)
+    assert result.code == 2
+    assert "the path is a folder" in result.err
 
 
-def test_the_environment_gives_what_is_not_named(command, run_folder, evaluation, tmp_path, monkeypatch):
-    monkeypatch.setenv(MODEL, str(run_folder))
+def test_environment_provides_defaults(command, run_dir, evaluation, tmp_path, monkeypatch):
+    monkeypatch.setenv(MODEL, str(run_dir))
     monkeypatch.setenv(EVAL, str(evaluation))
     monkeypatch.setenv(OUTPUT, str(tmp_path / "out"))
-    said = command("predict")
-    assert said.code == 0
+    result = command("predict")
+    assert result.code == 0
     assert list(read_submission(tmp_path / "out" / "submission.csv")) == ORDER
-    said = command("predict")
-    assert said.code == 2
-    assert "the file exists" in said.err
+    result = command("predict")
+    assert result.code == 2
+    assert "the file exists" in result.err
 
 
-def test_words_win_over_the_environment_and_that_over_the_file(command, model, run_folder, evaluation, tmp_path):
+def test_arguments_win_over_environment_over_env_file(command, model, run_dir, evaluation, tmp_path):
     import os
 
     (tmp_path / "here" / ".env").write_text(
-        f"# mine\nOTHER=1\nSM_CHANNEL_MODEL='{run_folder}'\nexport SM_CHANNEL_EVAL={evaluation}\n"
+        f"# mine\nOTHER=1\nSM_CHANNEL_MODEL='{run_dir}'\nexport SM_CHANNEL_EVAL={evaluation}\n"
         f"SM_OUTPUT_DATA_DIR={tmp_path}/from_file\n"
     )
     assert command("predict").code == 0
@@ -190,29 +190,29 @@ def test_words_win_over_the_environment_and_that_over_the_file(command, model, r
 def test_empty_variables_are_none(command, model, evaluation, monkeypatch):
     for name in (MODEL, EVAL, OUTPUT):
         monkeypatch.setenv(name, "")
-    said = command("predict", model, "--images", evaluation / "images")
-    assert said.code == 0
-    assert len(said.out.splitlines()) == 6
+    result = command("predict", model, "--images", evaluation / "images")
+    assert result.code == 0
+    assert len(result.out.splitlines()) == 6
     assert "no photos given" in command("predict", model).err
 
 
-def test_the_platforms_folder_may_hold_photos_alone(command, model, evaluation, monkeypatch):
+def test_evaluation_folder_may_have_photos_only(command, model, evaluation, monkeypatch):
     (evaluation / "info.csv").unlink()
     for folder in (evaluation, evaluation / "images"):
         monkeypatch.setenv(EVAL, str(folder))
         assert len(command("predict", model).out.splitlines()) == 6
 
 
-def test_a_list_alone_finds_its_photos(command, model, evaluation):
-    said = command("predict", model, "--image-list", evaluation / "info.csv")
-    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
+def test_list_without_folder_finds_its_photos(command, model, evaluation):
+    result = command("predict", model, "--image-list", evaluation / "info.csv")
+    assert [line.split(":")[0] for line in result.out.splitlines()] == ORDER
     shutil.copy(evaluation / "info.csv", evaluation / "images" / "info.csv")
-    said = command("predict", model, "--image-list", evaluation / "images" / "info.csv")
-    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
+    result = command("predict", model, "--image-list", evaluation / "images" / "info.csv")
+    assert [line.split(":")[0] for line in result.out.splitlines()] == ORDER
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ("", "no photos given"),
         ("MODEL", "no photos given"),
@@ -232,35 +232,35 @@ def test_a_list_alone_finds_its_photos(command, model, evaluation):
         ("MODEL --images IMAGES --out LONG.csv", "File name too long"),
     ],
 )
-def test_mistakes_end_with_2_and_say_what(command, model, evaluation, tmp_path, words, message):
+def test_user_errors_exit_with_2_and_name_the_problem(command, model, evaluation, tmp_path, args, message):
     (tmp_path / "here" / "last.ckpt").write_text("x")
     (tmp_path / "empty").mkdir()
     (tmp_path / "list.csv").write_text("ImageID\n0.jpg\n0.jpg\n../x.jpg\nabsent.jpg\n")
-    stand_ins = {
+    placeholders = {
         "MODEL": model,
         "IMAGES": evaluation / "images",
         "EMPTY": tmp_path / "empty",
         "LIST": tmp_path / "list.csv",
         "LONG": "x" * 300,
     }
-    for name, value in stand_ins.items():
-        words = words.replace(name, str(value))
-    said = command("predict", *words.split())
-    assert said.code == 2
-    assert message in said.err
-    assert said.out == ""
+    for name, value in placeholders.items():
+        args = args.replace(name, str(value))
+    result = command("predict", *args.split())
+    assert result.code == 2
+    assert message in result.err
+    assert result.out == ""
 
 
-def test_weights_need_torch_and_say_so(command, model, evaluation, monkeypatch):
+def test_safetensors_need_torch(command, model, evaluation, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    said = command("predict", model, "--images", evaluation / "images")
-    assert said.code == 2
-    assert "needs the extra 'train'" in said.err
-    assert "pip install 'maskfit[train]'" in said.err
+    result = command("predict", model, "--images", evaluation / "images")
+    assert result.code == 2
+    assert "needs the extra 'train'" in result.err
+    assert "pip install 'maskfit[train]'" in result.err
 
 
-def test_json_lines_hold_everything_that_is_said(command, model, evaluation, expected):
-    said = command(
+def test_json_lines_have_all_predictions(command, model, evaluation, expected):
+    result = command(
         "predict",
         model,
         "--images",
@@ -270,57 +270,57 @@ def test_json_lines_hold_everything_that_is_said(command, model, evaluation, exp
         "--jsonl",
         "a.jsonl",
     )
-    assert said.code == 0
-    assert "written: a.jsonl: 6 rows" in said.err
+    assert result.code == 0
+    assert "written: a.jsonl: 6 rows" in result.err
     rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
     assert [row["photo"] for row in rows] == ORDER
     marginals = expected.schema.marginals(expected.table.probabilities)
-    for place, (row, (_, words, share)) in enumerate(zip(rows, expected, strict=True)):
-        assert (row["class"], row["answer"]) == (int(expected.table.predictions[place]), words)
-        assert row["probability"] == pytest.approx(share, abs=1e-6)
+    for place, (row, (_, text, probability)) in enumerate(zip(rows, expected, strict=True)):
+        assert (row["class"], row["answer"]) == (int(expected.table.predictions[place]), text)
+        assert row["probability"] == pytest.approx(probability, abs=1e-6)
         assert row["probabilities"] == pytest.approx(expected.table.probabilities[place].tolist(), abs=1e-6)
-        codes = expected.schema.to_attribute_indices([row["class"]])[0]
-        for attribute, code in zip(expected.schema.attributes, codes, strict=True):
+        indices = expected.schema.to_attribute_indices([row["class"]])[0]
+        for attribute, index in zip(expected.schema.attributes, indices, strict=True):
             own = row["attributes"][attribute.name]
-            assert own["value"] == attribute.values[code]
+            assert own["value"] == attribute.values[index]
             assert list(own["probabilities"]) == list(attribute.values)
             assert list(own["probabilities"].values()) == pytest.approx(marginals[attribute.name][place], abs=1e-6)
 
 
-def test_the_best_models_of_each_fold_answer_together(command, run_folder, evaluation):
-    fold = run_folder / "fold0"
+def test_top_k_models_of_each_fold_are_averaged(command, run_dir, evaluation):
+    fold = run_dir / "fold0"
     shutil.copy(fold / "best.safetensors", fold / "epoch002.safetensors")
-    words = ("predict", run_folder, "--images", evaluation / "images", "--json")
-    said = command(*words, "--top-k", 2)
-    assert said.code == 2
-    assert "this fold keeps one model, not 2" in said.err
+    args = ("predict", run_dir, "--images", evaluation / "images", "--json")
+    result = command(*args, "--top-k", 2)
+    assert result.code == 2
+    assert "this fold keeps one model, not 2" in result.err
     index = [{"file": f"{name}.safetensors", "epoch": 1, "score": 0.5} for name in ("best", "epoch002")]
     (fold / "models.json").write_text(json.dumps(index))
-    assert json.loads(command(*words, "--top-k", 2, "--tta", "five_crop:scale=0.8").out)["answers"]
-    assert "use --top-k 2" in command(*words, "--top-k", 3).err
+    assert json.loads(command(*args, "--top-k", 2, "--tta", "five_crop:scale=0.8").out)["answers"]
+    assert "use --top-k 2" in command(*args, "--top-k", 3).err
 
 
-def test_seeded_views_give_the_same_file_again(command, model, evaluation):
-    words = ("predict", model, "--images", evaluation / "images", "--tta", "crops:n=3,seed=4")
+def test_seeded_tta_is_reproducible(command, model, evaluation):
+    args = ("predict", model, "--images", evaluation / "images", "--tta", "crops:n=3,seed=4")
     for name in ("a.csv", "b.csv"):
-        assert command(*words, "--probabilities", name).code == 0
+        assert command(*args, "--probabilities", name).code == 0
     assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
     command(
         "predict", model, "--images", evaluation / "images", "--tta", "crops:n=3,seed=5", "--probabilities", "c.csv"
     )
     assert Path("c.csv").read_bytes() != Path("a.csv").read_bytes()
-    assert "did you mean 'crops'" in command(*words[:-1], "crop:n=3").err
+    assert "did you mean 'crops'" in command(*args[:-1], "crop:n=3").err
 
 
-def test_what_a_model_is_not_sure_of_is_said_so(command, model, evaluation, tmp_path):
-    facts = read_model_metadata(model)
+def test_abstained_predictions_are_not_sure(command, model, evaluation, tmp_path):
+    metadata = read_model_metadata(model)
     unsure = tmp_path / "unsure.safetensors"
     shutil.copy(model, unsure)
-    update_model_metadata(unsure, facts.model_copy(update={"calibration": Calibration(abstain_below={"age": 1.0})}))
+    update_model_metadata(unsure, metadata.model_copy(update={"calibration": Calibration(abstain_below={"age": 1.0})}))
     lines = tmp_path / "lines.jsonl"
-    said = command("predict", unsure, "--images", evaluation / "images", "--jsonl", lines, "--json")
-    assert said.code == 0
-    for row in json.loads(said.out)["answers"]:
+    result = command("predict", unsure, "--images", evaluation / "images", "--jsonl", lines, "--json")
+    assert result.code == 0
+    for row in json.loads(result.out)["answers"]:
         assert row["attributes"]["age"]["answer"] == "not sure"
         assert row["attributes"]["mask"]["sure"]
     for line in lines.read_text().splitlines():

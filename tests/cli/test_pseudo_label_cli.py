@@ -11,12 +11,12 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture
 def table(evaluation: Path, tmp_path: Path) -> Path:
-    """What a model says of the evaluation photos: of three it is sure."""
+    """Predictions of the evaluation photos; three are confident."""
     names = sorted(path.name for path in (evaluation / "images").iterdir())
     rows = np.full((len(names), 18), 0.02 / 17)
     rows[:, 5] = 0.98
@@ -26,32 +26,32 @@ def table(evaluation: Path, tmp_path: Path) -> Path:
 
 def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
     target = tmp_path / "pseudo.csv"
-    said = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
-    assert said.code == 0, said.err
-    assert next(line.split()[-1] for line in said.out.splitlines() if "worn, female, >=60" in line) == "3"
-    assert "3 photos; 3 are below the threshold" in said.err
-    photos = read_photos(target, SCHEME)
-    assert SCHEME.to_class_index(photos.attribute_indices(SCHEME)).tolist() == [5, 5, 5]
+    result = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
+    assert result.code == 0, result.err
+    assert next(line.split()[-1] for line in result.out.splitlines() if "worn, female, >=60" in line) == "3"
+    assert "3 photos; 3 are below the threshold" in result.err
+    photos = read_photos(target, SCHEMA)
+    assert SCHEMA.to_class_index(photos.attribute_indices(SCHEMA)).tolist() == [5, 5, 5]
     again = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
     assert (again.code, "the file exists" in again.err) == (2, True)
     assert command("pseudo-label", table, "--images", evaluation / "images", "--out", target, "--force").code == 0
 
 
-def test_persons_and_what_is_wrong_with_words(command, table, evaluation, tmp_path):
+def test_persons_option_and_errors(command, table, evaluation, tmp_path):
     names = sorted(path.name for path in (evaluation / "images").iterdir())
     persons = tmp_path / "persons.csv"
     persons.write_text("ImageID,person\n" + "".join(f"{name},anna\n" for name in names[:3]))
-    words = ("pseudo-label", table, "--images", evaluation / "images", "--out", tmp_path / "p.csv")
-    said = command(*words, "--persons", persons, "--agree")
-    assert said.code == 0, said.err
-    assert "0 belong to persons whose photos disagree" in said.err
-    assert {photo.person for photo in read_photos(tmp_path / "p.csv", SCHEME)} == {"anna"}
-    for more, why in (
+    args = ("pseudo-label", table, "--images", evaluation / "images", "--out", tmp_path / "p.csv")
+    result = command(*args, "--persons", persons, "--agree")
+    assert result.code == 0, result.err
+    assert "0 belong to persons whose photos disagree" in result.err
+    assert {photo.person for photo in read_photos(tmp_path / "p.csv", SCHEMA)} == {"anna"}
+    for more, message in (
         (("--agree",), "add --persons"),
         (("--threshold", "2"), "threshold"),
         (("--schema", "masks"), "did you mean"),
         (("--schema", "mask"), "18 classes instead of 3"),
         (("--threshold", "0.99"), "surest"),
     ):
-        said = command(*words, "--force", *more)
-        assert (said.code, why in said.err) == (2, True), said.err
+        result = command(*args, "--force", *more)
+        assert (result.code, message in result.err) == (2, True), result.err

@@ -10,44 +10,44 @@ from maskfit.config.loader import read_recipe, read_recipe_text, recipe_names
 
 
 def test_recipes_are_listed(command):
-    said = command("recipes")
-    assert said.code == 0
+    result = command("recipes")
+    assert result.code == 0
     for name in recipe_names():
-        assert f"\n{name} " in said.out
-        assert read_recipe(name).description.split()[0] in said.out
+        assert f"\n{name} " in result.out
+        assert read_recipe(name).description.split()[0] in result.out
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_is_shown_as_its_file(command, tmp_path, name):
-    said = command("recipes", name)
-    assert said.code == 0
-    assert said.out == read_recipe_text(name)
-    (tmp_path / "mine.yaml").write_text(said.out)
+def test_recipe_is_printed_as_its_file(command, tmp_path, name):
+    result = command("recipes", name)
+    assert result.code == 0
+    assert result.out == read_recipe_text(name)
+    (tmp_path / "mine.yaml").write_text(result.out)
     assert read_recipe(tmp_path / "mine.yaml") == read_recipe(name)
 
 
 def test_an_unknown_recipe_is_an_error(command):
-    said = command("recipes", "[basline]")
-    assert said.code == 2
-    assert "there is no recipe '[basline]'; did you mean 'baseline'?" in said.err
+    result = command("recipes", "[basline]")
+    assert result.code == 2
+    assert "there is no recipe '[basline]'; did you mean 'baseline'?" in result.err
 
 
-def test_a_right_recipe_is_written_out_whole(command, tmp_path):
-    said = command("check", "baseline", "trainer.epochs=12", "loss.smoothing=0.1", "name=a")
-    assert said.code == 0
-    assert said.err == "recipe 'a' is valid\n"
-    (tmp_path / "whole.yaml").write_text(said.out)
+def test_valid_recipe_is_printed_with_defaults(command, tmp_path):
+    result = command("check", "baseline", "trainer.epochs=12", "loss.smoothing=0.1", "name=a")
+    assert result.code == 0
+    assert result.err == "recipe 'a' is valid\n"
+    (tmp_path / "whole.yaml").write_text(result.out)
     assert read_recipe(tmp_path / "whole.yaml") == read_recipe(
         "baseline", ["trainer.epochs=12", "loss.smoothing=0.1", "name=a"]
     )
 
 
-def test_all_mistakes_of_a_recipe_are_told_at_once(command):
-    said = command(
+def test_all_errors_of_a_recipe_are_listed(command):
+    result = command(
         "check", "baseline", "trainer.epoch=12", "loss=focl", "optimizer.lrr=1", "data.image_size=[a]", "[x]=1"
     )
-    assert said.code == 2
-    assert said.out == ""
+    assert result.code == 2
+    assert result.out == ""
     for line in (
         "trainer.epoch",
         "'epochs'",
@@ -57,21 +57,21 @@ def test_all_mistakes_of_a_recipe_are_told_at_once(command):
         "data.image_size",
         "[x]",
     ):
-        assert line in said.err
+        assert line in result.err
 
 
-@pytest.mark.parametrize("words", [("fast", "epochs"), ("absent.yaml",), ("fast", "a: [b=1")])
-def test_other_mistakes_end_with_2(command, words):
-    said = command("check", *words)
-    assert said.code == 2
-    assert said.err.startswith("error: ")
-    assert "next: " in said.err
+@pytest.mark.parametrize("args", [("fast", "epochs"), ("absent.yaml",), ("fast", "a: [b=1")])
+def test_other_errors_exit_with_2(command, args):
+    result = command("check", *args)
+    assert result.code == 2
+    assert result.err.startswith("error: ")
+    assert "next: " in result.err
 
 
-def test_without_torch_keys_are_checked_and_that_is_said(command, monkeypatch):
+def test_without_torch_only_keys_are_checked(command, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "timm" else real(name, *rest))
-    said = command("check", "fast", "loss=focl")
-    assert said.code == 0
-    assert "to check component names and options: pip install 'maskfit[train]'" in said.err
+    result = command("check", "fast", "loss=focl")
+    assert result.code == 0
+    assert "to check component names and options: pip install 'maskfit[train]'" in result.err
     assert command("check", "fast", "los=focl").code == 2

@@ -15,7 +15,7 @@ from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.run_dir import RunDir
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def run(tmp_path: Path) -> Path:
         folder.mkdir(parents=True)
         for stem in ("mask1", "incorrect_mask", "normal"):
             (folder / f"{stem}.jpg").touch()
-    photos = read_photos(tmp_path / "images", SCHEME)
-    truth = SCHEME.to_class_index(photos.attribute_indices(SCHEME))
+    photos = read_photos(tmp_path / "images", SCHEMA)
+    truth = SCHEMA.to_class_index(photos.attribute_indices(SCHEMA))
     rows = np.random.default_rng(0).dirichlet(np.ones(18), len(photos)) * 0.5 + 0.5 * np.eye(18)[truth]
     folder = RunDir(tmp_path / "run")
     ProbabilityTable(tuple(photo.name for photo in photos), rows, truth).write(folder.oof_probabilities)
@@ -37,26 +37,26 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_a_page_is_written_once_and_figures_are_printed(command, run):
-    said = command("report", run, "--out", "page.html")
-    assert said.code == 0, said.err
-    assert said.out.startswith("written: page.html (0.")
+    result = command("report", run, "--out", "page.html")
+    assert result.code == 0, result.err
+    assert result.out.startswith("written: page.html (0.")
     text = Path("page.html").read_text(encoding="utf-8")
     assert "24 photos of 8 persons" in text
-    said = command("report", run, "--out", "page.html")
-    assert (said.code, "add --force" in said.err) == (2, True)
+    result = command("report", run, "--out", "page.html")
+    assert (result.code, "add --force" in result.err) == (2, True)
     assert command("report", run, "--out", "page.html", "--force").code == 0
-    said = command("report", run, "--json", "--by", "race")
-    figures = json.loads(said.out)
+    result = command("report", run, "--json", "--by", "race")
+    figures = json.loads(result.out)
     found = read_table(RunDir(run).oof_probabilities)
     assert figures["scores"]["macro_f1"] == pytest.approx(macro_f1(found.truth, found.predictions, 18))
     assert figures["slices"]["race"]["Asian"]["photos"] == 24
     assert f"{figures['scores']['macro_f1']:.3f}" in text
 
 
-def test_mistakes_are_told_to_people(command, run, tmp_path):
-    said = command("report", run)
-    assert (said.code, "--out" in said.err) == (2, True)
-    said = command("report", tmp_path, "--json")
-    assert (said.code, "this is not a run" in said.err) == (2, True)
-    said = command("report", run, "--json", "--by", "gendr")
-    assert (said.code, "did you mean 'gender'" in said.err) == (2, True)
+def test_user_errors(command, run, tmp_path):
+    result = command("report", run)
+    assert (result.code, "--out" in result.err) == (2, True)
+    result = command("report", tmp_path, "--json")
+    assert (result.code, "this is not a run" in result.err) == (2, True)
+    result = command("report", run, "--json", "--by", "gendr")
+    assert (result.code, "did you mean 'gender'" in result.err) == (2, True)

@@ -20,12 +20,12 @@ from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
 from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
-    """Three persons by name; only a page opens photos."""
+    """Three persons; their files are empty, since only the page opens photos."""
     for number in range(3):
         folder = tmp_path / "images" / f"{number:06d}_male_Asian_{30 + number}"
         folder.mkdir(parents=True)
@@ -36,35 +36,35 @@ def people(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def log(people: Path, tmp_path: Path) -> Path:
-    """A review in which the second person became female."""
-    journal = AuditLog(tmp_path / "review.jsonl", ReviewState(read_photos(people, SCHEME), SCHEME), "images")
-    journal.append(ReviewAction.relabel_action("gender", "female", "000001_male_Asian_31"))
-    journal.append(ReviewAction.verdict_action("wrong", "000002_male_Asian_32"))
-    journal.close()
-    return journal.path
+    """A review that relabeled the second person as female."""
+    audit_log = AuditLog(tmp_path / "review.jsonl", ReviewState(read_photos(people, SCHEMA), SCHEMA), "images")
+    audit_log.append(ReviewAction.relabel_action("gender", "female", "000001_male_Asian_31"))
+    audit_log.append(ReviewAction.verdict_action("wrong", "000002_male_Asian_32"))
+    audit_log.close()
+    return audit_log.path
 
 
 def test_corrections_are_written_without_a_page(command, people, log, tmp_path):
     target = tmp_path / "out.csv"
-    said = command("review", people, "--log", log, "--export", target)
-    assert said.code == 0, said.err
-    assert "1 corrections; 1 undecided, 1 new label, 1 marked wrong" in said.err
-    photos = read_corrected(people, SCHEME, [target])[0]
+    result = command("review", people, "--log", log, "--export", target)
+    assert result.code == 0, result.err
+    assert "1 corrections; 1 undecided, 1 new label, 1 marked wrong" in result.err
+    photos = read_corrected(people, SCHEMA, [target])[0]
     assert [photo.labels["gender"] for photo in photos] == ["male"] * 2 + ["female"] * 2 + ["male"] * 2
     again = command("review", people, "--log", log, "--export", target)
     assert (again.code, "the file exists" in again.err) == (2, True)
     assert command("review", people, "--log", log, "--export", target, "--force").code == 0
 
 
-def test_what_is_wrong_is_said_before_a_page_opens(command, people, log, tmp_path):
+def test_errors_are_raised_before_the_page_opens(command, people, log, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        journal = AuditLog(log, ReviewState(read_photos(people, SCHEME), SCHEME), "images")
+        audit_log = AuditLog(log, ReviewState(read_photos(people, SCHEMA), SCHEMA), "images")
         csv = tmp_path / "x.csv"
         csv.write_text("person,photo\n")
-        for words, why in (
+        for args, message in (
             ((tmp_path / "none",), "there is no such folder"),
             ((people, "--schema", "beard"), "label schema 'beard' is unknown"),
             ((people, "--port", port), f"port {port} cannot be used"),
@@ -74,26 +74,26 @@ def test_what_is_wrong_is_said_before_a_page_opens(command, people, log, tmp_pat
             ((people, "--label-issues", csv), "column attribute"),
             ((people, "--probabilities", csv), "column ImageID"),
         ):
-            free = [] if "--port" in words else ["--port", _free()]
-            said = command("review", *words, *free)
-            assert (said.code, why in said.err) == (2, True), said.err
-        journal.close()
+            free = [] if "--port" in args else ["--port", _free()]
+            result = command("review", *args, *free)
+            assert (result.code, message in result.err) == (2, True), result.err
+        audit_log.close()
 
 
-def test_the_extra_is_named_where_it_is_missing(command, people, monkeypatch):
+def test_missing_extra_is_named(command, people, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "streamlit" else find(name, *rest)
     )
-    said = command("review", people)
-    assert (said.code, "pip install 'maskfit[review]'" in said.err) == (2, True)
+    result = command("review", people)
+    assert (result.code, "pip install 'maskfit[review]'" in result.err) == (2, True)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals are other ones there")
-def test_the_page_is_served_until_it_is_stopped(people, tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+def test_page_is_served_until_interrupted(people, tmp_path):
     pytest.importorskip("streamlit", reason="the page needs the extra 'review'")
     port = _free()
-    words = [
+    args = [
         "review",
         str(people),
         "--port",
@@ -104,7 +104,7 @@ def test_the_page_is_served_until_it_is_stopped(people, tmp_path):
         str(tmp_path / "c"),
     ]
     served = subprocess.Popen(
-        [sys.executable, "-m", "maskfit", *words],
+        [sys.executable, "-m", "maskfit", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -115,13 +115,13 @@ def test_the_page_is_served_until_it_is_stopped(people, tmp_path):
         assert served.stdout.readline().startswith(f"http://localhost:{port}/?key=")
         assert _fetch(f"http://127.0.0.1:{port}/_stcore/health") == b"ok"
         served.send_signal(signal.SIGINT)
-        rest, told = served.communicate(timeout=60)
+        rest, stderr = served.communicate(timeout=60)
     finally:
         served.kill()
     assert (served.returncode, rest) == (0, "")
-    assert f"ssh -L {port}:localhost:{port}" in told
-    assert "3 undecided" in told
-    assert "Traceback" not in told
+    assert f"ssh -L {port}:localhost:{port}" in stderr
+    assert "3 undecided" in stderr
+    assert "Traceback" not in stderr
 
 
 def _free() -> int:

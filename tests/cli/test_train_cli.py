@@ -24,32 +24,32 @@ FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 @pytest.fixture
 def trained(monkeypatch) -> list[tuple[Recipe, bool]]:
-    """What training was asked for; it scores 17 of 18."""
-    asked = []
-    answers = np.arange(18)
-    answers[17] = 0
+    """Replaces training; returns the (recipe, resume) of each call. The scores are 17 of 18."""
+    calls = []
+    predictions = np.arange(18)
+    predictions[17] = 0
 
     def train(recipe, *, resume, console):
-        asked.append((recipe, resume))
+        calls.append((recipe, resume))
         return RunDir(Path("runs/[x] " + "y" * 100)), score(
-            FULL, FULL.to_attribute_indices(np.arange(18)), predictions=answers
+            FULL, FULL.to_attribute_indices(np.arange(18)), predictions=predictions
         )
 
     monkeypatch.setattr(maskfit.training.train, "train", train)
-    return asked
+    return calls
 
 
-def test_words_are_laid_over_the_recipe(command, trained):
-    said = command("train", "fast", "data.path=photos", "trainer.epochs=3", "--resume")
-    assert said.code == 0
+def test_overrides_change_the_recipe(command, trained):
+    result = command("train", "fast", "data.path=photos", "trainer.epochs=3", "--resume")
+    assert result.code == 0
     recipe, resume = trained[0]
     assert (recipe.name, recipe.data.path, recipe.trainer.epochs, resume) == ("fast", "photos", 3, True)
-    assert "18 held-out photos" in said.out
-    assert "all classes" in said.out
-    assert f"report: runs/[x] {'y' * 100}/report.html\n" in said.out
+    assert "18 held-out photos" in result.out
+    assert "all classes" in result.out
+    assert f"report: runs/[x] {'y' * 100}/report.html\n" in result.out
 
 
-def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, trained, monkeypatch):
+def test_allocator_is_logged_once_and_can_be_disabled(command, trained, monkeypatch):
     monkeypatch.delenv(DISABLED_VARIABLE, raising=False)
     monkeypatch.setattr(
         "maskfit.memory_allocator.configure_malloc", lambda: os.environ.get(DISABLED_VARIABLE) != "system"
@@ -59,15 +59,15 @@ def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, t
     assert DISABLED_VARIABLE not in command("train", "fast").err
 
 
-def test_json_is_json_and_nothing_else(command, trained):
-    told = json.loads(command("train", "fast", "--json").out)
-    assert told["run"].startswith("runs/[x]")
-    assert told["accuracy"] == pytest.approx(17 / 18)
+def test_json_output_is_only_json(command, trained):
+    data = json.loads(command("train", "fast", "--json").out)
+    assert data["run"].startswith("runs/[x]")
+    assert data["accuracy"] == pytest.approx(17 / 18)
     assert trained[0][1] is False
 
 
 @pytest.mark.parametrize("folder", ["/data/plain", "/data/my #1: photos", "1234", "~", "yes", "/data/\"q\" 'p' käse"])
-def test_the_environment_gives_the_folders_as_they_are(command, trained, folder):
+def test_environment_folders_are_used_verbatim(command, trained, folder):
     os.environ[TRAIN] = folder
     os.environ[MODEL_DIR] = f"{folder}/out"
     assert command("train", "fast").code == 0
@@ -76,30 +76,30 @@ def test_the_environment_gives_the_folders_as_they_are(command, trained, folder)
     assert (trained[1][0].data.path, trained[1][0].output_dir) == ("other", f"{folder}/out")
 
 
-def test_the_env_file_counts_too(command, trained):
+def test_env_file_is_read(command, trained):
     Path(".env").write_text("SM_CHANNEL_TRAIN=/from/file\n")
     assert command("train", "fast").code == 0
     assert trained[0][0].data.path == "/from/file"
     assert trained[0][0].output_dir is None
 
 
-def test_mistakes_in_the_recipe_end_with_2(command, trained):
-    said = command("train", "fast", "trainer.epoch=3", "loss=focl")
-    assert said.code == 2
-    assert "did you mean 'epochs'" in said.err
-    assert "'focl' is unknown" in said.err
+def test_recipe_errors_exit_with_2(command, trained):
+    result = command("train", "fast", "trainer.epoch=3", "loss=focl")
+    assert result.code == 2
+    assert "did you mean 'epochs'" in result.err
+    assert "'focl' is unknown" in result.err
     assert command("train").code == 2
     assert command("train", "absent").code == 2
     assert trained == []
 
 
 @pytest.mark.parametrize("missing", TRAIN_MODULES)
-def test_what_is_not_installed_is_named(command, trained, monkeypatch, missing):
+def test_missing_packages_name_the_extra(command, trained, monkeypatch, missing):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
-    said = command("train", "fast")
-    assert said.code == 2
-    assert said.err == (
+    result = command("train", "fast")
+    assert result.code == 2
+    assert result.err == (
         "error: 'maskfit train' needs the extra 'train', which is not installed\n  next: pip install 'maskfit[train]'\n"
     )
     assert trained == []

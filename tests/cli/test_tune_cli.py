@@ -22,7 +22,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_train_set(tmp_path_factory.mktemp("faces") / "drawn", 8, seed=3, size=(48, 64), workers=1)
 
 
-def words(faces: Path) -> list[str]:
+def tune_args(faces: Path) -> list[str]:
     return [
         "fast",
         f"data.path={faces}",
@@ -39,11 +39,11 @@ def words(faces: Path) -> list[str]:
 
 def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, faces):
     Path("space.yaml").write_text(SPACE)
-    said = command("tune", *words(faces), "--trials", "2", "--out", "sweep")
-    assert said.code == 0, said.err
-    assert "2 trials: 2 done, 0 pruned, 0 failed" in said.out
-    assert "its score is optimistic" in said.out
-    assert "held-out photos of 3 persons" in said.out
+    result = command("tune", *tune_args(faces), "--trials", "2", "--out", "sweep")
+    assert result.code == 0, result.err
+    assert "2 trials: 2 done, 0 pruned, 0 failed" in result.out
+    assert "its score is optimistic" in result.out
+    assert "held-out photos of 3 persons" in result.out
     assert {path.name for path in Path("sweep").iterdir()} == {
         "recipe.yaml",
         "space.yaml",
@@ -66,33 +66,33 @@ def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, 
     page = parsed(Path("sweep/report.html").read_text())
     assert "Value by value" in page.text
     assert page.named("script") == []
-    again = command("tune", *words(faces), "--trials", "2", "--out", "sweep")
+    again = command("tune", *tune_args(faces), "--trials", "2", "--out", "sweep")
     assert again.code == 2
     assert "add --resume" in again.err
-    told = json.loads(command("tune", *words(faces), "--trials", "2", "--out", "sweep", "--resume", "--json").out)
-    assert [item["number"] for item in told["trials"]] == [0, 1]
-    assert told["best"]["score"] == pytest.approx(float(best["macro_f1"]), abs=1e-6)
+    data = json.loads(command("tune", *tune_args(faces), "--trials", "2", "--out", "sweep", "--resume", "--json").out)
+    assert [item["number"] for item in data["trials"]] == [0, 1]
+    assert data["best"]["score"] == pytest.approx(float(best["macro_f1"]), abs=1e-6)
 
 
-def test_mistakes_end_before_the_first_trial(command, faces):
+def test_errors_end_the_sweep_before_the_first_trial(command, faces):
     Path("space.yaml").write_text("optimizer.lrr: {low: 0.1, high: 0.2}\ntrainer.epochs: {low: 0, high: 3}\n")
-    said = command("tune", *words(faces), "--out", "sweep")
-    assert said.code == 2
-    assert "did you mean 'lr'" in said.err
-    assert "trainer.epochs: must be >= 1, got 0" in said.err
+    result = command("tune", *tune_args(faces), "--out", "sweep")
+    assert result.code == 2
+    assert "did you mean 'lr'" in result.err
+    assert "trainer.epochs: must be >= 1, got 0" in result.err
     assert not Path("sweep").exists()
     Path("space.yaml").write_text(SPACE)
-    said = command("tune", *words(faces), "--sampler", "tpee")
-    assert "'tpee' is unknown; did you mean 'tpe'" in said.err
-    said = command("tune", *words(faces), "--pruner", "median:start=3")
-    assert "'median' has no option 'start'" in said.err
+    result = command("tune", *tune_args(faces), "--sampler", "tpee")
+    assert "'tpee' is unknown; did you mean 'tpe'" in result.err
+    result = command("tune", *tune_args(faces), "--pruner", "median:start=3")
+    assert "'median' has no option 'start'" in result.err
     assert not Path("sweeps").exists()
 
 
 @pytest.mark.parametrize(("missing", "extra"), [("optuna", "tune"), ("torch", "train")])
-def test_what_is_not_installed_is_named(command, monkeypatch, missing, extra):
+def test_missing_packages_name_the_extra(command, monkeypatch, missing, extra):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
-    said = command("tune", "fast")
-    assert said.code == 2
-    assert f"'maskfit tune' needs the extra '{extra}'" in said.err
+    result = command("tune", "fast")
+    assert result.code == 2
+    assert f"'maskfit tune' needs the extra '{extra}'" in result.err
