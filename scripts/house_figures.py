@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 
 @dataclass(frozen=True)
-class Callable_:
+class PublicCallable:
     """A public function or method.
 
     Attributes:
@@ -38,7 +38,7 @@ class Callable_:
     is_property: bool
 
 
-def public_callables(source: Path = SOURCE) -> Iterator[Callable_]:
+def public_callables(source: Path = SOURCE) -> Iterator[PublicCallable]:
     """Yields every public function and method of public classes.
 
     Args:
@@ -74,7 +74,7 @@ def public_callables(source: Path = SOURCE) -> Iterator[Callable_]:
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 names = [item.arg for item in arguments if item.arg not in ("self", "cls")]
                 returned = "" if node.returns is None else ast.unparse(node.returns)
-                yield Callable_(
+                yield PublicCallable(
                     f"{path.relative_to(source)}:{node.lineno} {prefix}{node.name}",
                     len(names) + (node.args.vararg is not None) + (node.args.kwarg is not None),
                     returned not in ("", "None", "NoReturn"),

@@ -36,7 +36,7 @@ FLOORS = (
     {"api", "apps"},
     {"cli"},
 )
-"""Packages and modules, from the bottom up. Each imports from the layers below it, and from nothing else of its own layer."""
+"""Packages and modules, from the bottom up. Each imports from the layers below it, from nothing of its own."""
 
 NOT_BELOW = {(room, "config") for room in ("data", "models", "losses", "evaluation")}
 """Who may not import from a room although it lies lower: these take plain arguments."""
@@ -318,7 +318,8 @@ def test_what_is_allowed_is_let_through(tmp_path):
     """The rules do not mistake a network's `eval()`, a compiled pattern, or a safe loader for the real thing."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config/loader.py").write_text(
-        "from maskfit.config.recipe import Recipe\nfrom maskfit.errors import RecipeError\nfrom maskfit import __version__\n"
+        "from maskfit.config.recipe import Recipe\nfrom maskfit.errors import RecipeError\n"
+        "from maskfit.version import __version__\n"
         "class _L(yaml.SafeLoader): pass\nyaml.load(text, Loader=_L)\nnetwork.eval()\nre.compile('a')\n"
         "torch.load(path, weights_only=True)\nos.execve(a, b, c)\n"
     )
@@ -387,7 +388,8 @@ def test_public_callables_document_arguments_and_results(kind: str) -> None:
 
 def test_a_callable_without_documentation_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(
-        'def good(a: int, b: int) -> int:\n    """Adds.\n\n    Args:\n        a: One.\n        b: Two.\n\n    Returns:\n'
+        'def good(a: int, b: int) -> int:\n    """Adds.\n\n    Args:\n        a: One.\n        b: Two.\n\n'
+        "    Returns:\n"
         '        The sum.\n    """\n'
         'def bad(a: int, b: int) -> int:\n    """Adds."""\n'
         'def short() -> int:\n    """Returns one."""\n'

@@ -71,8 +71,8 @@ def load_dataset(
         >>> photo.path, photo.person, photo.labels
 
     Args:
-        path: Folder in the competition's layout (`000001_female_Asian_45/mask1.jpg`), or a CSV manifest with the columns
-            `path,person,mask,gender,age`, of which only `path` is required.
+        path: Folder in the competition's layout (`000001_female_Asian_45/mask1.jpg`), or a CSV manifest with the
+            columns `path,person,mask,gender,age`, of which only `path` is required.
         schema: A label schema, or its name: mask-gender-age, mask, mask-gender, gender-age, gender or age.
         label_corrections: CSV files laid over the labels, in order. No photo is changed.
         known_label_errors: Also applies the competition's publicly known label errors up to this confidence tier.
@@ -305,7 +305,7 @@ def calibrate(
 
     if not is_run_dir(Path(run)):
         raise RunError("not a run folder", location=run, hint="pass the folder that maskfit.train wrote")
-    return recalibrate(RunDir(Path(run)), accuracy=accuracy, keep=coverage, below=threshold)
+    return recalibrate(RunDir(Path(run)), accuracy=accuracy, coverage=coverage, threshold=threshold)
 
 
 def export(

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskfit.version import __version__
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
+from maskfit.version import __version__
 
 LOCAL = "local"
 """Address of a cluster that is started on this machine for this command, and ends with it."""

@@ -10,8 +10,8 @@ from importlib.resources import files
 
 from markupsafe import Markup, escape
 
-from maskfit.version import __version__
 from maskfit.html.templates import render
+from maskfit.version import __version__
 
 
 def render_page(package: str, template: str, *, title: str, subtitle: str, style: str = "", **values: object) -> str:

@@ -51,6 +51,12 @@ class LabelSchema(BaseModel):
 
     Arrays of codes have shape (photos, attributes), arrays of probabilities (photos, classes).
 
+    Example:
+        >>> helmet = {"name": "helmet", "values": ["yes", "no"]}
+        >>> schema = maskfit.LabelSchema(attributes=[helmet, {"name": "vest", "values": ["yes", "no"]}])
+        >>> schema.num_classes
+        4
+
     Attributes:
         attributes: The attributes, the most significant first; 1 to 16, with at most 100,000 classes together.
     """

@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from maskfit.version import __version__
 from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.config.recipe import Recipe
 from maskfit.data.image_cache.cache import CachedImages, open_image_caches
@@ -43,6 +42,7 @@ from maskfit.training.precision import Precision, choose_precision, load_precisi
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.task import primary_score
 from maskfit.training.train_fold import build_fold_data, train_fold
+from maskfit.version import __version__
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from maskfit.version import __version__
 from maskfit.config.aliases import upgrade_gan_metadata, warn_once
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError, RecipeError
@@ -27,6 +26,7 @@ from maskfit.file_io import atomic_write
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
+from maskfit.version import __version__
 
 KEY = "maskfit-gan"
 """Metadata key that identifies a generator file."""
