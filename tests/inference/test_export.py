@@ -28,7 +28,14 @@ from maskfit.model_file import load_model, read_model_metadata, save_model
 from maskfit.models.network import AgeRegressor
 
 SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
-SHRINKING = [name for name, form in EXPORTS.items() if form.supports_compression]
+
+
+def _formats(names):
+    """Parameters, of which OpenVINO's is skipped where it cannot compile."""
+    return [pytest.param(name, marks=pytest.mark.openvino) if name == "openvino" else name for name in names]
+
+
+SHRINKING = _formats(name for name, form in EXPORTS.items() if form.supports_compression)
 
 
 @pytest.fixture
@@ -37,13 +44,13 @@ def few(photos):
     return find_images(photos[0].parent)
 
 
-@pytest.mark.parametrize("to", EXPORTS)
+@pytest.mark.parametrize("to", _formats(EXPORTS))
 def test_every_format_answers_as_the_model_it_came_from(models, tmp_path, quick, photos, to):
     out = tmp_path / "new" / f"model{EXPORTS[to].suffix}"
     done = export_model(models["attributes"], out, to)
     assert sorted(out.parent.iterdir()) == sorted(done.files) == sorted(EXPORTS[to].files(out))
     assert done.bytes == sum(path.stat().st_size for path in done.files)
-    assert done.compared_on == "4 frames of noise"
+    assert done.compared_on == "4 random images"
     assert done.parity[0].max_difference < 1e-4
     assert (done.parity[0].num_changed, done.parity[0].num_images) == (0, 4)
     assert len(done.parity) == len(done.engines)
@@ -155,6 +162,7 @@ def test_an_export_holds_the_facts_and_nothing_else(models, exported):
         assert not [word for word in (str(Path(maskfit.__file__).parent), "site-packages") if word in str(proto)]
 
 
+@pytest.mark.openvino
 def test_openvino_keeps_every_character_and_no_path(make, tmp_path, quick):
     about = 'ein Satz 😷 "&amp;" <b> \u2028 \x07 \\ end'
     model = make(tmp_path / "m.safetensors", description=about, scores={"f1": float("inf")})
@@ -175,6 +183,7 @@ def test_weights_alone_are_without_the_layer_of_years(models, tmp_path, photos):
         assert not [name for name in file.keys() if name.startswith("age_regressor")]  # noqa: SIM118 (no mapping)
 
 
+@pytest.mark.openvino
 def test_what_answers_otherwise_takes_no_place(models, tmp_path, quick):
     """The export of one network, tried against another."""
     for path in (tmp_path / "a.xml", tmp_path / "a.bin"):
@@ -266,11 +275,11 @@ def test_other_endings_and_other_models_are_refused(make, models, exported, tmp_
             export_model(exported["attributes"], tmp_path / f"a{form.suffix}", to)
         with pytest.raises(ModelFileError, match="no such model"):
             export_model(tmp_path / "absent.safetensors", tmp_path / f"a{form.suffix}", to)
-    with pytest.raises(DataError, match="torch knows no int8"):
+    with pytest.raises(DataError, match="the format torch has no int8"):
         export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few)
-    with pytest.raises(DataError, match="torch knows no half"):
+    with pytest.raises(DataError, match="the format torch has no half"):
         export_model(models["mask"], tmp_path / "a.safetensors", "torch", half=True)
-    with pytest.raises(DataError, match="sixteen bits or eight"):
+    with pytest.raises(DataError, match="fp16 or in int8, not both"):
         export_model(models["mask"], tmp_path / "a.onnx", half=True, calibrate=few)
     with pytest.raises(DataError, match="too few photos"):
         export_model(models["mask"], tmp_path / "a.onnx", calibrate=few[:1])
@@ -345,6 +354,7 @@ def _edit(path, old, new):
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+@pytest.mark.openvino
 def test_openvino_files_that_are_damaged_or_hostile_are_refused(pair):
     xml, weights = pair
     whole, values = xml.read_text("utf-8"), weights.read_bytes()
@@ -372,10 +382,11 @@ def test_openvino_files_that_are_damaged_or_hostile_are_refused(pair):
         "&quot;heads&quot;: [&quot;mask&quot;, &quot;gender&quot;, &quot;age&quot;]",
         "&quot;heads&quot;: [&quot;joint&quot;]",
     )
-    with pytest.raises(ModelFileError, match="its facts say"):
+    with pytest.raises(ModelFileError, match="its metadata says"):
         open_engine(xml)
 
 
+@pytest.mark.openvino
 def test_only_the_facts_of_the_network_itself_count(pair):
     """The same words elsewhere in the description are a layer's, or anybody's."""
     xml, _ = pair

@@ -107,12 +107,12 @@ def test_other_schemes(name):
 
 def test_what_cannot_be_is_refused():
     table = table_of(row(WORN, PERHAPS_MAN, UNDECIDED))
-    with pytest.raises(DataError, match=r"the surest is at 0\.270"):
+    with pytest.raises(DataError, match=r"the highest probability is 0\.270"):
         select_pseudo_labels(table, SCHEME, 0.95)
     for threshold in (0.0, 1.1, float("nan")):
         with pytest.raises(DataError, match="threshold"):
             select_pseudo_labels(table, SCHEME, threshold)
-    with pytest.raises(DataError, match="18 classes, the scheme 3"):
+    with pytest.raises(DataError, match="18 classes, the schema 3"):
         select_pseudo_labels(table, LABEL_SCHEMAS["mask"], 0.9)
     with pytest.raises(DataError, match="none of the table's photos"):
         select_pseudo_labels(table, SCHEME, 0.1, persons={"other.jpg": "anna"})
@@ -124,7 +124,7 @@ def test_persons_are_read_by_either_column(tmp_path):
         assert read_persons(tmp_path / "p.csv") == {"a.jpg": "anna", "b.jpg": ""}
     for text, why in (
         ("photo,person\na,b\n", "no column"),
-        ("ImageID,person\na,b\na,c\n", "twice"),
+        ("ImageID,person\na,b\na,c\n", "duplicate"),
         ("ImageID\na\n", "person"),
     ):
         (tmp_path / "p.csv").write_text(text)

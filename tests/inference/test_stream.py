@@ -138,8 +138,8 @@ def test_lanes_keep_order_and_bounds_and_hand_on_errors():
     assert threading.active_count() == before
 
 
+@pytest.mark.openvino
 def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
-    pytest.importorskip("openvino")
     chance = np.random.default_rng(1)
     pixels = [chance.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(300)]
     path = exported["attributes"]

@@ -115,7 +115,7 @@ def test_words_and_parts_are_the_same():
     ],
 )
 def test_what_is_wrong_with_views_is_said(word, said):
-    with pytest.raises(DataError, match="TTA method|test-time augmentation") as caught:
+    with pytest.raises(DataError, match=r"TTA method|test-time augmentation") as caught:
         build_tta(word)
     assert said in str(caught.value)
 

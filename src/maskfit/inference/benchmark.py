@@ -1,8 +1,8 @@
-"""How fast a model answers on this machine, by engine and batch size: `maskfit benchmark`, and what `maskfit export` tells.
+"""Throughput of a model on this machine, by engine and batch size, for `maskfit benchmark` and `maskfit export`.
 
-Each engine runs in a process of its own, since thread pools of several would fight; `python -m maskfit.inference.benchmark`
-is that process. The network alone takes frames of noise that lie in memory; from files to answers goes through the
-predictor, as `maskfit predict` does.
+Each engine runs in a process of its own, since the thread pools of several would compete for cores;
+`python -m maskfit.inference.benchmark` is that process. The network alone gets random images in memory; the time from
+files to predictions is that of `Predictor`, as in `maskfit predict`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from maskfit.cpu_features import find_active_isa_limit
 from maskfit.errors import MaskfitError
 from maskfit.inference.engines import ENGINES, open_engine
 from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
@@ -30,25 +31,26 @@ from maskfit.memory_allocator import configure_malloc
 from maskfit.registry import ComponentSpec
 
 BATCH_SIZES = (1, 8, 32)
-"""A photo at the door, what caches like, a folder."""
+"""Batch sizes of a single photo, of the fastest batch on a CPU, and of a folder."""
 
 MAX_IMAGES = 512
-"""Photos that are answered in one round; more say no more."""
+"""Photos predicted in one round; more do not make it more precise."""
 
 SECONDS, MIN_ROUNDS = 2.0, 3
-"""How long each figure is tried, and how often at least."""
+"""Minimum seconds and rounds of each measurement."""
 
 ENGINE_MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
-"""What each engine imports."""
+"""Module that each engine imports."""
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Photos a second.
+    """Images per second.
 
     Attributes:
-        median: Of several rounds.
-        low, high: The slowest and the fastest round.
+        median: Median of several rounds.
+        low: The slowest round.
+        high: The fastest round.
     """
 
     median: float
@@ -57,7 +59,14 @@ class Throughput:
 
     @classmethod
     def from_rates(cls, rates: Sequence[float]) -> Self:
-        """The middle and the ends."""
+        """Summarizes rounds.
+
+        Args:
+            rates: Images per second of each round.
+
+        Returns:
+            Their median, minimum and maximum.
+        """
         return cls(statistics.median(rates), min(rates), max(rates))
 
 
@@ -67,9 +76,9 @@ class BenchmarkResult:
 
     Attributes:
         engine: As `--engine` takes it.
-        batch: Photos at once.
-        network: The network alone.
-        files: From files to answers; None without photos.
+        batch: Batch size.
+        network: Throughput of the network alone.
+        files: Throughput from files to predictions; None without photos.
     """
 
     engine: str
@@ -79,16 +88,26 @@ class BenchmarkResult:
 
     @property
     def median_throughput(self) -> float:
-        """What engines are compared by."""
+        """Images per second that engines are compared by."""
         return (self.files or self.network).median
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Converts to JSON types.
+
+        Returns:
+            The fields by name.
+        """
         return asdict(self)
 
 
 def find_engines(path: Path) -> list[str]:
-    """Words for every engine that is installed and runs this file; last, if it is another, what `auto` takes for many.
+    """Finds the engines that are installed and run this file.
+
+    Args:
+        path: The model.
+
+    Returns:
+        Engines as `--engine` takes them; last, if it is another one, what `auto` selects for many images.
 
     Raises:
         ModelFileError: It is no model file.
@@ -99,8 +118,10 @@ def find_engines(path: Path) -> list[str]:
         for name, kind in ENGINES.items()
         if path.suffix in kind.suffixes and importlib.util.find_spec(ENGINE_MODULES[name])  # type: ignore[attr-defined]
     ]
-    # A conversion that lies in the cache is another file, and not what is asked about.
-    word = _word(auto.engine) if auto.path == path and auto.engine.name != "auto" else ""
+    if path.suffix == ".onnx" and "openvino" in found and find_active_isa_limit() is not None:
+        found.remove("openvino")
+    # A conversion in the cache is another file.
+    word = _format_engine(auto.engine) if auto.path == path and auto.engine.name != "auto" else ""
     return found + [word] * (bool(word) and word not in found)
 
 
@@ -111,18 +132,18 @@ def time_model(
 
     Args:
         path: A model.
-        engine: A word for `open_engine`.
-        batches: Batch sizes, 1 or more each.
-        photos: Files to answer; of many the first `MOST_PHOTOS`.
-        seconds: How long each figure is tried.
+        engine: As for `open_engine`.
+        batches: Batch sizes, >= 1 each.
+        photos: Files to predict; the first `MAX_IMAGES` of them.
+        seconds: Minimum seconds of each measurement.
 
     Returns:
-        A figure for each batch size, and what the engine says that it is.
+        A result for each batch size, and the engine's description.
 
     Raises:
-        MaskfitError: It could not be timed.
+        MaskfitError: The engine could not be timed.
     """
-    wanted = {
+    job = {
         "path": str(path.absolute()),
         "engine": engine,
         "batches": list(batches),
@@ -131,13 +152,13 @@ def time_model(
     }
     # -P: the current folder does not come before the installed packages.
     command = [sys.executable, "-P", "-m", __name__]
-    done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True)
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
     if done.returncode:
-        # Of an error, the line that says what; those below it are set in and say where, and what next.
-        said = [line for line in done.stderr.strip().splitlines() if not line.startswith(" ")]
-        reason = (said or ["it said nothing"])[-1]
+        # The line of an error that tells what; those below it are indented and tell where, and what next.
+        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(" ")]
+        reason = (lines or ["no error message"])[-1]
         raise MaskfitError(f"the engine '{engine}' could not be timed: {reason:.300}", location=path)
-    told = json.loads(done.stdout.splitlines()[-1])
+    report = json.loads(done.stdout.splitlines()[-1])
     rows = [
         BenchmarkResult(
             engine,
@@ -145,13 +166,17 @@ def time_model(
             Throughput.from_rates(row["network"]),
             Throughput.from_rates(row["files"]) if row["files"] else None,
         )
-        for row in told["rows"]
+        for row in report["rows"]
     ]
-    return rows, told["says"]
+    return rows, report["description"]
 
 
 def describe_machine() -> str:
-    """The processor, how many of its cores this process may use, the system and Python."""
+    """Describes this machine.
+
+    Returns:
+        The processor, the number of cores that this process may use, the system and Python.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return f"{_processor()}, {cores} cores; {platform.platform(terse=True)}, Python {platform.python_version()}"
 
@@ -165,47 +190,47 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _word(part: ComponentSpec) -> str:
-    options = ",".join(f"{name}={value}" for name, value in part.options.items())
-    return f"{part.name}:{options}" if options else part.name
+def _format_engine(spec: ComponentSpec) -> str:
+    options = ",".join(f"{name}={value}" for name, value in spec.options.items())
+    return f"{spec.name}:{options}" if options else spec.name
 
 
-def _rates(photos: int, work: Callable[[], object], seconds: float) -> Iterator[float]:
-    """Photos a second of one round after the other; the first, which warms up, is not told."""
-    work()
+def _measure(num_images: int, run: Callable[[], object], seconds: float) -> Iterator[float]:
+    """Images per second of one round after the other; a first round warms up and is not counted."""
+    run()
     began, rounds = time.perf_counter(), 0
     while rounds < MIN_ROUNDS or time.perf_counter() - began < seconds:
         start = time.perf_counter()
-        work()
+        run()
         rounds += 1
-        yield photos / (time.perf_counter() - start)
+        yield num_images / (time.perf_counter() - start)
 
 
-def _time(wanted: dict[str, Any]) -> dict[str, Any]:
-    """What the process for one engine tells."""
-    path, photos = Path(wanted["path"]), [Path(photo) for photo in wanted["photos"]]
+def _run_job(job: dict[str, Any]) -> dict[str, Any]:
+    """The measurements of the process for one engine."""
+    path, photos = Path(job["path"]), [Path(photo) for photo in job["photos"]]
     if path.suffix == ".safetensors":
         configure_malloc()  # as maskfit predict does
-    rows, says = _time_network(path, wanted["engine"], wanted["batches"], wanted["seconds"])
+    rows, description = _time_network(path, job["engine"], job["batches"], job["seconds"])
     for row in rows:
         row["files"] = []
         if photos:
-            many = max(len(photos), MIN_IMAGES_FOR_THROUGHPUT_MODE)
-            predictor = Predictor.load(path, batch_size=row["batch"], engine=wanted["engine"], num_images=many)
-            answer = partial(predictor.predict, photos, skip_unreadable=True)
-            row["files"] = list(_rates(len(photos), answer, wanted["seconds"]))
-    return {"says": says, "rows": rows}
+            num_images = max(len(photos), MIN_IMAGES_FOR_THROUGHPUT_MODE)
+            predictor = Predictor.load(path, batch_size=row["batch"], engine=job["engine"], num_images=num_images)
+            predict = partial(predictor.predict, photos, skip_unreadable=True)
+            row["files"] = list(_measure(len(photos), predict, job["seconds"]))
+    return {"description": description, "rows": rows}
 
 
-def _time_network(path: Path, word: str, batches: Sequence[int], seconds: float) -> tuple[list[dict[str, Any]], str]:
-    """A row for each batch size, and what the engine says it is; it is gone when the predictor opens its own."""
-    engine = open_engine(path, engine=word)
+def _time_network(path: Path, name: str, batches: Sequence[int], seconds: float) -> tuple[list[dict[str, Any]], str]:
+    """A row for each batch size, and the engine's description; the engine is freed when it returns."""
+    engine = open_engine(path, engine=name)
     rows = []
     for batch in batches:
         frames = random_inputs(engine.metadata, batch)
-        rows.append({"batch": batch, "network": list(_rates(batch, partial(engine.logits, frames), seconds))})
+        rows.append({"batch": batch, "network": list(_measure(batch, partial(engine.logits, frames), seconds))})
     return rows, engine.description
 
 
 if __name__ == "__main__":
-    print(json.dumps(_time(json.loads(sys.stdin.read()))))
+    print(json.dumps(_run_job(json.loads(sys.stdin.read()))))

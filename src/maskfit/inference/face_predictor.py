@@ -47,7 +47,9 @@ FaceMode = Literal["auto", "find", "whole"]
 NO_DETECTOR_HINT = "--detector yunet downloads one (320 kB), pip install 'maskfit[faces]' installs one with torch"
 """How to get a detector."""
 
-SLOW_DETECTOR_MESSAGE = "faces are detected by MTCNN, which takes seconds to load; --detector yunet downloads one that loads at once (320 kB)"
+SLOW_DETECTOR_MESSAGE = (
+    "faces are detected by MTCNN, which takes seconds to load; --detector yunet downloads a faster one (320 kB)"
+)
 """Logged where the only local detector is the one that imports torch."""
 
 Source = TypeVar("Source", bound=ImageSource)

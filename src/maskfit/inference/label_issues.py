@@ -1,6 +1,6 @@
-"""Suspects among the labels that runs were trained on: tables, persons and years brought together, and what is written.
+"""Label issues in the data that runs were trained on: joins tables, persons and ages, and writes the results.
 
-The ranking itself is `evaluation.suspects`.
+The ranking itself is `evaluation.label_issues`.
 """
 
 from __future__ import annotations
@@ -23,96 +23,116 @@ from maskfit.labels.schema import UNKNOWN, FloatArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 
 COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")
+"""Columns of the CSV of label issues."""
 
 
 def rank_label_issues(
     paths: Sequence[str | Path], data: str | Path | None = None, noise: float = DEFAULT_NOISE_RATE
 ) -> tuple[list[LabelIssue], list[str]]:
-    """The suspects by the mean of several runs or tables, the likeliest first, and what the user should know.
+    """Ranks label issues by the mean prediction of several runs or tables.
 
     Args:
         paths: Run folders and CSVs of out-of-fold probabilities, of the same photos.
-        data: The photos' labels; left out, the first run's own data with its corrections, where they can be read. They
-            give the years behind a band of age. Labels that differ from those of training take their place.
-        noise: As for `find_suspects`.
+        data: The labelled photos; None takes the first run's own data with its corrections, where they can be read.
+            They give the ages behind age bands. Labels that differ from those of training replace them.
+        noise: Expected fraction of wrong labels; as for `find_label_issues`.
+
+    Returns:
+        The issues, the most likely first, and warnings for the user.
 
     Raises:
-        DataError: A table cannot be read, nobody says who is on the photos, or no label is known.
+        DataError: A table cannot be read, persons are not known, or no label is known.
     """
     tables = load_aligned_tables(paths)
-    remarks = list(tables.warnings)
-    photos = _photos(paths, tables.schema, data, remarks)
+    warnings = list(tables.warnings)
+    photos = _load_photos(paths, tables.schema, data, warnings)
     if photos is not None:
-        tables = _labelled(tables, photos, data is not None)
+        tables = _with_labels(tables, photos, replace_truth=data is not None)
     if tables.truth is None:
         raise DataError("the table has no labels", location=paths[0], hint="name a run, or add --data ROOT")
     if tables.persons is None:
-        raise DataError("nobody says who is on the photos", location=paths[0], hint="add --data ROOT")
-    years = None if photos is None else _years(tables, photos)
+        raise DataError("the persons on the photos are not known", location=paths[0], hint="add --data ROOT")
+    ages = None if photos is None else _ages(tables, photos)
     mean = tables.members.mean(axis=0)
-    return find_label_issues(tables.photos, tables.persons, mean, tables.truth, tables.schema, years, noise), remarks
+    return find_label_issues(tables.photos, tables.persons, mean, tables.truth, tables.schema, ages, noise), warnings
 
 
-def write_label_issues(path: Path, suspects: Sequence[LabelIssue]) -> Path:
-    """Writes `person,attribute,label,proposed,score,reason`, the worst first."""
+def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> Path:
+    """Writes `person,attribute,label,proposed,score,reason`.
+
+    Args:
+        path: The CSV.
+        issues: The issues, in the order of the rows.
+
+    Returns:
+        `path`.
+    """
     rows = [
         (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), f"{item.score:.4f}", item.reason)
-        for item in suspects
+        for item in issues
     ]
     return write_csv(path, COLUMNS, rows)
 
 
-def propose_corrections(path: Path, suspects: Sequence[LabelIssue], least: float) -> list[Correction]:
-    """Writes what the models propose for suspects of a score of `least` or more as corrections; returns them.
+def propose_corrections(path: Path, issues: Sequence[LabelIssue], min_score: float) -> list[Correction]:
+    """Writes the proposed labels of issues as label corrections.
 
-    They are guesses: their tier is `likely`, and `maskfit review` is where a person looks at them.
+    They are guesses: their tier is `likely`, and a person reviews them in `maskfit review`.
+
+    Args:
+        path: The CSV of corrections.
+        issues: The issues.
+        min_score: Score that an issue must have.
+
+    Returns:
+        The corrections.
     """
-    rows = [
+    corrections = [
         Correction(item.person, photo, item.attribute, value, "likely", item.reason)
-        for item in suspects
-        if item.score >= least
-        for photo, value in zip(_files(item), item.proposed, strict=True)
+        for item in issues
+        if item.score >= min_score
+        for photo, value in zip(_file_names(item), item.proposed, strict=True)
     ]
-    write_corrections(path, rows)
-    return rows
+    write_corrections(path, corrections)
+    return corrections
 
 
-def _files(item: LabelIssue) -> list[str]:
+def _file_names(item: LabelIssue) -> list[str]:
     """The photos' file names, as corrections have them; one empty name for a whole person."""
     return [PurePosixPath(photo).name for photo in item.photos] or [""]
 
 
-def _photos(
-    paths: Sequence[str | Path], scheme: LabelSchema, data: str | Path | None, remarks: list[str]
+def _load_photos(
+    paths: Sequence[str | Path], schema: LabelSchema, data: str | Path | None, warnings: list[str]
 ) -> PhotoDataset | None:
-    """The labelled photos, as the user named them or as the first run had them."""
+    """The labelled photos that the user named, or those of the first run."""
     if data is not None:
-        return read_photos(data, scheme)
+        return read_photos(data, schema)
     for path in paths:
         if not is_run_dir(Path(path)):
             continue
         recipe = read_recipe(RunDir(Path(path)).recipe)
         try:
             return read_corrected(
-                str(recipe.data.path), scheme, recipe.data.label_corrections, recipe.data.known_label_errors
+                str(recipe.data.path), schema, recipe.data.label_corrections, recipe.data.known_label_errors
             )[0]
         except MaskfitError:
-            # A run may outlive its photos' place; its table still says enough for everything but the edges of age.
-            remarks.append(f"{recipe.data.path} cannot be read, so ages count as bands; --data ROOT names it anew")
+            # The photos may be gone; the run's table still has everything but the exact ages.
+            warnings.append(f"{recipe.data.path} cannot be read, so ages count as bands; add --data ROOT")
     return None
 
 
-def _labelled(tables: AlignedTables, photos: PhotoDataset, trusted: bool) -> AlignedTables:
-    """The tables with persons from the photos and, where the user named these, their labels in place of training's."""
+def _with_labels(tables: AlignedTables, photos: PhotoDataset, *, replace_truth: bool) -> AlignedTables:
+    """The tables with the persons of the photos and, with `replace_truth`, their labels."""
     by_name = {photo.name: photo for photo in photos}
     missing = [name for name in tables.photos if name not in by_name]
     if missing:
-        if not trusted:
+        if not replace_truth:
             return tables
-        raise DataError(f"{len(missing)} photos of the table are not there, such as {missing[0]}", location=photos.root)
+        raise DataError(f"{len(missing)} photos of the table are missing, such as {missing[0]}", location=photos.root)
     rows = [by_name[name] for name in tables.photos]
     persons = tuple(photo.person for photo in rows)
-    if not trusted and tables.truth is not None:
+    if not replace_truth and tables.truth is not None:
         return replace(tables, persons=persons)
     truth = tables.schema.to_class_index(tables.schema.encode_batch(photo.labels for photo in rows))
     if tables.truth is not None:
@@ -120,11 +140,11 @@ def _labelled(tables: AlignedTables, photos: PhotoDataset, trusted: bool) -> Ali
     return replace(tables, persons=persons, truth=truth)
 
 
-def _years(tables: AlignedTables, photos: PhotoDataset) -> FloatArray | None:
-    """(photos,) the number behind the banded attribute, NaN where there is none; None without such an attribute."""
-    banded = [attribute.name for attribute in tables.schema.attributes if attribute.bin_edges]
-    if not banded:
+def _ages(tables: AlignedTables, photos: PhotoDataset) -> FloatArray | None:
+    """(photos,) the number behind the binned attribute, NaN where there is none; None without such an attribute."""
+    binned = [attribute.name for attribute in tables.schema.attributes if attribute.bin_edges]
+    if not binned:
         return None
-    labels = {photo.name: photo.labels.get(banded[0]) for photo in photos}
+    labels = {photo.name: photo.labels.get(binned[0]) for photo in photos}
     numbers = [labels.get(name) for name in tables.photos]
     return np.array([float(number) if isinstance(number, int | float) else np.nan for number in numbers])

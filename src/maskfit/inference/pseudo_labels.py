@@ -1,7 +1,7 @@
-"""Pseudo-labels (the two best teams): what a model is sure of, as labels to train on.
+"""Pseudo-labels (as the two best teams used them): confident predictions as labels to train on.
 
-A table of probabilities becomes a manifest for `data.extra_train`, of the photos that are sure enough. Where it is known who
-is on them, gender and age are a matter of the person: all photos of one say together what they are.
+A table of probabilities becomes a manifest for `data.extra_train`, of the photos whose prediction is confident enough.
+Where the person on a photo is known, gender and age are decided by all photos of the person together.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import MASK, FloatArray, IntArray, LabelSchema
 
 NAME_COLUMNS = ("ImageID", "path")
-"""Either may name the photo in a list of persons."""
+"""Columns that may name the photo in a list of persons."""
 
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """Labels that a model gave.
+    """Labels predicted by a model.
 
     Attributes:
-        names: The photos that were taken, in the order of the table.
-        classes: (taken,) their class numbers.
-        confidence: (taken,) how probable these are.
-        persons: (taken,) who is on them; "" where nobody says.
-        unsure: How many photos were left out since they are not sure enough.
-        torn: How many were left out since photos of their person disagree.
+        names: The selected photos, in the order of the table.
+        classes: (selected,) their class indices.
+        confidence: (selected,) the probabilities of these.
+        persons: (selected,) the person on each; "" where it is not known.
+        num_below_threshold: Photos that were left out because their prediction is not confident enough.
+        num_disagreeing: Photos that were left out because the photos of their person disagree.
     """
 
     names: tuple[str, ...]
@@ -47,61 +47,67 @@ class PseudoLabels:
 
 def select_pseudo_labels(
     table: ProbabilityTable,
-    scheme: LabelSchema,
+    schema: LabelSchema,
     threshold: float,
     *,
     persons: Mapping[str, str] | None = None,
     agree: bool = False,
 ) -> PseudoLabels:
-    """Chooses the photos of a table that are sure enough, and their labels.
+    """Selects the confident photos of a table and their labels.
 
-    A photo's class is its most probable one. Where its person is known, every attribute but the mask gets the mean
-    probability over the person's photos first, of those attributes together; so all photos of a person bear one gender
-    and one age, and a single odd photo does not decide.
+    A photo's class is its most probable one. Where its person is known, every attribute but the mask first gets the
+    mean probability over the person's photos, jointly; so all photos of a person get one gender and one age, and a
+    single odd photo does not decide.
 
     Args:
-        table: Probabilities of the scheme's classes.
-        scheme: What they are about.
-        threshold: How probable a photo's class must be, above 0 to 1.
-        persons: Who is on a photo, by its name; a photo that is missing, or whose person is "", stands for itself.
-        agree: Leave out every person of whom one photo by itself says another gender or age than the mean.
+        table: Probabilities of the schema's classes.
+        schema: The schema of the classes.
+        threshold: Minimum probability of a photo's class, in (0, 1].
+        persons: The person on a photo, by its name; a photo that is missing, or whose person is "", stands for itself.
+        agree: Leave out every person of whom one photo by itself has another gender or age than the mean.
+
+    Returns:
+        The selected photos and their labels.
 
     Raises:
-        DataError: The table is of other classes, the threshold is out of range, none of the table's photos is among
-            those whose persons are known, or no photo is sure enough.
+        DataError: The table has other classes, the threshold is out of range, none of the table's photos has a known
+            person, or no photo is confident enough.
     """
     if not 0 < threshold <= 1:
-        raise DataError(f"threshold={threshold} must lie above 0 and up to 1", hint="0.95 is usual")
-    _refuse_others(table, scheme, persons)
-    known = tuple((persons or {}).get(name, "") for name in table.names)
-    # Where nobody is known a photo is a group of its own, apart from every person's name.
-    groups = np.unique([who or f"\0{place}" for place, who in enumerate(known)], return_inverse=True)[1]
-    probabilities, whole = _by_person(table.probabilities, scheme, groups)
-    sure = probabilities.max(axis=1) >= threshold
-    torn = sure & ~whole if agree else np.zeros(len(sure), dtype=np.bool_)
-    taken = np.flatnonzero(sure & ~torn)
-    if not len(taken):
+        raise DataError(f"threshold must be in (0, 1], got {threshold}", hint="0.95 is usual")
+    _check_table(table, schema, persons)
+    person_of_row = tuple((persons or {}).get(name, "") for name in table.names)
+    # A photo without a known person is a group of its own, apart from every person's name.
+    keys = [person or f"\0{row}" for row, person in enumerate(person_of_row)]
+    groups = np.unique(keys, return_inverse=True)[1]
+    probabilities, agreeing = _average_by_person(table.probabilities, schema, groups)
+    confident = probabilities.max(axis=1) >= threshold
+    disagreeing = confident & ~agreeing if agree else np.zeros(len(confident), dtype=np.bool_)
+    selected = np.flatnonzero(confident & ~disagreeing)
+    if not len(selected):
         best = float(probabilities.max(initial=0.0))
         raise DataError(
-            f"none of {len(sure)} photos can be taken: the surest is at {best:.3f}"
-            + (f", and {torn.sum()} are of persons whose photos disagree" if agree else ""),
+            f"none of {len(confident)} photos can be selected: the highest probability is {best:.3f}"
+            + (f", and {disagreeing.sum()} are of persons whose photos disagree" if agree else ""),
             hint="lower --threshold" + (", or leave --agree out" if agree else ""),
         )
     return PseudoLabels(
-        names=tuple(table.names[place] for place in taken),
-        classes=probabilities[taken].argmax(axis=1),
-        confidence=probabilities[taken].max(axis=1),
-        persons=tuple(known[place] for place in taken),
-        num_below_threshold=int((~sure).sum()),
-        num_disagreeing=int(torn.sum()),
+        names=tuple(table.names[row] for row in selected),
+        classes=probabilities[selected].argmax(axis=1),
+        confidence=probabilities[selected].max(axis=1),
+        persons=tuple(person_of_row[row] for row in selected),
+        num_below_threshold=int((~confident).sum()),
+        num_disagreeing=int(disagreeing.sum()),
     )
 
 
-def _refuse_others(table: ProbabilityTable, scheme: LabelSchema, persons: Mapping[str, str] | None) -> None:
-    """Stops where the table is of other classes than the scheme, or of other photos than the list of persons."""
-    classes = table.probabilities.shape[1]
-    if classes != scheme.num_classes:
-        raise DataError(f"the table has {classes} classes, the scheme {scheme.num_classes}", hint="name its --schema")
+def _check_table(table: ProbabilityTable, schema: LabelSchema, persons: Mapping[str, str] | None) -> None:
+    """Checks that the table has the schema's classes, and photos of the list of persons."""
+    num_classes = table.probabilities.shape[1]
+    if num_classes != schema.num_classes:
+        raise DataError(
+            f"the table has {num_classes} classes, the schema {schema.num_classes}", hint="name its --schema"
+        )
     if persons is not None and not persons.keys() & set(table.names):
         raise DataError(
             f"the list of persons names none of the table's photos, such as {table.names[0]}",
@@ -109,34 +115,40 @@ def _refuse_others(table: ProbabilityTable, scheme: LabelSchema, persons: Mappin
         )
 
 
-def _by_person(
-    probabilities: FloatArray, scheme: LabelSchema, groups: NDArray[np.int64]
+def _average_by_person(
+    probabilities: FloatArray, schema: LabelSchema, groups: NDArray[np.int64]
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Probabilities with the group's mean in all but the mask, and of each photo whether all of its group agree."""
+    """Probabilities with the group's mean in all but the mask; and of each photo whether all of its group agree."""
     count = len(probabilities)
-    cube = probabilities.reshape(count, *scheme.shape)
-    masks = scheme.names.index(MASK.name) if MASK.name in scheme.names else None
-    # The mask to the front, alone; the others behind it, together.
-    cube = cube[:, None] if masks is None else np.moveaxis(cube, masks + 1, 1)
-    own = cube.reshape(count, cube.shape[1], -1)
-    people = own.sum(axis=1)
+    cube = probabilities.reshape(count, *schema.shape)
+    mask_axis = schema.names.index(MASK.name) if MASK.name in schema.names else None
+    # The mask first; the other attributes jointly behind it.
+    cube = cube[:, None] if mask_axis is None else np.moveaxis(cube, mask_axis + 1, 1)
+    joint = cube.reshape(count, cube.shape[1], -1)
+    others = joint.sum(axis=1)
     size = np.bincount(groups)
-    total = np.zeros((len(size), people.shape[1]))
-    np.add.at(total, groups, people)
+    total = np.zeros((len(size), others.shape[1]))
+    np.add.at(total, groups, others)
     mean = (total / size[:, None])[groups]
-    torn = np.bincount(groups, weights=people.argmax(axis=1) != mean.argmax(axis=1)) > 0
-    # A photo alone keeps what it said, also where mask and person were not independent.
-    joined = np.where((size[groups] > 1)[:, None, None], own.sum(axis=2)[:, :, None] * mean[:, None], own)
-    joined = joined.reshape(cube.shape)
-    joined = joined[:, 0] if masks is None else np.moveaxis(joined, 1, masks + 1)
-    return joined.reshape(count, -1), ~torn[groups]
+    disagreeing = np.bincount(groups, weights=others.argmax(axis=1) != mean.argmax(axis=1)) > 0
+    # A photo alone keeps its prediction, also where mask and the other attributes are not independent.
+    averaged = np.where((size[groups] > 1)[:, None, None], joint.sum(axis=2)[:, :, None] * mean[:, None], joint)
+    averaged = averaged.reshape(cube.shape)
+    averaged = averaged[:, 0] if mask_axis is None else np.moveaxis(averaged, 1, mask_axis + 1)
+    return averaged.reshape(count, -1), ~disagreeing[groups]
 
 
 def read_persons(path: Path) -> dict[str, str]:
-    """Who is on each photo, from a CSV with the columns `ImageID` (or `path`) and `person`.
+    """Reads the person on each photo from a CSV with the columns `ImageID` (or `path`) and `person`.
+
+    Args:
+        path: The CSV.
+
+    Returns:
+        The person by photo name.
 
     Raises:
-        DataError: It is no such CSV, or a photo stands in it twice.
+        DataError: It is no such CSV, or lists a photo twice.
     """
     rows = read_csv(path, ("person",))
     column = next((name for name in NAME_COLUMNS if rows and name in rows[0]), None)
@@ -144,29 +156,38 @@ def read_persons(path: Path) -> dict[str, str]:
         raise DataError("no column names the photos", location=path, hint=f"call it {' or '.join(NAME_COLUMNS)}")
     persons = {row[column]: row["person"] for row in rows}
     if len(persons) < len(rows):
-        raise DataError("a photo stands in it twice", location=path, hint="give each photo one row")
+        raise DataError("duplicate photos", location=path, hint="give each photo one row")
     return persons
 
 
-def write_pseudo_labels(path: Path, labels: PseudoLabels, scheme: LabelSchema, images: Path) -> Path:
-    """Writes a manifest of the photos, their paths relative to its folder; an attribute with bands gets `NAME_band`.
+def write_pseudo_labels(path: Path, labels: PseudoLabels, schema: LabelSchema, images: Path) -> Path:
+    """Writes a manifest with paths relative to its folder; a binned attribute gets the column `NAME_band`.
+
+    Args:
+        path: The manifest.
+        labels: The photos and their labels.
+        schema: The schema of the labels.
+        images: Folder of the photos.
+
+    Returns:
+        `path`.
 
     Raises:
-        DataError: Photos of the table are not in `images`; one error names them.
+        DataError: Photos of the table are not in `images`; one error lists them.
     """
     missing = [name for name in labels.names if not os.path.isfile(images / name)]
     if missing:
         raise DataError(
-            f"{len(missing)} photos of the table are not there:\n{format_list(missing, shown=MAX_LISTED)}",
+            f"{len(missing)} photos of the table are missing:\n{format_list(missing, shown=MAX_LISTED)}",
             location=images,
             hint="name the folder that was predicted with --images",
         )
-    header = [f"{item.name}_band" if item.bin_edges else item.name for item in scheme.attributes]
+    header = [f"{item.name}_band" if item.bin_edges else item.name for item in schema.attributes]
     rows = []
-    for name, person, codes in zip(
-        labels.names, labels.persons, scheme.to_attribute_indices(labels.classes), strict=True
+    for name, person, indices in zip(
+        labels.names, labels.persons, schema.to_attribute_indices(labels.classes), strict=True
     ):
-        values = [item.values[code] for item, code in zip(scheme.attributes, codes, strict=True)]
-        place = os.path.relpath((images / name).resolve(), path.resolve().parent)
-        rows.append([Path(place).as_posix(), person, *values])
+        values = [item.values[index] for item, index in zip(schema.attributes, indices, strict=True)]
+        relative = os.path.relpath((images / name).resolve(), path.resolve().parent)
+        rows.append([Path(relative).as_posix(), person, *values])
     return write_csv(path, ["path", "person", *header], rows)

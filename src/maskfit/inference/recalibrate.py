@@ -1,4 +1,4 @@
-"""Calibrating a run anew: other thresholds, or a run from before there were any."""
+"""Recalibration of a run: other abstention thresholds, or a run from before there were any."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from maskfit.run_dir import RunDir
 
 @dataclass(frozen=True)
 class RecalibrationResult:
-    """What a run's models now say.
+    """The new calibration of a run.
 
     Attributes:
-        calibration: The same in every model.
-        thresholds: By attribute, how thresholds that were fitted hold on other persons.
+        calibration: The calibration, the same in every model.
+        thresholds: By attribute, how the fitted thresholds hold on other persons.
         models: The files that were changed.
     """
 
@@ -35,51 +35,56 @@ def recalibrate(
     run: RunDir,
     *,
     accuracy: Mapping[str, float] | None = None,
-    keep: Mapping[str, float] | None = None,
-    below: Mapping[str, float] | None = None,
+    coverage: Mapping[str, float] | None = None,
+    threshold: Mapping[str, float] | None = None,
 ) -> RecalibrationResult:
-    """Fits a run's calibration to what its folds said of the persons they never saw, and writes it into its models.
+    """Fits temperatures and thresholds to a run's out-of-fold predictions and writes them into its models.
 
-    The folds' own tables, which hold what the networks said, stay as they are; the run's table is written anew. Photos
-    of which only some attributes are known are passed over; training itself uses them.
+    The folds' own tables, which hold uncalibrated probabilities, stay as they are; the run's table is written again.
+    Photos of which only some attributes are known are left out; training itself uses them.
 
     Args:
-        run: A run with a fold that is done.
-        accuracy, keep, below: As for `fit_calibration`.
+        run: A run with a finished fold.
+        accuracy: As for `fit_calibration`.
+        coverage: As for `fit_calibration`.
+        threshold: As for `fit_calibration`.
+
+    Returns:
+        The calibration and the changed files.
 
     Raises:
-        RunError: No fold is done, or who is on the photos is not known.
-        DataError: A share cannot be, or an attribute is unknown.
+        RunError: No fold is finished, or the persons on the photos are not known.
+        DataError: A fraction is out of range, or an attribute is unknown.
     """
-    done = [run.fold(number) for number in run.fold_numbers() if run.fold(number).done]
-    facts = read_model_metadata(run.models()[0])
-    official = facts.label_schema.scored_schema()
-    table = concat_tables([read_table(fold.probabilities, official.num_classes) for fold in done])
+    finished = [run.fold(number) for number in run.fold_numbers() if run.fold(number).done]
+    metadata = read_model_metadata(run.models()[0])
+    schema = metadata.label_schema.scored_schema()
+    table = concat_tables([read_table(fold.probabilities, schema.num_classes) for fold in finished])
     if table.truth is None:
-        raise RunError("this run's tables say nothing of the truth", location=run.path, hint="train it anew")
+        raise RunError("this run's tables have no labels", location=run.path, hint="train it again")
     calibration, thresholds = fit_calibration(
         table,
-        official,
-        _persons(run, table.names),
-        joint=facts.heads == (JOINT_HEAD,),
+        schema,
+        _find_persons(run, table.names),
+        joint=metadata.heads == (JOINT_HEAD,),
         accuracy=accuracy,
-        coverage=keep,
-        below=below,
+        coverage=coverage,
+        below=threshold,
     )
-    models = tuple(path for fold in done for path in sorted(fold.path.glob("*.safetensors")))
+    models = tuple(path for fold in finished for path in sorted(fold.path.glob("*.safetensors")))
     for path in models:
         own = read_model_metadata(path)
         update_model_metadata(path, own.model_copy(update={"calibration": calibration}))
-    replace(table, probabilities=calibration.apply_temperature(official, table.probabilities)).write(
+    replace(table, probabilities=calibration.apply_temperature(schema, table.probabilities)).write(
         run.oof_probabilities
     )
     return RecalibrationResult(calibration, thresholds, models)
 
 
-def _persons(run: RunDir, photos: tuple[str, ...]) -> list[str]:
-    """Who is on each photo."""
+def _find_persons(run: RunDir, photos: tuple[str, ...]) -> list[str]:
+    """The person on each photo."""
     known = load_aligned_tables([run.path])
     if known.persons is None:
-        raise RunError("nobody can tell who is on this run's photos", location=run.path, hint="train it anew")
-    of = dict(zip(known.photos, known.persons, strict=True))
-    return [of[photo] for photo in photos]
+        raise RunError("the persons on this run's photos are not known", location=run.path, hint="train it again")
+    person_of = dict(zip(known.photos, known.persons, strict=True))
+    return [person_of[photo] for photo in photos]

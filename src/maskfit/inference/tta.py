@@ -55,6 +55,14 @@ class NoTTA:
         return 1
 
     def __call__(self, frame: Pixels) -> list[Pixels]:
+        """Makes the views; see `TestTimeAugmentation`.
+
+        Args:
+            frame: uint8 (height, width, 3).
+
+        Returns:
+            The views.
+        """
         return [frame]
 
 
@@ -66,6 +74,14 @@ class FlipTTA:
         return 2
 
     def __call__(self, frame: Pixels) -> list[Pixels]:
+        """Makes the views; see `TestTimeAugmentation`.
+
+        Args:
+            frame: uint8 (height, width, 3).
+
+        Returns:
+            The views.
+        """
         return [frame, _mirror(frame)]
 
 
@@ -99,6 +115,14 @@ class RandomCropTTA:
         return self.n * (2 if self.flip else 1)
 
     def __call__(self, frame: Pixels) -> list[Pixels]:
+        """Makes the views; see `TestTimeAugmentation`.
+
+        Args:
+            frame: uint8 (height, width, 3).
+
+        Returns:
+            The views.
+        """
         generator = np.random.default_rng([self.seed, _fingerprint(frame)])
         crops = [_crop(frame, self._draw_box(generator, *frame.shape[:2])) for _ in range(self.n)]
         return crops + [_mirror(crop) for crop in crops if self.flip]
@@ -135,6 +159,14 @@ class FiveCropTTA:
         return 10 if self.flip else 5
 
     def __call__(self, frame: Pixels) -> list[Pixels]:
+        """Makes the views; see `TestTimeAugmentation`.
+
+        Args:
+            frame: uint8 (height, width, 3).
+
+        Returns:
+            The views.
+        """
         height, width = frame.shape[:2]
         free = (1 - self.scale) * width, (1 - self.scale) * height
         offsets = [(0.5, 0.5), *((x, y) for y, x in product((0.0, 1.0), repeat=2))]

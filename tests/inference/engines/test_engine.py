@@ -223,7 +223,10 @@ def test_openvino_is_missed_in_plain_words(exported, monkeypatch):
 
 def test_openvino_tells_nobody(exported):
     """Its package reports every import over the network, unless its telemetry is not there."""
-    script = "import sys; from maskfit.inference.engines.openvino import import_openvino as load; load('x'); print(*sys.modules)"
+    script = (
+        "import sys; from maskfit.inference.engines.openvino import import_openvino as load; load('x');"
+        "print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     modules = done.stdout.split()
     assert "openvino" in modules

@@ -59,7 +59,8 @@ class Engine(Protocol):
     on_gpu: bool
 
     @property
-    def f32_twin(self) -> Engine | None: ...
+    def f32_twin(self) -> Engine | None:
+        """The same network in f32, or None."""
 
     def logits(self, frames: ImageBatch) -> Logits:
         """Runs the network. May be called from several threads at once.

@@ -1,6 +1,6 @@
 """Throughput mode: selection of the engine, its streams and its batch sizes for many images.
 
-Few images run on the engine that starts soonest (`open_engine`). For many (docs/performance.md says which of this was measured):
+Few images run on the engine that starts soonest (`open_engine`). For many (docs/performance.md has the measurements):
 
 - on a GPU: torch in bf16, close predictions recomputed in f32;
 - on a CPU: OpenVINO where it is installed, in bf16 with close predictions recomputed in f32 where the processor has it;

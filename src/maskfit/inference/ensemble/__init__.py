@@ -1,0 +1,1 @@
+"""Ensembles: votes, learned weights and their comparison on out-of-fold predictions."""

@@ -72,6 +72,14 @@ class Weights:
     weights: tuple[float, ...]
 
     def __call__(self, members: MemberProbabilities) -> FloatArray:
+        """Combines probabilities.
+
+        Args:
+            members: Probabilities (photos, classes) of each member.
+
+        Returns:
+            Probabilities (photos, classes), rows summing to 1.
+        """
         return combine("weighted", members, weights=self.weights)
 
 

@@ -91,6 +91,17 @@ class StackedEnsemble:
     intercepts: FloatArray
 
     def __call__(self, members: MemberProbabilities) -> FloatArray:
+        """Combines probabilities.
+
+        Args:
+            members: Probabilities (photos, classes) of each member.
+
+        Returns:
+            Probabilities (photos, classes), rows summing to 1.
+
+        Raises:
+            DataError: The number of members differs from the fit.
+        """
         rows = [check_probabilities(member, f"member {number}") for number, member in enumerate(members)]
         features = _features(np.stack(rows))
         if features.shape[1] != self.coefficients.shape[1]:

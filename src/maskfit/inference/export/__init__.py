@@ -1,4 +1,4 @@
-"""Export: a trained model as a file for others to run, compared with the one it came from."""
+"""Export: a trained model as a file that runs without torch, compared with the model it came from."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from maskfit.inference.export.quantization import quantize_static
 from maskfit.model_file import ModelMetadata, read_model_metadata
 
 PARITY_TOLERANCE = 1e-4
-"""A probability may differ by this much where the numbers are as fine as the network's own; no answer hangs on it."""
+"""Maximum difference of a probability in f32; no prediction depends on it."""
 
 ROUNDING_FACTOR = 4.0
-"""On noise a probability may also differ by so many times what 32 bits make of it: two programs that each round in
-their own order, and the few frames that were looked at."""
+"""On random images a probability may also differ by this many times float32's own rounding error: two programs round
+in different orders, and only a few frames are compared."""
 
 FP16_TOLERANCE = 0.2
-"""The same where weights have sixteen bits: answers on the edge between two move by some hundredths."""
+"""Maximum difference of a probability with fp16 weights: predictions close to a tie move by some hundredths."""
 
 Write = Callable[[Path, Path, Compress | None], None]
-"""Writes a model as a file: `write(model, out, shrink)`, with what makes its numbers smaller if that is wanted."""
+"""Writes a model as a file: `write(model, out, compress)`."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class ExportFormat:
     """A format to export to.
 
     Attributes:
-        ending: How its file ends.
+        suffix: Suffix of its file.
         write: Writes it.
-        engines: What runs it, as words for `open_engine`; the first must agree with torch to `SAME`.
-        beside: Endings of files that are written beside that one and belong to it.
-        shrinks: Whether it can be had in sixteen bits or eight.
+        engines: Engines that run it, as for `open_engine`; the first must agree with torch to `PARITY_TOLERANCE`.
+        companion_suffixes: Suffixes of files that are written in addition and belong to it.
+        supports_compression: Whether fp16 weights and int8 are available.
     """
 
     suffix: str
@@ -54,8 +54,15 @@ class ExportFormat:
     supports_compression: bool = True
 
     def files(self, out: Path) -> tuple[Path, ...]:
-        """Every file that it writes, `out` first."""
-        return (out, *(out.with_suffix(ending) for ending in self.companion_suffixes))
+        """Lists every file that it writes.
+
+        Args:
+            out: The file that the user named.
+
+        Returns:
+            The files, `out` first.
+        """
+        return (out, *(out.with_suffix(suffix) for suffix in self.companion_suffixes))
 
 
 EXPORTS: dict[str, ExportFormat] = {
@@ -65,19 +72,19 @@ EXPORTS: dict[str, ExportFormat] = {
     ),
     "torch": ExportFormat(".safetensors", write_weights, ("torch",), supports_compression=False),
 }
-"""What `--to` can name."""
+"""Formats by name, as `maskfit export --format` takes them."""
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, and how far it is from the model it came from.
+    """The exported files, and how far their predictions are from the model's.
 
     Attributes:
         files: The files.
-        bytes: Their size together.
-        engines: Words for `open_engine`, all that were compared.
-        parity: Of each of these engines.
-        compared_on: What that was measured on, in words.
+        bytes: Their total size.
+        engines: The engines that were compared, as for `open_engine`.
+        parity: The difference of each of these engines.
+        compared_on: What was compared, for people.
     """
 
     files: tuple[Path, ...]
@@ -90,80 +97,87 @@ class ExportResult:
 def export_model(
     model: Path,
     out: Path,
-    to: str = "onnx",
+    format: str = "onnx",
     *,
     half: bool = False,
     calibrate: Sequence[Photo] | None = None,
     photos: Sequence[Photo] | None = None,
     progress: Progress | None = None,
 ) -> ExportResult:
-    """Writes a `.safetensors` model in a format of `EXPORTS`. It is tried against torch before it takes its place.
+    """Exports a `.safetensors` model. The file appears only after its predictions were compared with torch's.
 
     Args:
         model: The model.
         out: The file to write.
-        to: A name of `EXPORTS`.
-        half: Whether weights are kept in sixteen bits; see `halving`.
-        calibrate: Photos that set the ranges of an int8 network; see `quantising`.
-        photos: What the file is compared on. Left out: every second photo of `calibrate`, which then sets no range; or
-            else noise.
+        format: A name of `EXPORTS`.
+        half: Store weights in fp16; see `fp16_weights`.
+        calibrate: Photos that calibrate an int8 network; see `quantization`. None keeps f32.
+        photos: Photos to compare on. None takes every second photo of `calibrate`, which then calibrates nothing; or
+            else random images.
         progress: Called with (photos compared, photos).
 
+    Returns:
+        The files and the comparison.
+
     Raises:
-        ModelFileError: `model` is no such model, or `out` has another ending.
-        DataError: The format cannot be had in fewer bits, or is to be had in two kinds of them; there are too few
-            photos, or none that can be read.
+        ModelFileError: `model` is no such model, or `out` has another suffix.
+        DataError: The format has no such compression, both are asked for, or there are too few photos, or none that
+            can be read.
         MissingExtraError: What writes or runs the format is not installed.
-        MaskfitError: The exported network answers otherwise; an int8 network may.
+        MaskfitError: The exported network predicts otherwise; an int8 network may.
     """
-    form = EXPORTS[to]
-    if out.suffix != form.suffix:
+    export_format = EXPORTS[format]
+    if out.suffix != export_format.suffix:
         raise ModelFileError(
-            f"a model for {to} ends in {form.suffix}, not in '{out.suffix}'",
+            f"a model for {format} ends in {export_format.suffix}, not in '{out.suffix}'",
             location=out,
-            hint=f"--out model{form.suffix}",
+            hint=f"--out model{export_format.suffix}",
         )
-    _refuse_bits(form, to, half, calibrate is not None)
-    shrink, most = (convert_weights_to_fp16, FP16_TOLERANCE) if half else (None, PARITY_TOLERANCE)
-    engines = form.engines
+    _check_compression(export_format, format, half, calibrate is not None)
+    compress, tolerance = (convert_weights_to_fp16, FP16_TOLERANCE) if half else (None, PARITY_TOLERANCE)
+    engines = export_format.engines
     if calibrate is not None:
-        calibrate, photos = _share_out(calibrate, photos)
-        shrink, most, engines = partial(quantize_static, photos=calibrate), math.inf, form.engines[:1]
-    facts = read_model_metadata(model)
-    with _drafted(form, out) as draft:
-        form.write(model, draft, shrink)
-        model_itself = TorchEngine(model)
-        opened = [model_itself, *(open_engine(draft, engine=word) for word in engines)]
-        parity, compared_on = _compare(facts, opened, photos, progress)
-        finest = parity[0].max_difference
-        # Asked the other way round, a difference that is no number would pass.
-        if not finest < most and not (
-            photos is None and finest < ROUNDING_FACTOR * f32_rounding_error(model_itself, random_inputs(facts))
+        calibrate, photos = _split_photos(calibrate, photos)
+        compress, tolerance = partial(quantize_static, photos=calibrate), math.inf
+        engines = export_format.engines[:1]
+    metadata = read_model_metadata(model)
+    with _draft(export_format, out) as draft:
+        export_format.write(model, draft, compress)
+        reference = TorchEngine(model)
+        opened = [reference, *(open_engine(draft, engine=name) for name in engines)]
+        parity, compared_on = _compare(metadata, opened, photos, progress)
+        difference = parity[0].max_difference
+        # Negated, since a NaN compares as False.
+        if not difference < tolerance and not (
+            photos is None and difference < ROUNDING_FACTOR * f32_rounding_error(reference, random_inputs(metadata))
         ):
             raise MaskfitError(
-                f"the exported network's probabilities differ by {finest:.2g}",
+                f"the exported network's probabilities differ by {difference:.2g}",
                 location=out,
-                hint="report this as a fault",
+                hint="report this as a bug",
             )
-    files = form.files(out)
+    files = export_format.files(out)
     return ExportResult(files, sum(path.stat().st_size for path in files), engines, parity, compared_on)
 
 
-def _refuse_bits(form: ExportFormat, to: str, half: bool, int8: bool) -> None:
-    """Stops where a format is to be had in bits that it has not.
+def _check_compression(export_format: ExportFormat, name: str, half: bool, int8: bool) -> None:
+    """Checks that a format has a compression.
 
     Raises:
-        DataError: It is.
+        DataError: It does not, or two are asked for.
     """
     if half and int8:
-        raise DataError("a file's weights have sixteen bits or eight", hint="leave out --half or --int8")
-    if (half or int8) and not form.supports_compression:
-        known = " or ".join(name for name, other in EXPORTS.items() if other.supports_compression)
-        raise DataError(f"{to} knows no {'half' if half else 'int8'}", hint=f"--to {known}, or all of its bits")
+        raise DataError("weights are stored in fp16 or in int8, not both", hint="leave out --half or --int8")
+    if (half or int8) and not export_format.supports_compression:
+        known = " or ".join(other for other, item in EXPORTS.items() if item.supports_compression)
+        option = "half" if half else "int8"
+        raise DataError(f"the format {name} has no {option}", hint=f"--format {known}, or leave it out")
 
 
-def _share_out(calibrate: Sequence[Photo], photos: Sequence[Photo] | None) -> tuple[Sequence[Photo], Sequence[Photo]]:
-    """Photos to set ranges by, and others to compare on.
+def _split_photos(
+    calibrate: Sequence[Photo], photos: Sequence[Photo] | None
+) -> tuple[Sequence[Photo], Sequence[Photo]]:
+    """Photos to calibrate on, and others to compare on.
 
     Raises:
         DataError: There are too few for both.
@@ -172,29 +186,29 @@ def _share_out(calibrate: Sequence[Photo], photos: Sequence[Photo] | None) -> tu
         calibrate, photos = calibrate[::2], calibrate[1::2]
     if not calibrate or not photos:
         raise DataError(
-            "there are too few photos to set the ranges by", hint="a hundred that look like those to come do"
+            "there are too few photos to calibrate on", hint="a hundred that resemble those to be predicted are enough"
         )
     return calibrate, photos
 
 
 @contextmanager
-def _drafted(form: ExportFormat, out: Path) -> Iterator[Path]:
-    """Gives a path in a folder of its own beside `out`; on leaving without an error its files take their places."""
+def _draft(export_format: ExportFormat, out: Path) -> Iterator[Path]:
+    """A path in a temporary folder; when left without an error, its files are moved to their places."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         draft = Path(folder) / out.name
         yield draft
-        # The file that a user names comes last: where it stands, what belongs to it does.
-        for written, place in reversed(list(zip(form.files(draft), form.files(out), strict=True))):
-            written.replace(place)
+        # The file that the user named comes last: where it exists, its companions do.
+        for written, target in reversed(list(zip(export_format.files(draft), export_format.files(out), strict=True))):
+            written.replace(target)
 
 
 def _compare(
-    facts: ModelMetadata, engines: Sequence[Engine], photos: Sequence[Photo] | None, progress: Progress | None
+    metadata: ModelMetadata, engines: Sequence[Engine], photos: Sequence[Photo] | None, progress: Progress | None
 ) -> tuple[tuple[Parity, ...], str]:
-    """How far engines are from the first, and on what."""
+    """How far engines are from the first, and on what that was measured."""
     if photos is None:
-        frames = random_inputs(facts)
-        return compare(engines, [frames]), f"{len(frames)} frames of noise"
-    parity = compare(engines, read_frames(facts.preprocessing.crop_resize, photos, progress))
+        frames = random_inputs(metadata)
+        return compare(engines, [frames]), f"{len(frames)} random images"
+    parity = compare(engines, read_frames(metadata.preprocessing.crop_resize, photos, progress))
     return parity, f"{parity[0].num_images:,} photos"

@@ -1,8 +1,8 @@
-"""Halving: weights kept in sixteen bits and computed with in thirty-two, so that a file has half its size.
+"""Weights stored in fp16 and computed with in fp32, so that an ONNX file has half its size.
 
-Each is widened where the network is loaded (ONNX Runtime and OpenVINO fold that away), so it takes as much memory and
-is as fast as it was. Eleven bits of every weight's precision remain: a MobileNetV2 changed 3 of 1,400 answers, where
-eight bits changed 48.
+Each weight is cast to fp32 when the network is loaded (ONNX Runtime and OpenVINO fold the cast away), so memory and
+speed stay the same. Eleven bits of every weight's precision remain: a MobileNetV2 changed 3 of 1,400 predictions, where
+int8 changed 48.
 """
 
 from __future__ import annotations
@@ -14,28 +14,31 @@ import numpy as np
 from maskfit.model_file import ModelMetadata
 
 MIN_DIMS = 2
-"""Sides from which on weights are halved: those of convolutions and linear layers. What has fewer is small, and may be
-finer than sixteen bits: biases, and the numbers that normalise a photo."""
+"""Dimensions from which on weights are converted: those of convolutions and linear layers. What has fewer is small and
+may need more than fp16: biases, and the numbers that normalize an image."""
 
 MAX_FP16 = float(np.finfo(np.float16).max)
-"""The largest number of sixteen bits, 65,504."""
+"""The largest number of fp16, 65,504."""
 
 MIN_MAX_WEIGHT = 2.0**-14
-"""Below this sixteen bits lose precision; weights whose largest is smaller stay as they are."""
+"""Below this fp16 loses precision; weights whose largest is smaller stay in fp32."""
 
 
-def convert_weights_to_fp16(program: Any, facts: ModelMetadata) -> Any:
-    """An ONNX program whose weights are kept in sixteen bits.
+def convert_weights_to_fp16(program: Any, metadata: ModelMetadata) -> Any:
+    """Stores the weights of an ONNX program in fp16.
 
-    Weights that sixteen bits cannot hold, some of them above `MOST` or all of them below `LEAST`, stay as they are.
+    Weights that fp16 cannot hold, some of them above `MAX_FP16` or all of them below `MIN_MAX_WEIGHT`, stay in fp32.
 
     Args:
-        program: What `to_onnx` gives; it is changed.
-        facts: Its facts.
+        program: What `to_onnx` returned; it is changed.
+        metadata: Not used.
+
+    Returns:
+        The program.
     """
     from onnx import TensorProto, helper, numpy_helper
 
-    widening = []
+    casts = []
     for weights in program.graph.initializer:
         if weights.data_type != TensorProto.FLOAT or len(weights.dims) < MIN_DIMS:
             continue
@@ -45,9 +48,9 @@ def convert_weights_to_fp16(program: Any, facts: ModelMetadata) -> Any:
             continue
         name = weights.name
         weights.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        widening.append(helper.make_node("Cast", [weights.name], [name], f"{name}.widened", to=TensorProto.FLOAT))
-    # In front of all that computes: a program's nodes stand in the order in which they run.
-    nodes = [*widening, *program.graph.node]
+        casts.append(helper.make_node("Cast", [weights.name], [name], f"{name}.widened", to=TensorProto.FLOAT))
+    # Before everything that computes: a program's nodes run in the order in which they are stored.
+    nodes = [*casts, *program.graph.node]
     del program.graph.node[:]
     program.graph.node.extend(nodes)
     return program

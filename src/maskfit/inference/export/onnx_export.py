@@ -1,4 +1,4 @@
-"""ONNX: frames in, normalised inside, each head's logits and the probabilities out, any batch size, one file."""
+"""ONNX export: frames in, normalized inside, each head's logits and the probabilities out, any batch size, one file."""
 
 from __future__ import annotations
 
@@ -18,29 +18,41 @@ if TYPE_CHECKING:
     from maskfit.models.network import Network
 
 Compress = Callable[[Any, ModelMetadata], Any]
-"""Makes an ONNX program (`onnx.ModelProto`) smaller: `halving.halve`, or `quantising.quantise` with photos."""
+"""Makes an ONNX program (`onnx.ModelProto`) smaller: `convert_weights_to_fp16`, or `quantize_static` with photos."""
 
 
-def write_onnx(model: Path, out: Path, shrink: Compress | None = None) -> None:
-    """Writes a model as ONNX, its numbers made smaller if wanted.
+def write_onnx(model: Path, out: Path, compress: Compress | None = None) -> None:
+    """Writes a model as ONNX.
+
+    Args:
+        model: A `.safetensors` model.
+        out: The file to write.
+        compress: Makes the program smaller; None leaves it in fp32.
 
     Raises:
         ModelFileError: `model` is no such model, or an attribute has the name of an input or output.
-        DataError: There is nothing to shrink it by.
+        DataError: There are no photos to quantize with.
         MissingExtraError: The exporter is not installed.
     """
-    program, facts = to_onnx(model, shrink)
-    for key, value in facts.to_metadata().items():
+    program, metadata = to_onnx(model, compress)
+    for key, value in metadata.to_metadata().items():
         program.metadata_props.add(key=key, value=value)
     out.write_bytes(program.SerializeToString())
 
 
-def to_onnx(model: Path, shrink: Compress | None = None) -> tuple[Any, ModelMetadata]:
-    """A model as an ONNX program (`onnx.ModelProto`) without metadata, made smaller if wanted, and its facts.
+def to_onnx(model: Path, compress: Compress | None = None) -> tuple[Any, ModelMetadata]:
+    """Converts a model to an ONNX program without metadata.
+
+    Args:
+        model: A `.safetensors` model.
+        compress: Makes the program smaller; None leaves it in fp32.
+
+    Returns:
+        The program (`onnx.ModelProto`) and the model's metadata.
 
     Raises:
         ModelFileError: `model` is no such model, or an attribute has the name of an input or output.
-        DataError: There is nothing to shrink it by.
+        DataError: There are no photos to quantize with.
         MissingExtraError: The exporter is not installed.
     """
     try:
@@ -49,48 +61,48 @@ def to_onnx(model: Path, shrink: Compress | None = None) -> tuple[Any, ModelMeta
         import torch
     except ImportError:
         raise MissingExtraError("'maskfit export'", "train") from None
-    network, facts = load_model(model)
-    taken = {FRAMES, PROBABILITIES} & set(facts.heads)
+    network, metadata = load_model(model)
+    taken = {FRAMES, PROBABILITIES} & set(metadata.heads)
     if taken:
         raise ModelFileError(
             f"an attribute called '{taken.pop()}' cannot be exported: an input or output has that name", location=model
         )
-    served = _serve(network, facts)
     program = torch.onnx.export(
-        served,
-        # Two: of one, a batch of any size would be taken for a batch of one.
-        (torch.zeros((2, *facts.preprocessing.crop_resize.size, 3), dtype=torch.uint8),),
+        _make_export_module(network, metadata),
+        # Two images: with one, the exporter would fix the batch size to 1.
+        (torch.zeros((2, *metadata.preprocessing.crop_resize.size, 3), dtype=torch.uint8),),
         input_names=[FRAMES],
-        output_names=[*facts.heads, PROBABILITIES],
+        output_names=[*metadata.heads, PROBABILITIES],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65536)},),
         dynamo=True,
         verbose=False,
     )
     if program is None:
-        raise MaskfitError("torch gave no ONNX program", location=model, hint="try another version of torch")
-    proto = program.model_proto if shrink is None else shrink(program.model_proto, facts)
-    _forget(proto)
+        raise MaskfitError("torch returned no ONNX program", location=model, hint="try another version of torch")
+    proto = program.model_proto if compress is None else compress(program.model_proto, metadata)
+    _strip_debug_info(proto)
     onnx.checker.check_model(proto)
-    return proto, facts
+    return proto, metadata
 
 
-def _forget(program: Any) -> None:
-    """Takes out what torch's exporter notes: of every layer where it stands in the code, by paths of this machine."""
+def _strip_debug_info(program: Any) -> None:
+    """Removes what torch's exporter records of every layer: its place in the code, with paths of this machine."""
     graph = program.graph
-    for noted in (program, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del noted.metadata_props[:]
-        noted.doc_string = ""
+    for item in (program, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""
 
 
-def _serve(network: Network, facts: ModelMetadata) -> ExportModule:
+def _make_export_module(network: Network, metadata: ModelMetadata) -> ExportModule:
     from maskfit.models.export_module import DatasetNormalize, ExportModule, InstanceNormalize
 
-    normalising = facts.preprocessing.normalization
-    scale, shift = (np.asarray(numbers).tolist() for numbers in normalising.scale_and_shift())
-    inside = InstanceNormalize(MIN_STD) if normalising.mode == "per_image" else DatasetNormalize(scale, shift)
-    folding: Mapping[str, list[int]] = {
+    normalization = metadata.preprocessing.normalization
+    scale, shift = (np.asarray(numbers).tolist() for numbers in normalization.scale_and_shift())
+    normalize = InstanceNormalize(MIN_STD) if normalization.mode == "per_image" else DatasetNormalize(scale, shift)
+    to_scored: Mapping[str, list[int]] = {
         attribute.name: attribute.to_scored_index().tolist()
-        for attribute in facts.label_schema.attributes
+        for attribute in metadata.label_schema.attributes
         if attribute.parent_of
     }
-    return ExportModule(network, inside, facts.label_schema.sizes, folding, facts.calibration.temperatures).eval()
+    sizes, temperatures = metadata.label_schema.sizes, metadata.calibration.temperatures
+    return ExportModule(network, normalize, sizes, to_scored, temperatures).eval()

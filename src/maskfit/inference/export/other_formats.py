@@ -1,7 +1,7 @@
-"""OpenVINO: the network of the ONNX file as OpenVINO's own `.xml` and `.bin`, with the facts in the `.xml`.
+"""Export to OpenVINO's `.xml` and `.bin`, with the metadata in the `.xml`, and to bare weights.
 
-Fewer bits come from the ONNX file too, whose quantised layers and widened weights OpenVINO understands; so what shrinks
-the one shrinks the other.
+The OpenVINO network is converted from the ONNX program, whose fp16 weights and int8 layers OpenVINO understands; so
+what compresses the one compresses the other.
 """
 
 from __future__ import annotations
@@ -15,34 +15,44 @@ from maskfit.inference.export.onnx_export import Compress, to_onnx
 from maskfit.model_file import load_model, save_model
 
 
-def write_openvino(model: Path, out: Path, shrink: Compress | None = None) -> None:
-    """Writes a model as OpenVINO's `.xml`, its weights beside it as `.bin`.
+def write_openvino(model: Path, out: Path, compress: Compress | None = None) -> None:
+    """Writes a model as OpenVINO's `.xml`, its weights in a `.bin` of the same name.
+
+    Args:
+        model: A `.safetensors` model.
+        out: The `.xml` to write.
+        compress: Makes the network smaller; None leaves it in fp32.
 
     Raises:
         ModelFileError: `model` is no such model, or OpenVINO cannot read its network.
-        DataError: There is nothing to shrink it by.
+        DataError: There are no photos to quantize with.
         MissingExtraError: The exporter or OpenVINO is not installed.
     """
     openvino = import_openvino("'maskfit export --format openvino'")
-    program, facts = to_onnx(model, shrink)
+    program, metadata = to_onnx(model, compress)
     try:
-        # Not convert_model(), which writes down the paths of this machine.
+        # Not convert_model(), which records paths of this machine.
         network = openvino.Core().read_model(program.SerializeToString())
     except RuntimeError as error:
         raise ModelFileError(f"OpenVINO cannot read its network: {error!s:.300}", location=model) from None
-    for key, text in facts.to_metadata().items():
+    for key, text in metadata.to_metadata().items():
         # In ASCII, since there are characters that XML cannot hold.
         network.set_rt_info(json.dumps(json.loads(text)), key)
     openvino.serialize(network, out, out.with_suffix(".bin"))
 
 
-def write_weights(model: Path, out: Path, shrink: Compress | None = None) -> None:
-    """Writes a model's weights without its layer of years, if it has one; `shrink` is for formats that are ONNX's.
+def write_weights(model: Path, out: Path, compress: Compress | None = None) -> None:
+    """Writes a model's weights without its age regression layer, if it has one.
+
+    Args:
+        model: A `.safetensors` model.
+        out: The `.safetensors` to write.
+        compress: Not used.
 
     Raises:
         ModelFileError: `model` is no such model.
         MissingExtraError: torch is not installed.
     """
-    network, facts = load_model(model)
+    network, metadata = load_model(model)
     network.age_regressor = None
-    save_model(out, network.state_dict(), facts.model_copy(update={"age_regression": False}))
+    save_model(out, network.state_dict(), metadata.model_copy(update={"age_regression": False}))

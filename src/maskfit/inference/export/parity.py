@@ -1,4 +1,4 @@
-"""Parity: how far an exported network's answers are from those of the network it came from."""
+"""Parity: how far the predictions of an exported network are from those of the network it came from."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import ModelMetadata
 
 Progress = Callable[[int, int], None]
+"""Called with (images done, images)."""
 
 BATCH_SIZE = 32
-"""Photos that are compared at once."""
+"""Images that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Parity:
     """How far one engine is from the reference.
 
     Attributes:
-        photos: On how many photos.
-        difference: The largest difference of a probability, 0 to 1.
-        changed: How many photos it answers with another class.
+        num_images: Images compared.
+        max_difference: The largest difference of a probability, 0 to 1.
+        num_changed: Images for which it predicts another class.
     """
 
     num_images: int
@@ -38,66 +39,97 @@ class Parity:
 
 
 def compare(engines: Sequence[Engine], batches: Iterable[ImageBatch]) -> tuple[Parity, ...]:
-    """How far each engine after the first is from the first, all of one scheme and framing.
+    """Compares engines with a reference.
 
     Args:
-        engines: The reference, and what is compared with it.
-        batches: Frames (batch, height, width, 3). The first photo is looked at alone, so that a batch is seen to be of
-            any size.
+        engines: The reference, and the engines that are compared with it, all of one schema and input size.
+        batches: Frames (batch, height, width, 3). The first image is run alone, so that two batch sizes are tried.
+
+    Returns:
+        How far each engine after the first is from the first.
 
     Raises:
         DataError: There are no frames.
         ModelFileError: An engine cannot run.
     """
-    photos, difference, changed = 0, np.zeros(len(engines) - 1), np.zeros(len(engines) - 1, dtype=np.int64)
+    count = 0
+    max_difference, num_changed = np.zeros(len(engines) - 1), np.zeros(len(engines) - 1, dtype=np.int64)
     for frames in batches:
-        for part in (frames[:1], frames[1:]) if photos == 0 and len(frames) > 1 else (frames,):
-            first, *others = (
+        for part in (frames[:1], frames[1:]) if count == 0 and len(frames) > 1 else (frames,):
+            reference, *others = (
                 logits_to_probabilities(engine.metadata.label_schema, engine.logits(part)) for engine in engines
             )
-            # Not fmax or max(): a difference that is no number must stay.
-            difference = np.maximum(difference, [np.abs(other - first).max() for other in others])
-            changed += [int((other.argmax(1) != first.argmax(1)).sum()) for other in others]
-            photos += len(part)
-    if not photos:
+            # Not fmax or max(): a NaN must stay.
+            max_difference = np.maximum(max_difference, [np.abs(other - reference).max() for other in others])
+            num_changed += [int((other.argmax(1) != reference.argmax(1)).sum()) for other in others]
+            count += len(part)
+    if not count:
         raise DataError("there is no photo to compare on that can be read", hint="check the folder")
-    return tuple(Parity(photos, float(most), int(count)) for most, count in zip(difference, changed, strict=True))
+    return tuple(
+        Parity(count, float(largest), int(changed))
+        for largest, changed in zip(max_difference, num_changed, strict=True)
+    )
 
 
 def f32_rounding_error(engine: TorchEngine, frames: ImageBatch) -> float:
-    """The largest difference that 32 bits make to the engine's own probabilities of these frames, 0 to 1.
+    """Measures how much float32 rounding changes an engine's own probabilities, against float64.
 
-    On noise, which no network was trained on, logits can be in the hundreds, and their last bits worth a ten-thousandth
-    of a probability. Another program that rounds in another order is as far off, and no worse for it.
+    On random images, which no network was trained on, logits can be in the hundreds, and their last bits worth 1e-4 of
+    a probability. Another program that rounds in another order is as far off, and no worse for it.
+
+    Args:
+        engine: The engine.
+        frames: uint8 (batch, height, width, 3).
+
+    Returns:
+        The largest difference of a probability, 0 to 1.
     """
-    scheme = engine.metadata.label_schema
+    schema = engine.metadata.label_schema
     return float(
         np.abs(
-            logits_to_probabilities(scheme, engine.logits(frames))
-            - logits_to_probabilities(scheme, engine.logits_f64(frames))
+            logits_to_probabilities(schema, engine.logits(frames))
+            - logits_to_probabilities(schema, engine.logits_f64(frames))
         ).max()
     )
 
 
-def random_inputs(facts: ModelMetadata, count: int = 4) -> ImageBatch:
-    """Frames of noise from dark to bright, (count, height, width, 3)."""
-    height, width = facts.preprocessing.crop_resize.size
-    drawn = np.random.default_rng(0).integers(0, 256, (count, height, width, 3))
-    bright = np.linspace(0.2, 1, count)[:, None, None, None]
-    return np.asarray((drawn * bright).astype(np.uint8))
+def random_inputs(metadata: ModelMetadata, count: int = 4) -> ImageBatch:
+    """Draws frames of noise from dark to bright; always the same ones.
+
+    Args:
+        metadata: Says how large they are.
+        count: How many.
+
+    Returns:
+        uint8 (count, height, width, 3).
+    """
+    height, width = metadata.preprocessing.crop_resize.size
+    noise = np.random.default_rng(0).integers(0, 256, (count, height, width, 3))
+    brightness = np.linspace(0.2, 1, count)[:, None, None, None]
+    return np.asarray((noise * brightness).astype(np.uint8))
 
 
-def read_frames(framing: CropResize, photos: Sequence[Photo], progress: Progress | None = None) -> Iterator[ImageBatch]:
-    """Photos as a network sees them, in batches (batch, height, width, 3); those that cannot be read are left out.
+def read_frames(
+    crop_resize: CropResize, photos: Sequence[Photo], progress: Progress | None = None
+) -> Iterator[ImageBatch]:
+    """Reads photos as network inputs; those that cannot be read are left out.
+
+    Args:
+        crop_resize: How the network's inputs are cropped and resized.
+        photos: The photos.
+        progress: Called with (photos done, photos).
+
+    Yields:
+        Batches (batch, height, width, 3).
 
     Raises:
-        DataError: The weights of a detector that the framing crops with are not here.
+        DataError: The weights of a detector that the crop needs are missing.
     """
-    framing.pinned()
+    crop_resize.pinned()
 
     def read(photo: Photo) -> ImageBatch | None:
         try:
-            return framing(decode(photo.path))
+            return crop_resize(decode(photo.path))
         except PhotoError:
             return None
 

@@ -1,8 +1,8 @@
-"""Quantising: a network whose convolutions compute in eight bits, by ONNX Runtime's static quantiser.
+"""Static int8 quantization of convolutions with ONNX Runtime.
 
-Ranges of what flows between the layers are set by photos. Weights have one scale for each output channel, without which
-networks of depthwise convolutions lose most of what they know (Jacob et al. 2018, "Quantization and Training of Neural
-Networks for Efficient Integer-Arithmetic-Only Inference").
+Activation ranges are calibrated on photos. Weights have one scale for each output channel, without which networks of
+depthwise convolutions lose most of their accuracy (Jacob et al. 2018, "Quantization and Training of Neural Networks for
+Efficient Integer-Arithmetic-Only Inference", arXiv 1712.05877).
 """
 
 from __future__ import annotations
@@ -22,40 +22,43 @@ from maskfit.model_file import ModelMetadata
 from maskfit.onnx_runtime import import_onnxruntime
 
 MAX_CALIBRATION_IMAGES = 256
-"""Photos that set ranges; more change them little."""
+"""Photos that calibrate ranges; more change them little."""
 
 KEEP_FLOAT_FRACTION = 8
-"""The first convolution of so many keeps its bits, at least one. They are narrow, so that they cost few bytes, and hand
-their errors to all others: a MobileNetV2 (52 convolutions) changed four times as many answers where only one kept them.
-"""
+"""The first one in this many convolutions stays in float, at least one. The first ones are narrow, so they cost few
+bytes, and pass their errors to all others: a MobileNetV2 (52 convolutions) changed four times as many predictions where
+only one stayed in float."""
 
 
-def quantize_static(program: Any, facts: ModelMetadata, photos: Sequence[Photo]) -> Any:
-    """An ONNX program whose convolutions compute in eight bits, the first ones excepted (`KEPT`), and the heads.
+def quantize_static(program: Any, metadata: ModelMetadata, photos: Sequence[Photo]) -> Any:
+    """Quantizes the convolutions of an ONNX program to int8, except the first ones (`KEEP_FLOAT_FRACTION`).
 
-    Weights use all eight bits: with seven, which old processors without VNNI would ask for, a MobileNetV2 changed twice
-    as many answers.
+    Weights use all eight bits: with seven, as recommended for old processors without VNNI, a MobileNetV2 changed twice
+    as many predictions. Heads stay in float.
 
     Args:
-        program: What `to_onnx` gives.
-        facts: Its facts.
-        photos: Photos to set ranges by; `MOST_PHOTOS` of them are taken, evenly.
+        program: What `to_onnx` returned.
+        metadata: The model's metadata.
+        photos: Photos to calibrate on; `MAX_CALIBRATION_IMAGES` of them are used, evenly spaced.
+
+    Returns:
+        The quantized program.
 
     Raises:
-        DataError: None can be read.
+        DataError: No photo can be read.
     """
     import onnx
 
     import_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    taken = photos[:: -(-len(photos) // MAX_CALIBRATION_IMAGES)]
-    frames = read_frames(facts.preprocessing.crop_resize, taken)
-    opening = next(frames, None)
-    if opening is None:
-        raise DataError("there is no photo to set ranges by that can be read", hint="check the folder of --calibrate")
-    batches = ({FRAMES: batch} for batch in chain([opening], frames))
-    # Shapes and folded layers are torch's work already; without this mark the quantiser would ask for them.
+    selected = photos[:: -(-len(photos) // MAX_CALIBRATION_IMAGES)]
+    frames = read_frames(metadata.preprocessing.crop_resize, selected)
+    first = next(frames, None)
+    if first is None:
+        raise DataError("there is no photo to calibrate on that can be read", hint="check the folder of --calibrate")
+    batches = ({FRAMES: batch} for batch in chain([first], frames))
+    # torch inferred the shapes and folded the layers already; without this mark the quantizer asks for it.
     program.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     convolutions = [node.name for node in program.graph.node if node.op_type == "Conv"]
     with TemporaryDirectory() as folder:
@@ -65,25 +68,25 @@ def quantize_static(program: Any, facts: ModelMetadata, photos: Sequence[Photo])
             out,
             SimpleNamespace(get_next=lambda: next(batches, None)),
             quant_format=QuantFormat.QDQ,
-            # The clipping after a convolution goes with it: without, eight bits would be spread over what is clipped.
+            # The clipping after a convolution too: without it, eight bits would be spread over what is clipped.
             op_types_to_quantize=["Conv", "Clip", "Relu"],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[
                 *convolutions[: max(1, len(convolutions) // KEEP_FLOAT_FRACTION)],
-                *_after_pooling(program),
+                *_convolutions_after_pooling(program),
             ],
             calibrate_method=CalibrationMethod.MinMax,
         )
         return onnx.load(out)
 
 
-def _after_pooling(program: Any) -> list[str]:
+def _convolutions_after_pooling(program: Any) -> list[str]:
     """The convolutions that read an average pooling.
 
-    Between two tensors of eight bits ONNX Runtime (1.31) fuses such a pooling into one of its own that gives other
-    numbers: a small net then changed six answers of eleven, and one where nothing was fused.
+    Between two int8 tensors ONNX Runtime (1.31) fuses such a pooling into one of its own that computes other numbers: a
+    small network then changed six predictions of eleven, and one where nothing was fused.
     """
     pooled = {output for node in program.graph.node if node.op_type == "AveragePool" for output in node.output}
     return [node.name for node in program.graph.node if node.op_type == "Conv" and node.input[0] in pooled]
