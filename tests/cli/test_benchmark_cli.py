@@ -52,7 +52,7 @@ def test_rounds_last_as_long_as_requested(monkeypatch):
     ticks = iter([0.0, 0.0, 0.1, 0.1, 0.3, 0.3, 1.2, 1.2, 1.2, 1.3, 1.3])
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(ticks))
     done = []
-    rates = list(benchmark._rates(2, lambda: done.append(1), seconds=1.25))
+    rates = list(benchmark._measure(2, lambda: done.append(1), seconds=1.25))
     assert rates == pytest.approx([20, 10, 2 / 0.9, 20])
     assert len(done) == 5
     rate = Throughput.from_rates(rates)

@@ -76,7 +76,7 @@ def test_user_errors(command, table, people, tmp_path):
         ((unlabeled,), "no labels"),
         ((path, "--noise", "0.9"), "noise"),
         ((tmp_path / "none",), "none"),
-        ((unlabeled, "--data", people), "are not there"),
+        ((unlabeled, "--data", people), "photos of the table are missing, such as a.jpg"),
     ):
         result = command("label-issues", *args)
         assert (result.code, message in result.err) == (2, True), result.err

@@ -46,7 +46,7 @@ COMMAND_TABLE = dict(iterate_commands(maskfit.cli.COMMAND_TABLE)) | dict(
 @pytest.mark.parametrize("words", COMMAND_TABLE, ids=" ".join)
 def test_table_matches_the_docstrings(words):
     entry = COMMAND_TABLE[words]
-    found = load_command(entry.place)
+    found = load_command(entry.import_path)
     if isinstance(found, typer.Typer):
         assert found.info.help == entry.help
         return
@@ -92,9 +92,9 @@ def test_command_imports_no_other_command(tmp_path):
         "print(json.dumps(sorted(name for name in sys.modules if name.startswith('maskfit.cli.'))))"
     )
     modules = {
-        load_command(entry.place).__module__
+        load_command(entry.import_path).__module__
         for entry in COMMAND_TABLE.values()
-        if entry.place != "maskfit.cli:data_group"
+        if entry.import_path != "maskfit.cli:data_group"
     }
     assert modules & set(json.loads(output.splitlines()[-1])) == {"maskfit.cli.evaluate"}
 

@@ -9,20 +9,25 @@ import maskfit.cli
 from maskfit.cli.lazy_commands import load_command
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS, EVERYWHERE, OPTIONS, upgrade_arguments
 
-PLACES = {
-    name: item.place for named in maskfit.cli.COMMAND_TABLE.values() for name, item in named.items() if name != "data"
+PATHS = {
+    name: item.import_path
+    for entries in maskfit.cli.COMMAND_TABLE.values()
+    for name, item in entries.items()
+    if name != "data"
 }
-DATA_PLACES = {name: item.place for named in maskfit.cli.DATA_COMMANDS_TABLE.values() for name, item in named.items()}
+DATA_PATHS = {
+    name: item.import_path for entries in maskfit.cli.DATA_COMMANDS_TABLE.values() for name, item in entries.items()
+}
 
 
-def options_of(place: str) -> set[str]:
+def options_of(import_path: str) -> set[str]:
     app = typer.Typer()
-    app.command()(load_command(place))
+    app.command()(load_command(import_path))
     return {name for param in typer.main.get_command(app).params for name in param.opts}
 
 
-OPTIONS_OF = {(name,): options_of(place) for name, place in PLACES.items()} | {
-    ("data", name): options_of(place) for name, place in DATA_PLACES.items()
+OPTIONS_OF = {(name,): options_of(path) for name, path in PATHS.items()} | {
+    ("data", name): options_of(path) for name, path in DATA_PATHS.items()
 }
 """Options of every command, by the words that call it."""
 
@@ -30,19 +35,19 @@ RENAMED_COMMANDS = [((old,), (new,)) for old, new in COMMANDS.items()] + [
     (("data", old), ("data", new)) for old, new in DATA_COMMANDS.items()
 ]
 RENAMED_OPTIONS = [
-    ((name,) if name in PLACES else ("data", name), old, new)
+    ((name,) if name in PATHS else ("data", name), old, new)
     for name, options in OPTIONS.items()
     for old, new in options.items()
 ] + [(words, old, new) for old, new in EVERYWHERE.items() for words, options in OPTIONS_OF.items() if new in options]
 
 
 def test_the_tables_name_commands_and_options_that_exist():
-    assert set(COMMANDS.values()) <= set(PLACES)
-    assert set(DATA_COMMANDS.values()) <= set(DATA_PLACES)
-    assert not set(COMMANDS) & set(PLACES)
-    assert not set(DATA_COMMANDS) & set(DATA_PLACES)
-    assert set(OPTIONS) <= set(PLACES) | set(DATA_PLACES)
-    assert not set(PLACES) & set(DATA_PLACES) & set(OPTIONS), "an entry of OPTIONS must mean one command"
+    assert set(COMMANDS.values()) <= set(PATHS)
+    assert set(DATA_COMMANDS.values()) <= set(DATA_PATHS)
+    assert not set(COMMANDS) & set(PATHS)
+    assert not set(DATA_COMMANDS) & set(DATA_PATHS)
+    assert set(OPTIONS) <= set(PATHS) | set(DATA_PATHS)
+    assert not set(PATHS) & set(DATA_PATHS) & set(OPTIONS), "an entry of OPTIONS must mean one command"
     assert len(RENAMED_OPTIONS) > sum(map(len, OPTIONS.values())), "no command has --schema"
 
 

@@ -51,7 +51,7 @@ def test_persons_option_and_errors(command, table, evaluation, tmp_path):
         (("--threshold", "2"), "threshold"),
         (("--schema", "masks"), "did you mean"),
         (("--schema", "mask"), "18 classes instead of 3"),
-        (("--threshold", "0.99"), "surest"),
+        (("--threshold", "0.99"), "the highest probability is 0.980"),
     ):
         result = command(*args, "--force", *more)
         assert (result.code, message in result.err) == (2, True), result.err

@@ -16,12 +16,12 @@ def calibrate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a finished fold.")],
     accuracy: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FRACTION", help="Minimum accuracy of answered photos: mask=0.99."),
+        typer.Option(metavar="NAME=FRACTION", help="Minimum accuracy of predictions above the threshold: mask=0.99."),
     ] = None,
     coverage: Annotated[
         list[str] | None,
         typer.Option(
-            "--coverage", metavar="NAME=FRACTION", help="Minimum fraction of photos that are answered: age=0.8."
+            "--coverage", metavar="NAME=FRACTION", help="Minimum fraction of photos above the threshold: age=0.8."
         ),
     ] = None,
     threshold: Annotated[
@@ -44,17 +44,13 @@ def calibrate(
 
         maskfit calibrate runs/first --threshold gender=0.7
     """
-    targets = {
-        "accuracy": _parse_fractions(accuracy),
-        "coverage": _parse_fractions(coverage),
-        "threshold": _parse_fractions(threshold),
-    }
+    min_accuracy, min_coverage, thresholds = map(_parse_fractions, (accuracy, coverage, threshold))
     from maskfit.inference.recalibrate import recalibrate
     from maskfit.run_dir import RunDir, is_run_dir
 
     if not is_run_dir(run):
         raise DataError("the folder is not a run", location=run, hint="pass a folder written by maskfit train")
-    result = recalibrate(RunDir(run), **targets)
+    result = recalibrate(RunDir(run), accuracy=min_accuracy, coverage=min_coverage, threshold=thresholds)
     calibration = result.calibration
     if json:
         print_json(
@@ -74,26 +70,26 @@ def calibrate(
     for name, item in result.thresholds.items():
         correct = "accuracy unknown" if item.accuracy is None else f"{item.accuracy.value:.1%} of them correct"
         out.print(
-            f"{name}: on held-out persons {item.coverage.value:.1%} of photos are answered, {correct}; "
+            f"{name}: on held-out persons {item.coverage.value:.1%} of photos are above the threshold, {correct}; "
             f"without a threshold {item.overall_accuracy.value:.1%} are correct",
             soft_wrap=True,
         )
     err.print(f"written: thresholds of {len(result.models)} models; export again what was exported from them")
 
 
-def _parse_fractions(words: Sequence[str] | None) -> dict[str, float]:
+def _parse_fractions(pairs: Sequence[str] | None) -> dict[str, float]:
     """Parses `mask=0.99` into numbers by attribute.
 
     Raises:
         DataError: A value is not NAME=NUMBER, or an attribute is named twice.
     """
     fractions: dict[str, float] = {}
-    for word in words or ():
-        name, _, text = word.partition("=")
+    for pair in pairs or ():
+        name, _, text = pair.partition("=")
         try:
             number = float(text)
         except ValueError:
-            raise DataError(f"expected NAME=NUMBER, got '{word}'", hint="write it like mask=0.99") from None
+            raise DataError(f"expected NAME=NUMBER, got '{pair}'", hint="write it like mask=0.99") from None
         if name in fractions:
             raise DataError(f"attribute '{name}' is given twice", hint="give it once")
         fractions[name] = number

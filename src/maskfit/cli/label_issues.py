@@ -47,7 +47,7 @@ def label_issues(
 ) -> None:
     """Rank labels by the probability that they are wrong.
 
-    Attributes of a person (gender, age) are judged from all photos of the person; attributes of a photo (the mask) from
+    Attributes of a person (gender, age) are checked on all photos of the person; attributes of a photo (the mask) on
     each photo, including swaps between two photos of a person. Ages near a band border count less. The score is the
     probability that the label is wrong.
 

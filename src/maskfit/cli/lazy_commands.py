@@ -19,11 +19,11 @@ class LazyCommand(NamedTuple):
     """A command that has not been imported yet.
 
     Attributes:
-        place: `module:name` of its function, or of a `typer.Typer` with subcommands.
+        import_path: `module:name` of its function, or of a `typer.Typer` with subcommands.
         help: The first line of the function's docstring; a test holds them together.
     """
 
-    place: str
+    import_path: str
     help: str
 
 
@@ -34,7 +34,7 @@ LazyGroup = Mapping[str, Mapping[str, LazyCommand]]
 def make_lazy_app(
     commands: LazyGroup, help: str, *, old_names: Mapping[str, str] | None = None, **options: Any
 ) -> typer.Typer:
-    """Builds a command group that imports a command when it is run or asked for its help.
+    """Builds a command group that imports a command only when it is run or its help is shown.
 
     Args:
         commands: The commands in the order of the help.
@@ -47,8 +47,8 @@ def make_lazy_app(
     """
 
     class Group(_Group):
-        places: ClassVar[Mapping[str, str]] = {
-            name: command.place for named in commands.values() for name, command in named.items()
+        import_paths: ClassVar[Mapping[str, str]] = {
+            name: command.import_path for entries in commands.values() for name, command in entries.items()
         }
         renamed: ClassVar[Mapping[str, str]] = old_names or {}
 
@@ -60,28 +60,28 @@ def make_lazy_app(
         context_settings=CONTEXT_SETTINGS,
         **options,
     )
-    for heading, named in commands.items():
-        for name, command in named.items():
+    for heading, entries in commands.items():
+        for name, command in entries.items():
             group.command(name, help=command.help, rich_help_panel=heading)(_placeholder)
     return group
 
 
-def load_command(place: str) -> Callable[..., None] | typer.Typer:
+def load_command(import_path: str) -> Callable[..., None] | typer.Typer:
     """Imports the function or command group at `module:name`.
 
     Args:
-        place: `module:name`.
+        import_path: `module:name`.
 
     Returns:
-        What stands there.
+        The function or command group.
     """
-    module, _, name = place.partition(":")
-    found: Callable[..., None] | typer.Typer = getattr(import_module(module), name)
-    return found
+    module, _, name = import_path.partition(":")
+    loaded: Callable[..., None] | typer.Typer = getattr(import_module(module), name)
+    return loaded
 
 
 def _placeholder() -> None:
-    """Stands for a command until it is run."""
+    """Placeholder for a command until it is run."""
 
 
 def _warn(line: str) -> None:
@@ -92,7 +92,7 @@ def _warn(line: str) -> None:
 class _Group(TyperGroup):
     """Lists placeholders with a name and one line of help, and imports the command that is run."""
 
-    places: ClassVar[Mapping[str, str]]
+    import_paths: ClassVar[Mapping[str, str]]
     renamed: ClassVar[Mapping[str, str]]
 
     # Typer's classes of contexts and formatters moved between its versions: hence Any.
@@ -110,12 +110,12 @@ class _Group(TyperGroup):
         return name, command and self._load(str(name)), upgrade_arguments(str(name), rest, _warn)
 
     def _load(self, name: str) -> Any:
-        found = load_command(self.places[name])
-        if not isinstance(found, typer.Typer):
-            alone = typer.Typer(rich_markup_mode="markdown", add_completion=False)
-            alone.command(name)(found)
-            found = alone
-        command = typer.main.get_command(found)
+        loaded = load_command(self.import_paths[name])
+        if not isinstance(loaded, typer.Typer):
+            single = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+            single.command(name)(loaded)
+            loaded = single
+        command = typer.main.get_command(loaded)
         command.name = name
         return command
 

@@ -59,14 +59,14 @@ def upgrade_arguments(command: str, args: Sequence[str], warn: Callable[[str], N
     Returns:
         The arguments with new names, values unchanged.
     """
-    known = {**EVERYWHERE, **OPTIONS.get(command, {})}
+    renamed = {**EVERYWHERE, **OPTIONS.get(command, {})}
     upgraded: list[str] = []
-    for place, arg in enumerate(args):
+    for index, arg in enumerate(args):
         if arg == "--":
-            return [*upgraded, *args[place:]]
+            return [*upgraded, *args[index:]]
         name, equals, value = arg.partition("=")
-        if name in known:
-            warn(f"{name} is now {known[name]}")
-            name = known[name]
+        if name in renamed:
+            warn(f"{name} is now {renamed[name]}")
+            name = renamed[name]
         upgraded.append(f"{name}{equals}{value}")
     return upgraded

@@ -68,7 +68,7 @@ def from_environment() -> list[str]:
     """Returns recipe overrides from SM_* variables, to be placed before those of the command line.
 
     Returns:
-        `key=value` words.
+        Overrides as `key=value`.
     """
     variables = (("data.path", os.environ.get(TRAIN)), ("output_dir", os.environ.get(MODEL_DIR)))
     # Quoted, since YAML could read a folder's name as a number or something else.
