@@ -179,3 +179,32 @@ def test_files_are_not_modified(tmp_path, write_person, schema):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     apply_corrections(read_photos(tmp_path, schema), [correct("001498", "use", "no")], schema)
     assert {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*")} == before
+
+
+def test_codes_of_bands_as_ages_are_an_error(remember, schema):
+    """An age of 2 among corrections is more likely the band 60 and over than a small child."""
+    photos = remember(FIRST)
+    for value in ("2", "2.0", "0"):
+        with pytest.raises(DataError, match="looks like a band code") as caught:
+            apply_corrections(photos, [correct("001498", "age", value)], schema)
+        assert "write age_band as the attribute" in str(caught.value)
+    result = apply_corrections(photos, [correct("001498", "age_band", "2.0")], schema)
+    assert result.photos[0].labels["age"] == ">=60"
+    years = apply_corrections(photos, [correct("001498", "age", "2")], schema, codes={"age": "years"})
+    assert years.photos[0].labels["age"] == 2.0
+    mixed = [correct("001498", "age", "2", "mask1"), correct("001498", "age", "45", "mask2")]
+    assert apply_corrections(photos, mixed, schema).photos[0].labels["age"] == 2.0
+    with pytest.raises(DataError, match=r"band 2\.5 of age is not a whole number"):
+        apply_corrections(photos, [correct("001498", "agegroup", "2.5")], schema)
+
+
+def test_codes_of_corrections(remember, schema):
+    photos = remember(FIRST)
+    rows = [correct("001498", "gender", "0.0"), correct("001498", "mask", "미착용", "mask1")]
+    result = apply_corrections(photos, rows, schema)
+    assert result.photos[0].labels["gender"] == "male"
+    assert {photo.path.stem: photo.labels["mask"] for photo in result.photos}["mask1"] == "not_wear"
+    codes = {"gender": {"0": "female", "1": "male"}}
+    assert apply_corrections(photos, rows[:1], schema, codes=codes).relabeled == 0
+    with pytest.raises(DataError, match="'none' is not a value of gender"):
+        apply_corrections(photos, [correct("001498", "gender", "none")], schema)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from maskfit.data.data_problems import DataProblem
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels.age_rule import AgeLabelRule
@@ -53,7 +55,7 @@ def test_headers_are_case_insensitive(manifest, schema):
 
 
 def test_age_and_age_band_columns(manifest, schema):
-    assert labels_of(manifest("path,age\na.jpg,2\n"), schema) == [{"age": 2.0}]
+    assert labels_of(manifest("path,age\na.jpg,2\nb.jpg,45\n"), schema) == [{"age": 2.0}, {"age": 45.0}]
     for column in ("age_band", "agegroup", "AgeGroup", "age_group"):
         assert labels_of(manifest(f"path,{column}\na.jpg,2\nb.jpg,30-59\n"), schema) == [
             {"age": ">=60"},
@@ -203,3 +205,196 @@ def test_times_column(manifest, schema):
 def test_invalid_times_are_rejected(manifest, schema, times):
     with pytest.raises(DataError, match="times must be an integer in 1 to 100"):
         read_photos(manifest(f"path,times\na.jpg,{times}\n"), schema)
+
+
+def problems_of(path: Path, schema: LabelSchema, kind: str, codes: dict | None = None) -> list[DataProblem]:
+    return [problem for problem in scan_photos(path, schema, codes)[1] if problem.kind == kind]
+
+
+def test_whole_number_floats_are_integers_in_every_coded_column(manifest, schema):
+    path = manifest("path,mask,gender,age_band,times\na.jpg,2.0,1.0,2.0,3.0\nb.jpg,0.0,,1.0,\n")
+    assert labels_of(path, schema) == [
+        {"mask": "not_wear", "gender": "female", "age": ">=60"},
+        {"mask": "wear", "age": "30-59"},
+    ]
+    assert read_photos(path, schema)[0].repeat == 3
+    assert labels_of(manifest("path,class\na.jpg,17.0\n"), schema)[0]["mask"] == "not_wear"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("mask", "'2.5' is not a value of mask"),
+        ("gender", "'2.5' is not a value of gender"),
+        ("age_band", "band 2.5 of age is not a whole number"),
+        ("class", "'2.5' is not a class index"),
+        ("times", "times must be an integer"),
+    ],
+)
+def test_other_floats_are_errors_in_every_coded_column(manifest, schema, column, message):
+    with pytest.raises(DataError, match=message):
+        read_photos(manifest(f"path,{column}\na.jpg,2.5\n"), schema)
+
+
+@pytest.mark.parametrize("ages", ["2,1,0", "2.0,1.0,", "1,1,1"])
+def test_an_age_column_of_band_codes_is_an_error(manifest, schema, ages):
+    rows = "".join(f"{name}.jpg,{age}\n" for name, age in zip("abc", ages.split(","), strict=True))
+    path = manifest("path,age\n" + rows)
+    with pytest.raises(DataError, match="looks like band codes") as caught:
+        read_photos(path, schema)
+    assert "rename the column to age_band" in str(caught.value)
+    assert read_photos(path, schema, {"age": "years"})[0].labels["age"] == float(ages.split(",")[0])
+    assert read_photos(path, schema, {"age": "band"})[1].labels["age"] == "30-59"
+
+
+def test_ages_of_children_and_adults_are_years(manifest, schema):
+    assert labels_of(manifest("path,age\na.jpg,2\nb.jpg,3\n"), schema) == [{"age": 2.0}, {"age": 3.0}]
+
+
+@pytest.mark.parametrize("header", [",path,mask", "path,,mask", "path,mask,"])
+def test_a_column_without_a_name_is_ignored_with_a_note(manifest, schema, header):
+    row = {"": "0", "path": "a.jpg", "mask": "wear"}
+    path = manifest(f"{header}\n{','.join(row[name] for name in header.split(','))}\n")
+    photos, problems = scan_photos(path, schema)
+    assert [(problem.severity, problem.kind) for problem in problems] == [("note", "columns")]
+    assert "a column without a name is ignored" in problems[0].message
+    assert (photos[0].labels, photos[0].person, photos[0].repeat) == ({"mask": "wear"}, "a.jpg", 1)
+
+
+def test_bands_of_other_datasets(manifest, schema):
+    path = manifest(
+        'file,age\na.jpg,0-2\nb.jpg,more than 70\nc.jpg,"(25, 32)"\nd.jpg,"(60, 100)"\ne.jpg,None\nf.jpg,35\n'
+    )
+    photos, problems = scan_photos(path, schema)
+    assert [photo.labels.get("age") for photo in photos] == ["<30", ">=60", "(25, 32)", ">=60", None, 35.0]
+    assert photos.attribute_indices(schema)[:, 2].tolist() == [0, 2, -1, 2, -1, 1]
+    assert schema.allowed_mask_from_labels([photos[2].labels], "age").tolist() == [[True, True, False]]
+    assert [problem.message for problem in problems if problem.kind == "no label"] == [
+        "'None' is read as no label (1 cells)"
+    ]
+    with pytest.raises(DataError, match="it is a date, which spreadsheets make of a band"):
+        read_photos(manifest("file,age\na.jpg,9-Mar\n"), schema)
+
+
+@pytest.mark.parametrize(("delimiter", "encoding"), [(";", "utf-8-sig"), ("\t", "cp949"), (",", "cp949")])
+def test_korean_tables(manifest, schema, delimiter, encoding):
+    path = manifest("")
+    rows = [("파일명", "마스크", "성별"), ("a.jpg", "착용", "남"), ("b.jpg", "미착용", "여")]
+    path.write_bytes("\r\n".join(delimiter.join(row) for row in rows).encode(encoding))
+    assert labels_of(path, schema) == [
+        {"mask": "wear", "gender": "male"},
+        {"mask": "not_wear", "gender": "female"},
+    ]
+
+
+def test_equal_problems_are_counted(manifest, schema):
+    rows = "".join(f"{name}.jpg,worm\n" for name in "abcdef")
+    (problem,) = problems_of(manifest("path,mask\n" + rows), schema, "manifest row")
+    assert problem.location == "row 2"
+    assert "6 rows have this problem: 2, 3, 4, 5, 6, 7" in problem.message
+    rows = "".join(f"none/{number}.jpg\n" for number in range(20))
+    (problem,) = problems_of(manifest("path\n" + rows), schema, "manifest row")
+    assert "none/0.jpg does not exist; 20 rows have this problem: 2, 3, 4, 5, 6, 7, 8, 9, ..." in problem.message
+    assert len(problems_of(manifest("path,mask\na.jpg,worm\nb.jpg,worm\n"), schema, "manifest row")) == 2
+
+
+def test_how_codes_without_words_are_read_is_noted(manifest, schema):
+    path = manifest("path,gender,age_band\na.jpg,0,1\nb.jpg,1,1\n")
+    notes = problems_of(path, schema, "codes")
+    assert [note.message for note in notes] == [
+        "gender: 0 = male, 1 = female (codes without words)",
+        "age_band: 0 = <30, 1 = 30-59, 2 = >=60 (codes without words)",
+    ]
+    assert read_photos(path, schema).notes == tuple(notes)
+    codes = {"gender": {"0": "female", "1": "male"}}
+    assert [photo.labels["gender"] for photo in read_photos(path, schema, codes)] == ["female", "male"]
+    assert problems_of(path, schema, "codes", codes)[0].message == "gender: 0 = female, 1 = male (data.codes)"
+    assert problems_of(manifest("path,gender\na.jpg,0\nb.jpg,female\n"), schema, "codes") == []
+
+
+def test_a_mask_column_of_0_and_1_needs_a_meaning(manifest, schema):
+    path = manifest("path,mask\na.jpg,1\nb.jpg,1.0\nc.jpg,0\n")
+    with pytest.raises(DataError, match="column mask holds only the codes 0 and 1, of 3 possible values") as caught:
+        read_photos(path, schema)
+    assert "data.codes={mask: {0: not_wear, 1: wear}}" in str(caught.value)
+    codes = {"mask": {"0": "no mask", "1": "wear"}}
+    assert [photo.labels["mask"] for photo in read_photos(path, schema, codes)] == ["wear", "wear", "not_wear"]
+    assert labels_of(manifest("path,mask\na.jpg,0\nb.jpg,2\n"), schema)[1] == {"mask": "not_wear"}
+
+
+def test_a_label_column_of_0_and_1_needs_a_meaning(manifest):
+    schema = LABEL_SCHEMAS["mask"]
+    path = manifest("path,label\na.jpg,1\nb.jpg,0\n")
+    with pytest.raises(DataError, match="column label holds only the codes 0 and 1"):
+        read_photos(path, schema)
+    codes = {"label": {"0": "not_wear", "1": "wear"}}
+    assert [photo.labels for photo in read_photos(path, schema, codes)] == [{"mask": "wear"}, {"mask": "not_wear"}]
+    assert read_photos(path, schema, {"label": "class"})[0].labels == {"mask": "incorrect"}
+    assert labels_of(manifest("path,label\na.jpg,with_mask\n"), schema) == [{"mask": "wear"}]
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ({"gander": {"0": "male"}}, "did you mean 'gender'"),
+        ({"gender": {"x": "male"}}, "'x' is not a code of gender"),
+        ({"gender": {"0": "mail"}}, "'mail' is not a value of gender"),
+        ({"gender": "years"}, "'years' is not a meaning"),
+        ({"label": {"0": "male", "1": "wear"}}, "are not values of one attribute"),
+        ({"gender": {"0": "male"}}, "code 1 of gender is not in data.codes"),
+    ],
+)
+def test_wrong_meanings_of_codes_are_errors(manifest, schema, codes, message):
+    with pytest.raises(DataError, match=message):
+        read_photos(manifest("path,gender\na.jpg,1\n"), schema, codes)
+
+
+@pytest.mark.parametrize("column", ["subject", "identity", "people_path", "folder", "profile", "id", "Name"])
+def test_a_likely_person_column_is_named(manifest, schema, column):
+    path = manifest(f"path,{column},mask\na.jpg,x,wear\nb.jpg,x,wear\nc.jpg,y,wear\n")
+    (problem,) = problems_of(path, schema, "persons")
+    assert problem.severity == "warning"
+    assert f"column {column}, which has 2 values for 3 photos, is ignored" in problem.message
+    assert f"rename column {column} to person" in problem.hint
+    assert problem in read_photos(path, schema).notes
+
+
+@pytest.mark.parametrize("cells", ["1,2,3", "x,x,x", ",,"])
+def test_a_column_that_cannot_group_photos_is_not_named(manifest, schema, cells):
+    rows = "".join(f"{name}.jpg,{cell}\n" for name, cell in zip("abc", cells.split(","), strict=True))
+    assert problems_of(manifest("path,id\n" + rows), schema, "persons") == []
+    assert problems_of(manifest("path,id,person\na.jpg,1,p\nb.jpg,1,p\nc.jpg,2,p\n"), schema, "persons") == []
+
+
+def test_persons_in_file_names_are_read(tmp_path, schema):
+    names = [
+        "000001_female_Asian_23_mask1.jpg",
+        "000001_female_Asian_23_normal.jpg",
+        "8f3a1c01-000001-1_male_Asian_40_mask1.jpg",
+        "cam_left_front_12_3.jpg",
+    ]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "photos.csv").write_text("path\n" + "\n".join(names))
+    photos, problems = scan_photos(tmp_path / "photos.csv", schema)
+    assert [photo.person for photo in photos] == [
+        "000001_female_Asian_23",
+        "000001_female_Asian_23",
+        "000001-1_male_Asian_40",
+        "cam_left_front_12_3.jpg",
+    ]
+    assert "persons are read from the names of 3 files: 2 persons" in problems[-1].message
+
+
+def test_a_column_of_values_under_another_name_is_named(manifest, schema):
+    path = manifest("path,choice\na.jpg,wear\nb.jpg,incorrect\n")
+    (problem,) = problems_of(path, schema, "labels")
+    assert problem.hint == "rename column choice to mask"
+    assert problems_of(manifest("path,choice\na.jpg,wear\nb.jpg,good\n"), schema, "labels") == []
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_in_the_other_unicode_form_are_found(tmp_path, schema, on_disk, in_table):
+    (tmp_path / unicodedata.normalize(on_disk, "가é.jpg")).write_bytes(b"x")
+    (tmp_path / "photos.csv").write_text("path\n" + unicodedata.normalize(in_table, "가é.jpg"), encoding="utf-8")
+    assert len(read_photos(tmp_path / "photos.csv", schema)) == 1

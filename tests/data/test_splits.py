@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from maskfit.data.splits import (
     TRAIN_ONLY,
     PersonSplits,
     check_no_overlap,
+    describe_leak_risk,
     describe_stratum,
     make_person_splits,
     person_strata,
@@ -192,7 +194,7 @@ def test_splits_round_trip(tmp_path):
     [
         ("a,0\nb,1\na,1\n", "row 4: a is already in fold 0 and would leak into 1"),
         ("a,0\nb,x\n", "row 3: 'x' is not a fold number"),
-        ("a,0\nb,1.0\n", "'1.0' is not a fold number"),
+        ("a,0\nb,1.5\n", "'1.5' is not a fold number"),
         ("a,0\nb,2\n", "without a gap"),
         ("a,1\nb,2\n", "without a gap"),
         ("a,0\nb,-2\n", "-2 is not a fold"),
@@ -226,3 +228,17 @@ def test_check_no_overlap():
     with pytest.raises(DataError, match="anna is on both sides"):
         check_no_overlap(["anna", "anna", "bea"], [0], [1, 2])
     check_no_overlap(["anna", "anna", "bea"], [0, 1], [2])
+
+
+def test_folds_as_pandas_writes_them_in_a_column_with_gaps(tmp_path):
+    (tmp_path / "folds.csv").write_text("person,fold\na,0.0\nb,1.0\nc,-1.0\n")
+    assert read_splits(tmp_path / "folds.csv").fold_of_person == {"a": 0, "b": 1, "c": -1}
+
+
+def test_a_dataset_without_persons_may_leak():
+    alone = make_set([("a", "male", 20.0, 1), ("b", "male", 20.0, 1)])
+    assert describe_leak_risk(alone) == ""
+    unknown = replace(alone, photos=tuple(replace(photo, person=photo.name) for photo in alone))
+    assert "each of the 2 counts as a person of its own, and folds may leak" in describe_leak_risk(unknown)
+    assert describe_leak_risk(unknown.select([0])) == ""
+    assert describe_leak_risk(replace(unknown, photos=(unknown[0], alone[1]))) == ""

@@ -96,7 +96,7 @@ def test_suffixes_sizes_and_small_photos(tmp_path, write_person, write_photo, fo
 def test_sizes_without_a_typical_one(tmp_path, write_photo, found):
     for number in range(4):
         write_photo(tmp_path / f"{number}.jpg", seed=number, size=(80 + number, 80))
-    (tmp_path / "photos.csv").write_text("path\n0.jpg\n1.jpg\n2.jpg\n3.jpg\n")
+    (tmp_path / "photos.csv").write_text("path,person,mask\n0.jpg,a,wear\n1.jpg,b,wear\n2.jpg,c,wear\n3.jpg,d,wear\n")
     assert found(tmp_path / "photos.csv") == {}
 
 
@@ -119,3 +119,36 @@ def test_an_invalid_manifest_is_one_problem(tmp_path, found, text):
 def test_a_missing_source_is_a_problem(tmp_path, found):
     assert found(tmp_path / "nowhere")["source"][0].severity == "fatal"
     assert found(tmp_path)["empty"][0].severity == "fatal"
+
+
+def test_a_manifest_without_labels_is_fatal_and_names_the_column(tmp_path, write_photo, found):
+    for name in "ab":
+        write_photo(tmp_path / f"{name}.jpg", seed=ord(name))
+    (tmp_path / "photos.csv").write_text("path,choice\na.jpg,wear\nb.jpg,incorrect\n")
+    (problem,) = found(tmp_path / "photos.csv")["no labels"]
+    assert (problem.severity, problem.hint) == ("fatal", "rename column choice to mask")
+    (tmp_path / "photos.csv").write_text("path,note\na.jpg,hm\nb.jpg,\n")
+    assert "add a column mask, gender, age or class" in found(tmp_path / "photos.csv")["no labels"][0].hint
+    (tmp_path / "photos.csv").write_text("path,age\na.jpg,25-32\nb.jpg,\n")
+    assert "no labels" not in found(tmp_path / "photos.csv")
+
+
+def test_photos_without_persons_may_leak(tmp_path, write_photo, found):
+    for name in "ab":
+        write_photo(tmp_path / f"{name}.jpg", seed=ord(name))
+    (tmp_path / "photos.csv").write_text("path,mask\na.jpg,wear\nb.jpg,wear\n")
+    (problem,) = found(tmp_path / "photos.csv")["persons"]
+    assert problem.severity == "warning"
+    assert "folds may leak" in problem.message
+    (tmp_path / "photos.csv").write_text("path,mask,person\na.jpg,wear,p\nb.jpg,wear,\n")
+    assert "persons" not in found(tmp_path / "photos.csv")
+
+
+def test_meanings_of_codes_are_a_note(tmp_path, write_photo, schema):
+    write_photo(tmp_path / "a.jpg")
+    (tmp_path / "photos.csv").write_text("path,gender\na.jpg,0\n")
+    report = validate_dataset(tmp_path / "photos.csv", schema, codes={"gender": {"0": "female", "1": "male"}})
+    assert [(problem.severity, problem.message) for problem in report.problems] == [
+        ("note", "gender: 0 = female, 1 = male (data.codes)")
+    ]
+    assert report.photos[0].labels == {"gender": "female"}

@@ -37,13 +37,13 @@ def test_answers_that_do_not_fit_are_not_written(tmp_path, names, classes, messa
 
 def test_every_bad_row_is_named_at_once(tmp_path):
     path = tmp_path / "submission.csv"
-    path.write_text("ImageID,ans\na,0\nb,18\nc,1.0\nd,\na,3\n,4\ne,-1\nf,٣\n")
+    path.write_text("ImageID,ans\na,0\nb,18\nc,1.5\nd,\na,3\n,4\ne,-1\nf,٣\n")
     with pytest.raises(DataError) as caught:
         read_submission(path)
     said = str(caught.value)
     for line in (
         "row 3: ans 18 is not in 0 to 17",
-        "row 4: ans '1.0' is no whole number",
+        "row 4: ans '1.5' is no whole number",
         "row 5: ans '' is no",
         "row 6: duplicate of row 2, a",
         "row 7: ImageID is empty",
@@ -74,3 +74,9 @@ def test_another_number_of_classes(tmp_path):
     assert read_submission(path, num_classes=6) == {"a": 5}
     with pytest.raises(DataError, match="not in 0 to 2"):
         read_submission(path, num_classes=3)
+
+
+def test_a_class_as_pandas_writes_it_in_a_column_with_gaps(tmp_path):
+    path = tmp_path / "submission.csv"
+    path.write_text("ImageID,ans\na,3.0\nb,17\n")
+    assert read_submission(path) == {"a": 3, "b": 17}

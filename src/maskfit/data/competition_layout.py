@@ -19,6 +19,9 @@ FOLDER_REGEX = re.compile(r"(?P<id>[^_\s]+)_(?P<gender>[A-Za-z]+)_(?P<race>[^_]+
 STEMS = {**{f"mask{number}": "wear" for number in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "not_wear"}
 """Mask label by file name without suffix, in lower case; upper case is read as well."""
 
+_FILE_REGEX = re.compile(rf"(?:[0-9a-f]{{8}}-)?(?P<person>{FOLDER_REGEX.pattern})[_-].+")
+"""A file name that begins with the name of a person folder, maybe behind the prefix that labeling tools add."""
+
 FOLDER_PATTERN = "ID_gender_race_age, such as 000001_female_Asian_45"
 FILE_PATTERN = "mask1 to mask5, incorrect_mask or normal, with .jpg, .jpeg or .png"
 
@@ -98,6 +101,25 @@ def find_person_dirs(root: Path) -> Path:
         return root
     images = root / "images"
     return images if images.is_dir() else root
+
+
+def find_person(stem: str) -> str:
+    """Finds the person in a file name such as `000001_female_Asian_45_mask1`.
+
+    Args:
+        stem: A file name without its suffix.
+
+    Returns:
+        The name of the person's folder; empty where the file name has another pattern.
+    """
+    match = _FILE_REGEX.fullmatch(stem)
+    if match is None:
+        return ""
+    try:
+        GENDER.encode(match["gender"])
+    except LabelError:
+        return ""
+    return match["person"]
 
 
 def _sorted_entries(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -33,6 +33,10 @@ class DataProblem:
     message: str
     hint: str
 
+    def to_line(self) -> str:
+        """Returns the problem as one line; a note has no next step there."""
+        return self.message if self.severity == "note" else f"{self.message}; next: {self.hint}"
+
 
 def raise_if_fatal(problems: Sequence[DataProblem], source: Path) -> None:
     """Raises all fatal problems as one error.

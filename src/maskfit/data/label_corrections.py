@@ -5,7 +5,8 @@ The columns are `person,photo,attribute,value,tier,reason`, with one row per cha
 - `person`: the whole folder name, or its part before the first `_` if that is unique. The part must match completely:
   001498 and 001498-1 are two people;
 - `photo`: a file name with or without its suffix; empty for all photos of the person;
-- `attribute` and `value`: the correct label. `use` with `no` excludes the photo. Swapped labels are two rows;
+- `attribute` and `value`: the correct label. `age` takes years or a band, `age_band` the code of a band too. `use` with
+  `no` excludes the photo. Swapped labels are two rows;
 - `tier` and `reason`: confidence and explanation, for reviewers.
 
 The publicly known label errors of the competition's photos are included as `known_errors.csv`.
@@ -20,11 +21,13 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from maskfit.data.data_problems import MAX_LISTED
-from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
+from maskfit.data.label_codes import CodesOption, LabelCodes
+from maskfit.data.manifest_columns import BAND_SUFFIXES, look_like_bands
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels.schema import LabelSchema
+from maskfit.labels.schema import LabelSchema, as_number
 
 COLUMNS = ("person", "photo", "attribute", "value", "tier", "reason")
 """Columns of a corrections file."""
@@ -150,7 +153,12 @@ def known_ambiguous() -> list[Correction]:
 
 
 def apply_corrections(
-    photos: PhotoDataset, corrections: Sequence[Correction], schema: LabelSchema, *, strict: bool = True
+    photos: PhotoDataset,
+    corrections: Sequence[Correction],
+    schema: LabelSchema,
+    *,
+    strict: bool = True,
+    codes: CodesOption | None = None,
 ) -> CorrectedDataset:
     """Applies corrections to the labels of a dataset; the dataset object and its files are not modified.
 
@@ -160,21 +168,23 @@ def apply_corrections(
         schema: The label schema, whose attributes can be corrected.
         strict: Whether a correction that matches no photo, or names an attribute that the schema lacks, is an error;
             otherwise it is ignored.
+        codes: Meanings of codes without words, as for `read_photos`.
 
     Returns:
         The corrected dataset.
 
     Raises:
-        DataError: Corrections contradict each other, name an unknown value, or an id that two persons have; with
-            `strict` also corrections that match nothing. One error lists all of them.
+        DataError: Corrections contradict each other, name an unknown value, or an id that two persons have, or all ages
+            look like codes of bands; with `strict` also corrections that match nothing. One error lists all of them.
     """
-    problems: list[str] = []
+    label_codes = LabelCodes(schema, codes)
+    problems = _find_band_codes(corrections, label_codes)
     unmatched: list[Correction] = []
     plan: dict[int, dict[str, tuple[str | float, Correction]]] = {}
     index = _PhotoIndex(photos)
     for item in corrections:
         try:
-            value = _read_value(item, schema)
+            name, value = _read_value(item, label_codes)
             positions = index.find(item)
         except _UnmatchedError as error:
             unmatched.append(item)
@@ -185,7 +195,7 @@ def apply_corrections(
             problems.append(f"{item}: {error.message}")
             continue
         for position in positions:
-            before, other = plan.setdefault(position, {}).setdefault(item.attribute, (value, item))
+            before, other = plan.setdefault(position, {}).setdefault(name, (value, item))
             if before != value:
                 problems.append(f"{item}: contradicts {other}")
     if problems:
@@ -198,6 +208,7 @@ def read_corrected(
     schema: LabelSchema,
     corrections: Sequence[str | Path] = (),
     known: Literal["none", "certain", "likely"] = "none",
+    codes: CodesOption | None = None,
 ) -> tuple[PhotoDataset, list[str]]:
     """Reads a dataset and applies corrections.
 
@@ -207,20 +218,21 @@ def read_corrected(
         corrections: Corrections files; every row must match.
         known: Tier of the competition's known errors to apply before the files; rows of persons that the dataset lacks
             are ignored, since it may be a part of the competition's dataset.
+        codes: Meanings of codes without words, as for `read_photos`.
 
     Returns:
-        The corrected dataset, and one line per file on what it changed.
+        The corrected dataset, and one line per note on how the source was read and per file on what it changed.
 
     Raises:
         DataError: The dataset or a file cannot be read, or a row does not match.
     """
-    photos = read_photos(root, schema)
+    photos = read_photos(root, schema, codes)
     layers = [(read_corrections(Path(path)), True, str(path)) for path in corrections]
     if known != "none":
         layers.insert(0, (known_errors(known), False, "known errors"))
-    summary = []
+    summary = [note.to_line() for note in photos.notes]
     for rows, strict, name in layers:
-        result = apply_corrections(photos, rows, schema, strict=strict)
+        result = apply_corrections(photos, rows, schema, strict=strict, codes=codes)
         photos = result.photos
         summary.append(f"{name}: {result.relabeled} photos relabeled, {result.excluded} excluded")
     return photos, summary
@@ -266,18 +278,47 @@ def _is_photo(photo: Photo, text: str) -> bool:
     return not text or text in (photo.name, name.name, name.stem)
 
 
-def _read_value(item: Correction, schema: LabelSchema) -> str | float:
+def _find_band_codes(corrections: Sequence[Correction], codes: LabelCodes) -> list[str]:
+    """One line per age where all ages of a file are numbers that look like codes of bands."""
+    problems = []
+    for attribute in codes.schema.attributes:
+        items = [item for item in corrections if item.attribute == attribute.name and as_number(item.value) is not None]
+        if not attribute.bin_edges or codes.is_set(attribute.name):
+            continue
+        if look_like_bands([item.value for item in items], len(attribute.values)):
+            listed = ", ".join(f"{code} = {value}" for code, value in enumerate(attribute.values))
+            problems += [
+                f"{item}: looks like a band code ({listed}), not years; write {attribute.name}_band as the attribute, "
+                f"or set data.codes={{{attribute.name}: years}}"
+                for item in items
+            ]
+    return problems
+
+
+def _read_value(item: Correction, codes: LabelCodes) -> tuple[str, str | float]:
+    """Returns the attribute and its value; `age_band` is the attribute `age`."""
+    schema = codes.schema
     if item.attribute == USE_ATTRIBUTE:
         if item.value != "no":
             raise LabelError(f"'{item.value}' is not a value of {USE_ATTRIBUTE}; write no, or delete the row")
-        return item.value
-    if item.attribute not in schema.names:
+        return USE_ATTRIBUTE, item.value
+    of_bands = {
+        attribute.name + suffix: attribute.name
+        for attribute in schema.attributes
+        for suffix in BAND_SUFFIXES
+        if attribute.bin_edges
+    }
+    name = item.attribute if item.attribute in schema.names else of_bands.get(item.attribute, "")
+    if not name:
         raise _UnmatchedError(
             f"there is no attribute '{item.attribute}'; {did_you_mean(item.attribute, (*schema.names, USE_ATTRIBUTE))}"
         )
     if not item.value:
         raise LabelError("the value is empty")
-    return read_label(schema[item.attribute], item.value)
+    value = codes.read(schema[name], item.value, is_band=name != item.attribute)
+    if value is None:
+        raise LabelError(f"'{item.value}' is not a value of {name}; exclude the photo with use,no instead")
+    return name, value
 
 
 def _apply(

@@ -5,77 +5,86 @@ Column names are case-insensitive:
 
 - path: one of `PATH_COLUMNS`, relative to the manifest's folder, or absolute;
 - `person` (or `person_id`): who is on the photo. Where it is empty, a photo in a folder of the competition's pattern
-  belongs to that folder, and any other photo is a person of its own; `a|b` means both;
+  belongs to that folder, a photo whose name begins with such a folder's name to that person, and any other photo is a
+  person of its own; `a|b` means both;
 - `persons`: instead of a person, a CSV relative to the manifest's folder whose column `person` lists all persons, for
   photos that were made of hundreds;
-- an attribute's name (`mask`, `gender`, `age`): a value; for age the years;
+- an attribute's name (`mask`, `gender`, `age`): a value; for age the years, or a band such as `25-32`;
 - an attribute's name with `_band` or `_group` (`age_band`, `agegroup`), where it has bins: a band by name or index
-  0, 1, 2. A number in the column `age` itself is always years: 2 is a child, never a band;
-- `class`, `ans` or `label`: the class index of the schema (0 to 17), which gives all attributes at once;
+  0, 1, 2. A number in the column `age` itself is years; a column `age` of nothing but 0, 1 and 2 is an error;
+- `class`, `ans` or `label`: the class index of the schema (0 to 17), which gives all attributes at once, or a value of
+  one attribute;
 - `times`: how often a photo occurs in one training epoch, an integer; once where it is empty.
+
+Codes may be written as `2` or `2.0`, and other words for values, columns and bands are read as well: see
+`labels.spellings`, `manifest_columns` and `label_codes`. A column without a name is ignored.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from maskfit.data.competition_layout import FOLDER_REGEX
+from maskfit.data.competition_layout import FOLDER_REGEX, find_person
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
-from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset, read_band, read_label
+from maskfit.data.label_codes import CLASS_COLUMNS, CodesOption, LabelCodes
+from maskfit.data.manifest_columns import (
+    PATH_COLUMNS,
+    PERSON_COLUMNS,
+    PERSONS_COLUMN,
+    REPEAT_COLUMN,
+    ManifestColumns,
+    check_codes,
+    find_columns,
+    find_likely_columns,
+)
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
+from maskfit.labels.spellings import as_integer
 
-PATH_COLUMNS = (
-    "path",
-    "img_path",
-    "image_path",
-    "file_path",
-    "filepath",
-    "imageid",
-    "image_id",
-    "filename",
-    "file_name",
-    "image",
-    "img",
-    "file",
-    "photo",
-)
-PERSON_COLUMNS = ("person", "person_id")
-PERSONS_COLUMN = "persons"
-"""Column with a CSV whose column `person` lists all persons that a generated photo was made of."""
-
-REPEAT_COLUMN = "times"
-"""Column with the number of repetitions per training epoch, for giving rare photos more weight."""
+__all__ = [
+    "CLASS_COLUMNS",
+    "PATH_COLUMNS",
+    "PERSONS_COLUMN",
+    "PERSON_COLUMNS",
+    "REPEAT_COLUMN",
+    "read_manifest",
+    "read_rows",
+    "scan_manifest",
+]
 
 MAX_REPEAT = 100
 """Maximum of the column `times`."""
 
-CLASS_COLUMNS = ("class", "ans", "label")
-BAND_SUFFIXES = ("_band", "band", "_group", "group")
+MAX_EQUAL = 3
+"""Rows with the same problem that are listed one by one; more are one problem with a count."""
+
+SHOWN_ROWS = 8
+"""Row numbers that a problem of many rows lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Names of the columns as spelled in the file; empty where there is none."""
+@dataclass(slots=True)
+class _Mistake:
+    """A problem of one row; those of one `kind` are counted together."""
 
-    path: str
-    person: str
-    persons: str
-    times: str
-    number: str
-    labels: dict[str, str]
-    bands: dict[str, str]
+    row: int
+    message: str
+    hint: str
+    kind: str
 
 
-def read_manifest(path: Path, schema: LabelSchema) -> PhotoDataset:
+def read_manifest(path: Path, schema: LabelSchema, codes: CodesOption | None = None) -> PhotoDataset:
     """Reads a CSV manifest.
 
     Args:
         path: The CSV.
         schema: The label schema.
+        codes: Meanings of codes by column, as in `LabelCodes`; the schema's order by default.
 
     Returns:
         The photos in the order of the rows.
@@ -83,25 +92,29 @@ def read_manifest(path: Path, schema: LabelSchema) -> PhotoDataset:
     Raises:
         DataError: The file is not such a CSV, or rows are invalid; one error lists all of them with their row numbers.
     """
-    dataset, problems = scan_manifest(path, schema)
+    dataset, problems = scan_manifest(path, schema, codes)
     raise_if_fatal(problems, path)
     return dataset
 
 
-def scan_manifest(path: Path, schema: LabelSchema) -> tuple[PhotoDataset, list[DataProblem]]:
+def scan_manifest(
+    path: Path, schema: LabelSchema, codes: CodesOption | None = None
+) -> tuple[PhotoDataset, list[DataProblem]]:
     """Reads the valid rows of a CSV manifest and collects the problems of the others.
 
     Args:
         path: The CSV; its folder is the root of the dataset.
         schema: The label schema, whose attributes are the label columns.
+        codes: Meanings of codes by column, as in `LabelCodes`; the schema's order by default.
 
     Returns:
         The photos of the valid rows, and the problems.
     """
     root = path.parent
     try:
+        label_codes = LabelCodes(schema, codes)
         rows = read_csv(path, ())
-        columns, problems = _find_columns(list(rows[0]) if rows else [], schema)
+        columns, problems = find_columns(list(rows[0]) if rows else [], schema)
     except DataError as error:
         problem = DataProblem(
             "fatal", "manifest", error.location or str(path), error.message, error.hint or "correct the file"
@@ -109,24 +122,13 @@ def scan_manifest(path: Path, schema: LabelSchema) -> tuple[PhotoDataset, list[D
         return PhotoDataset(root, ()), [problem]
     if columns is None:
         return PhotoDataset(root, ()), problems
-    photos: list[Photo] = []
-    person_lists = _PersonLists(root)
-    first_rows: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
-        mistakes: list[tuple[str, str]] = []
-        file = _find_file(row[columns.path], root, mistakes)
-        labels = _read_labels(row, columns, schema, mistakes)
-        person = person_lists.resolve(row.get(columns.person, ""), row.get(columns.persons, ""), mistakes)
-        times = _read_times(row.get(columns.times, ""), mistakes)
-        if file is not None:
-            key = os.path.abspath(file)
-            first = first_rows.setdefault(key, number)
-            if first != number:
-                mistakes.append((f"{row[columns.path]} is already in row {first}", "keep one of the two rows"))
-        problems += [DataProblem("fatal", "manifest row", f"row {number}", message, hint) for message, hint in mistakes]
-        if file is not None and not mistakes:
-            photos.append(replace(_make_photo(file, row[columns.path], root, person, labels), repeat=times))
-    return PhotoDataset(root, tuple(photos)), problems
+    notes = check_codes(rows, columns, label_codes) + find_likely_columns(rows, columns, schema)
+    reader = _RowReader(root, columns, label_codes)
+    photos = [photo for number, row in enumerate(rows, start=2) if (photo := reader.read(number, row)) is not None]
+    notes += reader.notes()
+    problems += notes + _group(reader.mistakes)
+    shown = tuple(note for note in notes if note.severity != "fatal")
+    return PhotoDataset(root, tuple(photos), shown), problems
 
 
 def read_rows(path: Path, schema: LabelSchema) -> dict[str, dict[str, str]]:
@@ -143,67 +145,143 @@ def read_rows(path: Path, schema: LabelSchema) -> dict[str, dict[str, str]]:
         DataError: The file is not such a CSV, or has no path column.
     """
     rows = read_csv(path, ())
-    columns, problems = _find_columns(list(rows[0]) if rows else [], schema)
+    columns, problems = find_columns(list(rows[0]) if rows else [], schema)
     if columns is None:
         raise_if_fatal(problems, path)
         return {}
     cells = {}
     for row in rows:
-        file = _find_file(row[columns.path], path.parent, [])
+        file = _find_file(row[columns.path], path.parent)
         if file is not None:
-            cells[_make_photo(file, row[columns.path], path.parent, "", {}).name] = row
+            cells[_name_photo(file, row[columns.path], path.parent)] = row
     return cells
 
 
-def _find_columns(header: list[str], schema: LabelSchema) -> tuple[_Columns | None, list[DataProblem]]:
-    """The role of each column; None, and a fatal problem, where there are no rows or no path column."""
-    column_of_name = {name.casefold(): name for name in header}
-    path = next((column_of_name[name] for name in PATH_COLUMNS if name in column_of_name), None)
-    problem = None
-    if not header:
-        problem = ("the manifest has no rows", "write a header and one row per photo")
-    elif len(column_of_name) < len(header):
-        problem = ("two columns differ only in upper and lower case", "rename one of them")
-    elif path is None:
-        problem = (
-            f"the manifest has no path column; its columns are {', '.join(header[:12])}",
-            "name the column `path`",
-        )
-    if problem or path is None:
-        return None, [DataProblem("fatal", "manifest", "row 1", *(problem or ("", "")))]
-    labels = {name: column_of_name[name.casefold()] for name in schema.names if name.casefold() in column_of_name}
-    bands = {
-        attribute.name: column_of_name[attribute.name.casefold() + ending]
-        for attribute in schema.attributes
-        for ending in BAND_SUFFIXES
-        if attribute.bin_edges and attribute.name.casefold() + ending in column_of_name
-    }
-    taken = {path, *labels.values(), *bands.values()}
-    # A schema may have an attribute named "label"; then that column is the attribute, not a class index.
-    number = next(
-        (
-            column_of_name[name]
-            for name in CLASS_COLUMNS
-            if name in column_of_name and column_of_name[name] not in taken
-        ),
-        "",
-    )
-    person = next(
-        (
-            column_of_name[name]
-            for name in PERSON_COLUMNS
-            if name in column_of_name and column_of_name[name] not in taken
-        ),
-        "",
-    )
-    persons = column_of_name.get(PERSONS_COLUMN, "")
-    times = column_of_name.get(REPEAT_COLUMN, "")
-    unread = [name for name in header if name not in {*taken, number, person, persons, times}]
-    notes = []
-    if unread:
-        message = f"ignored columns: {', '.join(unread)}; label columns of this schema are {', '.join(schema.names)}"
-        notes.append(DataProblem("note", "columns", "row 1", message, "rename a column that is meant as a label"))
-    return _Columns(path, person, persons, times, number, labels, bands), notes
+class _RowReader:
+    """Reads rows into photos, and collects their problems."""
+
+    def __init__(self, root: Path, columns: ManifestColumns, codes: LabelCodes) -> None:
+        self.root = root
+        self.columns = columns
+        self.codes = codes
+        self.mistakes: list[_Mistake] = []
+        self._person_lists = _PersonLists(root)
+        self._first_rows: dict[str, int] = {}
+        self._missing_words: Counter[tuple[str, str]] = Counter()
+        self._file_persons: Counter[str] = Counter()
+
+    def read(self, number: int, row: dict[str, str]) -> Photo | None:
+        """Returns the photo of a row; None where the row has problems."""
+        columns = self.columns
+        cell = row[columns.path]
+        mistakes: list[tuple[str, str]] = []
+        file = _find_file(cell, self.root)
+        if file is None:
+            self._add_missing_file(number, cell)
+        labels = self._read_labels(row, mistakes)
+        persons = row[columns.persons] if columns.persons else ""
+        person = self._person_lists.resolve(row[columns.person] if columns.person else "", persons, mistakes)
+        times = _read_times(row[columns.times] if columns.times else "", mistakes)
+        if file is not None:
+            first = self._first_rows.setdefault(os.path.abspath(file), number)
+            if first != number:
+                mistakes.append((f"{cell} is already in row {first}", "keep one of the two rows"))
+        self.mistakes += [_Mistake(number, message, hint, message) for message, hint in mistakes]
+        if file is None or mistakes:
+            return None
+        name = _name_photo(file, cell, self.root)
+        return Photo(file, name, person or self._find_person(file) or name, labels, times)
+
+    def notes(self) -> list[DataProblem]:
+        """Returns how cells and file names were read that need not be meant so."""
+        notes = [
+            DataProblem(
+                "note",
+                "no label",
+                f"column {column}",
+                f"'{word}' is read as no label ({count:,} cells)",
+                "none needed; add an alias to the label schema if it is a value",
+            )
+            for (column, word), count in self._missing_words.items()
+        ]
+        if self._file_persons:
+            message = (
+                f"persons are read from the names of {self._file_persons.total()} files: "
+                f"{len(self._file_persons)} persons, such as {next(iter(self._file_persons))}"
+            )
+            notes.append(DataProblem("note", "persons", "file names", message, "add a column person if that is wrong"))
+        return notes
+
+    def _find_person(self, file: Path) -> str:
+        """The person of a photo without one: its folder, or the beginning of its name, where these have the pattern."""
+        # Otherwise the seven photos of one person would be seven persons and leak across a split.
+        if FOLDER_REGEX.fullmatch(file.parent.name):
+            return file.parent.name
+        person = find_person(file.stem)
+        if person:
+            self._file_persons[person] += 1
+        return person
+
+    def _read_labels(self, row: dict[str, str], mistakes: list[tuple[str, str]]) -> dict[str, str | float]:
+        """The labels of a row; years take precedence over the band, an attribute's column over the class index."""
+        labels: dict[str, str | float] = {}
+        hint = "correct the cell, or leave it empty"
+        for attribute in self.codes.schema.attributes:
+            candidates: list[str | float] = []
+            try:
+                for of_attribute, is_band in ((self.columns.labels, False), (self.columns.bands, True)):
+                    column = of_attribute.get(attribute.name, "")
+                    if text := row[column] if column else "":
+                        value = self.codes.read(attribute, text, is_band=is_band)
+                        if value is None:
+                            self._missing_words[column, text] += 1
+                        else:
+                            candidates.append(value)
+            except LabelError as error:
+                mistakes.append((str(error), hint))
+                continue
+            if candidates:
+                labels[attribute.name] = candidates[0]
+                _compare(attribute, candidates, mistakes)
+        if text := row[self.columns.number] if self.columns.number else "":
+            try:
+                decoded = self.codes.read_class(self.columns.number, text)
+            except LabelError as error:
+                mistakes.append((str(error), hint))
+                return labels
+            for name, value in decoded.items():
+                _compare(self.codes.schema[name], [labels.setdefault(name, value), value], mistakes)
+        return labels
+
+    def _add_missing_file(self, number: int, cell: str) -> None:
+        if not cell:
+            message, hint, kind = "the path is empty", "give the photo, or delete the row", "empty"
+        elif os.path.isdir(self.root / cell):
+            message, kind = f"{cell} is a folder", "folder"
+            hint = "give one photo per row, or give the folder instead of this CSV"
+        else:
+            message, kind = f"{cell} does not exist", "missing"
+            hint = f"paths are absolute, or relative to {self.root.resolve()}"
+        self.mistakes.append(_Mistake(number, message, hint, kind))
+
+
+def _group(mistakes: list[_Mistake]) -> list[DataProblem]:
+    """One problem per row, or one with a count where more than `MAX_EQUAL` rows have the same."""
+    groups: dict[tuple[str, str], list[_Mistake]] = {}
+    for mistake in mistakes:
+        groups.setdefault((mistake.kind, mistake.hint), []).append(mistake)
+    problems = []
+    for mistake in mistakes:
+        group = groups[mistake.kind, mistake.hint]
+        message, location = mistake.message, f"row {mistake.row}"
+        if len(group) > MAX_EQUAL:
+            if mistake is not group[0]:
+                continue
+            numbers = ", ".join(str(item.row) for item in group[:SHOWN_ROWS])
+            more = ", ..." if len(group) > SHOWN_ROWS else ""
+            message = f"{message}; {len(group)} rows have this problem: {numbers}{more}"
+        problems.append(DataProblem("fatal", "manifest row", location, message, mistake.hint))
+    return problems
 
 
 class _PersonLists:
@@ -237,26 +315,23 @@ class _PersonLists:
         return self.known[cell]
 
 
-def _find_file(cell: str, root: Path, mistakes: list[tuple[str, str]]) -> Path | None:
-    """The file of a path cell; None where it does not exist, which adds a mistake."""
+def _find_file(cell: str, root: Path) -> Path | None:
+    """The file of a path cell; None where it does not exist."""
     if not cell:
-        mistakes.append(("the path is empty", "give the photo, or delete the row"))
         return None
-    # A table written on Windows has backslashes; a file with a backslash in its name is found first.
-    for text in (cell, cell.replace("\\", "/")):
-        file = root / text
-        if os.path.isfile(file):
-            return file
-    if os.path.isdir(root / cell):
-        mistakes.append((f"{cell} is a folder", "give one photo per row, or give the folder instead of this CSV"))
-    else:
-        mistakes.append((f"{cell} does not exist", f"paths are absolute, or relative to {root.resolve()}"))
+    # A table written on Windows has backslashes; a file with a backslash in its name is found first. Korean and
+    # accented names have two Unicode forms, and a table may have the other one.
+    plain = cell.replace("\\", "/")
+    for text in dict.fromkeys((cell, plain, unicodedata.normalize("NFC", plain), unicodedata.normalize("NFD", plain))):
+        if os.path.isfile(root / text):
+            return root / text
     return None
 
 
 def _read_times(cell: str, mistakes: list[tuple[str, str]]) -> int:
     """The number of repetitions; 1 where the cell is invalid, which adds a mistake."""
-    if cell and not (cell.isdecimal() and 1 <= int(cell) <= MAX_REPEAT):
+    times = as_integer(cell or "1")
+    if times is None or not 1 <= times <= MAX_REPEAT:
         mistakes.append(
             (
                 f"times must be an integer in 1 to {MAX_REPEAT}, got '{cell}'",
@@ -264,48 +339,7 @@ def _read_times(cell: str, mistakes: list[tuple[str, str]]) -> int:
             )
         )
         return 1
-    return int(cell or 1)
-
-
-def _read_labels(
-    row: dict[str, str], columns: _Columns, schema: LabelSchema, mistakes: list[tuple[str, str]]
-) -> dict[str, str | float]:
-    """The labels of a row; years take precedence over the band, an attribute's column over the class index."""
-    labels: dict[str, str | float] = {}
-    for attribute in schema.attributes:
-        candidates: list[str | float] = []
-        try:
-            if text := row.get(columns.labels.get(attribute.name, ""), ""):
-                candidates.append(read_label(attribute, text))
-            if text := row.get(columns.bands.get(attribute.name, ""), ""):
-                candidates.append(read_band(attribute, text))
-        except LabelError as error:
-            mistakes.append((str(error), "correct the cell, or leave it empty"))
-            continue
-        if candidates:
-            labels[attribute.name] = candidates[0]
-            _compare(attribute, candidates, mistakes)
-    if text := row.get(columns.number, ""):
-        try:
-            decoded = _read_class(text, schema.scored_schema())
-        except LabelError as error:
-            mistakes.append((str(error), "correct the cell, or leave it empty"))
-            return labels
-        for name, value in decoded.items():
-            _compare(schema[name], [labels.setdefault(name, value), value], mistakes)
-    return labels
-
-
-def _read_class(text: str, schema: LabelSchema) -> dict[str, str | float]:
-    """All attributes' values from a class index. `3.0` is valid too: pandas writes a column with gaps like that."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -0.5
-    if not number.is_integer() or not 0 <= number < schema.num_classes:
-        raise LabelError(f"'{text}' is not a class index in 0 to {schema.num_classes - 1}")
-    codes = schema.to_attribute_indices([int(number)])[0]
-    return {item.name: item.values[code] for item, code in zip(schema.attributes, codes, strict=True)}
+    return times
 
 
 def _compare(attribute: Attribute, candidates: list[str | float], mistakes: list[tuple[str, str]]) -> None:
@@ -321,12 +355,6 @@ def _to_scored(attribute: Attribute, value: str | float) -> int:
     return attribute.scored_attribute().encode(value) if code == UNKNOWN else int(attribute.to_scored_index()[code])
 
 
-def _make_photo(file: Path, cell: str, root: Path, person: str, labels: dict[str, str | float]) -> Photo:
+def _name_photo(file: Path, cell: str, root: Path) -> str:
     name = PurePosixPath(os.path.relpath(file, root)).as_posix()
-    if os.path.isabs(cell) and name.startswith("../"):
-        name = file.as_posix()
-    if not person:
-        # Otherwise the seven photos of one person would be seven persons and leak across a split.
-        folder = file.parent.name
-        person = folder if FOLDER_REGEX.fullmatch(folder) else name
-    return Photo(file, name, person, labels)
+    return file.as_posix() if os.path.isabs(cell) and name.startswith("../") else name

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maskfit.data.data_problems import DataProblem
 from maskfit.errors import LabelError
 from maskfit.labels.schema import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
+from maskfit.labels.spellings import as_integer
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
 """File name suffixes of photos, in lower case. The actual format follows from the content: see `image_decoding`."""
@@ -59,10 +61,12 @@ class PhotoDataset:
     Attributes:
         root: The folder that names are relative to.
         photos: The photos; no two have the same name.
+        notes: How the source was read where it could be meant otherwise, for display before a training or split.
     """
 
     root: Path
     photos: tuple[Photo, ...]
+    notes: tuple[DataProblem, ...] = field(default=(), compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -138,12 +142,14 @@ def read_band(attribute: Attribute, text: str) -> str:
     Raises:
         LabelError: The text is neither.
     """
-    if text.strip().isdecimal():
-        code = int(text)
-        if code >= len(attribute.values):
-            raise LabelError(f"band {code} of {attribute.name} is not in 0 to {len(attribute.values) - 1}")
-        return attribute.values[code]
-    return str(read_label(attribute, text))
+    code = as_integer(text)
+    if code is None:
+        if as_number(text) is not None:
+            raise LabelError(f"band {text} of {attribute.name} is not a whole number")
+        return str(read_label(attribute, text))
+    if not 0 <= code < len(attribute.values):
+        raise LabelError(f"band {code} of {attribute.name} is not in 0 to {len(attribute.values) - 1}")
+    return attribute.values[code]
 
 
 def is_hidden_or_system_file(name: str) -> bool:

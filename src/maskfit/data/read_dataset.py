@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskfit.data.competition_layout import scan_layout
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.labels.schema import LabelSchema
@@ -13,13 +14,15 @@ from maskfit.labels.schema import LabelSchema
 __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 
 
-def read_photos(source: str | Path, schema: LabelSchema) -> PhotoDataset:
+def read_photos(source: str | Path, schema: LabelSchema, codes: CodesOption | None = None) -> PhotoDataset:
     """Reads the photos of a dataset with their labels.
 
     Args:
         source: A folder in the competition's layout (`data.competition_layout`), or a .csv manifest
             (`data.manifest`).
         schema: The label schema.
+        codes: Meanings of codes without words in a manifest, by column, such as `{"gender": {"0": "female"}}`
+            (`data.label_codes`); the order of the label schema's values by default.
 
     Returns:
         Photos in a fixed order: sorted by folder and file name, or in the order of the manifest.
@@ -27,17 +30,20 @@ def read_photos(source: str | Path, schema: LabelSchema) -> PhotoDataset:
     Raises:
         DataError: The source is neither, or something in it is wrong; one error lists all problems.
     """
-    dataset, problems = scan_photos(source, schema)
+    dataset, problems = scan_photos(source, schema, codes)
     raise_if_fatal(problems, Path(source))
     return dataset
 
 
-def scan_photos(source: str | Path, schema: LabelSchema) -> tuple[PhotoDataset, list[DataProblem]]:
+def scan_photos(
+    source: str | Path, schema: LabelSchema, codes: CodesOption | None = None
+) -> tuple[PhotoDataset, list[DataProblem]]:
     """Reads the valid photos of a dataset and collects all problems; raises nothing for bad data.
 
     Args:
         source: As for `read_photos`.
         schema: The label schema.
+        codes: As for `read_photos`.
 
     Returns:
         The valid photos, and the problems.
@@ -46,7 +52,7 @@ def scan_photos(source: str | Path, schema: LabelSchema) -> tuple[PhotoDataset, 
     if path.is_dir():
         return scan_layout(path, schema)
     if path.suffix.lower() == ".csv":
-        return scan_manifest(path, schema)
+        return scan_manifest(path, schema, codes)
     if path.exists():
         message, hint = (
             "the source is neither a folder nor a .csv file",

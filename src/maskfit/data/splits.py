@@ -19,6 +19,7 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LabelSchema
+from maskfit.labels.spellings import as_integer
 
 TRAIN_ONLY = -1
 """Fold of a person who is in the training set of every fold and never validated on."""
@@ -115,9 +116,8 @@ def read_splits(path: Path) -> PersonSplits:
     problems: list[str] = []
     for number, row in enumerate(read_csv(path, ("person", "fold")), start=2):
         person, text = row["person"], row["fold"]
-        try:
-            fold = int(text)
-        except ValueError:
+        fold = as_integer(text)
+        if fold is None:
             problems.append(f"row {number}: '{text}' is not a fold number")
             continue
         if not person:
@@ -153,6 +153,23 @@ def check_no_overlap(persons: Sequence[str], train: Iterable[int], val: Iterable
     if both:
         listed = format_list([f"{person} is on both sides" for person in sorted(both)])
         raise DataError(f"the split leaks persons:\n{listed}", hint="split by person: maskfit data split")
+
+
+def describe_leak_risk(photos: PhotoDataset) -> str:
+    """Formats a warning where nobody says who is on the photos.
+
+    Args:
+        photos: The dataset.
+
+    Returns:
+        One line; empty where at least one photo has a person.
+    """
+    if len(photos) < 2 or any(photo.person != photo.name for photo in photos):
+        return ""
+    return (
+        f"nobody says who is on the photos, so each of the {len(photos):,} counts as a person of its own, and folds "
+        "may leak: photos of one person can be on both sides; add a column person"
+    )
 
 
 def person_strata(photos: Iterable[Photo], schema: LabelSchema) -> dict[str, Stratum]:

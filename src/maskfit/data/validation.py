@@ -11,8 +11,10 @@ from pathlib import Path
 
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.image_decoding import content_hash, open_rgb, read_bytes, sniff_format
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import scan_photos
+from maskfit.data.splits import describe_leak_risk
 from maskfit.errors import PhotoError
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 
@@ -96,19 +98,24 @@ class ImageInfo:
     error: DataProblem | None = None
 
 
-def validate_dataset(source: str | Path, schema: LabelSchema, *, progress: Progress | None = None) -> ValidationReport:
+def validate_dataset(
+    source: str | Path, schema: LabelSchema, *, codes: CodesOption | None = None, progress: Progress | None = None
+) -> ValidationReport:
     """Reads a dataset, decodes every photo, and collects all problems; raises nothing for bad data.
 
     Args:
         source: A folder or manifest, as for `read_photos`.
         schema: The label schema.
+        codes: Meanings of codes without words, as for `read_photos`.
         progress: Called with (photos done, all photos).
 
     Returns:
         The photos that fit the layout or manifest, and the problems: invalid names and labels, unreadable files,
-        persons without their seven photos, identical files, wrong suffixes, very small photos and unusual sizes.
+        persons without their seven photos, a dataset without labels or persons, identical files, wrong suffixes, very
+        small photos and unusual sizes.
     """
-    photos, problems = scan_photos(source, schema)
+    photos, problems = scan_photos(source, schema, codes)
+    problems += _find_missing_information(photos, problems, schema, str(source))
     return find_problems(photos, problems, _inspect_all(photos, progress), schema)
 
 
@@ -137,6 +144,21 @@ def find_problems(
     kinds = list(dict.fromkeys((problem.severity, problem.kind) for problem in problems))
     problems.sort(key=lambda problem: kinds.index((problem.severity, problem.kind)))
     return ValidationReport(photos, tuple(problems))
+
+
+def _find_missing_information(
+    photos: PhotoDataset, problems: Sequence[DataProblem], schema: LabelSchema, source: str
+) -> list[DataProblem]:
+    """A fatal problem where no photo has a label, and a warning where nobody says who is on the photos."""
+    found = []
+    if photos and not any(name in photo.labels for photo in photos for name in schema.names):
+        hints = [problem.hint for problem in problems if problem.kind == "labels"]
+        hint = hints[0] if hints else f"add a column {', '.join(schema.names)} or class, or choose another label schema"
+        found.append(DataProblem("fatal", "no labels", source, "no photo has a label", hint))
+    if risk := describe_leak_risk(photos):
+        hint = "add a column person; with one photo per person, nothing is needed"
+        found.append(DataProblem("warning", "persons", source, risk, hint))
+    return found
 
 
 def _inspect_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageInfo]:

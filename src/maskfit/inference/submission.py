@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, IntArray
+from maskfit.labels.spellings import as_integer
 
 ID_COLUMN = "ImageID"
 """Column of the photo's name, as in the competition's info.csv."""
@@ -71,13 +72,14 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
         elif name in first_rows:
             problems.append(f"row {number}: duplicate of row {first_rows[name]}, {name}")
         first_rows.setdefault(name, number)
-        # int() would take "1_0", " 3" and digits of other scripts; a submission has plain digits.
-        if not (text.isascii() and text.isdigit()):
+        # A whole number with plain digits; pandas writes 3 as 3.0 in a column with gaps.
+        index = as_integer(text)
+        if index is None or index < 0:
             problems.append(f"row {number}: {CLASS_COLUMN} {text!r} is no whole number")
-        elif int(text) >= num_classes:
+        elif index >= num_classes:
             problems.append(f"row {number}: {CLASS_COLUMN} {text} is not in 0 to {num_classes - 1}")
         else:
-            predictions[name] = int(text)
+            predictions[name] = index
     if problems:
         raise DataError(f"invalid rows:\n{format_list(problems)}", location=path, hint="correct these rows")
     return predictions

@@ -1,0 +1,282 @@
+"""Columns of a manifest: which is which, how their codes are read, and which columns are likely to be meant."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from maskfit.data.data_problems import DataProblem
+from maskfit.data.label_codes import CLASS_COLUMNS, LabelCodes, find_attributes
+from maskfit.labels.schema import LabelSchema, as_number
+from maskfit.labels.spellings import as_integer
+
+PATH_COLUMNS = (
+    "path",
+    "img_path",
+    "image_path",
+    "file_path",
+    "filepath",
+    "imageid",
+    "image_id",
+    "filename",
+    "file_name",
+    "image",
+    "img",
+    "file",
+    "photo",
+)
+PERSON_COLUMNS = ("person", "person_id")
+PERSONS_COLUMN = "persons"
+"""Column with a CSV whose column `person` lists all persons that a generated photo was made of."""
+
+REPEAT_COLUMN = "times"
+"""Column with the number of repetitions per training epoch, for giving rare photos more weight."""
+
+BAND_SUFFIXES = ("_band", "band", "_group", "group")
+
+COLUMN_SYNONYMS = {
+    "sex": "gender",
+    "mask_state": "mask",
+    "mask_status": "mask",
+    "경로": "path",
+    "파일": "path",
+    "파일명": "path",
+    "이미지": "path",
+    "사진": "path",
+    "사람": "person",
+    "인물": "person",
+    "마스크": "mask",
+    "성별": "gender",
+    "나이": "age",
+    "연령": "age",
+    "연령대": "age_band",
+    "나이대": "age_band",
+}
+"""Other names of columns, which are used where the standard name is absent."""
+
+LIKELY_PERSON_COLUMNS = (
+    "subject",
+    "subject_id",
+    "identity",
+    "identity_id",
+    "people_path",
+    "people",
+    "profile",
+    "profile_id",
+    "user_id",
+    "folder",
+    "id",
+    "name",
+)
+"""Columns that may say who is on a photo, the most likely first; they are named and never read."""
+
+MAX_WORDS = 50
+"""Number of different cells up to which an unread column is compared with the values of the label schema."""
+
+Rows = Sequence[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestColumns:
+    """Names of the columns as spelled in the file; empty where there is none.
+
+    Attributes:
+        path: The photo.
+        person: Who is on it.
+        persons: The CSV with all persons.
+        times: The number of repetitions.
+        number: The class index.
+        labels: Attribute name -> its column.
+        bands: Attribute name -> the column of its bands.
+        unread: Columns that are ignored.
+    """
+
+    path: str
+    person: str
+    persons: str
+    times: str
+    number: str
+    labels: dict[str, str]
+    bands: dict[str, str]
+    unread: tuple[str, ...]
+
+
+def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestColumns | None, list[DataProblem]]:
+    """Finds the role of each column.
+
+    Args:
+        header: Names of the columns.
+        schema: The label schema.
+
+    Returns:
+        The columns, and notes on ignored ones; None, and a fatal problem, where there are no rows or no path column.
+    """
+    nameless = "" in header
+    header = [name for name in header if name]
+    column_of_name = {unicodedata.normalize("NFC", name).casefold(): name for name in header}
+    problem = None
+    if not header:
+        problem = ("the manifest has no rows", "write a header and one row per photo")
+    elif len(column_of_name) < len(header):
+        problem = ("two columns differ only in upper and lower case", "rename one of them")
+    for synonym, standard in COLUMN_SYNONYMS.items():
+        if synonym in column_of_name:
+            column_of_name.setdefault(standard, column_of_name[synonym])
+    path = next((column_of_name[name] for name in PATH_COLUMNS if name in column_of_name), None)
+    if not problem and path is None:
+        problem = (
+            f"the manifest has no path column; its columns are {', '.join(header[:12])}",
+            "name the column `path`",
+        )
+    if problem or path is None:
+        return None, [DataProblem("fatal", "manifest", "row 1", *(problem or ("", "")))]
+    labels = {name: column_of_name[name.casefold()] for name in schema.names if name.casefold() in column_of_name}
+    bands = {
+        attribute.name: column_of_name[attribute.name.casefold() + ending]
+        for attribute in schema.attributes
+        for ending in BAND_SUFFIXES
+        if attribute.bin_edges and attribute.name.casefold() + ending in column_of_name
+    }
+    taken = {path, *labels.values(), *bands.values()}
+    free = {name: column for name, column in column_of_name.items() if column not in taken}
+    # A schema may have an attribute named "label"; then that column is the attribute, not a class index.
+    number = next((free[name] for name in CLASS_COLUMNS if name in free), "")
+    person = next((free[name] for name in PERSON_COLUMNS if name in free), "")
+    persons = column_of_name.get(PERSONS_COLUMN, "")
+    times = column_of_name.get(REPEAT_COLUMN, "")
+    unread = tuple(name for name in header if name not in {*taken, number, person, persons, times})
+    notes = []
+    if unread:
+        message = f"ignored columns: {', '.join(unread)}; label columns of this schema are {', '.join(schema.names)}"
+        notes.append(DataProblem("note", "columns", "row 1", message, "rename a column that is meant as a label"))
+    if nameless:
+        message = "a column without a name is ignored, such as the index that pandas writes"
+        notes.append(DataProblem("note", "columns", "row 1", message, "none needed; to_csv(index=False) omits it"))
+    return ManifestColumns(path, person, persons, times, number, labels, bands, unread), notes
+
+
+def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list[DataProblem]:
+    """Checks label columns of codes without words, and describes how they are read.
+
+    Args:
+        rows: The rows.
+        columns: The columns.
+        codes: Meanings that the user set, and the label schema.
+
+    Returns:
+        A note for each column of codes; a fatal problem for numbers of a numeric attribute that look like bands, and
+        for the codes 0 and 1 where the label schema has more values.
+    """
+    problems = []
+    for attribute in codes.schema.attributes:
+        name, size = attribute.name, len(attribute.values)
+        for column, is_band in ((columns.labels.get(name, ""), False), (columns.bands.get(name, ""), True)):
+            cells = _read_cells(rows, column)
+            if attribute.bin_edges and not is_band and not codes.has_bands(attribute):
+                numbers = [cell for cell in cells if as_number(cell) is not None]
+                if look_like_bands(numbers, size) and not codes.is_set(name):
+                    listed = ", ".join(f"{code} = {value}" for code, value in enumerate(attribute.values))
+                    message = f"column {column} holds only {_join(numbers)}, which looks like band codes: {listed}"
+                    hint = (
+                        f"rename the column to {name}_band; "
+                        f"if it holds years, set data.codes={{{name}: years}} (--codes on the command line)"
+                    )
+                    problems.append(DataProblem("fatal", "codes", f"column {column}", message, hint))
+            elif _are_codes(cells):
+                description = codes.describe(column, attribute)
+                problems.append(_check_binary(column, cells, name, size, codes) or _note(column, description, name))
+    cells = _read_cells(rows, columns.number)
+    if _are_codes(cells):
+        column, size = columns.number, codes.schema.scored_schema().num_classes
+        description = codes.describe(column, None)
+        problems.append(_check_binary(column, cells, column, size, codes) or _note(column, description, column))
+    return problems
+
+
+def look_like_bands(cells: Sequence[str], num_bands: int) -> bool:
+    """Returns whether numbers look like codes of bands: whole numbers from 0 to the number of bands, and no others.
+
+    Args:
+        cells: Numbers as text.
+        num_bands: Number of bands.
+
+    Returns:
+        Whether all of them are codes; False where there are none.
+    """
+    return bool(cells) and all((code := as_integer(cell)) is not None and 0 <= code < num_bands for cell in cells)
+
+
+def find_likely_columns(rows: Rows, columns: ManifestColumns, schema: LabelSchema) -> list[DataProblem]:
+    """Finds ignored columns that are likely to hold labels or persons.
+
+    Args:
+        rows: The rows.
+        columns: The columns.
+        schema: The label schema.
+
+    Returns:
+        A warning for each such column, with the name that it needs.
+    """
+    problems = []
+    if not columns.person and not columns.persons:
+        folded = {name.casefold(): name for name in columns.unread}
+        for column in (folded[name] for name in LIKELY_PERSON_COLUMNS if name in folded):
+            cells = [row[column] for row in rows if row[column]]
+            distinct = len(set(cells))
+            if 1 < distinct < len(cells):
+                message = (
+                    f"no column says who is on a photo; column {column}, which has {distinct} values for {len(cells)} "
+                    "photos, is ignored"
+                )
+                hint = f"rename column {column} to person, if it says so; otherwise folds may leak"
+                problems.append(DataProblem("warning", "persons", f"column {column}", message, hint))
+                break
+    for column in columns.unread:
+        words = _read_cells(rows, column)
+        if not words or len(words) > MAX_WORDS:
+            continue
+        for attribute in schema.attributes:
+            read = attribute.name in columns.labels or columns.number
+            if not read and all(attribute in find_attributes(schema, word) for word in words):
+                message = f"column {column} is ignored, but holds values of {attribute.name}: {_join(words)}"
+                hint = f"rename column {column} to {attribute.name}"
+                problems.append(DataProblem("warning", "labels", f"column {column}", message, hint))
+                break
+    return problems
+
+
+def _check_binary(column: str, cells: set[str], name: str, num_values: int, codes: LabelCodes) -> DataProblem | None:
+    """A fatal problem where a column holds just the codes 0 and 1 of three or more, and nobody gave their meaning."""
+    if {as_integer(cell) for cell in cells} != {0, 1} or num_values < 3 or codes.is_set(name):
+        return None
+    first = codes.schema.attributes[0]
+    attribute = next((item for item in codes.schema.attributes if item.name == name), first)
+    values = attribute.values
+    message = f"column {column} holds only the codes 0 and 1, of {num_values} possible values"
+    hint = (
+        f"say what they mean with data.codes={{{name}: {{0: {values[-1]}, 1: {values[0]}}}}} or "
+        f"{{0: {values[0]}, 1: {values[1]}}} (--codes on the command line)"
+    )
+    if name == column and name.casefold() in CLASS_COLUMNS and attribute.name != name:
+        hint += f"; data.codes={{{name}: class}} for class indices"
+    return DataProblem("fatal", "codes", f"column {column}", message, hint)
+
+
+def _note(column: str, message: str, name: str) -> DataProblem:
+    hint = f"if that is wrong, set data.codes={{{name}: {{0: ..., 1: ...}}}} (--codes on the command line)"
+    return DataProblem("note", "codes", f"column {column}", message, hint)
+
+
+def _read_cells(rows: Rows, column: str) -> set[str]:
+    """The different cells of a column that are not empty; none where there is no column."""
+    return {row[column] for row in rows} - {""} if column else set()
+
+
+def _are_codes(cells: set[str]) -> bool:
+    return bool(cells) and all(as_integer(cell) is not None for cell in cells)
+
+
+def _join(cells: Sequence[str] | set[str]) -> str:
+    listed = sorted(cells)
+    return ", ".join(listed[:6]) + (", ..." if len(listed) > 6 else "")
