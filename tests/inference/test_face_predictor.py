@@ -122,3 +122,23 @@ def test_an_answer_as_json_says_where_and_what(predictor, photo, tmp_path):
     first = said["faces"][0]
     assert first["box"] == list(map(float, LARGE))
     assert sum(first["age"]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_loading_takes_a_path_or_nothing(models, photos, painted, photo, monkeypatch):
+    one = FacePredictor.load(models["attributes"], faces="whole")
+    assert one.detector is None
+    expected = one.predictor.predict(photos[:2]).table.probabilities
+    found = one.predict([str(path) for path in photos[:2]])
+    np.testing.assert_allclose([item.faces[0].probabilities for item in found], expected, atol=1e-6)
+    monkeypatch.setattr("maskfit.inference.face_predictor.bundled_model_path", lambda: models["joint"])
+    monkeypatch.setattr(painted, "package", "numpy", raising=False)
+    for bundled in (FacePredictor.load(), FacePredictor.load(None)):
+        assert [member.name for member in bundled.predictor.members] == [str(models["joint"])]
+        assert bundled.predict_one(photo).num_faces == 2
+
+
+def test_many_images_are_a_list(predictor, photo):
+    with pytest.raises(DataError, match="a sequence of photos is needed"):
+        FacePredictor(predictor).predict("photo.jpg")
+    first, second = FacePredictor(predictor).predict([photo, photo[:, ::-1]])
+    assert (first.num_faces, second.num_faces) == (2, 2)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps
 
 import maskfit.inference.image_loading
+from maskfit.config import aliases
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, ModelFileError
@@ -300,3 +301,25 @@ def test_no_members_and_one_twice_are_refused(models):
 def test_options_are_checked_before_photos_are_looked_at(models, options, message):
     with pytest.raises(DataError, match=message):
         Predictor.load(models["mask"], **options)
+
+
+def test_an_old_name_of_a_vote_is_accepted_with_one_warning(models, monkeypatch):
+    monkeypatch.setattr(aliases, "_warned", set())
+    with pytest.warns(FutureWarning, match="hard is now .*majority") as caught:
+        predictors = [Predictor.load(models["mask"], vote="hard") for _ in range(2)]
+    assert [predictor.vote for predictor in predictors] == ["majority", "majority"]
+    assert len(caught) == 1
+
+
+def test_one_photo_in_place_of_a_list_is_refused(models, photos):
+    with pytest.raises(DataError, match="a sequence of photos is needed") as caught:
+        Predictor.load(models["mask"]).predict(str(photos[0]))
+    assert caught.value.hint == "put it into a list"
+
+
+def test_probabilities_that_are_no_numbers_are_an_error(models, photos):
+    (member,) = open_members([models["mask"]])
+    logits = member.engine.logits
+    member.engine.logits = lambda frames: {head: values * np.nan for head, values in logits(frames).items()}
+    with pytest.raises(ModelFileError, match="non-finite probabilities"):
+        Predictor([member]).predict(photos[:2])

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 import maskfit.inference.image_loading
+from maskfit.config import aliases
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import write_json
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.tta import TTA_METHODS, build_tta
+from maskfit.inference.tta import TTA_METHODS, FiveCropTTA, build_tta
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
 
@@ -118,6 +119,14 @@ def test_what_is_wrong_with_views_is_said(word, said):
     with pytest.raises(DataError, match=r"TTA method|test-time augmentation") as caught:
         build_tta(word)
     assert said in str(caught.value)
+
+
+def test_an_old_name_is_accepted_with_one_warning(monkeypatch):
+    monkeypatch.setattr(aliases, "_warned", set())
+    with pytest.warns(FutureWarning, match="five is now .*five_crop") as caught:
+        built = [build_tta("five:scale=0.8"), build_tta(ComponentSpec.create("five", scale=0.8))]
+    assert built == [FiveCropTTA(scale=0.8)] * 2
+    assert len(caught) == 1
 
 
 def test_the_answer_is_the_mean_over_the_views(models, photos):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from maskfit.config import aliases
 from maskfit.errors import DataError, MissingExtraError, RunError
 from maskfit.evaluation.bootstrap import bootstrap_interval
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
@@ -205,6 +206,17 @@ def test_votes_are_chosen_by_words():
     assert list(votes) == ["arithmetic", "geometric", "majority", "majority_per_attribute"]
     assert [remark.split("'")[1] for remark in remarks] == ["weighted", "greedy", "stack"]
     assert "weighted" in parse_votes(["all"], truth=False, weights=[1, 0.625])[0]
+
+
+def test_old_names_are_accepted_with_one_warning_each(monkeypatch):
+    monkeypatch.setattr(aliases, "_warned", set())
+    words = ["hard", "hard-attribute", "greedy:bags=3,part=0.4", "stack:strength=0.5"]
+    with pytest.warns(FutureWarning) as caught:
+        votes = [parse_votes(words)[0] for _ in range(2)][-1]
+    assert list(votes) == ["majority", "majority_per_attribute", "greedy", "stack"]
+    assert votes["greedy"] == GreedySelection(num_bags=3, bag_fraction=0.4)
+    assert votes["stack"] == StackingFitter(l2=0.5)
+    assert len(caught) == 5
 
 
 def test_votes_that_cannot_be_are_refused(monkeypatch):
