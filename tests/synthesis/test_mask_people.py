@@ -387,7 +387,7 @@ def test_non_numeric_landmarks_raise_with_their_rows(tmp_path):
 
 
 def test_command_limits_match_the_number_of_styles():
-    most = [get_args(option)[1].max for option in (add_masks.Worn, add_masks.Wrongly)]
+    most = [get_args(option)[1].max for option in (add_masks.NumCorrectOption, add_masks.NumIncorrectOption)]
     assert most == [len(CORRECT_STYLES), len(INCORRECT_STYLES)]
 
 
