@@ -62,6 +62,7 @@ def load_dataset(
     *,
     label_corrections: Sequence[str | Path] = (),
     known_label_errors: Literal["none", "certain", "likely"] = "none",
+    codes: Mapping[str, Mapping[str, str] | str] | None = None,
 ) -> PhotoDataset:
     """Reads a labelled photo dataset from disk.
 
@@ -76,6 +77,8 @@ def load_dataset(
         schema: A label schema, or its name: mask-gender-age, mask, mask-gender, gender-age, gender or age.
         label_corrections: CSV files laid over the labels, in order. No photo is changed.
         known_label_errors: Also applies the competition's publicly known label errors up to this confidence tier.
+        codes: Meanings of codes without words in a manifest, by column, such as `{"gender": {"0": "female", "1":
+            "male"}}`; the order of the label schema's values by default.
 
     Returns:
         The photos in a stable order, with label, person and path of each.
@@ -86,7 +89,7 @@ def load_dataset(
     from maskfit.data.label_corrections import read_corrected
 
     paths = [str(item) for item in label_corrections]
-    return read_corrected(str(path), _schema(schema), paths, known_label_errors)[0]
+    return read_corrected(str(path), _schema(schema), paths, known_label_errors, codes)[0]
 
 
 def load_recipe(source: str | Path, *overrides: str) -> Recipe:

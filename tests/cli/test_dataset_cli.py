@@ -140,3 +140,43 @@ def test_user_errors_have_no_traceback(root, tmp_path):
     assert "label schema 'masks' is unknown; did you mean 'mask'" in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_codes_without_words_are_read_as_the_option_says(root, tmp_path):
+    path = tmp_path / "photos.csv"
+    names = [f"images/000000_female_Asian_20/{stem}.png" for stem in STEMS[:3]]
+    path.write_text("path,mask,gender\n" + "".join(f"{name},{number % 2},0\n" for number, name in enumerate(names)))
+    result = run("check", path)
+    assert result.exit_code == 2
+    assert "gender: 0 = male, 1 = female (codes without words)" in result.stdout
+    assert "column mask holds only the codes 0 and 1" in result.stdout
+    result = run("check", path, "--codes", "{mask: {0: not_wear, 1: wear}, gender: {0: female, 1: male}}", "--json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["labels"]) == (0, {"mask": 3, "gender": 3, "age": 0})
+    assert "mask: 0 = not_wear, 1 = wear (data.codes)" in [problem["what"] for problem in report["problems"]]
+    assert "must map columns" in str(run("check", path, "--codes", "{mask: [0]}").exception)
+
+
+def test_check_and_split_warn_that_folds_may_leak(root, tmp_path):
+    path = tmp_path / "photos.csv"
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(
+            (root / "000000_female_Asian_20" / f"{STEMS[number]}.png").read_bytes()
+        )
+    path.write_text("path,subject,mask\n" + "".join(f"{number}.png,{number % 2},wear\n" for number in range(4)))
+    for words in (("check", path), ("split", path, "--folds", 2, "--out", tmp_path / "folds.csv")):
+        result = run(*words)
+        assert result.exit_code == 0, result.output
+        assert "folds may leak" in result.output
+        assert "rename column subject to person" in result.output
+    path.write_text(path.read_text().replace("subject", "person"))
+    assert "leak" not in run("check", path).output
+
+
+def test_a_manifest_without_labels_fails_the_check(root, tmp_path):
+    path = tmp_path / "photos.csv"
+    path.write_text("path,choice\nimages/000000_female_Asian_20/mask1.png,wear\n")
+    result = run("check", path)
+    assert result.exit_code == 2
+    assert "no photo has a label" in result.stdout
+    assert "rename column choice to mask" in result.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,51 @@ def test_user_errors_exit_with_2_without_traceback(files, tmp_path, monkeypatch,
         maskfit.cli.main()
     assert exit_info.value.code == 2
     assert "there is no such file" in capsys.readouterr().err
+
+
+def test_names_in_the_other_unicode_form_are_matched(tmp_path):
+    names = ["가나다.jpg", "é.jpg", "a.jpg"]
+    truth = write_submission(tmp_path / "t.csv", [unicodedata.normalize("NFD", name) for name in names], [0, 1, 2])
+    submission = write_submission(tmp_path / "s.csv", [unicodedata.normalize("NFC", name) for name in names], [0, 1, 2])
+    result = run(truth, submission, "--schema", "mask")
+    assert result.exit_code == 0, result.output
+    assert "2 names differ from the truth only in Unicode form and are matched in NFC" in result.stdout
+    assert "Unicode" not in run(truth, truth, "--schema", "mask").stdout
+
+
+def test_two_names_with_one_normal_form_are_not_matched(tmp_path):
+    forms = [unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")]
+    truth = write_submission(tmp_path / "t.csv", forms, [0, 1])
+    submission = write_submission(tmp_path / "s.csv", [forms[0]], [0])
+    assert "1 photos have no prediction" in str(run(truth, submission, "--schema", "mask").exception)
+    assert run(truth, truth, "--schema", "mask").exit_code == 0
+
+
+def test_a_truth_of_one_class_may_be_a_placeholder(tmp_path):
+    truth = write_submission(tmp_path / "t.csv", ["a", "b"], [0, 0])
+    submission = write_submission(tmp_path / "s.csv", ["a", "b"], [1, 0])
+    result = run(truth, submission, "--schema", "mask")
+    assert "the truth has only class 0 (worn) for all 2 photos" in result.stdout
+    json_result = run(truth, submission, "--schema", "mask", "--json")
+    assert json.loads(json_result.stdout)["f1"]["value"] == pytest.approx(1 / 3)
+    assert "the truth has only class 0" in json_result.stderr
+
+
+def test_absent_classes_are_named_with_the_score_over_all_labels(tmp_path):
+    truth = np.delete(np.arange(18), 8)
+    names = [f"{number}.jpg" for number in truth]
+    path = write_submission(tmp_path / "t.csv", names, truth)
+    result = run(path, path)
+    every = f1_score(truth, truth, average="macro", labels=range(18), zero_division=0)
+    assert "neither in the truth nor predicted, so not in macro F1: class 8; " in result.stdout
+    assert f"f1_score with all 18 labels gives {every:.4f}" in result.stdout
+    stray = np.where(truth == 0, 8, truth)
+    result = run(path, write_submission(tmp_path / "s.csv", names, stray))
+    assert "not in the truth but predicted, so that F1 0 counts in macro F1: class 8 (1 photos)" in result.stdout
+    assert "neither in the truth" not in result.stdout
+
+
+def test_a_complete_truth_has_no_remarks(files):
+    result = run(*files)
+    assert "macro F1: class" not in result.stdout
+    assert "only class" not in result.stdout

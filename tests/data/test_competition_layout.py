@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from maskfit.data.competition_layout import find_person
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
@@ -140,3 +141,20 @@ def test_the_real_dataset(schema):
     assert (len(photos), len(photos.persons)) == (4200, 600)
     assert len({photo.path.suffix for photo in photos}) == 3
     assert schema.to_class_index(photos.attribute_indices(schema)).min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("stem", "person"),
+    [
+        ("000001_female_Asian_23_mask1", "000001_female_Asian_23"),
+        ("8f3a1c01-001498-1_male_Asian_40-normal", "001498-1_male_Asian_40"),
+        ("000001_mask1", "000001"),
+        ("8f3a1c01-001498-1_incorrect_mask", "001498-1"),
+        ("000001_female_Asian_23", ""),
+        ("cam_left_front_12_3", ""),
+        ("IMG_1234", ""),
+        ("000001_photo", ""),
+    ],
+)
+def test_persons_in_file_names(stem, person):
+    assert find_person(stem) == person

@@ -331,6 +331,9 @@ def test_a_label_column_of_0_and_1_needs_a_meaning(manifest):
     assert [photo.labels for photo in read_photos(path, schema, codes)] == [{"mask": "wear"}, {"mask": "not_wear"}]
     assert read_photos(path, schema, {"label": "class"})[0].labels == {"mask": "incorrect"}
     assert labels_of(manifest("path,label\na.jpg,with_mask\n"), schema) == [{"mask": "wear"}]
+    ages, codes = LABEL_SCHEMAS["age"], {"label": {"0": ">=60", "1": "<30"}}
+    path = manifest("path,label\na.jpg,1\nb.jpg,0\n")
+    assert [photo.labels["age"] for photo in read_photos(path, ages, codes)] == ["<30", ">=60"]
 
 
 @pytest.mark.parametrize(

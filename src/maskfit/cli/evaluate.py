@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import out, print_json, print_table
+from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.cli.defaults import OUTPUT, TRUTH
 from maskfit.errors import DataError, did_you_mean, format_list
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
@@ -60,15 +63,18 @@ def evaluate(
     label_schema = LABEL_SCHEMAS[schema]
     truth_path, submission_path = _find_files(files or [])
     truth = read_submission(truth_path, label_schema.num_classes)
-    predictions = _align_predictions(
-        truth, read_submission(submission_path, label_schema.num_classes), truth_path, submission_path
-    )
+    submission = read_submission(submission_path, label_schema.num_classes)
+    submission, remarks = _match_unicode(truth, submission)
+    predictions = _align_predictions(truth, submission, truth_path, submission_path)
     indices = label_schema.to_attribute_indices(list(truth.values()))
     scores = score(label_schema, indices, predictions=np.array(predictions, dtype=np.int64))
+    remarks += _describe_classes(list(truth.values()), scores, label_schema)
     if json:
         print_json(_to_server_format(scores))
     else:
         _print_scores(scores, label_schema, truth_path, submission_path)
+    for line in remarks:
+        (err if json else out).print(line, style="yellow", soft_wrap=True)
 
 
 def _find_files(files: list[Path]) -> tuple[Path, Path]:
@@ -107,6 +113,55 @@ def _find_truth(path: Path) -> Path:
             f"cannot tell which CSV in this folder is the truth: {names}", location=path, hint="pass the file"
         )
     return found[0]
+
+
+def _match_unicode(truth: dict[str, int], predictions: dict[str, int]) -> tuple[dict[str, int], list[str]]:
+    """Returns the predictions under the truth's names where these differ only in Unicode form, and a line about it."""
+    form = partial(unicodedata.normalize, "NFC")
+    unmatched: dict[str, list[str]] = {}
+    for name in truth:
+        if name not in predictions:
+            unmatched.setdefault(form(name), []).append(name)
+    renamed: dict[str, str] = {}
+    for name in predictions:
+        names = unmatched.get(form(name), [])
+        # Two names with one normal form are two photos, and are not matched by it.
+        if name not in truth and len(names) == 1 and names[0] not in renamed.values():
+            renamed[name] = names[0]
+    if not renamed:
+        return predictions, []
+    line = f"{len(renamed)} names differ from the truth only in Unicode form and are matched in NFC, such as "
+    return {renamed.get(name, name): index for name, index in predictions.items()}, [line + next(iter(renamed))]
+
+
+def _describe_classes(truth: Sequence[int], scores: Scores, label_schema: LabelSchema) -> list[str]:
+    """Returns lines about a truth of one class, and about classes that are not in the truth."""
+    if scores.macro_f1 is None:
+        return []
+    lines = []
+    if len(set(truth)) == 1 and len(truth) > 1:
+        lines.append(
+            f"the truth has only class {truth[0]} ({label_schema.describe(truth[0])}) for all {len(truth):,} photos; "
+            "it may be a list with a placeholder, such as info.csv, and not the truth"
+        )
+    absent = [number for number, item in enumerate(scores.per_class) if not item.support and not item.predicted]
+    stray = [number for number, item in enumerate(scores.per_class) if not item.support and item.predicted]
+    if stray:
+        lines.append(
+            f"not in the truth but predicted, so that F1 0 counts in macro F1: {_list_classes(stray)} "
+            f"({sum(scores.per_class[number].predicted for number in stray):,} photos)"
+        )
+    if absent:
+        every = sum(item.f1 for item in scores.per_class) / len(scores.per_class)
+        lines.append(
+            f"neither in the truth nor predicted, so not in macro F1: {_list_classes(absent)}; "
+            f"scikit-learn's f1_score with all {len(scores.per_class)} labels gives {every:.4f}"
+        )
+    return lines
+
+
+def _list_classes(numbers: Sequence[int]) -> str:
+    return f"class{'es' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _align_predictions(

@@ -27,6 +27,19 @@ def _to_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, int | str) else value
 
 
+def _parse_codes(value: Any) -> Any:
+    """Writes codes and values as text: YAML reads `{0: no}` as a number and a boolean."""
+    if not isinstance(value, dict):
+        return value
+    words = {True: "yes", False: "no"}
+    return {
+        column: {str(code): words[word] if isinstance(word, bool) else word for code, word in meaning.items()}
+        if isinstance(meaning, dict)
+        else meaning
+        for column, meaning in value.items()
+    }
+
+
 def _reject_duplicates(values: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(values)) < len(values):
         raise ValueError("a fold is listed twice")
@@ -70,6 +83,9 @@ class DataConfig(FrozenConfig):
         age_labels: How ages become training labels.
         extra_train: Manifests of train-only photos (pseudo-labels, synthetic photos), never validated on. A photo of a
             held-out person is left out with that person; `a|b` as a person stands for both.
+        codes: Meanings of codes without words in a manifest, by column, such as `{gender: {0: female, 1: male}}`; in
+            place of them `years` or `band` for an age column of numbers, `class` for class indices. The order of the
+            label schema's values by default.
         label_corrections: CSV files laid over the labels, in order.
         known_label_errors: Applies the competition's publicly known label errors, up to this confidence tier.
         crop: Crop of the face, the same in training, validation and prediction.
@@ -86,6 +102,7 @@ class DataConfig(FrozenConfig):
     label_schema: NamedLabelSchema = LABEL_SCHEMAS["mask-gender-age"]
     age_labels: AgeLabelRule = AgeLabelRule()
     extra_train: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
+    codes: Annotated[dict[str, dict[str, str] | str], BeforeValidator(_parse_codes)] = {}
     label_corrections: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
     known_label_errors: Literal["none", "certain", "likely"] = "none"
     crop: ComponentSpec = ComponentSpec.create("center")

@@ -19,8 +19,14 @@ FOLDER_REGEX = re.compile(r"(?P<id>[^_\s]+)_(?P<gender>[A-Za-z]+)_(?P<race>[^_]+
 STEMS = {**{f"mask{number}": "wear" for number in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "not_wear"}
 """Mask label by file name without suffix, in lower case; upper case is read as well."""
 
-_FILE_REGEX = re.compile(rf"(?:[0-9a-f]{{8}}-)?(?P<person>{FOLDER_REGEX.pattern})[_-].+")
-"""A file name that begins with the name of a person folder, maybe behind the prefix that labeling tools add."""
+_UPLOAD_PREFIX = "(?:[0-9a-f]{8}-)?"
+"""What labeling tools put before the name of an uploaded file."""
+
+_FILE_REGEXES = (
+    re.compile(rf"{_UPLOAD_PREFIX}(?P<person>{FOLDER_REGEX.pattern})[_-].+"),
+    re.compile(rf"{_UPLOAD_PREFIX}(?P<person>\d{{3,}}(?:-\d+)?)[_-](?:{'|'.join(STEMS)})", re.IGNORECASE),
+)
+"""File names that begin with the name of a person folder, or are an ID and the name of one of the seven photos."""
 
 FOLDER_PATTERN = "ID_gender_race_age, such as 000001_female_Asian_45"
 FILE_PATTERN = "mask1 to mask5, incorrect_mask or normal, with .jpg, .jpeg or .png"
@@ -110,16 +116,18 @@ def find_person(stem: str) -> str:
         stem: A file name without its suffix.
 
     Returns:
-        The name of the person's folder; empty where the file name has another pattern.
+        The name of the person's folder, or the person's ID; empty where the file name has another pattern.
     """
-    match = _FILE_REGEX.fullmatch(stem)
-    if match is None:
-        return ""
-    try:
-        GENDER.encode(match["gender"])
-    except LabelError:
-        return ""
-    return match["person"]
+    for regex in _FILE_REGEXES:
+        match = regex.fullmatch(stem)
+        if match is None:
+            continue
+        try:
+            GENDER.encode(match.groupdict().get("gender"))
+        except LabelError:
+            continue
+        return match["person"]
+    return ""
 
 
 def _sorted_entries(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -187,7 +187,8 @@ def _find_attribute(schema: LabelSchema, words: Iterable[str]) -> Attribute:
     """The one attribute that has all of the words as values."""
     words = list(words)
     for attribute in schema.attributes:
-        if words and all(attribute in find_attributes(schema, word) for word in words):
+        names = {value.casefold() for value in attribute.values}
+        if words and all(word.casefold() in names or attribute in find_attributes(schema, word) for word in words):
             return attribute
     raise _option_error(f"{', '.join(words) or 'nothing'} are not values of one attribute")
 

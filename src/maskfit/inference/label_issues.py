@@ -114,7 +114,11 @@ def _load_photos(
         recipe = read_recipe(RunDir(Path(path)).recipe)
         try:
             return read_corrected(
-                str(recipe.data.path), schema, recipe.data.label_corrections, recipe.data.known_label_errors
+                str(recipe.data.path),
+                schema,
+                recipe.data.label_corrections,
+                recipe.data.known_label_errors,
+                recipe.data.codes,
             )[0]
         except MaskfitError:
             # The photos may be gone; the run's table still has everything but the exact ages.

@@ -16,7 +16,8 @@ _NO_EFFECT = "it has no effect on the score"
 
 FIXED_KEYS: dict[str, str] = {
     **dict.fromkeys(
-        ("data.path", "data.label_schema", "data.label_corrections", "data.known_label_errors", "cv"), _SAME_PHOTOS
+        ("data.path", "data.label_schema", "data.codes", "data.label_corrections", "data.known_label_errors", "cv"),
+        _SAME_PHOTOS,
     ),
     "trainer.seed": "the split depends on it, and the best of many seeds is luck",
     **dict.fromkeys(

@@ -16,7 +16,7 @@ from maskfit.data.label_corrections import read_corrected
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, PhotoDataset
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.splits import TRAIN_ONLY, PersonSplits, make_person_splits, read_splits
+from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network
@@ -182,8 +182,12 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
             "the recipe has no dataset", location="data.path", hint="set data.path=DIR or data.path=PHOTOS.csv"
         )
     data, scored_schema = recipe.data, recipe.data.label_schema
-    photos, warnings = read_corrected(str(data.path), scored_schema, data.label_corrections, data.known_label_errors)
-    extra = [photo for path in data.extra_train for photo in read_photos(path, scored_schema)]
+    photos, warnings = read_corrected(
+        str(data.path), scored_schema, data.label_corrections, data.known_label_errors, data.codes
+    )
+    if risk := describe_leak_risk(photos):
+        warnings.append(risk)
+    extra = [photo for path in data.extra_train for photo in read_photos(path, scored_schema, data.codes)]
     all_photos = PhotoDataset(photos.root, (*photos.photos, *extra))
     train_schema = data.age_labels.training_schema(scored_schema)
     # The meta device gives a network's shapes without the memory of its weights.
@@ -191,7 +195,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         draft = build_network(recipe.model.backbone, recipe.model.head, train_schema.sizes)
     validate_network_options(recipe, draft)
     targets = all_photos.attribute_indices(scored_schema)
-    _check_labels(targets[: len(photos)], scored_schema, Path(recipe.data.path))
+    _check_labels(photos, targets[: len(photos)], scored_schema, Path(recipe.data.path))
     _check_age_regression(recipe, photos)
     unknown = [name for name in recipe.heads if name not in draft.heads]
     if unknown:
@@ -251,11 +255,14 @@ def _check_age_regression(recipe: Recipe, photos: PhotoDataset) -> None:
         )
 
 
-def _check_labels(targets: IntArray, schema: LabelSchema, path: Path) -> None:
+def _check_labels(photos: PhotoDataset, targets: IntArray, schema: LabelSchema, path: Path) -> None:
     unlabeled = [name for name, column in zip(schema.names, targets.T, strict=True) if (column == UNKNOWN).all()]
     if unlabeled:
         raise DataError(
             f"no photo has a label for {' or '.join(unlabeled)}, so it cannot be trained",
             location=path,
-            hint="add the column, or choose a smaller label schema such as data.label_schema=mask",
+            hint=next(
+                (note.hint for note in photos.notes if note.kind == "labels"),
+                "add the column, or choose a smaller label schema such as data.label_schema=mask",
+            ),
         )

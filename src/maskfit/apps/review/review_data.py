@@ -70,7 +70,7 @@ def load_review_data(
             hint = "maskfit review PHOTOS --probabilities RUN"
             raise DataError("this run's recipe names no photos", location=source, hint=hint)
         root, schema = str(data.path), data.label_schema
-        photos, warnings = read_corrected(root, schema, data.label_corrections, data.known_label_errors)
+        photos, warnings = read_corrected(root, schema, data.label_corrections, data.known_label_errors, data.codes)
         probabilities = probabilities or [source]
     else:
         photos, _ = read_corrected(source, schema)

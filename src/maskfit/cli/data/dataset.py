@@ -34,6 +34,16 @@ SourceArgument = Annotated[
         show_default=False,
     ),
 ]
+CodesOption = Annotated[
+    str,
+    typer.Option(
+        "--codes",
+        metavar="MAP",
+        help="Meanings of codes without words in a CSV, as in the recipe's data.codes: "
+        "'{gender: {0: female, 1: male}, mask: {0: not_wear, 1: wear}, age: band}'.",
+        show_default=False,
+    ),
+]
 SchemaOption = Annotated[
     str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
 ]
@@ -43,6 +53,7 @@ def check(
     source: SourceArgument,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
     schema: SchemaOption = "mask-gender-age",
+    codes: CodesOption = "",
 ) -> None:
     """List every problem of a dataset before training.
 
@@ -54,13 +65,15 @@ def check(
 
     `maskfit data check photos.csv --schema mask`
 
+    `maskfit data check photos.csv --codes '{mask: {0: not_wear, 1: wear}}'`
+
     `maskfit data check train/images --json > problems.json`
     """
     from maskfit.data.validation import validate_dataset
 
-    labels = find_schema(schema)
+    labels, meanings = find_schema(schema), _parse_codes(codes)
     with progress("checking") as advance:
-        result = validate_dataset(source, labels, progress=advance)
+        result = validate_dataset(source, labels, codes=meanings, progress=advance)
     classes = result.count_classes(labels)
     if json:
         print_json(
@@ -92,6 +105,7 @@ def split(
     ] = 0.1,
     schema: SchemaOption = "mask-gender-age",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    codes: CodesOption = "",
 ) -> None:
     """Split persons into folds and write the split as CSV.
 
@@ -105,13 +119,16 @@ def split(
     `maskfit data split train/images --folds 1 --holdout 0.2 --seed 7 --out holdout.csv`
     """
     from maskfit.data.read_dataset import read_photos
-    from maskfit.data.splits import make_person_splits
+    from maskfit.data.splits import describe_leak_risk, make_person_splits
 
     labels = find_schema(schema)
     # Checked first: a split makes runs comparable, and reading a large dataset takes a while.
     if target.exists() and not force:
         raise DataError("the file exists", location=target, hint="choose another file, or add --force")
-    photos = read_photos(source, labels)
+    photos = read_photos(source, labels, _parse_codes(codes))
+    for line in (*(note.to_line() for note in photos.notes), describe_leak_risk(photos)):
+        if line:
+            err.print(line, style="yellow")
     splits = make_person_splits(photos, labels, folds, seed=seed, val_fraction=holdout)
     splits.write(target)
     _print_folds(splits, photos, labels)
@@ -195,6 +212,20 @@ def find_schema(name: str) -> LabelSchema:
     if name not in LABEL_SCHEMAS:
         raise DataError(f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
     return LABEL_SCHEMAS[name]
+
+
+def _parse_codes(text: str) -> dict[str, dict[str, str] | str]:
+    """Returns the meanings of `--codes`, read as the recipe's `data.codes`."""
+    if not text:
+        return {}
+    from maskfit.config.loader import parse_yaml_value
+    from maskfit.config.recipe import DataConfig
+
+    try:
+        return DataConfig(codes=parse_yaml_value(text)).codes
+    except ValueError:
+        hint = "write '{gender: {0: female, 1: male}}', with a space after each colon"
+        raise DataError(f"--codes must map columns to codes and values, got {text}", hint=hint) from None
 
 
 def _to_record(problem: DataProblem) -> dict[str, str]:

@@ -222,7 +222,10 @@ def _persons_of_run(member: EnsembleMember, photos: Sequence[str]) -> tuple[str,
     # A manifest may name the person on a photo; in the competition's layout the photo's name does.
     if recipe.data.path is not None and Path(recipe.data.path).suffix.lower() == ".csv":
         try:
-            known = {photo.name: photo.person for photo in read_photos(recipe.data.path, recipe.data.label_schema)}
+            known = {
+                photo.name: photo.person
+                for photo in read_photos(recipe.data.path, recipe.data.label_schema, recipe.data.codes)
+            }
         except MaskfitError:
             known = {}
     try:
