@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from maskfit.cpu_features import find_active_isa_limit
 from maskfit.data import detectors, saliency
 from maskfit.data.detectors.interface import Face, Pixels
 from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
@@ -83,13 +82,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips tests that run OpenVINO where it is not installed, or kept from instructions that it compiles for."""
+    """Skips tests that run OpenVINO where it is not installed."""
     if item.get_closest_marker("openvino") is None:
         return
     pytest.importorskip("openvino")
-    limit = find_active_isa_limit()
-    if limit is not None:
-        pytest.skip(f"OpenVINO may fail to compile while {limit} is set")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,7 +30,7 @@ from maskfit.config.aliases import (
 from maskfit.config.loader import parse_component, read_recipe
 from maskfit.config.recipe import Recipe
 from maskfit.data.detectors import DETECTORS
-from maskfit.errors import ModelFileError, RecipeError
+from maskfit.errors import ModelFileError, OldNameWarning, RecipeError
 from maskfit.inference.engines import ENGINES
 from maskfit.inference.ensemble.comparison import ENSEMBLES
 from maskfit.inference.predictor import Predictor
@@ -142,7 +142,7 @@ def caught_lines(call: Callable[[], Any]) -> tuple[Any, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = call()
-    assert {item.category for item in caught} <= {FutureWarning}
+    assert {item.category for item in caught} <= {OldNameWarning}
     return result, [str(item.message) for item in caught]
 
 

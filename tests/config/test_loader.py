@@ -439,3 +439,14 @@ def test_numbers_in_a_recipe_are_finite():
         for value in (".nan", ".inf"):
             assert len(problems_of(f"{key}={value}")) == 1
     assert math.isfinite(read_recipe("fast").cv.val_fraction)
+
+
+def test_meanings_of_codes_are_text_whatever_yaml_makes_of_them():
+    recipe = read_recipe("baseline", ["data.codes={gender: {0: female, 1: male}, helmet: {0: no, 1: yes}, age: band}"])
+    assert recipe.data.codes == {
+        "gender": {"0": "female", "1": "male"},
+        "helmet": {"0": "no", "1": "yes"},
+        "age": "band",
+    }
+    with pytest.raises(RecipeError, match="codes"):
+        read_recipe("baseline", ["data.codes={gender: [0, 1]}"])

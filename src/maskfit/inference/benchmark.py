@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from maskfit.cpu_features import find_active_isa_limit
 from maskfit.errors import MaskfitError
 from maskfit.inference.engines import ENGINES, open_engine
 from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
@@ -118,8 +117,6 @@ def find_engines(path: Path) -> list[str]:
         for name, kind in ENGINES.items()
         if path.suffix in kind.suffixes and importlib.util.find_spec(ENGINE_MODULES[name])  # type: ignore[attr-defined]
     ]
-    if path.suffix == ".onnx" and "openvino" in found and find_active_isa_limit() is not None:
-        found.remove("openvino")
     # A conversion in the cache is another file.
     word = _format_engine(auto.engine) if auto.path == path and auto.engine.name != "auto" else ""
     return found + [word] * (bool(word) and word not in found)

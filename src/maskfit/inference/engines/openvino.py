@@ -113,6 +113,11 @@ class OpenvinoEngine:
         if infer_batch_size:
             network = network.clone()
             network.reshape([infer_batch_size, *list(network.inputs[0].get_partial_shape())[1:]])
+        limit = find_active_isa_limit()
+        if limit is not None and not limit.allows_bf16:
+            # OpenVINO chooses bf16 by the processor, but its oneDNN then has no kernel for it and cannot compile; on a
+            # processor without bf16 it computes in f32, as here.
+            precision = "f32"
         hint = {} if precision == "auto" else {"INFERENCE_PRECISION_HINT": precision}
         return self._openvino.Core().compile_model(network, "CPU", self._options | hint)
 
@@ -159,7 +164,7 @@ class OpenvinoEngine:
 def _compile_error(error: RuntimeError, path: Path) -> ModelFileError:
     """The error for a network that OpenVINO cannot compile."""
     limit = find_active_isa_limit()
-    if limit is not None:
+    if limit is not None and ("primitive" in str(error) or "not initialized" in str(error)):
         # OpenVINO chooses memory layouts by the processor, its copy of oneDNN kernels by the variable.
         return ModelFileError(
             f"OpenVINO cannot compile this network while {limit} restricts its instruction set: "

@@ -84,14 +84,14 @@ def select_engine(path: Path, engine: str | ComponentSpec, num_passes: int, log:
         return EngineChoice(path, spec, gpu=path.suffix == ".safetensors" and _has_gpu())
     validate_model_file(path)
     if path.suffix != ".safetensors":
-        return EngineChoice(path, _select_cpu_engine(path, log))
+        return EngineChoice(path, _select_cpu_engine(path))
     if _has_gpu():
         return EngineChoice(path, ComponentSpec.create("torch", precision="checked"), gpu=True)
     converted = _convert_to_onnx(path, num_passes, log)
     return (
         EngineChoice(path, ComponentSpec.create("torch"))
         if converted is None
-        else EngineChoice(converted, _select_cpu_engine(converted, log))
+        else EngineChoice(converted, _select_cpu_engine(converted))
     )
 
 
@@ -154,15 +154,11 @@ def configure_engine(choice: EngineChoice, batch_size: int, num_passes: int) -> 
     return ComponentSpec.create(spec.name, **spec.options, infer_batch_size=size)
 
 
-def _select_cpu_engine(path: Path, log: Logger) -> ComponentSpec:
+def _select_cpu_engine(path: Path) -> ComponentSpec:
     """The engine for many images of an ONNX or OpenVINO file."""
     if path.suffix != ".onnx":
         return ComponentSpec.create("openvino", **_openvino_options())
     if importlib.util.find_spec("openvino") is None or _is_quantized(path):
-        return ComponentSpec.create("onnx")
-    limit = find_active_isa_limit()
-    if limit is not None:
-        log(f"engine: ONNX Runtime and not OpenVINO, which may fail to compile while {limit} is set")
         return ComponentSpec.create("onnx")
     return ComponentSpec.create("openvino", **_openvino_options())
 
@@ -199,7 +195,7 @@ def _has_gpu() -> bool:
 
 def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     """The model as ONNX, from the cache or converted now; None where that does not pay or fails."""
-    if importlib.util.find_spec("openvino") is None or find_active_isa_limit() is not None:
+    if importlib.util.find_spec("openvino") is None:
         return None
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
