@@ -334,3 +334,33 @@ def test_run_folder_without_a_finished_fold_has_no_models(tmp_path: Path) -> Non
     (tmp_path / "fold0").mkdir()
     with pytest.raises(RunError, match="no fold"):
         RunDir(tmp_path).models()
+
+
+def test_a_plan_tells_how_codes_were_read_and_that_folds_may_leak(tiny: Make, tmp_path: Path) -> None:
+    photos = make_plan(tiny()).photos
+    genders = {"male": 1.0, "female": 0.0}
+    rows = [f"{photo.path},{genders[str(photo.labels['gender'])]}" for photo in photos]
+    (tmp_path / "codes.csv").write_text("\n".join(["path,gender", *rows]))
+    overrides = (f"data.path={tmp_path / 'codes.csv'}", "data.label_schema=gender", "cv.num_folds=2")
+    default, set_ = (
+        make_plan(tiny(*overrides)),
+        make_plan(tiny(*overrides, "data.codes={gender: {0: female, 1: male}}")),
+    )
+    assert default.warnings[0] == "gender: 0 = male, 1 = female (codes without words)"
+    assert swapped.warnings[0] == "gender: 0 = female, 1 = male (data.codes)"
+    assert (default.targets == 1 - swapped.targets).all()
+    # The photos lie in folders of persons, which says who is on them.
+    assert len(swapped.warnings) == 1
+    for number, photo in enumerate(photos):
+        (tmp_path / f"{number}.jpg").write_bytes(photo.path.read_bytes())
+    rows = [f"{number}.jpg,{photo.labels['gender']}" for number, photo in enumerate(photos)]
+    (tmp_path / "codes.csv").write_text("\n".join(["path,gender", *rows]))
+    (warning,) = make_plan(tiny(*overrides)).warnings
+    assert "folds may leak" in warning
+
+
+def test_a_manifest_without_labels_names_the_column_that_is_meant(tiny: Make, tmp_path: Path) -> None:
+    rows = [f"{photo.path},{photo.labels['mask']}" for photo in make_plan(tiny()).photos]
+    (tmp_path / "export.csv").write_text("\n".join(["path,choice", *rows]))
+    with pytest.raises(DataError, match="rename column choice to mask"):
+        make_plan(tiny(f"data.path={tmp_path / 'export.csv'}", "data.label_schema=mask"))
