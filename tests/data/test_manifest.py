@@ -270,7 +270,10 @@ def test_bands_of_other_datasets(manifest, schema):
     assert photos.attribute_indices(schema)[:, 2].tolist() == [0, 2, -1, 2, -1, 1]
     assert schema.allowed_mask_from_labels([photos[2].labels], "age").tolist() == [[True, True, False]]
     assert [problem.message for problem in problems if problem.kind == "no label"] == [
-        "'None' is read as no label (1 cells)"
+        "age: 'None' is read as no label (1 cells)"
+    ]
+    assert [problem.message for problem in problems if problem.kind == "no single value"] == [
+        "age: '(25, 32)' overlaps several values, which all stay possible (1 cells)"
     ]
     with pytest.raises(DataError, match="it is a date, which spreadsheets make of a band"):
         read_photos(manifest("file,age\na.jpg,9-Mar\n"), schema)
@@ -394,6 +397,7 @@ def test_a_column_of_values_under_another_name_is_named(manifest, schema):
     (problem,) = problems_of(path, schema, "labels")
     assert problem.hint == "rename column choice to mask"
     assert problems_of(manifest("path,choice\na.jpg,wear\nb.jpg,good\n"), schema, "labels") == []
+    assert problems_of(manifest("path,service_test\na.jpg,True\nb.jpg,False\n"), schema, "labels") == []
 
 
 @pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])

@@ -168,6 +168,7 @@ class _RowReader:
         self._person_lists = _PersonLists(root)
         self._first_rows: dict[str, int] = {}
         self._missing_words: Counter[tuple[str, str]] = Counter()
+        self._straddling: Counter[tuple[str, str]] = Counter()
         self._file_persons: Counter[str] = Counter()
 
     def read(self, number: int, row: dict[str, str]) -> Photo | None:
@@ -199,11 +200,15 @@ class _RowReader:
                 "note",
                 "no label",
                 f"column {column}",
-                f"'{word}' is read as no label ({count:,} cells)",
+                f"{column}: '{word}' is read as no label ({count:,} cells)",
                 "none needed; add an alias to the label schema if it is a value",
             )
             for (column, word), count in self._missing_words.items()
         ]
+        for (column, band), count in self._straddling.items():
+            message = f"{column}: '{band}' overlaps several values, which all stay possible ({count:,} cells)"
+            hint = "none needed; such photos are trained on and not scored for this attribute"
+            notes.append(DataProblem("note", "no single value", f"column {column}", message, hint))
         if self._file_persons:
             message = (
                 f"persons are read from the names of {self._file_persons.total()} files: "
@@ -237,6 +242,8 @@ class _RowReader:
                             self._missing_words[column, text] += 1
                         else:
                             candidates.append(value)
+                            if isinstance(value, str) and _to_scored(attribute, value) == UNKNOWN:
+                                self._straddling[column, text] += 1
             except LabelError as error:
                 mistakes.append((str(error), hint))
                 continue

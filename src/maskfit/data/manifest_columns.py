@@ -74,6 +74,9 @@ LIKELY_PERSON_COLUMNS = (
 MAX_WORDS = 50
 """Number of different cells up to which an unread column is compared with the values of the label schema."""
 
+FLAG_WORDS = frozenset({"yes", "no", "true", "false"})
+"""Words that say too little about what an unread column holds."""
+
 Rows = Sequence[dict[str, str]]
 
 
@@ -234,7 +237,7 @@ def find_likely_columns(rows: Rows, columns: ManifestColumns, schema: LabelSchem
                 break
     for column in columns.unread:
         words = _read_cells(rows, column)
-        if not words or len(words) > MAX_WORDS:
+        if len(words) > MAX_WORDS or not {word.casefold() for word in words} - FLAG_WORDS:
             continue
         for attribute in schema.attributes:
             read = attribute.name in columns.labels or columns.number
