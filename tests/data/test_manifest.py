@@ -343,7 +343,8 @@ def test_a_label_column_of_0_and_1_needs_a_meaning(manifest):
     ("codes", "message"),
     [
         ({"gander": {"0": "male"}}, "did you mean 'gender'"),
-        ({"gender": {"x": "male"}}, "'x' is not a code of gender"),
+        ({"gender": {"x": "2"}}, "'2' is not a value of gender"),
+        ({"gender": {"x": "0"}}, "'0' is not one value of gender"),
         ({"gender": {"0": "mail"}}, "'mail' is not a value of gender"),
         ({"gender": "years"}, "'years' is not a meaning"),
         ({"label": {"0": "male", "1": "wear"}}, "are not values of one attribute"),
@@ -405,3 +406,18 @@ def test_names_in_the_other_unicode_form_are_found(tmp_path, schema, on_disk, in
     (tmp_path / unicodedata.normalize(on_disk, "가é.jpg")).write_bytes(b"x")
     (tmp_path / "photos.csv").write_text("path\n" + unicodedata.normalize(in_table, "가é.jpg"), encoding="utf-8")
     assert len(read_photos(tmp_path / "photos.csv", schema)) == 1
+
+
+def test_other_words_are_mapped_to_values(manifest, schema):
+    path = manifest("path,mask,label\na.jpg,Bare_Faced,\nb.jpg,wear,\nc.jpg,,chico\n")
+    codes = {"mask": {"bare faced": "not_wear"}, "label": {"chico": "male", "chica": "female"}}
+    assert [photo.labels for photo in read_photos(path, schema, codes)] == [
+        {"mask": "not_wear"},
+        {"mask": "wear"},
+        {"gender": "male"},
+    ]
+    with pytest.raises(DataError, match="'Bare_Faced' is not a value of mask"):
+        read_photos(path, schema, {"mask": {"bald": "not_wear"}})
+    binary = manifest("path,mask\na.jpg,0\nb.jpg,1\n")
+    with pytest.raises(DataError, match="holds only the codes 0 and 1"):
+        read_photos(binary, schema, {"mask": {"bald": "not_wear"}})

@@ -83,9 +83,9 @@ class DataConfig(FrozenConfig):
         age_labels: How ages become training labels.
         extra_train: Manifests of train-only photos (pseudo-labels, synthetic photos), never validated on. A photo of a
             held-out person is left out with that person; `a|b` as a person stands for both.
-        codes: Meanings of codes without words in a manifest, by column, such as `{gender: {0: female, 1: male}}`; in
-            place of them `years` or `band` for an age column of numbers, `class` for class indices. The order of the
-            label schema's values by default.
+        codes: Meanings of codes without words, or of unknown words, in a manifest, by column, such as
+            `{gender: {0: female, 1: male}}`; in place of them `years` or `band` for an age column of numbers, `class`
+            for class indices. The order of the label schema's values by default.
         label_corrections: CSV files laid over the labels, in order.
         known_label_errors: Applies the competition's publicly known label errors, up to this confidence tier.
         crop: Crop of the face, the same in training, validation and prediction.

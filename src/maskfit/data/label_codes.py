@@ -2,7 +2,8 @@
 
 By default, a code is the position of a value in the label schema: gender 0 is male. Other datasets count otherwise, so
 readers report how they read such a column, and `data.codes` sets another meaning:
-`{gender: {0: female, 1: male}, mask: {0: not_wear, 1: wear}, age: band}`.
+`{gender: {0: female, 1: male}, mask: {0: not_wear, 1: wear}, age: band}`. Words that are no value get one in the same
+way: `{mask: {barefaced: not_wear}}`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Iterable, Mapping
 from maskfit.data.photo_dataset import read_band, read_label
 from maskfit.errors import DataError, LabelError, did_you_mean
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
-from maskfit.labels.spellings import MISSING_WORDS, as_integer
+from maskfit.labels.spellings import MISSING_WORDS, as_integer, fold_spelling
 
 CLASS_COLUMNS = ("class", "ans", "label")
 """Columns of the class index of the label schema."""
 
 CodesOption = Mapping[str, Mapping[str, str] | str]
-"""Column -> code -> value; or `years` or `band` for a numeric attribute, `class` for a column of class indices."""
+"""Column -> code or word -> value; or `years` or `band` for a numeric attribute, `class` for class indices."""
 
 _BANDS, _YEARS, _CLASS = "band", "years", "class"
 
@@ -31,13 +32,13 @@ class LabelCodes:
         option: The user's meanings; the schema's order by default.
 
     Raises:
-        DataError: The option names a column or value that does not exist, or a code that is not an integer.
+        DataError: The option names a column or value that does not exist.
     """
 
     def __init__(self, schema: LabelSchema, option: CodesOption | None = None) -> None:
         self.schema = schema
         self._kinds: dict[str, str] = {}
-        self._values: dict[str, dict[int, str]] = {}
+        self._values: dict[str, dict[int | str, str]] = {}
         self._class_attributes: dict[str, Attribute] = {}
         attributes = {attribute.name.casefold(): attribute for attribute in schema.attributes}
         for name, meaning in (option or {}).items():
@@ -55,7 +56,7 @@ class LabelCodes:
                 continue
             if attribute is None:
                 attribute = self._class_attributes[column] = _find_attribute(schema, meaning.values())
-            self._values[column] = {_read_code(name, code): _value(attribute, v) for code, v in meaning.items()}
+            self._values[column] = {_key(str(code)): _value(attribute, word) for code, word in meaning.items()}
 
     def is_set(self, column: str) -> bool:
         """Returns whether the user set the meaning of a column's codes.
@@ -66,7 +67,7 @@ class LabelCodes:
         Returns:
             Whether it is in the option.
         """
-        return column.casefold() in self._kinds or column.casefold() in self._values
+        return column.casefold() in self._kinds or self._has_codes(column)
 
     def has_bands(self, attribute: Attribute) -> bool:
         """Returns whether the user said that the numbers of an attribute's own column are bands.
@@ -77,8 +78,10 @@ class LabelCodes:
         Returns:
             Whether they are bands and not years.
         """
-        name = attribute.name.casefold()
-        return self._kinds.get(name) == _BANDS or name in self._values
+        return self._kinds.get(attribute.name.casefold()) == _BANDS or self._has_codes(attribute.name)
+
+    def _has_codes(self, column: str) -> bool:
+        return any(isinstance(key, int) for key in self._values.get(column.casefold(), ()))
 
     def read(self, attribute: Attribute, text: str, *, is_band: bool = False) -> str | float | None:
         """Reads the label in a cell.
@@ -94,12 +97,11 @@ class LabelCodes:
         Raises:
             LabelError: The cell is no value, or a code without a meaning.
         """
-        values = self._values.get(attribute.name.casefold())
-        code = as_integer(text)
-        if values is not None and code is not None:
-            if code not in values:
-                raise LabelError(f"code {code} of {attribute.name} is not in data.codes")
-            return values[code]
+        values, key = self._values.get(attribute.name.casefold(), {}), _key(text)
+        if key in values:
+            return values[key]
+        if isinstance(key, int) and self._has_codes(attribute.name):
+            raise LabelError(f"code {key} of {attribute.name} is not in data.codes")
         try:
             if is_band or self.has_bands(attribute):
                 return read_band(attribute, text)
@@ -123,11 +125,11 @@ class LabelCodes:
             LabelError: The cell is none of these.
         """
         number = as_integer(text)
-        values = self._values.get(column.casefold())
-        if values is not None and number is not None:
-            if number not in values:
-                raise LabelError(f"code {number} of {column} is not in data.codes")
-            return {self._class_attributes[column.casefold()].name: values[number]}
+        values, key = self._values.get(column.casefold(), {}), _key(text)
+        if key in values:
+            return {self._class_attributes[column.casefold()].name: values[key]}
+        if number is not None and self._has_codes(column):
+            raise LabelError(f"code {number} of {column} is not in data.codes")
         scored = self.schema.scored_schema()
         if number is None:
             found = find_attributes(scored, text)
@@ -149,8 +151,9 @@ class LabelCodes:
             Such as "gender: 0 = male, 1 = female (codes without words)".
         """
         name = (attribute.name if attribute else column).casefold()
-        if name in self._values:
-            meanings: Iterable[tuple[int, str]] = sorted(self._values[name].items())
+        is_set = self._has_codes(name)
+        if is_set:
+            meanings: Iterable[tuple[int | str, str]] = self._values[name].items()
         elif attribute is None:
             last = self.schema.scored_schema().num_classes - 1
             described = self.schema.scored_schema().describe
@@ -158,7 +161,7 @@ class LabelCodes:
         else:
             meanings = enumerate(attribute.values)
         listed = ", ".join(f"{code} = {value}" for code, value in meanings)
-        return f"{column}: {listed} ({'data.codes' if name in self._values else 'codes without words'})"
+        return f"{column}: {listed} ({'data.codes' if is_set else 'codes without words'})"
 
 
 def find_attributes(schema: LabelSchema, text: str) -> list[Attribute]:
@@ -193,11 +196,10 @@ def _find_attribute(schema: LabelSchema, words: Iterable[str]) -> Attribute:
     raise _option_error(f"{', '.join(words) or 'nothing'} are not values of one attribute")
 
 
-def _read_code(name: str, code: object) -> int:
-    number = as_integer(str(code))
-    if number is None:
-        raise _option_error(f"'{code}' is not a code of {name}; codes are integers")
-    return number
+def _key(text: str) -> int | str:
+    """A code as an integer, or a word without regard to case, spaces, hyphens and underscores."""
+    code = as_integer(text)
+    return fold_spelling(text) if code is None else code
 
 
 def _value(attribute: Attribute, text: str) -> str:
