@@ -118,7 +118,7 @@ def test_annotated_photo_has_boxes_and_overwrites_nothing(command, bundled_model
     for args in (("--draw", photo, "--force"), ("--draw", ".", "--force")):
         result = command("predict", photo, *args)
         assert result.code == 2
-        assert "the output is the source photo" in result.err
+        assert "the output is a source photo" in result.err
     assert (np.asarray(Image.open(photo)) == before).all()
     assert "the suffix must be one of .jpg" in command("predict", photo, "--draw", "out.gif").err
 
@@ -136,6 +136,33 @@ def test_several_annotated_photos_go_into_a_folder(command, bundled_model, no_de
     assert command("predict", "a", "--draw", "out", "--force").code == 0
     Path("file").write_text("mine")
     assert "several photos need a folder" in command("predict", "a", "--draw", "file").err
+
+
+@pytest.mark.parametrize("way", ["absolute", "above"])
+def test_photos_named_from_elsewhere_are_drawn_inside_the_folder(command, bundled_model, no_detector, paint, way):
+    """Neither an absolute path nor one with ".." leads out of it, and no other source photo is replaced."""
+    Path("work").mkdir()
+    for name in ("x.bmp", "x.jpg", "y.bmp"):
+        Image.fromarray(paint(60, 50)).save(name)
+    before = {name: Path(name).read_bytes() for name in ("x.bmp", "x.jpg", "y.bmp")}
+    names = [str(Path(name).resolve()) if way == "absolute" else f"work/../{name}" for name in ("x.bmp", "y.bmp")]
+    result = command("predict", *names, "--draw", "out", "--force")
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in Path("out").iterdir()) == ["x.jpg", "y.jpg"]
+    assert {name: Path(name).read_bytes() for name in before} == before
+    assert sorted(path.name for path in Path().glob("*.jpg")) == ["x.jpg"]
+
+
+def test_an_annotated_photo_replaces_no_other_source_photo(command, bundled_model, no_detector, paint):
+    for name in ("out/x.jpg", "other/x.jpg"):
+        Path(name).parent.mkdir()
+        Image.fromarray(paint(60, 50)).save(name)
+    before = Path("out/x.jpg").read_bytes()
+    elsewhere = str(Path("other/x.jpg").resolve())  # Drawn as out/x.jpg.
+    result = command("predict", elsewhere, "out/x.jpg", "--draw", "out", "--force")
+    assert result.code == 2
+    assert "the output is a source photo" in result.err
+    assert Path("out/x.jpg").read_bytes() == before
 
 
 def test_single_unreadable_photo_is_an_error_several_are_listed(command, bundled_model, no_detector, photo, evaluation):

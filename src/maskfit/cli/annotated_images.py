@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +36,7 @@ class AnnotatedImageWriter:
     """
 
     def __init__(self, target: Path, photos: NamedPhotos, force: bool) -> None:
-        self.target, self.force = target, force
+        self.target, self.force, self.photos = target, force, photos
         self.folder = photos.single_file is None or target.is_dir()
         self.written: set[Path] = set()
         if not self.folder:
@@ -68,8 +70,8 @@ class AnnotatedImageWriter:
         from maskfit.inference.image_loading import load_image
 
         path = self._unused_path(photo) if self.folder else self.target
-        if path.exists() and path.samefile(photo.path):
-            raise DataError("the output is the source photo", location=path, hint="choose another file")
+        if path.exists() and (path.samefile(photo.path) or os.path.realpath(path) in self._sources):
+            raise DataError("the output is a source photo", location=path, hint="choose another file or folder")
         check_overwrite(path, self.force)
         annotated = draw_annotations(Image.fromarray(load_image(photo)), annotate_faces(schema, prediction, full=True))
         with atomic_write(path) as temporary:
@@ -77,9 +79,17 @@ class AnnotatedImageWriter:
         self.written.add(path)
         return path
 
+    @cached_property
+    def _sources(self) -> set[str]:
+        """The real paths of all source photos; listed only once an output exists."""
+        return {os.path.realpath(photo.path) for photo in self.photos}
+
     def _unused_path(self, photo: Photo) -> Path:
-        """Returns a file in the folder that no other photo of this command uses."""
-        path = self.target / photo.person
+        """Returns a file inside the folder that no other photo of this command uses."""
+        # A file may be named by an absolute path or one with "..", which would lead out of the folder.
+        named = Path(photo.person)
+        inside = not named.is_absolute() and ".." not in named.parts
+        path = self.target / (named if inside else named.name)
         suffix = path.suffix if path.suffix.lower() in FORMATS else ".jpg"
         candidates = (path.with_name(f"{path.stem}{number}{suffix}") for number in _number_suffixes())
         return next(candidate for candidate in candidates if candidate not in self.written)

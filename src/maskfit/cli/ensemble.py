@@ -32,7 +32,7 @@ CombineOption = Annotated[
     typer.Option(
         "--combine",
         help="arithmetic, geometric, weighted, majority, majority_per_attribute, greedy, stack, or all; with options "
-        "as in greedy:num_bags=5 or stack:C=0.01. May be given several times.",
+        "as in greedy:num_bags=5 or stack:l2=0.01. May be given several times.",
     ),
 ]
 ApplyOption = Annotated[
