@@ -65,6 +65,32 @@ def test_every_command_in_the_docs_is_one() -> None:
     assert used <= verbs
 
 
+def test_the_python_example_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    from maskfit.synthesis.drawn import write_train_set
+
+    photo = next(write_train_set(tmp_path / "drawn", 1, size=(96, 128), workers=1).rglob("normal.*"))
+    Image.open(photo).convert("RGB").save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code = README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(compile(code, "README.md", "exec"), {})
+    line = capsys.readouterr().out
+    assert re.search(r"(worn|worn wrongly|not worn) \d+%.* (fe)?male \d+%", line), line
+
+
+def test_the_readme_states_the_license_of_the_bundled_model() -> None:
+    from maskfit.inference.input_resolution import bundled_model_path
+    from maskfit.model_file import read_model_metadata
+
+    card = read_model_metadata(bundled_model_path()).card
+    for text in (card.license, README.read_text("utf-8"), (DOCS / "bundled-model.md").read_text("utf-8")):
+        assert "research only" in text.casefold().replace("use only", "only")
+
+
 def test_every_mistake_has_tests_that_exist() -> None:
     rows = [line for line in (DOCS / "mistakes.md").read_text("utf-8").splitlines() if line.startswith("| ")][2:]
     assert len(rows) == 19

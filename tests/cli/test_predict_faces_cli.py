@@ -234,4 +234,5 @@ def test_bundled_model_is_the_default_for_a_list(command, bundled_model, model, 
 def test_model_card_defaults_to_the_bundled_model(command, bundled_model, model):
     result = command("model-card")
     assert result.code == 0, result.err
+    assert result.err == "no model named: using the bundled model\n"
     assert result.out == command("model-card", model).out

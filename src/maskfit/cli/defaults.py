@@ -54,11 +54,12 @@ def setup_allocator() -> str | None:
     return f"malloc keeps freed memory for the next step ({DISABLED_VARIABLE}=system turns this off)"
 
 
-def resolve_models(named: Sequence[str] | None) -> list[str]:
+def resolve_models(named: Sequence[str] | None, *, name_card: bool = True) -> list[str]:
     """Returns the models to use.
 
     Args:
         named: Model files and run folders from the command line.
+        name_card: Whether the note on the bundled model names the command that prints its card.
 
     Returns:
         The named models, or that of SM_CHANNEL_MODEL, or the bundled model with a note on standard error.
@@ -74,5 +75,6 @@ def resolve_models(named: Sequence[str] | None) -> list[str]:
     from maskfit.inference.input_resolution import bundled_model_path
 
     path = bundled_model_path()
-    err.print("no model named: using the bundled model ('maskfit model-card' shows its scores)")
+    card = " ('maskfit model-card' shows its scores)" if name_card else ""
+    err.print(f"no model named: using the bundled model{card}")
     return [str(path)]

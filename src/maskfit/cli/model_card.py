@@ -38,7 +38,7 @@ def model_card(
     from maskfit.model_card_markdown import render_model_card
     from maskfit.model_file import read_model_metadata
 
-    metadata = read_model_metadata(find_models(resolve_models([model] if model else []))[0])
+    metadata = read_model_metadata(find_models(resolve_models([model] if model else [], name_card=False))[0])
     if file:
         write_text(file, render_model_card(metadata))
         err.print(f"wrote {file}")
