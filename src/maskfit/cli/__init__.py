@@ -97,7 +97,7 @@ COMMAND_TABLE = {
     "Photos and labels": {
         "data": LazyCommand(
             "maskfit.cli:data_group",
-            "Datasets: check, explore, split, crop, add masks, oversample, synthesize.",
+            "Datasets: import, check, explore, split, crop, add masks, oversample, synthesize.",
         ),
         "label-issues": LazyCommand(
             "maskfit.cli.label_issues:label_issues",
@@ -150,6 +150,12 @@ DATA_COMMANDS_TABLE = {
         "explore": LazyCommand(
             "maskfit.cli.data.explore:explore",
             "Explore a dataset on one page: class counts, ages, mean faces, outliers, leaks between persons.",
+        ),
+    },
+    "Import": {
+        "import": LazyCommand(
+            "maskfit.cli.data.import_labels:import_",
+            "Import labels of other programs and published sets as a manifest.",
         ),
     },
     "Image cache": {

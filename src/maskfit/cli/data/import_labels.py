@@ -1,0 +1,131 @@
+"""`maskfit data import`: labels of other programs and published sets as a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_table
+from maskfit.cli.data.dataset import SchemaOption, find_schema
+
+if TYPE_CHECKING:
+    from maskfit.data.importers import ImportedDataset
+
+MAX_SHOWN = 8
+"""Files listed for each reason why something was left out, and disagreements; `--json` lists all."""
+
+MAX_WORDS = 40
+"""Words listed in the table of words; `--json` lists all."""
+
+
+def import_(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="A folder, or a label file: JSON, CSV, text or XML.", show_default=False),
+    ],
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Manifest (CSV) to write; without it, only the tables are printed."),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="Format of the source; found by itself where it is certain."),
+    ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="[KEY:]WORD=VALUE",
+            help="What a word or code means: with_mask=wear, mask:0=not_wear, 'old=>=60', mask_lady=wear,female; "
+            "=unknown for no label, =skip to leave its rows out, '*=skip' for all other words. Repeatable.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Folder of the photos, where they are not beside the labels."),
+    ] = None,
+    schema: SchemaOption = "mask-gender-age",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Import labels of other programs and published sets as a manifest.
+
+    Prints how every word and code was read, and what was left out and why. Nothing of the source is changed.
+
+    **Examples**
+
+    `maskfit data import my-class-folders --out manifest.csv`
+
+    `maskfit data import export.json --images photos --map Masked=wear --out manifest.csv`
+    """
+    from maskfit.data.importers import import_dataset, write_manifest
+
+    labels = find_schema(schema)
+    check_overwrite(target, force)
+    dataset = import_dataset(source, labels, format=format, maps=maps or (), images=images)
+    if target is not None:
+        write_manifest(dataset, target)
+    if json:
+        print_json(_to_record(dataset, target))
+        return
+    _print_dataset(dataset)
+    if target is None:
+        err.print("nothing is written; add --out manifest.csv", style="yellow")
+    else:
+        out.print(f"written: {len(dataset.rows):,} rows to {target}", soft_wrap=True)
+        out.print(f"next: maskfit data check {target}", soft_wrap=True)
+
+
+def _print_dataset(dataset: ImportedDataset) -> None:
+    known = ", ".join(f"{name} {count:,}" for name, count in dataset.count_labels().items())
+    persons = len({row.person for row in dataset.rows if row.person})
+    of_persons = f" of {persons:,} persons" if persons else ""
+    boxes = sum(row.box is not None for row in dataset.rows)
+    with_boxes = f"; {boxes:,} with a box" if boxes else ""
+    line = f"{dataset.source}: {dataset.format}; {len(dataset.rows):,} rows{of_persons}{with_boxes}; labels: {known}"
+    out.print(line, soft_wrap=True)
+    out.print()
+    codes = [(code.key, code.word, code.meaning, code.how, code.count) for code in dataset.codes]
+    print_table("How words and codes were read", ["label", "in the source", "read as", "by", "rows"], codes[:MAX_WORDS])
+    if len(codes) > MAX_WORDS:
+        out.print(f"and {len(codes) - MAX_WORDS} more words; --json lists all")
+    out.print()
+    for reason, items in dataset.count_left_out().items():
+        out.print(f"left out, {len(items):,}: {reason}", style="yellow", soft_wrap=True)
+        for item in items[:MAX_SHOWN]:
+            out.print(f"  {item.location}", soft_wrap=True)
+        if len(items) > MAX_SHOWN:
+            out.print(f"  and {len(items) - MAX_SHOWN:,} more; --json lists all")
+    if dataset.disagreements:
+        out.print(f"labels that rows of one photo disagree about, {len(dataset.disagreements):,}:", style="yellow")
+        for entry in dataset.disagreements[:MAX_SHOWN]:
+            said = ", ".join(f"{cell} ({location})" for location, cell in entry.readings)
+            out.print(f"  {entry.photo}  {entry.attribute}: {said}", soft_wrap=True)
+        if len(dataset.disagreements) > MAX_SHOWN:
+            out.print(f"  and {len(dataset.disagreements) - MAX_SHOWN:,} more; --json lists all")
+    for note in dataset.notes:
+        out.print(f"note: {note}", soft_wrap=True)
+
+
+def _to_record(dataset: ImportedDataset, target: Path | None) -> dict[str, Any]:
+    return {
+        "source": str(dataset.source),
+        "format": dataset.format,
+        "written": None if target is None else str(target),
+        "rows": len(dataset.rows),
+        "persons": len({row.person for row in dataset.rows if row.person}),
+        "boxes": sum(row.box is not None for row in dataset.rows),
+        "labels": dataset.count_labels(),
+        "codes": [
+            {"label": code.key, "word": code.word, "read_as": code.meaning, "by": code.how, "rows": code.count}
+            for code in dataset.codes
+        ],
+        "left_out": [{"where": item.location, "why": item.reason} for item in dataset.left_out],
+        "disagreements": [
+            {"photo": str(item.photo), "label": item.attribute, "rows": [list(pair) for pair in item.readings]}
+            for item in dataset.disagreements
+        ],
+        "notes": list(dataset.notes),
+    }

@@ -1,0 +1,58 @@
+"""Registry of import formats: labels of other programs and published sets, as rows of a manifest.
+
+A new format is one class in a module of this package and one line in `IMPORTERS`:
+
+1. The class has `title`, `codes`, `detect()` and `read()`, as `interface.Importer` documents. It has no arguments.
+2. `detect()` says `SURE` only where the source cannot be of another format, from `source.files` and `source.head()`.
+3. `read()` gives a `RawRow` per photo, or per face where there are boxes, with words as the source spells them. It
+   never interprets words itself: `WordReader` does, so that `--map`, synonyms and the table of words work alike
+   everywhere. What integer codes mean by the format's definition stands in `codes`.
+4. Photos that label files name are found with `options.photo_finder(source)`. Whatever is not imported becomes a
+   `LeftOut` with a reason that is the same for all cases of a kind; nothing is dropped without one. Label files that
+   were read are listed in `RawImport.files`, so that they are never replaced.
+5. A test reads a small file in the format's exact form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskfit.data.importers.folders import FolderImporter
+from maskfit.data.importers.import_dataset import ImportedDataset, write_manifest
+from maskfit.data.importers.import_dataset import import_dataset as _import_dataset
+from maskfit.data.importers.interface import Importer
+from maskfit.labels.schema import LabelSchema
+
+__all__ = ["IMPORTERS", "ImportedDataset", "import_dataset", "write_manifest"]
+
+IMPORTERS: dict[str, Importer] = {
+    "folders": FolderImporter(),
+}
+"""Import formats by their name in `--format`."""
+
+
+def import_dataset(
+    path: Path,
+    schema: LabelSchema,
+    *,
+    format: str | None = None,
+    maps: Sequence[str] = (),
+    images: Path | None = None,
+) -> ImportedDataset:
+    """Imports a source in one of `IMPORTERS`.
+
+    Args:
+        path: A folder or file.
+        schema: The label schema; mask, gender and age are read besides.
+        format: Name of the format; found from the source by default.
+        maps: Meanings of words, each as `[KEY:]WORD=VALUE` (`word_reader`).
+        images: Folder of the photos, where they are not in the source.
+
+    Returns:
+        The rows, and how they were read.
+
+    Raises:
+        DataError: The format is unknown, a word has no meaning, or there is no label at all.
+    """
+    return _import_dataset(path, IMPORTERS, schema, format=format, maps=maps, images=images)

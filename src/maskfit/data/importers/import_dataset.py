@@ -1,0 +1,302 @@
+"""Imports a source: finds its format, reads its words, merges rows of one photo, and writes the manifest."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maskfit.data.importers.interface import Box, Confidence, Importer, ImportOptions, LeftOut, RawImport, RawRow
+from maskfit.data.importers.source import ImportSource
+from maskfit.data.importers.word_reader import CodeReading, WordReader
+from maskfit.errors import DataError, did_you_mean
+from maskfit.file_io import write_csv
+from maskfit.labels.schema import LabelSchema
+
+BOX_COLUMNS = ("left", "upper", "right", "lower")
+"""Columns of a face's box in a manifest."""
+
+SKIPPED_WORD = "left out by --map"
+UNREADABLE_VALUE = "a value out of range"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRow:
+    """A row of the manifest.
+
+    Attributes:
+        photo: The photo's file.
+        labels: Attribute -> cell: a value, years, or a band.
+        person: Who is on it; empty where nobody says.
+        box: Where the face is; None for the whole photo.
+    """
+
+    photo: Path
+    labels: Mapping[str, str]
+    person: str = ""
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A photo whose rows give different labels; the label stays empty.
+
+    Attributes:
+        photo: The photo's file.
+        attribute: The attribute.
+        readings: What each row says, with its location: ("row 3", "wear").
+    """
+
+    photo: Path
+    attribute: str
+    readings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedDataset:
+    """An imported source.
+
+    Attributes:
+        source: The source.
+        format: Name of its format.
+        rows: Rows of the manifest, in the order of the source.
+        names: Attributes with at least one label, in the order of the label schema.
+        codes: How each word was read.
+        left_out: What was left out, with reasons.
+        disagreements: Labels that rows of one photo disagree about.
+        notes: How the source was read, one line each.
+        files: Files of the source that an import must not replace.
+    """
+
+    source: Path
+    format: str
+    rows: tuple[ImportedRow, ...]
+    names: tuple[str, ...]
+    codes: tuple[CodeReading, ...]
+    left_out: tuple[LeftOut, ...]
+    disagreements: tuple[Disagreement, ...]
+    notes: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    def count_labels(self) -> dict[str, int]:
+        """Returns the number of rows with a label, by attribute."""
+        return {name: sum(name in row.labels for row in self.rows) for name in self.names}
+
+    def count_left_out(self) -> dict[str, list[LeftOut]]:
+        """Returns what was left out by reason, the most frequent reason first."""
+        groups: dict[str, list[LeftOut]] = {}
+        for item in self.left_out:
+            groups.setdefault(item.reason, []).append(item)
+        return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+def detect_format(source: ImportSource, importers: Mapping[str, Importer], words: WordReader) -> str:
+    """Finds the format of a source.
+
+    Args:
+        source: The source.
+        importers: Formats by name.
+        words: What the user says that words mean.
+
+    Returns:
+        The name of the only format that it certainly has.
+
+    Raises:
+        DataError: It has several, or none for sure.
+    """
+    found = {name: importer.detect(source, words) for name, importer in importers.items()}
+    sure = [name for name, confidence in found.items() if confidence is Confidence.SURE]
+    if len(sure) == 1:
+        return sure[0]
+    candidates = sure or [name for name, confidence in found.items() if confidence is Confidence.POSSIBLE]
+    if not candidates:
+        known = ", ".join(importers)
+        content = f"{len(source.photos):,} photos and {len(source.other_files):,} other files"
+        raise DataError(
+            f"this is none of the formats that can be imported ({content})",
+            location=source.path,
+            hint=f"name the format with --format: {known}; or write a CSV with the columns path,person,mask,gender,age",
+        )
+    listed = ", ".join(f"{name} ({importers[name].title})" for name in candidates)
+    raise DataError(
+        f"the format is not certain; it may be {listed}",
+        location=source.path,
+        hint=f"name it: --format {candidates[0]}",
+    )
+
+
+def import_dataset(
+    path: Path,
+    importers: Mapping[str, Importer],
+    schema: LabelSchema,
+    *,
+    format: str | None = None,
+    maps: Sequence[str] = (),
+    images: Path | None = None,
+) -> ImportedDataset:
+    """Imports a source.
+
+    Args:
+        path: A folder or file.
+        importers: Formats by name.
+        schema: The label schema; mask, gender and age are read besides.
+        format: Name of the format; found from the source by default.
+        maps: Meanings of words, each as `[KEY:]WORD=VALUE` (`word_reader`).
+        images: Folder of the photos, where they are not in the source.
+
+    Returns:
+        The rows, and how they were read.
+
+    Raises:
+        DataError: The format is unknown, a word has no meaning, or there is no label at all.
+    """
+    source = ImportSource(path)
+    if format is not None and format not in importers:
+        raise DataError(f"the format '{format}' is unknown; {did_you_mean(format, importers)}", location="--format")
+    format = format or detect_format(source, importers, WordReader(schema, maps=maps))
+    importer = importers[format]
+    words = WordReader(schema, importer.codes, maps)
+    raw = importer.read(source, ImportOptions(words, images))
+    merger = _Merger()
+    left_out = list(raw.left_out)
+    for row in raw.rows:
+        labels, reason = _read_labels(row, words)
+        if reason:
+            left_out.append(LeftOut(row.location, reason))
+        else:
+            merger.add(row, labels)
+    notes = [*raw.notes, *words.finish()]
+    rows, disagreements = merger.finish(notes)
+    known = {name for row in rows for name in row.labels}
+    if not known:
+        raise _no_labels(path, format, raw, left_out)
+    return ImportedDataset(
+        source=path,
+        format=format,
+        rows=tuple(rows),
+        names=tuple(name for name in words.schema.names if name in known),
+        codes=tuple(words.table()),
+        left_out=tuple(left_out),
+        disagreements=tuple(disagreements),
+        notes=tuple(notes),
+        files=tuple(source.root / name for name in raw.files),
+    )
+
+
+def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
+    """Writes an imported dataset as a manifest.
+
+    Args:
+        dataset: The dataset.
+        target: The CSV; paths of photos are relative to its folder where they are below it or beside it.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: The target is a file of the source.
+    """
+    resolved = target.resolve()
+    if any(resolved == file.resolve() for file in (*dataset.files, dataset.source)):
+        raise DataError("this is a file of the source", location=target, hint="choose another file for --out")
+    has_person = any(row.person for row in dataset.rows)
+    has_box = any(row.box for row in dataset.rows)
+    header = ["path", *(["person"] if has_person else []), *dataset.names, *(BOX_COLUMNS if has_box else ())]
+    paths = _PathWriter(target.parent)
+
+    def cells(row: ImportedRow) -> list[str]:
+        written = [paths.write(row.photo), *([row.person] if has_person else [])]
+        written += [row.labels.get(name, "") for name in dataset.names]
+        if has_box:
+            written += [f"{edge:g}" for edge in row.box] if row.box else [""] * len(BOX_COLUMNS)
+        return written
+
+    return write_csv(target, header, (cells(row) for row in dataset.rows))
+
+
+class _PathWriter:
+    """Writes paths relative to a folder; computed once per folder of photos, since `relpath` is slow."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = os.path.realpath(folder)
+        self._prefixes: dict[str, str] = {}
+
+    def write(self, photo: Path) -> str:
+        parent, name = os.path.split(photo)
+        if parent not in self._prefixes:
+            absolute = os.path.realpath(parent or ".")
+            # On Windows there is no relative path to another drive.
+            same_drive = os.path.splitdrive(absolute)[0] == os.path.splitdrive(self._folder)[0]
+            prefix = os.path.relpath(absolute, self._folder) if same_drive else absolute
+            self._prefixes[parent] = "" if prefix == "." else prefix.replace(os.sep, "/") + "/"
+        return self._prefixes[parent] + name
+
+
+@dataclass(slots=True)
+class _Merger:
+    """Merges rows of one photo (and box): labels that all rows agree on are kept, others stay empty."""
+
+    order: dict[tuple[str, Box | None], list[tuple[RawRow, Mapping[str, str]]]] = field(default_factory=dict)
+
+    def add(self, row: RawRow, labels: Mapping[str, str]) -> None:
+        self.order.setdefault((os.fspath(row.photo), row.box), []).append((row, labels))
+
+    def finish(self, notes: list[str]) -> tuple[list[ImportedRow], list[Disagreement]]:
+        rows: list[ImportedRow] = []
+        disagreements: list[Disagreement] = []
+        repeated = 0
+        for group in self.order.values():
+            first, labels = group[0]
+            if len(group) > 1:
+                repeated += 1
+                labels = self._merge(group, disagreements)
+            persons = Counter(row.person for row, _ in group if row.person)
+            if len(persons) > 1:
+                notes.append(f"{first.photo.name} is of several persons: {', '.join(persons)}; the first is taken")
+            rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box))
+        if repeated:
+            notes.append(f"{repeated:,} photos are in several rows, which were merged; labels that differ stay empty")
+        return rows, disagreements
+
+    def _merge(
+        self, group: Sequence[tuple[RawRow, Mapping[str, str]]], disagreements: list[Disagreement]
+    ) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for name in dict.fromkeys(name for _, labels in group for name in labels):
+            readings = tuple((row.location, labels[name]) for row, labels in group if name in labels)
+            if len({cell for _, cell in readings}) == 1:
+                merged[name] = readings[0][1]
+            else:
+                disagreements.append(Disagreement(group[0][0].photo, name, readings))
+        return merged
+
+
+def _read_labels(row: RawRow, words: WordReader) -> tuple[dict[str, str], str]:
+    """The cells of a row, and why it is left out; an attribute's own key comes before its band and before others."""
+    labels: dict[str, str] = {}
+    reason = ""
+    for key, word in row.labels:
+        if not word:
+            continue
+        reading = words.read(key, word)
+        if reading.skip:
+            reason = reason or SKIPPED_WORD
+        elif reading.is_invalid:
+            reason = reason or f"{UNREADABLE_VALUE}: {reading.problem.partition(', got')[0]}"
+        for name, cell in reading.labels.items():
+            labels.setdefault(name, cell)
+    return labels, reason
+
+
+def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftOut]) -> DataError:
+    reasons = Counter(item.reason for item in left_out)
+    listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(4))
+    message = f"the import as {format} gives no label at all, of {len(raw.rows):,} photos"
+    hint = "check that the format is right, and name another with --format"
+    if any("--map" in reason for reason in reasons) and len(reasons) == 1:
+        hint = "map at least one word to a value"
+    if any("photo" in reason for reason in reasons):
+        hint = "give the folder of the photos with --images DIR"
+    return DataError(message + (f"; left out: {listed}" if listed else ""), location=path, hint=hint)

@@ -1,0 +1,140 @@
+"""Finds the photos that label files name: from other machines, with upload prefixes, in other folders."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
+
+NOT_FOUND = "the photo does not exist"
+AMBIGUOUS = "several photos have this name; give the folder that is meant with --images"
+
+_UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
+"""What labeling tools put before the name of an uploaded file."""
+
+
+def list_files(folder: Path) -> tuple[str, ...]:
+    """Lists all files below a folder.
+
+    Args:
+        folder: The folder; links to folders are followed, except in circles.
+
+    Returns:
+        POSIX paths relative to it, sorted; hidden and system files are omitted, as are folders that cannot be read.
+    """
+    found: list[str] = []
+    entered = {os.path.realpath(folder)}
+    waiting = [(os.fspath(folder), "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        try:
+            entries = list(os.scandir(place))
+        except OSError:
+            continue
+        for entry in entries:
+            if is_hidden_or_system_file(entry.name):
+                continue
+            if entry.is_dir():
+                if entry.is_symlink():
+                    real = os.path.realpath(entry.path)
+                    if real in entered:
+                        continue
+                    entered.add(real)
+                waiting.append((entry.path, f"{prefix}{entry.name}/"))
+            elif entry.is_file():
+                found.append(prefix + entry.name)
+    return tuple(sorted(found))
+
+
+class PhotoFinder:
+    """Finds photos in a folder by the names that label files have for them.
+
+    Args:
+        folder: The folder of the photos, and of its subfolders.
+        files: Its files as `list_files` gives them, where they are known already.
+    """
+
+    def __init__(self, folder: Path, files: Iterable[str] | None = None) -> None:
+        self.folder = Path(folder)
+        self._files = files
+
+    @cached_property
+    def _by_path(self) -> dict[str, str]:
+        """Each photo by its path in one Unicode form and lower case -> the path as it is."""
+        files = list_files(self.folder) if self._files is None else self._files
+        return {_fold(name): name for name in files if is_photo_name(name)}
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """Folded file name, also without an upload prefix -> folded paths."""
+        index: dict[str, list[str]] = {}
+        for path in self._by_path:
+            name = path.rpartition("/")[2]
+            for key in {name, _UPLOAD_PREFIX.sub("", name)}:
+                index.setdefault(key, []).append(path)
+        return index
+
+    def find(self, name: str) -> tuple[Path | None, str]:
+        """Finds a photo.
+
+        Tried in this order: the path relative to the folder; an absolute path; the file's name anywhere in the folder,
+        where the longest common end of both paths decides; the same without an upload prefix (`8f3a1c01-`) on either
+        side. Case and Unicode form do not matter, a URL is read as its path.
+
+        Args:
+            name: A path or URL from a label file.
+
+        Returns:
+            The file and ""; None and the reason where there is no such photo, or more than one.
+        """
+        plain, text = name.replace("\\", "/"), _strip_url(name).replace("\\", "/")
+        folded = _fold(text).removeprefix("./")
+        for key in (_fold(plain).removeprefix("./"), folded):
+            if (path := self._by_path.get(key)) is not None:
+                return self.folder / path, ""
+        if os.path.isabs(text) and os.path.isfile(text) and is_photo_name(text):
+            return Path(text), ""
+        parts = [part for part in folded.split("/") if part not in ("", ".", "..")]
+        if not parts:
+            return None, NOT_FOUND
+        bare = _UPLOAD_PREFIX.sub("", parts[-1])
+        for key in dict.fromkeys((parts[-1], bare)):
+            for candidate in dict.fromkeys((key, key.replace(" ", "_"))):
+                if paths := self._by_name.get(candidate):
+                    best = _longest_common_end([*parts[:-1], candidate], paths)
+                    return (self.folder / self._by_path[best], "") if best else (None, AMBIGUOUS)
+        return None, NOT_FOUND
+
+
+def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:
+    """The one path that ends in most of the parts; None where there are several."""
+    if len(paths) == 1:
+        return paths[0]
+
+    def length(path: str) -> int:
+        pairs = zip(reversed(parts[:-1]), reversed(path.split("/")[:-1]), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    lengths = [length(path) for path in paths]
+    best = max(lengths)
+    return paths[lengths.index(best)] if lengths.count(best) == 1 else None
+
+
+def _fold(text: str) -> str:
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).lower()
+
+
+def _strip_url(name: str) -> str:
+    """The path in a URL, also in the query of a labeling tool's local files: `/data/local-files/?d=photos/a.jpg`."""
+    if "://" not in name and "?d=" not in name:
+        return unquote(name) if "%" in name else name
+    parsed = urlsplit(name)
+    query = parse_qs(parsed.query).get("d")
+    return query[0] if query else unquote(parsed.path)

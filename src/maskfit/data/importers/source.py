@@ -1,0 +1,100 @@
+"""The source of an import: a folder or file, with its listing read once for all formats."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from maskfit.data.importers.photo_finder import PhotoFinder, list_files
+from maskfit.data.photo_dataset import is_photo_name
+from maskfit.errors import DataError
+
+HEAD_BYTES = 65_536
+"""Bytes of a file that formats are recognized from."""
+
+
+class ImportSource:
+    """A folder or file that is imported.
+
+    Args:
+        path: The folder or file.
+
+    Raises:
+        DataError: There is no such folder or file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._heads: dict[str, str] = {}
+        if not self.path.exists():
+            raise DataError("there is no such folder or file", location=path, hint="check the path")
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the source is a folder."""
+        return self.path.is_dir()
+
+    @property
+    def root(self) -> Path:
+        """The folder that `files` are relative to: the source, or the folder of the file that it is."""
+        return self.path if self.is_folder else self.path.parent
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """POSIX paths of all files relative to `root`, sorted, without hidden ones; for a file, only its name."""
+        return list_files(self.path) if self.is_folder else (self.path.name,)
+
+    @cached_property
+    def photos(self) -> tuple[str, ...]:
+        """Those of `files` whose names have a photo's suffix."""
+        return tuple(name for name in self.files if is_photo_name(name))
+
+    @cached_property
+    def other_files(self) -> tuple[str, ...]:
+        """Those of `files` that are no photos: label files, read-mes."""
+        return tuple(name for name in self.files if not is_photo_name(name))
+
+    @cached_property
+    def photo_finder(self) -> PhotoFinder:
+        """Finds photos in `root` by the names in label files."""
+        return PhotoFinder(self.root, self.files if self.is_folder else None)
+
+    def with_suffix(self, *suffixes: str) -> tuple[str, ...]:
+        """Returns the files with a suffix.
+
+        Args:
+            suffixes: Suffixes in lower case, with the dot.
+
+        Returns:
+            Those of `other_files`.
+        """
+        return tuple(name for name in self.other_files if PurePosixPath(name).suffix.lower() in suffixes)
+
+    def head(self, name: str) -> str:
+        """Returns the beginning of a text file, for recognizing its format.
+
+        Args:
+            name: One of `files`.
+
+        Returns:
+            At most `HEAD_BYTES` bytes, decoded as UTF-8 with replacement characters; empty where it cannot be read.
+        """
+        if name not in self._heads:
+            try:
+                with open(self.root / name, "rb") as stream:
+                    self._heads[name] = stream.read(HEAD_BYTES).decode("utf-8-sig", errors="replace")
+            except OSError:
+                self._heads[name] = ""
+        return self._heads[name]
+
+    def describe(self, name: str) -> str:
+        """Returns how a file is named in messages.
+
+        Args:
+            name: One of `files`.
+
+        Returns:
+            Its path as the user can open it.
+        """
+        return os.fspath(self.root / name)
