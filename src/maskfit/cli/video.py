@@ -252,6 +252,9 @@ def _print_summary(summary: VideoSummary, written: list[Path]) -> None:
     err.print(line)
     if summary.num_damaged:
         err.print(f"{summary.num_damaged:,} damaged parts were skipped", style="yellow")
+    if summary.num_estimated_times:
+        message = "frames have a missing or wrong time stamp; their times are estimates"
+        err.print(f"{summary.num_estimated_times:,} {message}", style="yellow")
     if summary.truncation:
         err.print(f"the video breaks off: {summary.truncation}; the readable part was processed", style="yellow")
     for path in written:

@@ -82,22 +82,6 @@ def test_a_video_is_complete_up_to_an_error(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-@pytest.mark.parametrize(("turn", "corner"), [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
-def test_rotated_phone_videos_give_upright_frames(tmp_path, turn, corner):
-    path = write(tmp_path / "a.mp4")
-    data = bytearray(path.read_bytes())
-    # The matrix in a track's header, fixed point, says how players are to turn the frames: clockwise.
-    matrix = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[turn]
-    place = data.index(b"tkhd") + 4 + 40
-    values = (matrix[0] << 16, matrix[1] << 16, 0, matrix[2] << 16, matrix[3] << 16, 0, 0, 0, 1 << 30)
-    data[place : place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
-    path.write_bytes(data)
-    pixels = read(path)[0][1].pixels
-    assert pixels.shape == ((64, 48, 3) if turn != 180 else (48, 64, 3))
-    corners = {(row, column): pixels[row, column].mean() for row in (0, -1) for column in (0, -1)}
-    assert max(corners, key=corners.__getitem__) == corner
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -200,6 +184,11 @@ def frames_at(times: list[float]) -> list[Frame]:
 )
 def test_frame_sampling_selects_frames(sampling, kept):
     assert [frame.index for frame in sampling.subsample(frames_at([number * 0.04 for number in range(12)]))] == kept
+
+
+def test_frame_sampling_keeps_its_rate_after_a_gap():
+    times = [0.0, 0.04, 0.08, 0.12, 9.0, 9.04, 9.08, 9.12]
+    assert [frame.time for frame in FrameSampling(max_fps=10).subsample(frames_at(times))] == [0.0, 0.12, 9.0, 9.12]
 
 
 # Live

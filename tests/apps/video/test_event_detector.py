@@ -71,6 +71,39 @@ def test_a_short_change_is_no_event():
         assert [event.event for event in events] == ["appeared"]
 
 
+def test_a_state_that_stays_unlikely_is_withdrawn_and_reported():
+    events = live(make_detector(), ["wear"] * 20 + [None] * 20 + ["not_wear"] * 20 + [None] * 3)
+    assert [(event.event, event.state, event.previous) for event in events] == [
+        ("appeared", "wear", None),
+        ("changed", None, "wear"),
+        ("changed", "not_wear", None),
+    ]
+    withdrawn = events[1]
+    assert withdrawn.time == pytest.approx(withdrawn.since + 0.5)
+    assert 2.0 <= withdrawn.since <= 2.4
+    row = EventFormatter(SCHEME).to_row(withdrawn)
+    assert (row["event"], row["mask"], row["previous"]) == ("changed", "not sure", "wear")
+    assert "person 1 changed: not sure (" in EventFormatter(SCHEME).to_text(withdrawn)
+
+
+def test_a_state_is_kept_while_it_is_the_likeliest_even_below_its_threshold():
+    detector = EventDetector(SCHEME, {"mask": 0.9}, EventThresholds(smoothing_seconds=0.2))
+    live(detector, ["wear"] * 20)
+    events = [
+        event for place in range(20, 60) for event in detector.update(place, place * STEP, [answer("wear", sure=0.6)])
+    ]
+    assert events == []
+    assert [event.state for event in detector.flush()] == ["wear"]
+
+
+def test_a_low_threshold_does_not_withdraw_what_it_admits():
+    detector = EventDetector(SCHEME, {}, EventThresholds(smoothing_seconds=0.2, min_confidence=0.4))
+    events = [
+        event for place in range(60) for event in detector.update(place, place * STEP, [answer("wear", sure=0.45)])
+    ]
+    assert [(event.event, event.state) for event in events] == [("appeared", "wear")]
+
+
 def test_an_uncertain_person_appears_without_a_state():
     events = live(make_detector(), [None] * 30 + ["incorrect"] * 20)
     assert [(event.event, event.state, event.previous) for event in events] == [

@@ -93,3 +93,31 @@ def test_a_minimum_of_0_seconds_changes_at_once():
     debouncer = Debouncer(0.0)
     assert [debouncer.update(0.0, "a"), debouncer.update(0.1, "b"), debouncer.update(0.2, None)] == [True, True, False]
     assert debouncer.state == "b"
+
+
+def test_a_state_that_stays_unlikely_is_withdrawn():
+    debouncer = Debouncer(0.5)
+    debouncer.update(0.0, "a")
+    assert debouncer.update(0.5, "a")
+    unlikely = [(1.0, True), (1.4, True), (1.45, False), (1.5, True), (1.9, True), (2.0, True), (3.0, True)]
+    assert [debouncer.update(time, None, low) for time, low in unlikely] == [*[False] * 5, True, False]
+    assert (debouncer.state, debouncer.since) == (None, 1.5)
+
+
+def test_a_clear_change_is_one_change_and_not_a_withdrawal_first():
+    debouncer = Debouncer(0.5)
+    debouncer.update(0.0, "a")
+    debouncer.update(0.5, "a")
+    seen = [(1.0, None), (1.2, "b"), (1.5, "b"), (1.6, "b"), (1.7, "b")]
+    assert [debouncer.update(time, state, True) for time, state in seen] == [False, False, False, False, True]
+    assert (debouncer.state, debouncer.since) == ("b", 1.2)
+
+
+def test_values_that_alternate_do_not_keep_an_unlikely_state():
+    debouncer = Debouncer(0.5)
+    debouncer.update(0.0, "a")
+    debouncer.update(0.5, "a")
+    changes = [debouncer.update(1 + place / 10, "bc"[place % 2], True) for place in range(30)]
+    assert changes.index(True) == 10
+    assert sum(changes) == 1
+    assert (debouncer.state, debouncer.since) == (None, 1.0)

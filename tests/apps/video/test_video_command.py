@@ -206,6 +206,36 @@ def test_a_truncated_video_is_processed_with_a_warning(command, model, painted, 
     assert "the video breaks off: its header declares 6.0 s, but it ends after" in result.err
 
 
+def test_frames_without_time_stamps_are_counted(command, model, painted, film, tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "a.h264"), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for _, pixels in list(film.frames())[:20]:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode(None))
+    result = command("a.h264", "--model", model, "--json")
+    assert result.code == 0
+    assert json.loads(result.out.splitlines()[-1])["estimated_times"] == 20
+    assert "20 frames have a missing or wrong time stamp; their times are estimates" in result.err
+
+
+def test_a_real_state_that_no_longer_holds_is_withdrawn(command):
+    shared = Path(__file__).parents[4] / "shared"
+    film, weights = shared / "cases" / "state_stays.mp4", shared / "weights" / "detectors" / "yunet_n_dynamic.onnx"
+    if not film.exists() or not weights.exists():
+        pytest.skip("the film or the detector's weights are not beside the project")
+    lines = [json.loads(line) for line in command(film, "--weights", weights, "--json", "--every", 3).out.splitlines()]
+    first, change, *_, last, _ = lines
+    assert (first["event"], first["mask"]) == ("appeared", "wear")
+    assert (change["event"], change["previous"]) == ("changed", "wear")
+    assert 3 <= change["since"] <= change["time"] <= 4.5
+    assert last["event"] == "ended"
+    assert last["mask"] != "wear"
+
+
 def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_path):
     for option in ("--out", "--counts", "--video"):
         path = tmp_path / "mine.mp4"

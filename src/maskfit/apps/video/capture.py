@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from maskfit.apps.video.display_matrix import orient, read_display_matrix
+from maskfit.apps.video.frame_times import DEFAULT_FPS, FrameClock, declared_duration
 from maskfit.data.image_decoding import MAX_PIXELS, Pixels
 from maskfit.errors import DataError, MissingExtraError
 
@@ -39,12 +41,6 @@ TIMEOUT_SECONDS = 10.0
 
 DURATION_TOLERANCE_SECONDS = 1.0
 """Seconds by which a video may end before the duration in its header; a sound track may be that much longer."""
-
-MIN_FRAME_STEP_SECONDS = 1e-3
-"""Minimum seconds between two frames; times that stand still or run backwards are corrupt and are corrected."""
-
-DEFAULT_FPS = 25
-"""Frame rate where a source does not declare one."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +76,9 @@ class Frame:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """Upright RGB of shape (height, width, 3), uint8."""
-        pixels = self.video_frame.to_ndarray(format="rgb24")
-        # Phones store frames sideways, with the rotation counterclockwise in the metadata.
-        turns = round(self.video_frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else np.asarray(pixels, dtype=np.uint8)
+        """Upright and unmirrored RGB of shape (height, width, 3), uint8."""
+        pixels = np.asarray(self.video_frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+        return orient(pixels, read_display_matrix(self.video_frame))
 
 
 @dataclass(frozen=True)
@@ -113,10 +107,12 @@ class FrameSampling:
             if frame.index % self.every:
                 continue
             if self.max_fps:
+                step = 1 / self.max_fps
                 # A tolerance of a hundredth of the step: the times in a file are rounded.
-                if frame.time < next_time - 0.01 / self.max_fps:
+                if frame.time < next_time - 0.01 * step:
                     continue
-                next_time = max(next_time + 1 / self.max_fps, frame.time)
+                # After a gap the count begins again; else two frames in a row would be too close together.
+                next_time = (next_time if frame.time < next_time + step else frame.time) + step
             yield frame
 
 
@@ -181,7 +177,7 @@ class VideoCapture:
 
     Attributes:
         address: The address.
-        duration: Seconds, as declared; None for a source without an end.
+        duration: Seconds from the first frame to the end, as declared; None for a source without an end.
         num_frames: Frames, as declared or estimated; None where unknown.
         fps: Mean frame rate, as declared; None where unknown.
         num_damaged: Packets that could not be decoded so far.
@@ -200,9 +196,8 @@ class VideoCapture:
         except DataError:
             self._container.close()
             raise
-        duration = self._container.duration
         # Cameras declare 0 or nothing, streams nothing.
-        self.duration = duration / 1e6 if duration and duration > 0 and address.kind != "camera" else None
+        self.duration = None if address.kind == "camera" else declared_duration(self._container, self._stream)
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0) or None
         estimate = round(self.duration * self.fps) if self.duration and self.fps else None
         self.num_frames = self._stream.frames or estimate
@@ -210,6 +205,12 @@ class VideoCapture:
         self._stream.thread_type = "SLICE" if self.is_live else "AUTO"
         self.num_damaged = 0
         self.truncation = ""
+        self._clock = FrameClock(self.fps, self.duration)
+
+    @property
+    def num_estimated_times(self) -> int:
+        """Frames so far whose time stamp was missing or wrong."""
+        return self._clock.num_estimated
 
     @property
     def is_live(self) -> bool:
@@ -225,19 +226,14 @@ class VideoCapture:
         Raises:
             DataError: Not a single frame can be decoded.
         """
-        index, last, start = 0, -1.0, None
-        for video_frame in self._decode():
-            if start is None:
-                start = video_frame.time or 0.0
-            step = 1 / (self.fps or DEFAULT_FPS)
-            time = last + step if video_frame.time is None else video_frame.time - start
-            last = max(time, last + MIN_FRAME_STEP_SECONDS) if index else 0.0
-            yield Frame(index, last, video_frame)
-            index += 1
+        index = 0
+        for index, video_frame in enumerate(self._decode(), start=1):
+            yield Frame(index - 1, self._clock.next(video_frame.time), video_frame)
         if not index:
             raise DataError(
                 "no frame of this video can be decoded", location=self.address.display_name, hint="restore the file"
             )
+        last = self._clock.last
         if self.duration and last + DURATION_TOLERANCE_SECONDS + 1 / (self.fps or DEFAULT_FPS) < self.duration:
             self.truncation = f"its header declares {self.duration:.1f} s, but it ends after {last:.1f} s"
 

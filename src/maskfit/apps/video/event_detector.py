@@ -17,7 +17,8 @@ from maskfit.labels.schema import MASK, LabelSchema
 EventType = Literal["appeared", "changed", "left", "ended"]
 
 LIKELY_FROM = 0.5
-"""Below this probability the other values together are more likely."""
+"""Below this probability the other values together are more likely. A state that was once certain is kept down to it,
+so that one near its threshold does not flicker."""
 
 UNDECIDED_FACTOR = 4
 """After this many times `min_state_seconds` a person whose state is still uncertain is reported all the same."""
@@ -28,7 +29,8 @@ class EventThresholds:
     """Durations and confidence that an event requires.
 
     Attributes:
-        min_state_seconds: Seconds for which a new state must be observed, in [0, 60].
+        min_state_seconds: Seconds for which a new state must be observed, or the current one be unlikely until it is
+            withdrawn, in [0, 60].
         smoothing_seconds: Time constant of the smoothing of probabilities in seconds, in [0, 60].
         max_unseen_seconds: Seconds unseen after which a person has left, in [0, 3600].
         min_hits: Frames in which a person must be detected to count, 1 or more.
@@ -69,7 +71,7 @@ class Event:
         person: Track id of the person.
         event: `appeared`, `changed`, `left`, or `ended` where the video ends with the person in it.
         state: Name of the current value of the state attribute; None where it is uncertain.
-        previous: The state before a change.
+        previous: The state before a change; a change to None withdraws it.
         predictions: The smoothed prediction of each attribute.
         box: The last box of the face, in pixels.
     """
@@ -204,7 +206,9 @@ class EventDetector:
         (person.predictions,) = decide(self.schema, joint, self._abstain_below)
         previous = person.debouncer.state
         observed = next(item for item in person.predictions if item.attribute == self.state_attribute)
-        changed = person.debouncer.update(time, observed.value if observed.is_confident else None)
+        value = observed.value if observed.is_confident else None
+        is_unlikely = previous is not None and observed.probabilities[previous] < LIKELY_FROM
+        changed = person.debouncer.update(time, value, is_unlikely)
         if not person.track.track_id:
             return
         if not person.announced:

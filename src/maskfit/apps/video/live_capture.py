@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime
 
-from maskfit.apps.video.capture import MIN_FRAME_STEP_SECONDS, Frame, SourceAddress, VideoCapture
+from maskfit.apps.video.capture import Frame, SourceAddress, VideoCapture
+from maskfit.apps.video.frame_times import MIN_FRAME_STEP_SECONDS
 from maskfit.errors import DataError
 
 Logger = Callable[[str], None]
@@ -110,6 +111,7 @@ class ReconnectingSource:
     Attributes:
         num_interruptions: How often the source was lost.
         num_damaged: Packets that could not be decoded.
+        num_estimated_times: Frames whose time stamp was missing or wrong.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class ReconnectingSource:
     ) -> None:
         self.num_interruptions = 0
         self.num_damaged = 0
+        self.num_estimated_times = 0
         self._video: VideoCapture | None = video
         self._address = video.address
         self._stop = stop
@@ -153,6 +156,7 @@ class ReconnectingSource:
                 reason = error.message
             finally:
                 self.num_damaged += self._video.num_damaged
+                self.num_estimated_times += self._video.num_estimated_times
                 self._video.close()
             self._video = None if self._stop.is_set() else self._reconnect(reason)
             clock.reset()

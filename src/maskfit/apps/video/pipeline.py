@@ -13,10 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from maskfit.apps.video.capture import DEFAULT_FPS, Frame, FrameSampling, SourceAddress, VideoCapture
+from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture
 from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
 from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw
+from maskfit.apps.video.frame_times import DEFAULT_FPS
 from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import VideoWriter, check_video_path, open_video_writer
 from maskfit.data.image_decoding import Pixels
@@ -66,10 +67,11 @@ class VideoSummary:
         source_seconds: Time of the last processed frame in the source.
         num_dropped: Frames of a live source that arrived too fast to be processed.
         num_damaged: Packets that could not be decoded.
+        num_estimated_times: Frames whose time stamp was missing or wrong, so that their time is an estimate.
         num_interruptions: How often a live source was lost.
         num_persons: Persons who appeared.
         num_events: Events.
-        num_changes: Changes from one state to another.
+        num_changes: Changes from one state to another, or to "not sure".
         truncation: Why a video ended early; empty where it did not.
         stopped: Whether the user stopped it.
     """
@@ -79,6 +81,7 @@ class VideoSummary:
     source_seconds: float = 0.0
     num_dropped: int = 0
     num_damaged: int = 0
+    num_estimated_times: int = 0
     num_interruptions: int = 0
     num_persons: int = 0
     num_events: int = 0
@@ -103,6 +106,7 @@ class VideoSummary:
             "watched": round(self.source_seconds, 3),
             "dropped": self.num_dropped,
             "damaged": self.num_damaged,
+            "estimated_times": self.num_estimated_times,
             "interruptions": self.num_interruptions,
             "people": self.num_persons,
             "events": self.num_events,
@@ -185,6 +189,7 @@ def process_video(
     summary.seconds = time.perf_counter() - began
     summary.num_dropped = source.num_dropped
     summary.num_damaged = source.num_damaged
+    summary.num_estimated_times = source.num_estimated_times
     summary.num_interruptions = source.num_interruptions
     summary.truncation = video.truncation
     return summary
@@ -228,6 +233,10 @@ class _FrameSource:
     @property
     def num_damaged(self) -> int:
         return self._stream.num_damaged if self._stream else self._video.num_damaged
+
+    @property
+    def num_estimated_times(self) -> int:
+        return (self._stream or self._video).num_estimated_times
 
     @property
     def num_interruptions(self) -> int:

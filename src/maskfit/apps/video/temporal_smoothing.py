@@ -56,14 +56,14 @@ class ExponentialSmoother:
 
 
 class Debouncer:
-    """State that changes only to a value that was observed for a minimum time.
+    """State that changes only to a value that was observed for a minimum time, and ends when it was unlikely for it.
 
     Args:
-        seconds: How long a new value must be observed without interruption, 0 or more.
+        seconds: How long a new value must be observed, or the current one be unlikely, without interruption; 0 or more.
 
     Attributes:
-        state: The current state; None until there is one.
-        since: Time in seconds when that state was first observed.
+        state: The current state; None until there is one, and after one was withdrawn.
+        since: Time in seconds when that state was first observed, or the last one was first unlikely.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -72,23 +72,40 @@ class Debouncer:
         self.since = -inf
         self._candidate: str | None = None
         self._candidate_since = -inf
+        self._unlikely_since: float | None = None
 
-    def update(self, time: float, state: str | None) -> bool:
+    def update(self, time: float, state: str | None, is_unlikely: bool = False) -> bool:
         """Adds an observation.
 
         Args:
             time: Seconds, later than the last observation's.
             state: The observed value; None where it is uncertain.
+            is_unlikely: Whether the current state is improbable now; ignored where it is what is observed.
 
         Returns:
             Whether the state changed.
         """
+        if not is_unlikely or state == self.state:
+            self._unlikely_since = None
+        elif self._unlikely_since is None:
+            self._unlikely_since = time
         if state is None or state == self.state:
             self._candidate = None
-            return False
-        if state != self._candidate:
+        elif state != self._candidate:
             self._candidate, self._candidate_since = state, time
-        if time - self._candidate_since < self.seconds:
+        if self._candidate is not None and time - self._candidate_since >= self.seconds:
+            return self._set(self._candidate, self._candidate_since)
+        if self.state is None or self._unlikely_since is None:
             return False
-        self.state, self.since, self._candidate = state, self._candidate_since, None
+        # A candidate gets the time to be confirmed, so that a clear change is one event; but not several in turn.
+        wait = self.seconds if self._candidate is None else 2 * self.seconds
+        if time - self._unlikely_since < wait:
+            return False
+        return self._set(None, self._unlikely_since)
+
+    def _set(self, state: str | None, since: float) -> bool:
+        self.state, self.since = state, since
+        # A withdrawn state leaves its candidate as it is: what is being observed goes on.
+        self._candidate = None if state is not None else self._candidate
+        self._unlikely_since = None
         return True
