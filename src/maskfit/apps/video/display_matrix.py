@@ -7,7 +7,7 @@ A phone stores frames as its sensor delivers them, and in the container how a pl
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from av import VideoFrame
+    from av.sidedata.sidedata import SideData
 
 ROTATIONS = {0: (1, 0, 0, 1), 1: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 3: (0, 1, -1, 0)}
 """Display matrix by quarter turns counterclockwise."""
@@ -39,7 +40,7 @@ def read_display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
         return ROTATIONS[round(frame.rotation / 90) % 4]
     if data is None:
         return ROTATIONS[0]
-    values = array("i", bytes(data))
+    values = array("i", bytes(cast("SideData", data)))
     return values[0], values[1], values[3], values[4]
 
 
