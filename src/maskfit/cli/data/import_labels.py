@@ -46,6 +46,15 @@ def import_(
         Path | None,
         typer.Option("--images", metavar="DIR", help="Folder of the photos, where they are not beside the labels."),
     ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(
+            "--person",
+            metavar="REGEX",
+            help="Where the format does not say who is on a photo: regular expression for its path in SOURCE, whose "
+            "first group is the person: '^([^/]+)/' for the outermost folder, '([^/_]+)_[^/]*$' for names before _.",
+        ),
+    ] = None,
     schema: SchemaOption = "mask-gender-age",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -64,7 +73,7 @@ def import_(
 
     labels = find_schema(schema)
     check_overwrite(target, force)
-    dataset = import_dataset(source, labels, format=format, maps=maps or (), images=images)
+    dataset = import_dataset(source, labels, format=format, maps=maps or (), images=images, person=person)
     if target is not None:
         write_manifest(dataset, target)
     if json:

@@ -18,16 +18,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from maskfit.data.importers.adience import AdienceImporter
+from maskfit.data.importers.all_age_faces import AllAgeFacesImporter
+from maskfit.data.importers.fairface import FairFaceImporter
+from maskfit.data.importers.flat import FlatImporter
 from maskfit.data.importers.folders import FolderImporter
 from maskfit.data.importers.import_dataset import ImportedDataset, write_manifest
 from maskfit.data.importers.import_dataset import import_dataset as _import_dataset
 from maskfit.data.importers.interface import Importer
+from maskfit.data.importers.label_studio import LabelStudioImporter
+from maskfit.data.importers.mmpretrain import MMPretrainImporter
+from maskfit.data.importers.utkface import UTKFaceImporter
 from maskfit.labels.schema import LabelSchema
 
 __all__ = ["IMPORTERS", "ImportedDataset", "import_dataset", "write_manifest"]
 
 IMPORTERS: dict[str, Importer] = {
     "folders": FolderImporter(),
+    "flat": FlatImporter(),
+    "label-studio": LabelStudioImporter(),
+    "utkface": UTKFaceImporter(),
+    "all-age-faces": AllAgeFacesImporter(),
+    "fairface": FairFaceImporter(),
+    "adience": AdienceImporter(),
+    "mmpretrain": MMPretrainImporter(),
 }
 """Import formats by their name in `--format`."""
 
@@ -39,6 +53,7 @@ def import_dataset(
     format: str | None = None,
     maps: Sequence[str] = (),
     images: Path | None = None,
+    person: str | None = None,
 ) -> ImportedDataset:
     """Imports a source in one of `IMPORTERS`.
 
@@ -48,6 +63,7 @@ def import_dataset(
         format: Name of the format; found from the source by default.
         maps: Meanings of words, each as `[KEY:]WORD=VALUE` (`word_reader`).
         images: Folder of the photos, where they are not in the source.
+        person: Regular expression of the part of a photo's path that is the person; by default the format says it.
 
     Returns:
         The rows, and how they were read.
@@ -55,4 +71,4 @@ def import_dataset(
     Raises:
         DataError: The format is unknown, a word has no meaning, or there is no label at all.
     """
-    return _import_dataset(path, IMPORTERS, schema, format=format, maps=maps, images=images)
+    return _import_dataset(path, IMPORTERS, schema, format=format, maps=maps, images=images, person=person)

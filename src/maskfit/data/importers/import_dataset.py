@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maskfit.data.importers.interface import Box, Confidence, Importer, ImportOptions, LeftOut, RawImport, RawRow
@@ -17,6 +18,9 @@ from maskfit.labels.schema import LabelSchema
 
 BOX_COLUMNS = ("left", "upper", "right", "lower")
 """Columns of a face's box in a manifest."""
+
+SHOWN_FILES = 4
+"""Names of files that a note lists."""
 
 SKIPPED_WORD = "left out by --map"
 UNREADABLE_VALUE = "a value out of range"
@@ -41,7 +45,7 @@ class ImportedRow:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A photo whose rows give different labels; the label stays empty.
+    """A photo whose rows, or whose words in one row, give different labels; the label stays empty.
 
     Attributes:
         photo: The photo's file.
@@ -135,6 +139,7 @@ def import_dataset(
     format: str | None = None,
     maps: Sequence[str] = (),
     images: Path | None = None,
+    person: str | None = None,
 ) -> ImportedDataset:
     """Imports a source.
 
@@ -145,6 +150,8 @@ def import_dataset(
         format: Name of the format; found from the source by default.
         maps: Meanings of words, each as `[KEY:]WORD=VALUE` (`word_reader`).
         images: Folder of the photos, where they are not in the source.
+        person: Regular expression that is searched for in the path of each photo, relative to the source; its first
+            group, or all of it, is the person. By default the format says who is on a photo.
 
     Returns:
         The rows, and how they were read.
@@ -159,16 +166,25 @@ def import_dataset(
     importer = importers[format]
     words = WordReader(schema, importer.codes, maps)
     raw = importer.read(source, ImportOptions(words, images))
+    notes = list(raw.notes)
+    if person is not None:
+        notes.append(_find_persons(raw, person, images or source.root))
     merger = _Merger()
     left_out = list(raw.left_out)
+    reader = _LabelReader(words)
     for row in raw.rows:
-        labels, reason = _read_labels(row, words)
+        labels, reason = reader.read(row)
         if reason:
             left_out.append(LeftOut(row.location, reason))
         else:
             merger.add(row, labels)
-    notes = [*raw.notes, *words.finish()]
+    notes += [*words.finish(), *_note_unread(source, raw)]
     rows, disagreements = merger.finish(notes)
+    disagreements = [*reader.contradictions, *disagreements]
+    if not any(row.person for row in rows):
+        notes.append(
+            "nobody says who is on the photos; where a person has several, folds may leak (--person, see --help)"
+        )
     known = {name for row in rows for name in row.labels}
     if not known:
         raise _no_labels(path, format, raw, left_out)
@@ -239,6 +255,7 @@ class _Merger:
     """Merges rows of one photo (and box): labels that all rows agree on are kept, others stay empty."""
 
     order: dict[tuple[str, Box | None], list[tuple[RawRow, Mapping[str, str]]]] = field(default_factory=dict)
+    agreements: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, row: RawRow, labels: Mapping[str, str]) -> None:
         self.order.setdefault((os.fspath(row.photo), row.box), []).append((row, labels))
@@ -258,6 +275,8 @@ class _Merger:
             rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box))
         if repeated:
             notes.append(f"{repeated:,} photos are in several rows, which were merged; labels that differ stay empty")
+        for name, (same, compared) in self.agreements.items():
+            notes.append(f"{name}: the rows of one photo agree in {same:,} of {compared:,} photos")
         return rows, disagreements
 
     def _merge(
@@ -266,37 +285,95 @@ class _Merger:
         merged: dict[str, str] = {}
         for name in dict.fromkeys(name for _, labels in group for name in labels):
             readings = tuple((row.location, labels[name]) for row, labels in group if name in labels)
-            if len({cell for _, cell in readings}) == 1:
+            agree = len({cell for _, cell in readings}) == 1
+            if len(readings) > 1:
+                same, compared = self.agreements.get(name, (0, 0))
+                self.agreements[name] = same + agree, compared + 1
+            if agree:
                 merged[name] = readings[0][1]
             else:
                 disagreements.append(Disagreement(group[0][0].photo, name, readings))
         return merged
 
 
-def _read_labels(row: RawRow, words: WordReader) -> tuple[dict[str, str], str]:
-    """The cells of a row, and why it is left out; an attribute's own key comes before its band and before others."""
-    labels: dict[str, str] = {}
-    reason = ""
-    for key, word in row.labels:
-        if not word:
-            continue
-        reading = words.read(key, word)
-        if reading.skip:
-            reason = reason or SKIPPED_WORD
-        elif reading.is_invalid:
-            reason = reason or f"{UNREADABLE_VALUE}: {reading.problem.partition(', got')[0]}"
-        for name, cell in reading.labels.items():
-            labels.setdefault(name, cell)
-    return labels, reason
+def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
+    """Sets the persons of rows by a pattern of their photos' paths; returns a note with what was found."""
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        hint = "such as --person '^([^/]+)/' for the outermost folder, or --person '([^/_]+)_[^/]*$' for names"
+        raise DataError(f"'{pattern}' is no regular expression: {error}", location="--person", hint=hint) from None
+    prefix = len(os.fspath(root)) + 1
+    counts: Counter[str] = Counter()
+    for number, row in enumerate(raw.rows):
+        path = os.fspath(row.photo)
+        match = regex.search(path[prefix:] if path.startswith(os.fspath(root)) else path)
+        found: str | None = (match[1] if regex.groups else match[0]) if match else None
+        if found:
+            counts[found] += 1
+            raw.rows[number] = replace(row, person=found)
+    if not counts:
+        hint = f"the path of the first photo is {os.fspath(raw.rows[0].photo)[prefix:]}" if raw.rows else None
+        raise DataError(f"'{pattern}' matches no photo's path", location="--person", hint=hint)
+    shown = ", ".join(list(counts)[:3])
+    of_rows = f"{counts.total():,} of {len(raw.rows):,} rows"
+    return f"persons are read from the paths of {of_rows}: {len(counts):,} persons, such as {shown}"
+
+
+class _LabelReader:
+    """Reads the words of rows, and collects rows whose words contradict each other."""
+
+    def __init__(self, words: WordReader) -> None:
+        self.words = words
+        self.contradictions: list[Disagreement] = []
+
+    def read(self, row: RawRow) -> tuple[dict[str, str], str]:
+        """The cells of a row, and why it is left out; of two cells that agree, years and the band, the first counts."""
+        labels: dict[str, str] = {}
+        against: dict[str, list[str]] = {}
+        reason = ""
+        for key, word in row.labels:
+            if not word:
+                continue
+            reading = self.words.read(key, word)
+            if reading.skip:
+                reason = reason or SKIPPED_WORD
+            elif reading.is_invalid:
+                reason = reason or f"{UNREADABLE_VALUE}: {reading.problem.partition(', got')[0]}"
+            for name, cell in reading.labels.items():
+                first = labels.setdefault(name, cell)
+                if first != cell and not self._may_agree(name, first, cell):
+                    against.setdefault(name, [first]).append(cell)
+        if not reason:
+            for name, cells in against.items():
+                del labels[name]
+                readings = tuple((row.location, cell) for cell in cells)
+                self.contradictions.append(Disagreement(row.photo, name, readings))
+        return labels, reason
+
+    def _may_agree(self, name: str, one: str, other: str) -> bool:
+        attribute = self.words.schema[name]
+        return bool((attribute.allowed_mask(one) & attribute.allowed_mask(other)).any())
+
+
+def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:
+    """A note on label files of the source that were not read."""
+    suffixes = (".csv", ".tsv", ".json", ".xml", ".xlsx", ".mat", ".parquet")
+    unread = [name for name in source.with_suffix(*suffixes) if name not in raw.files] if source.is_folder else []
+    if not unread:
+        return []
+    shown = ", ".join(unread[:SHOWN_FILES]) + (", ..." if len(unread) > SHOWN_FILES else "")
+    return [f"{len(unread):,} files that may hold labels were not read: {shown}"]
 
 
 def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftOut]) -> DataError:
     reasons = Counter(item.reason for item in left_out)
     listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(4))
     message = f"the import as {format} gives no label at all, of {len(raw.rows):,} photos"
+    listed = "; ".join((f"left out: {listed}" if listed else "", *raw.notes)).strip("; ")
     hint = "check that the format is right, and name another with --format"
     if any("--map" in reason for reason in reasons) and len(reasons) == 1:
         hint = "map at least one word to a value"
     if any("photo" in reason for reason in reasons):
         hint = "give the folder of the photos with --images DIR"
-    return DataError(message + (f"; left out: {listed}" if listed else ""), location=path, hint=hint)
+    return DataError(message + (f"; {listed}" if listed else ""), location=path, hint=hint)

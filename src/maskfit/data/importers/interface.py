@@ -118,7 +118,8 @@ class Importer(Protocol):
     Attributes:
         title: What the format is, in a few words for lists.
         codes: What codes without words mean in this format, by the keys of `RawRow.labels`: `{"gender": {"0":
-            "female"}}`. Codes that are not here need a `--map`.
+            "female"}}`. Codes that are not here need a `--map`. An empty `{"age": {}}` says that the format's ages are
+            years, also where they are only 0, 1 and 2.
     """
 
     title: ClassVar[str]

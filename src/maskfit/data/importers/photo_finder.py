@@ -65,6 +65,11 @@ class PhotoFinder:
         self.folder = Path(folder)
         self._files = files
 
+    @property
+    def names(self) -> list[str]:
+        """POSIX paths of all photos relative to the folder, sorted."""
+        return sorted(self._by_path.values())
+
     @cached_property
     def _by_path(self) -> dict[str, str]:
         """Each photo by its path in one Unicode form and lower case -> the path as it is."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from maskfit.data.label_codes import LabelCodes, find_attributes
-from maskfit.data.manifest_columns import look_like_bands
+from maskfit.data.manifest_columns import BAND_SUFFIXES as COLUMN_BAND_SUFFIXES
+from maskfit.data.manifest_columns import COLUMN_SYNONYMS, look_like_bands
 from maskfit.data.photo_dataset import read_label
 from maskfit.errors import DataError, LabelError
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema, as_number
@@ -123,16 +124,48 @@ class WordReader:
         return reading
 
     def knows(self, key: str, word: str) -> bool:
-        """Returns whether a word has a meaning, without counting it.
+        """Returns whether a word is a value, or is mapped, without counting it.
 
         Args:
             key: As for `read`.
             word: As for `read`.
 
         Returns:
-            Whether it is a value, or is mapped.
+            Whether it is; words that stand for no label, such as `None`, are not.
         """
-        return not self._read_new(key, word).problem
+        reading = self._read_new(key, word)
+        return not reading.problem and (bool(reading.labels) or reading.how == "--map")
+
+    def find_key(self, name: str) -> str | None:
+        """Finds the key that a column, task or control stands for by its name.
+
+        Args:
+            name: Its name: `mask`, `Sex`, `age_group`, `성별`.
+
+        Returns:
+            An attribute, or one with `BAND_SUFFIX`; None where the name says nothing.
+        """
+        folded = fold_spelling(name).replace(" ", "_")
+        folded = COLUMN_SYNONYMS.get(folded, folded)
+        for attribute in self.schema.attributes:
+            own = attribute.name.casefold()
+            if folded == own:
+                return attribute.name
+            if attribute.bin_edges and folded in {own + ending for ending in COLUMN_BAND_SUFFIXES}:
+                return attribute.name + BAND_SUFFIX
+        return None
+
+    def code_key(self, key: str) -> str:
+        """Returns the key under which integers are codes, not numbers such as years.
+
+        Args:
+            key: A key.
+
+        Returns:
+            The key of the bands for a numeric attribute, else the key itself.
+        """
+        attribute = self._attribute(key)
+        return attribute.name + BAND_SUFFIX if attribute and attribute.bin_edges else key
 
     def finish(self) -> list[str]:
         """Checks what was read.
@@ -337,7 +370,9 @@ class WordReader:
                 for (key, word), reading in self._readings.items()
                 if key == attribute.name and reading.how == "number"
             ]
-            if attribute.bin_edges and look_like_bands(words, len(attribute.values)):
+            if attribute.name in self._codes or not attribute.bin_edges:
+                continue
+            if look_like_bands(words, len(attribute.values)):
                 name, values = attribute.name, attribute.values
                 maps = " ".join(f"--map '{name}:{code}={value}'" for code, value in enumerate(values))
                 raise DataError(

@@ -1,0 +1,82 @@
+"""FairFace: a CSV with the columns `file,age,gender,race,service_test`; ages are bands.
+
+Source: https://github.com/joojs/fairface (`fairface_label_train.csv`, `fairface_label_val.csv`, beside `train` and
+`val`). Copies that went through a spreadsheet have dates in place of two bands, `03-Sep` for 3-9 and `Oct-19` for
+10-19.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from maskfit.data.importers.interface import Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
+from maskfit.data.importers.word_reader import WordReader
+from maskfit.file_io import iter_csv
+
+COLUMNS = ("file", "age", "gender", "race")
+
+DATES = {
+    **dict.fromkeys(("03-Sep", "3-Sep", "Sep-03", "Sep-3", "09-Mar", "9-Mar", "Mar-09", "Mar-9"), "3-9"),
+    **dict.fromkeys(("9월 3일", "09월 03일", "3월 9일", "03월 09일"), "3-9"),
+    **dict.fromkeys(("Oct-19", "19-Oct", "10월 19일"), "10-19"),
+}
+"""What spreadsheets make of FairFace's bands; no other of its nine bands looks like a date."""
+
+
+class FairFaceImporter:
+    """FairFace."""
+
+    title: ClassVar[str] = "FairFace: a CSV with file,age,gender,race"
+    codes: ClassVar[Mapping[str, Mapping[str, str]]] = {"age": DATES}
+
+    def detect(self, source: ImportSource, words: WordReader) -> Confidence:
+        """Says how sure it is that a source has FairFace's label files.
+
+        Args:
+            source: The source.
+            words: What the user says that words mean.
+
+        Returns:
+            `SURE` where a CSV has its columns.
+        """
+        return Confidence.SURE if _label_files(source) else Confidence.NO
+
+    def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
+        """Reads all label files of the source.
+
+        Args:
+            source: The source.
+            options: Options of the import.
+
+        Returns:
+            A row per line whose photo exists.
+        """
+        result = RawImport(files=_label_files(source) or list(source.with_suffix(".csv")))
+        finder = options.photo_finder(source)
+        num_dates = 0
+        for file in result.files:
+            for number, row in enumerate(iter_csv(source.root / file, COLUMNS[:3]), start=2):
+                location = f"{file} row {number}"
+                photo, reason = finder.find(row["file"])
+                if photo is None:
+                    result.left_out.append(LeftOut(location, reason))
+                    continue
+                num_dates += row["age"] in DATES
+                result.rows.append(RawRow(photo, location, (("gender", row["gender"]), ("age", row["age"]))))
+        if num_dates:
+            result.notes.append(
+                f"{num_dates:,} ages are dates, which a spreadsheet made of bands: 3-9 became 03-Sep, 10-19 Oct-19; "
+                "they are read as the bands"
+            )
+        result.notes.append("race and service_test are not imported")
+        return result
+
+
+def _label_files(source: ImportSource) -> list[str]:
+    files = []
+    for name in source.with_suffix(".csv"):
+        header = {cell.strip().strip('"').lower() for cell in source.head(name).partition("\n")[0].split(",")}
+        if {*COLUMNS} <= header:
+            files.append(name)
+    return files

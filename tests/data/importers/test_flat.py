@@ -1,0 +1,57 @@
+"""Tests of labels in file names."""
+
+from __future__ import annotations
+
+import pytest
+
+from maskfit.errors import DataError
+
+
+def test_the_known_pattern_gives_persons_and_all_labels(write_tree, import_, labels_of):
+    root = write_tree(
+        "imgs/000001_female_Asian_23_mask1.jpg",
+        "imgs/000001_female_Asian_23_normal.jpg",
+        "000002_male_Asian_61_incorrect_mask.jpg",
+    )
+    dataset = import_(root)
+    assert dataset.format == "flat"
+    assert labels_of(dataset) == {
+        "000001_female_Asian_23_mask1.jpg": {"mask": "wear", "gender": "female", "age": "23"},
+        "000001_female_Asian_23_normal.jpg": {"mask": "not_wear", "gender": "female", "age": "23"},
+        "000002_male_Asian_61_incorrect_mask.jpg": {"mask": "incorrect", "gender": "male", "age": "61"},
+    }
+    assert {row.person for row in dataset.rows} == {"000001_female_Asian_23", "000002_male_Asian_61"}
+
+
+def test_ids_with_upload_prefixes(write_tree, import_):
+    dataset = import_(
+        write_tree("8f3a1c01-000001_mask1.jpg", "8f3a1c02-000001_normal.jpg", "8f3a1c03-000002-1_mask2.jpg")
+    )
+    assert [(row.person, row.labels["mask"]) for row in dataset.rows] == [
+        ("000001", "wear"),
+        ("000001", "not_wear"),
+        ("000002-1", "wear"),
+    ]
+
+
+def test_words_in_other_names_only_where_the_format_is_named(write_tree, import_, labels_of):
+    root = write_tree("with_mask_001.jpg", "002-noMask.jpg", "female mask 3.jpg", "b.jpg", "mask_weared_incorrect7.png")
+    with pytest.raises(DataError, match="may be flat") as error:
+        import_(root)
+    assert "--format flat" in error.value.hint
+    dataset = import_(root, "flat")
+    assert labels_of(dataset) == {
+        "with_mask_001.jpg": {"mask": "wear"},
+        "002-noMask.jpg": {"mask": "not_wear"},
+        "female mask 3.jpg": {"mask": "wear", "gender": "female"},
+        "mask_weared_incorrect7.png": {"mask": "incorrect"},
+    }
+    assert [item.location for item in dataset.left_out] == ["b.jpg"]
+
+
+def test_a_name_that_contradicts_itself_has_no_label(write_tree, import_, labels_of):
+    dataset = import_(write_tree("with_mask_then_without_mask.jpg", "with_mask.jpg"), "flat")
+    assert labels_of(dataset)["with_mask_then_without_mask.jpg"] == {}
+    assert [(item.attribute, [cell for _, cell in item.readings]) for item in dataset.disagreements] == [
+        ("mask", ["wear", "not_wear"])
+    ]

@@ -1,0 +1,159 @@
+"""Tests of Label Studio's exports; JSON-MIN and CSV have the form that label-studio-sdk 2.1.2 writes of these tasks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from maskfit.errors import DataError
+
+PHOTOS = ("8f3a1c01-a.jpg", "b.jpg", "c.jpg", "d.jpg", "photos/e f.jpg", "g.jpg")
+
+
+def choices(name: str, *words: str, region: str = "x", **place: float) -> dict[str, Any]:
+    value = {"choices": list(words), **place}
+    return {"id": region, "type": "choices", "value": value, "to_name": "image", "from_name": name}
+
+
+def rectangle(word: str, region: str, **place: float) -> dict[str, Any]:
+    value = {**place, "rotation": 0, "rectanglelabels": [word]}
+    size = {"original_width": 200, "original_height": 100}
+    return {"id": region, "type": "rectanglelabels", "value": value, "from_name": "label", "to_name": "image", **size}
+
+
+def annotation(by: Any, *results: dict[str, Any], skipped: bool = False) -> dict[str, Any]:
+    return {"id": 1, "completed_by": by, "result": list(results), "was_cancelled": skipped, "lead_time": 3.1}
+
+
+def task(number: int, image: str, *annotations: dict[str, Any], **data: str) -> dict[str, Any]:
+    return {"id": number, "annotations": list(annotations), "data": {"image": image, **data}, "project": 1}
+
+
+AGE = {"id": "n", "type": "number", "value": {"number": 34}, "to_name": "image", "from_name": "age"}
+TASKS = [
+    task(1, "/data/upload/1/8f3a1c01-a.jpg", annotation(1, choices("mask", "wear"), choices("sex", "female"), AGE)),
+    task(
+        2,
+        "/data/upload/1/8f3a1c02-b.jpg",
+        annotation(
+            {"id": 1, "email": "ann@example.org"}, choices("mask", "wear"), choices("state", "beard", "glasses")
+        ),
+        annotation({"id": 2, "email": "bob@example.org"}, choices("mask", "incorrect")),
+    ),
+    task(3, "/data/upload/1/8f3a1c03-c.jpg", annotation(1, skipped=True)),
+    task(4, "/data/upload/1/8f3a1c04-d.jpg", annotation(2, choices("mask", "wear", "incorrect"))),
+    task(5, "/data/local-files/?d=photos/e%20f.jpg", annotation(2, choices("mask", "not_wear")), person="eve"),
+    task(6, "/data/upload/1/8f3a1c06-gone.jpg", annotation(2, choices("mask", "not_wear"))),
+]
+"""Two annotators of task 2, a skipped task, several choices in one control."""
+
+FIELDS = {"created_at": "2026-01-01", "updated_at": "2026-01-01", "lead_time": 3.1}
+MIN = [
+    {"image": "/data/upload/1/8f3a1c01-a.jpg", "id": 1, "mask": "wear", "sex": "female", "age": [{"number": 34}]}
+    | {"annotator": 1, "annotation_id": 1} | FIELDS,
+    {"image": "/data/upload/1/8f3a1c02-b.jpg", "id": 2, "mask": "wear", "state": {"choices": ["beard", "glasses"]}}
+    | {"annotator": 1, "annotation_id": 2} | FIELDS,
+    {"image": "/data/upload/1/8f3a1c02-b.jpg", "id": 2, "mask": "incorrect", "annotator": 2}
+    | {"annotation_id": 3} | FIELDS,
+    {"image": "/data/upload/1/8f3a1c04-d.jpg", "id": 4, "mask": {"choices": ["wear", "incorrect"]}}
+    | {"annotator": 2, "annotation_id": 5} | FIELDS,
+    {"image": "/data/local-files/?d=photos/e%20f.jpg", "id": 5, "mask": "not_wear", "annotator": 2}
+    | {"annotation_id": 6} | FIELDS | {"person": "eve"},
+]  # fmt: skip
+CSV = """"age","annotation_id","annotator","created_at","id","image","lead_time","mask","person","sex","state","updated_at"
+"[{""number"":34}]",1,"1","2026-01-01",1,"/data/upload/1/8f3a1c01-a.jpg",3.1,"wear","","female","","2026-01-01"
+"",2,"1","2026-01-01",2,"/data/upload/1/8f3a1c02-b.jpg",3.1,"wear","","","{""choices"":[""beard"",""glasses""]}",""
+"",3,"2","2026-01-01",2,"/data/upload/1/8f3a1c02-b.jpg",3.1,"incorrect","","","","2026-01-01"
+"",5,"2","2026-01-01",4,"/data/upload/1/8f3a1c04-d.jpg",3.1,"{""choices"":[""wear"",""incorrect""]}","","","",""
+"",6,"2","2026-01-01",5,"/data/local-files/?d=photos/e%20f.jpg",3.1,"not_wear","eve","","","2026-01-01"
+"""
+EXPORTS = {"JSON": ("e.json", json.dumps(TASKS)), "JSON-MIN": ("e.json", json.dumps(MIN)), "CSV": ("e.csv", CSV)}
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_all_exports_give_the_same_labels(write_tree, import_, labels_of, export):
+    name, text = EXPORTS[export]
+    photos = write_tree(*PHOTOS, folder="photos")
+    path = write_tree(texts={name: text}, folder="exports") / name
+    dataset = import_(path, images=photos)
+    assert dataset.format == "label-studio"
+    assert labels_of(dataset) == {
+        "8f3a1c01-a.jpg": {"mask": "wear", "gender": "female", "age": "34"},
+        "b.jpg": {},
+        "d.jpg": {},
+        "e f.jpg": {"mask": "not_wear"},
+    }
+    assert [row.person for row in dataset.rows] == ["", "", "", "eve"]
+    said = {
+        (item.photo.name, item.attribute, tuple(cell for _, cell in item.readings)) for item in dataset.disagreements
+    }
+    assert said == {("b.jpg", "mask", ("wear", "incorrect")), ("d.jpg", "mask", ("wear", "incorrect"))}
+    assert "controls or columns that hold no label, ignored: state (1)" in dataset.notes
+    assert "mask: the rows of one photo agree in 0 of 1 photos" in dataset.notes
+
+
+def test_skipped_and_missing_tasks_are_listed(write_tree, import_):
+    root = write_tree(*PHOTOS, texts={"export.json": json.dumps(TASKS)})
+    dataset = import_(root / "export.json")
+    assert [(item.location, item.reason) for item in dataset.left_out] == [
+        ("task 3 by 1", "the task was skipped by an annotator (was_cancelled)"),
+        ("export.json task 6: /data/upload/1/8f3a1c06-gone.jpg", "the photo does not exist"),
+    ]
+    assert "by bob@example.org" in dataset.disagreements[1].readings[1][0]
+
+
+def test_annotators_who_agree_are_one_row(write_tree, import_, labels_of):
+    answers = [annotation(number, choices("mask", "wear")) for number in (1, 2, 3)]
+    root = write_tree("b.jpg", texts={"export.json": json.dumps([task(1, "b.jpg", *answers)])})
+    dataset = import_(root)
+    assert labels_of(dataset) == {"b.jpg": {"mask": "wear"}}
+    assert "mask: the rows of one photo agree in 1 of 1 photos" in dataset.notes
+    assert dataset.disagreements == ()
+
+
+def test_boxes_in_percent_become_pixels_with_the_labels_of_their_region(write_tree, import_):
+    first, second = {"x": 10, "y": 20, "width": 30, "height": 40}, {"x": 50, "y": 0, "width": 50, "height": 100}
+    results = [
+        rectangle("with_mask", "r1", **first),
+        rectangle("no mask", "r2", **second),
+        choices("gender", "male", region="r1", **first),
+        choices("gender", "female", region="r2", **second),
+    ]
+    root = write_tree("g.jpg", texts={"export.json": json.dumps([task(6, "g.jpg", annotation(1, *results))])})
+    assert [(row.box, dict(row.labels)) for row in import_(root).rows] == [
+        ((20, 20, 80, 60), {"mask": "wear", "gender": "male"}),
+        ((100, 0, 200, 100), {"mask": "not_wear", "gender": "female"}),
+    ]
+
+
+def test_a_label_of_the_whole_photo_is_given_to_no_face_of_several(write_tree, import_):
+    place = {"x": 0, "y": 0, "width": 50, "height": 50}
+    other = place | {"x": 50}
+    results = [rectangle("with_mask", "r1", **place), rectangle("no mask", "r2", **other), choices("gender", "male")]
+    root = write_tree("g.jpg", texts={"export.json": json.dumps([task(6, "g.jpg", annotation(1, *results))])})
+    dataset = import_(root)
+    assert all("gender" not in row.labels for row in dataset.rows)
+    assert [note for note in dataset.notes if "whole photo" in note]
+
+
+def test_words_that_are_no_value_are_asked_for_where_the_control_is_a_label(write_tree, import_, labels_of):
+    tasks = [
+        task(1, "a.jpg", annotation(1, choices("choice", "Masked"))),
+        task(2, "b.jpg", annotation(1, choices("choice", "chin"))),
+    ]
+    root = write_tree("a.jpg", "b.jpg", texts={"export.json": json.dumps(tasks)})
+    with pytest.raises(DataError, match="'chin' "):
+        import_(root)
+    assert labels_of(import_(root, None, "chin=incorrect")) == {
+        "a.jpg": {"mask": "wear"},
+        "b.jpg": {"mask": "incorrect"},
+    }
+
+
+def test_no_label_at_all_is_an_error(write_tree, import_):
+    text = json.dumps([task(1, "a.jpg", annotation(1, choices("mood", "happy"))), task(2, "b.jpg")])
+    with pytest.raises(DataError, match="no label at all") as error:
+        import_(write_tree("a.jpg", "b.jpg", texts={"export.json": text}), "label-studio")
+    assert "mood (1)" in error.value.message
