@@ -62,13 +62,17 @@ MIN = [
     {"image": "/data/local-files/?d=photos/e%20f.jpg", "id": 5, "mask": "not_wear", "annotator": 2}
     | {"annotation_id": 6} | FIELDS | {"person": "eve"},
 ]  # fmt: skip
-CSV = """"age","annotation_id","annotator","created_at","id","image","lead_time","mask","person","sex","state","updated_at"
+HEADER = "age annotation_id annotator created_at id image lead_time mask person sex state updated_at"
+CSV = (
+    ",".join(f'"{name}"' for name in HEADER.split())
+    + """
 "[{""number"":34}]",1,"1","2026-01-01",1,"/data/upload/1/8f3a1c01-a.jpg",3.1,"wear","","female","","2026-01-01"
 "",2,"1","2026-01-01",2,"/data/upload/1/8f3a1c02-b.jpg",3.1,"wear","","","{""choices"":[""beard"",""glasses""]}",""
 "",3,"2","2026-01-01",2,"/data/upload/1/8f3a1c02-b.jpg",3.1,"incorrect","","","","2026-01-01"
 "",5,"2","2026-01-01",4,"/data/upload/1/8f3a1c04-d.jpg",3.1,"{""choices"":[""wear"",""incorrect""]}","","","",""
 "",6,"2","2026-01-01",5,"/data/local-files/?d=photos/e%20f.jpg",3.1,"not_wear","eve","","","2026-01-01"
 """
+)
 EXPORTS = {"JSON": ("e.json", json.dumps(TASKS)), "JSON-MIN": ("e.json", json.dumps(MIN)), "CSV": ("e.csv", CSV)}
 
 

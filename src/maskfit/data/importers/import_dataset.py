@@ -313,7 +313,8 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
             counts[found] += 1
             raw.rows[number] = replace(row, person=found)
     if not counts:
-        hint = f"the path of the first photo is {os.fspath(raw.rows[0].photo)[prefix:]}" if raw.rows else None
+        first = os.fspath(raw.rows[0].photo)[prefix:] if raw.rows else "missing"
+        hint = f"the path of the first photo is {first}"
         raise DataError(f"'{pattern}' matches no photo's path", location="--person", hint=hint)
     shown = ", ".join(list(counts)[:3])
     of_rows = f"{counts.total():,} of {len(raw.rows):,} rows"
