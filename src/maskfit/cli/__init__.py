@@ -77,6 +77,10 @@ COMMAND_TABLE = {
             "maskfit.cli.report:report",
             "Write the report of a run, or compare several, on one self-contained page.",
         ),
+        "compare": LazyCommand(
+            "maskfit.cli.compare:compare",
+            "Say what a change is worth: each later run minus the first, on the same photos of the same persons.",
+        ),
         "ensemble": LazyCommand(
             "maskfit.cli.ensemble:ensemble",
             "Combine models from stored probabilities: compare ways to combine them, and predict with one.",

@@ -14,7 +14,7 @@ from maskfit.evaluation.bootstrap import Interval, bootstrap_counts, proportion_
 from maskfit.evaluation.metrics import ClassCounts, macro_f1
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray
 from maskfit.report.run_data import RunData
-from maskfit.report.run_statistics import RunStatistics, correct_predictions, describe
+from maskfit.report.run_statistics import RunStatistics, correct_predictions, describe, near_bin_edge
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class RunDifference:
         log_loss: Difference of the log loss of the class; None where no class is known. Negative is better.
         per_class: Difference of each class's F1; None for a class that occurs in no label and no prediction.
         agreement: Agreement counts by the same names.
+        age_accuracy: Difference of the binned attribute's accuracy near a bin edge ("near a border") and elsewhere
+            ("elsewhere"); empty where no age is known in years.
         disagreements: Indices of photos that exactly one run predicts correctly, one per person, those with the
             highest confidence of both runs first.
     """
@@ -62,6 +64,7 @@ class RunDifference:
     log_loss: Interval | None
     per_class: tuple[Interval | None, ...]
     agreement: Mapping[str, AgreementCounts]
+    age_accuracy: Mapping[str, Interval]
     disagreements: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +75,7 @@ class RunDifference:
             "log_loss": None if self.log_loss is None else self.log_loss.to_dict(),
             "per_class": [None if item is None else item.to_dict() for item in self.per_class],
             "agreement": {name: item.to_dict() for name, item in self.agreement.items()},
+            "age_accuracy": {name: item.to_dict() for name, item in self.age_accuracy.items()},
         }
 
 
@@ -219,7 +223,32 @@ def _difference(first: RunStatistics, other: RunStatistics, draws: int) -> RunDi
         )
         if name == JOINT_HEAD:
             per_class = _per_class(first, other, drawn)
-    return RunDifference(f1, accuracy, _log_loss(one, two, draws), per_class, agreement, _disagreements(one, two))
+    return RunDifference(
+        macro_f1=f1,
+        accuracy=accuracy,
+        log_loss=_log_loss(one, two, draws),
+        per_class=per_class,
+        agreement=agreement,
+        age_accuracy=_age_accuracy(one, two, draws),
+        disagreements=_disagreements(one, two),
+    )
+
+
+def _age_accuracy(one: RunData, two: RunData, draws: int) -> dict[str, Interval]:
+    """Differences of the binned attribute's accuracy on photos near a bin edge and on the others."""
+    if one.years is None:
+        return {}
+    attribute = next(item for item in one.schema.attributes if item.bin_edges)
+    known = ~np.isnan(one.years)
+    near = near_bin_edge(one.years, attribute.bin_edges)
+    (before, _), (after, _) = (correct_predictions(run)[attribute.name] for run in (one, two))
+    difference = after.astype(np.float64) - before
+    groups = {"near a border": known & near, "elsewhere": known & ~near}
+    return {
+        name: proportion_interval(difference[rows], np.ones(int(rows.sum())), one.persons[rows], draws)
+        for name, rows in groups.items()
+        if rows.any()
+    }
 
 
 def _per_class(first: RunStatistics, other: RunStatistics, drawn: Sequence[ClassCounts]) -> tuple[Interval | None, ...]:
