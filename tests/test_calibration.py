@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -75,3 +76,22 @@ def test_without_temperatures_nothing_is_touched():
 def test_senseless_numbers_in_a_file_are_refused(given):
     with pytest.raises(ValidationError):
         Calibration.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("persons", "temperatures", "expected"),
+    [
+        (1, {"mask": 0.5, "age": 5.0}, r"fitted on 7 photos of 1 person, too few \(below 20 persons\): do not rely"),
+        (19, {"mask": 1.2}, "of 19 persons, too few"),
+        (20, {"mask": 1.2, "age": 5.0}, r"at the limit of the fit \(age 5.00\)"),
+        (20, {"mask": 1.2, "age": 4.99}, None),
+        (0, {}, None),
+    ],
+)
+def test_a_calibration_on_few_persons_or_at_a_limit_warns(persons, temperatures, expected):
+    warning = Calibration(temperatures=temperatures, photos=7, persons=persons).warning
+    if expected is None:
+        assert warning is None
+    else:
+        assert re.search(expected, warning)
+        assert "\n" not in warning

@@ -21,7 +21,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 FLOORS = (
-    {"errors", "version"},
+    {"errors", "text", "version"},
     {"cpu_features", "file_io", "memory_allocator", "onnx_metadata", "onnx_runtime", "process_supervisor"},
     {"labels", "model_metadata"},
     {"calibration", "model_card", "registry"},

@@ -69,6 +69,14 @@ def test_a_threshold_of_nothing_is_said_in_words() -> None:
     assert 'that never become "not sure": mask.' in text
 
 
+def test_a_card_warns_of_a_calibration_on_few_persons() -> None:
+    few = Calibration(temperatures={"mask": 0.5}, abstain_below={"mask": 0.6}, photos=7, persons=1)
+    text = render_model_card(METADATA.model_copy(update={"calibration": few}))
+    assert "fitted on 7 photos of 1 person: mask 0.50." in text
+    assert "**Warning:** fitted on 7 photos of 1 person, too few" in text
+    assert "Warning" not in render_model_card(METADATA)
+
+
 def test_what_a_file_does_not_say_its_card_does_not_make_up() -> None:
     bare = METADATA.model_copy(update={"card": ModelCard(), "calibration": Calibration(), "recipe": {}})
     text = render_model_card(bare)

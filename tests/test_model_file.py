@@ -395,7 +395,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, weights, name):
     }
     changes["missing"] = {key: value for key, value in weights.items() if key != odd}
     path = save_model(tmp_path / "a.safetensors", changes[name], make_metadata())
-    with pytest.raises(ModelFileError, match="1 weights do not match the network"):
+    with pytest.raises(ModelFileError, match="1 weight does not match the network"):
         load_model(path)
 
 

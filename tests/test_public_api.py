@@ -96,7 +96,7 @@ def test_evaluate_takes_mappings_and_refuses_other_images() -> None:
     scores = maskfit.evaluate({"a": 0, "b": 1}, {"b": 2, "a": 0})
     assert scores.accuracy == 0.5
     assert scores.macro_f1 == pytest.approx(1 / 3)
-    with pytest.raises(DataError, match="1 images have no prediction and 1 predictions have no truth, such as b"):
+    with pytest.raises(DataError, match="1 image has no prediction and 1 prediction has no truth, such as b"):
         maskfit.evaluate({"a": 0, "b": 1}, {"a": 0, "c": 1})
 
 

@@ -38,7 +38,7 @@ def test_without_an_index_only_the_best_counts_whatever_else_lies_there(tmp_path
     fold = make_fold(tmp_path / "fold0", None)
     (fold.path / "second.safetensors").write_text("no index names it")
     assert fold.top_k_models() == [fold.model]
-    with pytest.raises(RunError, match="keeps one model, not 2") as caught:
+    with pytest.raises(RunError, match="keeps 1 model, not 2") as caught:
         fold.top_k_models(2)
     assert "trainer.save_top_k=2" in str(caught.value)
 

@@ -14,6 +14,7 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.config.recipe import Recipe
@@ -213,7 +214,8 @@ def evaluate(
     missing, extra = [name for name in true if name not in predicted], [name for name in predicted if name not in true]
     if missing or extra:
         raise DataError(
-            f"{len(missing)} images have no prediction and {len(extra)} predictions have no truth, "
+            f"{format_count(len(missing), 'image has', 'images have')} no prediction and "
+            f"{format_count(len(extra), 'prediction has', 'predictions have')} no truth, "
             f"such as {(missing or extra)[0]}",
             hint="predict each image of the truth once",
         )

@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from maskfit.labels.schema import JOINT_HEAD, FloatArray, LabelSchema, softmax
+from maskfit.text import format_count
 
 Temperature = Annotated[float, Field(ge=0.05, le=20)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE = 0.5, 5.0
+"""Range of fitted temperatures: on a small set that is predicted without an error, ever lower temperatures fit ever
+better, and the first error on other photos would get a probability of about 0."""
+
+MIN_RELIABLE_PERSONS = 20
+"""Number of persons below which temperatures and thresholds are reported as unreliable."""
 
 MIN_PROBABILITY = 1e-12
 """Lower bound of probabilities before the logarithm, so that it is finite."""
@@ -46,6 +54,28 @@ class Calibration(BaseModel):
         if JOINT_HEAD in self.temperatures and len(self.temperatures) > 1:
             raise ValueError(f"temperatures must be for '{JOINT_HEAD}' alone or for attributes, not for both")
         return self
+
+    @property
+    def warning(self) -> str | None:
+        """One line on why temperatures and thresholds are not to be trusted; None where nothing speaks against them."""
+        if not self.temperatures:
+            return None
+        fitted = (
+            f"calibration: fitted on {format_count(self.photos, 'photo')} of {format_count(self.persons, 'person')}"
+        )
+        if self.persons < MIN_RELIABLE_PERSONS:
+            return (
+                f"{fitted}, too few (below {MIN_RELIABLE_PERSONS} persons): do not rely on temperatures and "
+                '"not sure" thresholds'
+            )
+        limits = (MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE)
+        clipped = [f"{name} {value:.2f}" for name, value in self.temperatures.items() if value in limits]
+        if clipped:
+            return (
+                f"{fitted}, whose temperature is at the limit of the fit ({', '.join(clipped)}): probabilities and "
+                '"not sure" thresholds may not hold on other photos'
+            )
+        return None
 
     def apply_temperature(self, schema: LabelSchema, probabilities: NDArray[np.floating]) -> FloatArray:
         """Calibrates probabilities; the most probable class of each row does not change.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from maskfit.labels.schema import Attribute
 from maskfit.model_card import Score
 from maskfit.model_file import ModelMetadata
+from maskfit.text import format_count
 
 LIMITS = (
     "Gender and age are estimates from appearance. They do not establish who a person is, and must not be the basis of "
@@ -56,7 +57,7 @@ def _training_data(metadata: ModelMetadata) -> Iterator[str]:
     yield "## Training data"
     yield ""
     if card.photos:
-        yield f"{card.photos:,} photos of {card.persons:,} persons."
+        yield f"{format_count(card.photos, 'photo')} of {format_count(card.persons, 'person')}."
     if card.training_data:
         yield card.training_data
     for attribute in metadata.label_schema.scored_schema().attributes:
@@ -80,7 +81,8 @@ def _evaluation(metadata: ModelMetadata) -> Iterator[str]:
         yield "The file contains no scores. Evaluate it on your own photos with `maskfit evaluate`."
         return
     yield (
-        f"On {card.n_eval_photos:,} photos of {card.n_eval_persons:,} persons, each predicted by a network of the same "
+        f"On {format_count(card.n_eval_photos, 'photo')} of "
+        f"{format_count(card.n_eval_persons, 'person')}, each predicted by a network of the same "
         "run that was not trained on the person. In parentheses, the 95% interval over persons."
     )
     yield ""
@@ -108,8 +110,12 @@ def _calibration(metadata: ModelMetadata) -> Iterator[str]:
     if calibration.temperatures:
         temperatures = ", ".join(f"{name} {value:.2f}" for name, value in calibration.temperatures.items())
         yield (
-            f"Temperatures, fitted on {calibration.photos:,} photos of {calibration.persons:,} persons: {temperatures}."
+            f"Temperatures, fitted on {format_count(calibration.photos, 'photo')} of "
+            f"{format_count(calibration.persons, 'person')}: {temperatures}."
         )
+    if calibration.warning:
+        warning = calibration.warning.removeprefix("calibration: ")
+        yield f"**Warning:** {warning}."
     thresholds = ", ".join(f"{name} {value:.0%}" for name, value in calibration.abstain_below.items() if value)
     never = ", ".join(name for name, value in calibration.abstain_below.items() if not value)
     if thresholds:

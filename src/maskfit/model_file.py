@@ -35,6 +35,7 @@ from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
 from maskfit.registry import ComponentSpec, instantiate
+from maskfit.text import format_count
 from maskfit.version import __version__
 
 if TYPE_CHECKING:
@@ -188,7 +189,10 @@ def _upgrade(values: Any, path: Path) -> Any:
     old: list[str] = []
     upgraded = upgrade_model_metadata(values, old.append)
     if old:
-        warn_once(f"{path} was written by an earlier maskfit; {len(old)} old names are converted, such as: {old[0]}")
+        warn_once(
+            f"{path} was written by an earlier maskfit; "
+            f"{format_count(len(old), 'old name is', 'old names are')} converted, such as: {old[0]}"
+        )
     return upgraded
 
 
@@ -335,7 +339,8 @@ def _check_weights(expected: Mapping[str, Any], weights: Mapping[str, Tensor], p
     mismatched += [name for name in weights if name not in expected]
     if mismatched:
         raise ModelFileError(
-            f"{len(mismatched)} weights do not match the network of the metadata, such as {mismatched[0]}",
+            f"{format_count(len(mismatched), 'weight does', 'weights do')} not match the network "
+            f"of the metadata, such as {mismatched[0]}",
             location=path,
             hint="the file is damaged, or timm has another version than at training time; train or export it again",
         )

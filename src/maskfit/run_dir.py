@@ -29,6 +29,7 @@ from pathlib import Path
 
 from maskfit.errors import MaskfitError, RunError
 from maskfit.file_io import read_json
+from maskfit.text import format_count
 
 _REPAIR_HINT = "restore the file, or train this fold again"
 
@@ -121,7 +122,7 @@ class FoldDir:
         if self.models_index.is_file():
             models = [self.path / name for name in self._indexed_names()]
         if not 1 <= count <= len(models):
-            kept = "one model" if len(models) == 1 else f"{len(models)} models"
+            kept = format_count(len(models), "model")
             raise RunError(
                 f"this fold keeps {kept}, not {count}",
                 location=self.path,

@@ -84,7 +84,7 @@ def test_the_table_and_the_recommendation(command, model, evaluation, fake_timin
         "onnx",
         "--engine",
         "broken",
-        "--batch",
+        "--batch-size",
         "1, 4",
     )
     assert result.code == 0
@@ -105,7 +105,7 @@ def test_json_holds_every_figure(command, model, fake_timing):
 
 @pytest.mark.parametrize("batch", ["0", "", "1,,2", "-1", "x", "5000", "1.5"])
 def test_invalid_batch_sizes(command, model, batch):
-    result = command("benchmark", model, f"--batch={batch}")
+    result = command("benchmark", model, f"--batch-size={batch}")
     assert result.code == 2
     assert "batch sizes must be integers in 1 to 4,096" in result.err
 

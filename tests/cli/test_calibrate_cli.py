@@ -42,7 +42,8 @@ def test_options_reach_the_fit_and_the_result_is_printed(command, run_dir, fits)
     assert "fitted on 70 photos of 10 persons" in result.out
     assert "mask: on held-out persons 90.0% of photos are above the threshold, 99.0% of them correct" in result.out
     assert "without a threshold 95.0% are correct" in result.out
-    assert "written: thresholds of 1 models" in result.err
+    assert "of 10 persons, too few (below 20 persons): do not rely on temperatures" in result.err
+    assert "written: thresholds of 1 model;" in result.err
 
 
 def test_json_has_temperatures_and_thresholds(command, run_dir, fits):

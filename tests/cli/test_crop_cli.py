@@ -22,7 +22,7 @@ def photos(tmp_path: Path, paint, painted) -> Path:
 def test_summary_is_printed(command, photos, tmp_path):
     result = command("data", "crop", photos, "--out", tmp_path / "out")
     assert result.code == 0
-    assert "2 photos cropped; 2 faces; 1 photos with several faces" in result.out
+    assert "2 photos cropped; 2 faces; 1 photo with several faces" in result.out
     assert f"list: {tmp_path / 'out' / 'faces.csv'}" in result.out
     whole = command("data", "crop", photos, "--out", tmp_path / "whole", "--crop", "resize")
     assert whole.out.startswith("2 photos cropped\n")  # without a detector faces are not mentioned

@@ -106,8 +106,8 @@ def test_split_overwrites_only_with_force(root, tmp_path):
 def test_synthesized_dataset_has_no_problems(tmp_path):
     result = run("synthesize", tmp_path / "drawn", "--persons", 1, "--seed", 3)
     assert result.exit_code == 0, result.output
-    assert "written: 1 persons" in result.stdout
-    assert "7 photos of 1 persons" in run("check", tmp_path / "drawn").stdout
+    assert ": 1 person\n" in result.stdout
+    assert "7 photos of 1 person;" in run("check", tmp_path / "drawn").stdout
     again = run("synthesize", tmp_path / "drawn", "--persons", 1)
     assert isinstance(again.exception, DataError)
 
@@ -117,8 +117,8 @@ def test_rare_classes_are_oversampled_and_photos_unchanged(root, tmp_path):
     before = {path: path.read_bytes() for path in root.rglob("*.png")}
     result = run("oversample", root, "--out", tmp_path / "blends", "--count", 7)
     assert result.exit_code == 0, result.output
-    assert "listed in" in result.stdout
-    assert "skipped 1 unreadable photos" in result.stderr
+    assert "manifest.csv: 2 photos" in result.stdout
+    assert "skipped 1 unreadable photo" in result.stderr
     assert "000000_female_Asian_20/normal.png" in result.stderr
     assert {path: path.read_bytes() for path in root.rglob("*.png")} == before
     assert "no problems" in run("check", tmp_path / "blends" / "manifest.csv").stdout

@@ -145,7 +145,7 @@ def test_errors_are_raised_before_anything_is_written(command, members, to_predi
     for args, message in (
         ([members[0], other], "x/mask1.jpg"),
         ([*members, "--combine", "gredy"], "did you mean 'greedy'?"),
-        ([*members, "--apply", to_predict[0]], "2 members, but 1 tables to apply"),
+        ([*members, "--apply", to_predict[0]], "2 members, but 1 table to apply"),
         ([*members, "--apply", to_predict[0], "--apply", members[1]], "takes a probability table, not a run"),
         ([*to_predict, "--apply", to_predict[0], "--apply", to_predict[1]], "--apply needs members with a truth"),
         ([*members, "--weights", "a,b"], "--weights must be numbers"),

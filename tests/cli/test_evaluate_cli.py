@@ -103,7 +103,7 @@ def test_missing_and_extra_rows_are_named(files, tmp_path):
     message = str(run(files[0], other).exception)
     assert "7 photos have no prediction:\n- 0000.jpg" in message
     assert "and 2 more" in message
-    assert "1 photos are not in the truth:\n- stranger.jpg" in message
+    assert "1 photo is not in the truth:\n- stranger.jpg" in message
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_two_names_with_one_normal_form_are_not_matched(tmp_path):
     forms = [unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")]
     truth = write_submission(tmp_path / "t.csv", forms, [0, 1])
     submission = write_submission(tmp_path / "s.csv", [forms[0]], [0])
-    assert "1 photos have no prediction" in str(run(truth, submission, "--schema", "mask").exception)
+    assert "1 photo has no prediction" in str(run(truth, submission, "--schema", "mask").exception)
     assert run(truth, truth, "--schema", "mask").exit_code == 0
 
 
@@ -182,7 +182,7 @@ def test_absent_classes_are_named_with_the_score_over_all_labels(tmp_path):
     assert f"f1_score with all 18 labels gives {every:.4f}" in result.stdout
     stray = np.where(truth == 0, 8, truth)
     result = run(path, write_submission(tmp_path / "s.csv", names, stray))
-    assert "not in the truth but predicted, so that F1 0 counts in macro F1: class 8 (1 photos)" in result.stdout
+    assert "not in the truth but predicted, so that F1 0 counts in macro F1: class 8 (1 photo)" in result.stdout
     assert "neither in the truth" not in result.stdout
 
 

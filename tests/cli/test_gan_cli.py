@@ -14,7 +14,7 @@ from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn import write_train_set
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
-SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "center:scale=0.9", "--target-count", 6)
+SMALL = ("--size", 16, "--width", 4, "--batch-size", 8, "--crop", "center:scale=0.9", "--target-count", 6)
 
 
 @pytest.fixture(scope="module")

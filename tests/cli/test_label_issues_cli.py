@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,11 @@ def test_wrong_label_is_ranked_first_and_corrected(command, table, people, tmp_p
     assert result.code == 0, result.err
     with target.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == ["person", "attribute", "label", "proposed", "score", "reason"]
+    assert list(rows[0]) == ["person", "photos", "attribute", "label", "proposed", "score", "reason"]
     assert (rows[0]["person"], rows[0]["attribute"]) == (first, "gender")
+    assert all(float(row["score"]) >= 0.2 for row in rows)
     assert first in result.out
+    assert "with a score of at least 0.2" in result.out
     before, after = read_photos(people, SCHEMA), read_corrected(people, SCHEMA, [proposed])[0]
     changed = {a.person for a, b in zip(before, after, strict=True) if a.labels["gender"] != b.labels["gender"]}
     assert changed == {first}
@@ -64,6 +67,36 @@ def test_wrong_label_is_ranked_first_and_corrected(command, table, people, tmp_p
     assert (again.code, "the file exists" in again.err) == (2, True)
     plain = json.loads(command("label-issues", path, "--json").out)
     assert (plain[0]["person"], plain[0]["photos"]) == (first, [])
+
+
+def test_the_list_names_photos_and_leaves_out_low_scores(command, people, tmp_path):
+    """One photo of a mask predicted with near certainty as another mask state, another one with a little doubt."""
+    photos = read_photos(people, SCHEMA)
+    truth = SCHEMA.to_class_index(photos.attribute_indices(SCHEMA))
+    seen = truth.copy()
+    wrong, doubtful = (
+        next(k for k in range(start, start + 7) if photos[k].name.endswith("mask3.jpg")) for start in (0, 7)
+    )
+    rows = np.full((len(photos), 18), 0.01 / 17)
+    seen[wrong] = (truth[wrong] + 12) % 18
+    rows[np.arange(len(photos)), seen] = 0.99
+    rows[doubtful] = 0.001 / 16
+    rows[doubtful, [truth[doubtful], (truth[doubtful] + 12) % 18]] = 0.53, 0.469
+    table = ProbabilityTable(tuple(photo.name for photo in photos), rows / rows.sum(axis=1, keepdims=True), truth)
+    path = table.write(tmp_path / "oof.csv")
+    result = command("label-issues", path, "--data", people, "--out", tmp_path / "issues.csv")
+    assert result.code == 0, result.err
+    assert "1 label issue with a score of at least 0.5" in result.out
+    assert "mask3.jpg" in result.out
+    assert re.search(r"labels? scores? lower, at most 0\.\d+; --min-score lists", result.err)
+    with (tmp_path / "issues.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["photos"], row["attribute"]) == (photos[wrong].name, "mask")
+    everything = json.loads(command("label-issues", path, "--data", people, "--json").out)
+    assert len(everything) > 1
+    assert len(json.loads(command("label-issues", path, "--json", "--min-score", 0.5).out)) == 1
+    none = command("label-issues", path, "--data", people, "--min-score", 1)
+    assert none.out == "0 label issues with a score of at least 1\n"
 
 
 def test_user_errors(command, table, people, tmp_path):
@@ -76,7 +109,7 @@ def test_user_errors(command, table, people, tmp_path):
         ((unlabeled,), "no labels"),
         ((path, "--noise", "0.9"), "noise"),
         ((tmp_path / "none",), "none"),
-        ((unlabeled, "--data", people), "photos of the table are missing, such as a.jpg"),
+        ((unlabeled, "--data", people), "1 photo of the table is missing, such as a.jpg"),
     ):
         result = command("label-issues", *args)
         assert (result.code, message in result.err) == (2, True), result.err

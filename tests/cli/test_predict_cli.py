@@ -293,7 +293,7 @@ def test_top_k_models_of_each_fold_are_averaged(command, run_dir, evaluation):
     args = ("predict", run_dir, "--images", evaluation / "images", "--json")
     result = command(*args, "--top-k", 2)
     assert result.code == 2
-    assert "this fold keeps one model, not 2" in result.err
+    assert "this fold keeps 1 model, not 2" in result.err
     index = [{"file": f"{name}.safetensors", "epoch": 1, "score": 0.5} for name in ("best", "epoch002")]
     (fold / "models.json").write_text(json.dumps(index))
     assert json.loads(command(*args, "--top-k", 2, "--tta", "five_crop:scale=0.8").out)["answers"]

@@ -129,7 +129,7 @@ def test_several_annotated_photos_go_into_a_folder(command, bundled_model, no_de
         Image.fromarray(paint(60, 50)).save(name)
     result = command("predict", "a", "b", "--draw", "out")
     assert result.code == 0, result.err
-    assert "wrote out: 4 photos" in result.err
+    assert "written: out: 4 photos" in result.err
     written = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file())
     assert written == ["deep/y.jpg", "x (2).png", "x.png", "z.jpg"]
     assert "not empty" in command("predict", "a", "--draw", "out").err

@@ -16,7 +16,7 @@ def test_folder_is_predicted_in_shards(command, model, evaluation):
     result = command("predict", model, "--images", images, "--shards", "out", "--shard-size", "4")
     assert result.code == 0, result.err
     assert "6 photos predicted in 2 shards: out/answers" in result.out
-    assert "1 unreadable photos are listed" in result.err
+    assert "1 unreadable photo is listed" in result.err
     found = [row["ImageID"] for path in sorted(Path("out/answers").iterdir()) for row in read_csv(path, ["ImageID"])]
     assert found == sorted(path.name for path in images.iterdir() if path.name != "broken.jpg")
     again = command("predict", model, "--images", images, "--shards", "out", "--shard-size", "4")

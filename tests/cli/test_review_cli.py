@@ -48,7 +48,7 @@ def test_corrections_are_written_without_a_page(command, people, log, tmp_path):
     target = tmp_path / "out.csv"
     result = command("review", people, "--log", log, "--export", target)
     assert result.code == 0, result.err
-    assert "1 corrections; 1 undecided, 1 new label, 1 marked wrong" in result.err
+    assert "1 correction; 1 undecided, 1 new label, 1 marked wrong" in result.err
     photos = read_corrected(people, SCHEMA, [target])[0]
     assert [photo.labels["gender"] for photo in photos] == ["male"] * 2 + ["female"] * 2 + ["male"] * 2
     again = command("review", people, "--log", log, "--export", target)

@@ -166,7 +166,7 @@ def test_person_strata(remember):
     ("persons", "num_folds", "val_fraction", "match"),
     [
         (3, 4, 0.1, "3 persons are too few for 4 folds"),
-        (1, 1, 0.1, "1 persons are too few"),
+        (1, 1, 0.1, "1 person is too few"),
         (0, 2, 0.1, "0 persons are too few"),
         (5, 0, 0.1, "must be >= 1, got 0"),
         (5, 1, 0.0, "between 0 and 1, got 0"),

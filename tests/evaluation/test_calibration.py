@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskfit.calibration import Calibration, apply_temperatures
+from maskfit.calibration import MIN_SAVED_TEMPERATURE, Calibration, apply_temperatures
 from maskfit.errors import DataError, LabelError
 from maskfit.evaluation.bootstrap import bootstrap_interval, proportion_interval
 from maskfit.evaluation.calibration import (
     DEFAULT_ABSTAIN_BELOW,
     MAX_TEMPERATURE,
-    MIN_SAVED_TEMPERATURE,
     MIN_TEMPERATURE,
     evaluate_calibration,
     fit_calibration,

@@ -80,7 +80,7 @@ def test_names_and_truth_must_fit():
     rows = np.full((2, 2), 0.5)
     with pytest.raises(DataError, match="duplicated"):
         ProbabilityTable(("a", "a"), rows)
-    with pytest.raises(DataError, match="1 names, but 2 rows"):
+    with pytest.raises(DataError, match="1 name, but 2 rows"):
         ProbabilityTable(("a",), rows)
     with pytest.raises(DataError, match="not in 0 to 1"):
         ProbabilityTable(("a", "b"), rows, np.array([0, 2]))
@@ -121,7 +121,7 @@ def test_folds_are_stacked_and_a_photo_in_two_folds_is_refused():
     assert whole.truth[2] == -1
     assert (whole.probabilities[3:] == make("de", seed=2).probabilities).all()
     assert concat_tables([make("a", truth=False), make("b", truth=False)]).truth is None
-    with pytest.raises(DataError, match=r"1 photos are in more than one table:\n- b"):
+    with pytest.raises(DataError, match=r"1 photo is in more than one table:\n- b"):
         concat_tables([make("ab"), make("bc")])
     with pytest.raises(DataError, match="2 and 18 classes"):
         concat_tables([make("a"), ProbabilityTable(("z",), np.array([[0.5, 0.5]]))])

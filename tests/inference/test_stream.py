@@ -60,9 +60,9 @@ def test_what_cannot_be_read_is_told_by_its_batch_or_ends_all(models, photos, tm
     assert [list(part.unreadable) for part in parts] == [[str(bad)], []]
     assert [part.num_processed for part in parts] == [2, 2]
     answered = []
-    with pytest.raises(DataError, match=r"a photo cannot be read(.|\n)*bad\.jpg"):
+    with pytest.raises(DataError, match=r"1 photo cannot be read(.|\n)*bad\.jpg"):
         answered += [part.names for part in predictor.stream(iter([*mixed, *photos[3:]]))]
-    with pytest.raises(DataError, match="a photo cannot be read"):
+    with pytest.raises(DataError, match="1 photo cannot be read"):
         list(predictor.stream([bad], skip_unreadable=True))
     with pytest.raises(DataError, match="duplicate photo names"):
         next(predictor.stream([photos[0], photos[0]]))

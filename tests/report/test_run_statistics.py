@@ -165,12 +165,12 @@ def test_one_fold_and_one_attribute_are_enough(make_run):
 
 @given(st.floats(0, 1))
 def test_fractions_as_text_are_all_or_none_only_where_exact(fraction):
-    text = summary_text.as_percent_text(fraction)
-    assert (text == "all") == (fraction == 1)
-    assert (text == "none") == (fraction == 0)
-    if text.endswith(" of 100"):
+    text = summary_text.as_percent_text(fraction, "photos")
+    assert (text == "all photos") == (fraction == 1)
+    assert (text == "no photos") == (fraction == 0)
+    if text.endswith(" of 100 photos"):
         assert abs(int(text.split()[0]) - 100 * fraction) <= 0.5
-    assert summary_text.as_percent_text(0.995) == "995 of 1,000"
+    assert summary_text.as_percent_text(0.995, "photos") == "995 of 1,000 photos"
 
 
 def test_rare_values_of_a_column_are_merged(make_run, people, tmp_path):

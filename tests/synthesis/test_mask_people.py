@@ -418,5 +418,5 @@ def test_command_writes_a_dataset_and_refuses_to_overwrite_it(tmp_path):
     assert again.returncode == 2
     assert "not empty" in again.stderr
     assert "--resume" in again.stderr
-    assert "written: 1 persons" in run(*words, "--resume").stdout
+    assert "1 person, listed in" in run(*words, "--resume").stdout
     assert len(read_photos(tmp_path / "masked" / "masks.csv", SCHEMA)) == 8

@@ -20,6 +20,7 @@ from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.submission import read_submission, write_submission
 from maskfit.run_dir import RunDir
 from maskfit.synthesis.drawn import write_eval_set, write_train_set
+from maskfit.text import format_count
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 from maskfit.training.train import train
 
@@ -87,7 +88,10 @@ def run_demo(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("this folder is not empty", location=out, hint="name another with --out DIR, or remove it")
     began = time.perf_counter()
-    console.print(f"1. drawing {num_train_persons} persons for training and {num_eval_persons} others for evaluation")
+    console.print(
+        f"1. drawing {format_count(num_train_persons, 'person')} for training and "
+        f"{num_eval_persons} others for evaluation"
+    )
     photos = write_train_set(out / "train", num_train_persons, seed=0)
     eval_list = write_eval_set(out / "eval", num_eval_persons, seed=1)
     console.print("2. training a small network from scratch, with a fifth of the persons held out")

@@ -36,26 +36,28 @@ def benchmark(
     ] = None,
     photos: PhotosOption = None,
     engine: EnginesOption = None,
-    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes.")] = "1,8,32",
+    batch_size: Annotated[
+        str, typer.Option("--batch-size", metavar="N,N,...", help="Batch sizes to measure.")
+    ] = "1,8,32",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Measure a model's throughput on this machine by engine and batch size.
 
     Every installed engine that can run the file is measured in its own process. Run nothing else meanwhile.
 
-    **Examples**
+    Examples:
 
-    `maskfit benchmark model.onnx`
+        maskfit benchmark model.onnx
 
-    `maskfit benchmark model.onnx --photos photos --batch 1,16,64`
+        maskfit benchmark model.onnx --photos photos --batch-size 1,16,64
 
-    `maskfit benchmark runs/first --engine torch --engine torch:precision=bf16 --json`
+        maskfit benchmark runs/first --engine torch --engine torch:precision=bf16 --json
     """
     from maskfit.data.image_lists import find_images
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
     from maskfit.inference.input_resolution import find_models
 
-    batch_sizes = _parse_batch_sizes(batch)
+    batch_sizes = _parse_batch_sizes(batch_size)
     path = find_models(resolve_models([model] if model else []))[0]
     engines = engine or find_engines(path)
     files = [] if photos is None else [photo.path for photo in find_images(photos)]
@@ -106,7 +108,8 @@ def _parse_batch_sizes(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdecimal() and 1 <= int(part) <= MAX_BATCH_SIZE for part in parts):
         raise DataError(
-            f"--batch: batch sizes must be integers in 1 to {MAX_BATCH_SIZE:,}, got {text}", hint="--batch 1,8,32"
+            f"--batch-size: batch sizes must be integers in 1 to {MAX_BATCH_SIZE:,}, got {text}",
+            hint="--batch-size 1,8,32",
         )
     return list(dict.fromkeys(map(int, parts)))
 

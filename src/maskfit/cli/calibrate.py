@@ -10,6 +10,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 
 def calibrate(
@@ -52,6 +53,8 @@ def calibrate(
         raise DataError("the folder is not a run", location=run, hint="pass a folder written by maskfit train")
     result = recalibrate(RunDir(run), accuracy=min_accuracy, coverage=min_coverage, threshold=thresholds)
     calibration = result.calibration
+    if calibration.warning:
+        err.print(calibration.warning, style="yellow")
     if json:
         print_json(
             {
@@ -62,7 +65,7 @@ def calibrate(
         )
         return
     print_table(
-        f"fitted on {calibration.photos:,} photos of {calibration.persons:,} persons",
+        f"fitted on {format_count(calibration.photos, 'photo')} of {format_count(calibration.persons, 'person')}",
         ["head", "temperature"],
         list(calibration.temperatures.items()),
     )
@@ -74,7 +77,9 @@ def calibrate(
             f"without a threshold {item.overall_accuracy.value:.1%} are correct",
             soft_wrap=True,
         )
-    err.print(f"written: thresholds of {len(result.models)} models; export again what was exported from them")
+    err.print(
+        f"written: thresholds of {format_count(len(result.models), 'model')}; export again what was exported from them"
+    )
 
 
 def _parse_fractions(pairs: Sequence[str] | None) -> dict[str, float]:

@@ -70,6 +70,17 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
     out.print(table)
 
 
+def print_written(path: object, detail: str = "", *, console: Console = err) -> None:
+    """Prints the line with which every command names a file or folder that it wrote: "written: s.csv: 6 rows".
+
+    Args:
+        path: The file or folder.
+        detail: What is in it.
+        console: Where to print; standard error by default.
+    """
+    console.print(f"written: {path}{detail and ': '}{detail}", markup=False, soft_wrap=True)
+
+
 @contextmanager
 def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | None], None]]:
     """Shows a progress bar with rate and remaining time.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, progress
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.evaluation.bootstrap import Interval
@@ -118,7 +119,7 @@ def ensemble(
     if inputs is not None:
         written += write_predictions(folder, predict_with(fitted, inputs))
     for path in written:
-        err.print(f"written: {path}")
+        print_written(path)
 
 
 def _find_schema(name: str | None) -> LabelSchema | None:
@@ -158,7 +159,7 @@ def _load_inputs(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
         )
     if len(apply) != len(sources):
         raise DataError(
-            f"{len(sources)} members, but {len(apply)} tables to apply them to",
+            f"{format_count(len(sources), 'member')}, but {format_count(len(apply), 'table')} to apply them to",
             hint="give --apply once for each member, in the same order",
         )
     for path in apply:
@@ -225,7 +226,9 @@ def _print_comparison(
         )
     header = ["", "macro F1", "95 % interval", "accuracy", "gain", "95 % interval"]
     persons = len(set(tables.persons or ()))
-    print_table(f"{len(tables.photos):,} held-out photos of {persons:,} persons", header, rows)
+    print_table(
+        f"{format_count(len(tables.photos), 'held-out photo')} of {format_count(persons, 'person')}", header, rows
+    )
     out.print(
         "gain: over the best single member; weighted, greedy, stack and the best single member are evaluated on "
         "persons they were not fitted on",

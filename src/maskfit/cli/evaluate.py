@@ -15,6 +15,7 @@ from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.cli.defaults import OUTPUT, TRUTH
 from maskfit.errors import DataError, did_you_mean, format_list
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.evaluation.scores import Scores
@@ -45,13 +46,13 @@ def evaluate(
 
     Photos are matched by ImageID, so the order of the files does not matter. Macro F1 is over the whole set.
 
-    **Examples**
+    Examples:
 
-    `maskfit evaluate truth.csv submission.csv`
+        maskfit evaluate truth.csv submission.csv
 
-    `maskfit evaluate truth.csv submission.csv --json > scores.json`
+        maskfit evaluate truth.csv submission.csv --json > scores.json
 
-    `SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv`
+        SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv
     """
     import numpy as np
 
@@ -130,7 +131,10 @@ def _match_unicode(truth: dict[str, int], predictions: dict[str, int]) -> tuple[
             renamed[name] = names[0]
     if not renamed:
         return predictions, []
-    line = f"{len(renamed)} names differ from the truth only in Unicode form and are matched in NFC, such as "
+    line = (
+        f"{format_count(len(renamed), 'name differs', 'names differ')} from the truth only "
+        "in Unicode form and are matched in NFC, such as "
+    )
     return {renamed.get(name, name): index for name, index in predictions.items()}, [line + next(iter(renamed))]
 
 
@@ -141,7 +145,8 @@ def _describe_classes(truth: Sequence[int], scores: Scores, label_schema: LabelS
     lines = []
     if len(set(truth)) == 1 and len(truth) > 1:
         lines.append(
-            f"the truth has only class {truth[0]} ({label_schema.describe(truth[0])}) for all {len(truth):,} photos; "
+            f"the truth has only class {truth[0]} ({label_schema.describe(truth[0])}) for all "
+            f"{format_count(len(truth), 'photo')}; "
             "it may be a list with a placeholder, such as info.csv, and not the truth"
         )
     absent = [number for number, item in enumerate(scores.per_class) if not item.support and not item.predicted]
@@ -149,13 +154,13 @@ def _describe_classes(truth: Sequence[int], scores: Scores, label_schema: LabelS
     if stray:
         lines.append(
             f"not in the truth but predicted, so that F1 0 counts in macro F1: {_list_classes(stray)} "
-            f"({sum(scores.per_class[number].predicted for number in stray):,} photos)"
+            f"({format_count(sum(scores.per_class[number].predicted for number in stray), 'photo')})"
         )
     if absent:
         every = sum(item.f1 for item in scores.per_class) / len(scores.per_class)
         lines.append(
             f"neither in the truth nor predicted, so not in macro F1: {_list_classes(absent)}; "
-            f"scikit-learn's f1_score with all {len(scores.per_class)} labels gives {every:.4f}"
+            f"scikit-learn's f1_score with all {format_count(len(scores.per_class), 'label')} gives {every:.4f}"
         )
     return lines
 
@@ -174,9 +179,12 @@ def _align_predictions(
     extra = [name for name in predictions if name not in truth]
     if missing or extra:
         problems = []
-        for names, problem in ((missing, "have no prediction"), (extra, "are not in the truth")):
-            if names:
-                problems.append(f"{len(names)} photos {problem}:\n{format_list(names, shown=5)}")
+        if missing:
+            count = format_count(len(missing), "photo has", "photos have")
+            problems.append(f"{count} no prediction:\n{format_list(missing, shown=5)}")
+        if extra:
+            count = format_count(len(extra), "photo is", "photos are")
+            problems.append(f"{count} not in the truth:\n{format_list(extra, shown=5)}")
         raise DataError(
             "\n".join(problems),
             location=f"{submission_path}, against {truth_path}",
@@ -198,7 +206,7 @@ def _to_server_format(scores: Scores) -> dict[str, Any]:
 
 
 def _print_scores(scores: Scores, label_schema: LabelSchema, truth: Path, submission: Path) -> None:
-    out.print(f"{submission} against {truth}: {scores.photos:,} photos", markup=False, soft_wrap=True)
+    out.print(f"{submission} against {truth}: {format_count(scores.photos, 'photo')}", markup=False, soft_wrap=True)
     print_table("All classes", ["macro F1", "accuracy"], [[scores.macro_f1, scores.accuracy]])
     out.print()
     print_table(

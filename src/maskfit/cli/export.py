@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, print_json, print_table, progress, require_extra
+from maskfit.cli.console import check_overwrite, print_json, print_table, print_written, progress, require_extra
 from maskfit.errors import DataError, MaskfitError, ModelFileError
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.inference.export import ExportResult
@@ -105,7 +106,7 @@ def _resolve_single_model(path: Path) -> Path:
     models = find_models([path])
     if len(models) > 1:
         raise ModelFileError(
-            f"the run has {len(models)} models, but a file holds one",
+            f"the run has {format_count(len(models), 'model')}, but a file holds one",
             location=path,
             hint=f"choose one: {models[0]}",
         )
@@ -157,4 +158,4 @@ def _print_result(result: ExportResult, rows: list[dict[str, Any]], json: bool) 
         lines.append([*line, *(round(row["photos_per_second"][batch]) for batch in measured)])
     print_table(f"compared with torch on {result.compared_on}", header, lines)
     for path in result.files:
-        err.print(f"written: {path}")
+        print_written(path)

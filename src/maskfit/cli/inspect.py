@@ -14,10 +14,12 @@ from maskfit.cli.console import (
     out,
     print_json,
     print_table,
+    print_written,
     progress,
     require_extra,
 )
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
@@ -74,7 +76,7 @@ def inspect(
     _print_inspection(inspection, json)
     written = [path for item in graph_files for path in (item.with_suffix(".gv"), item) if path.exists()]
     for path in (file, layers_csv, *written):
-        err.print(f"written: {path}")
+        print_written(path)
 
 
 def _read_photos(images: Path, schema: object) -> list[Photo]:
@@ -127,7 +129,7 @@ def _print_inspection(inspection: ModelInspection, json: bool) -> None:
         return
     shown = [*inspection.layers[:4], *inspection.layers[-4:]] if len(inspection.layers) > 8 else list(inspection.layers)
     print_table(
-        f"{len(inspection.layers)} layers, of which the first and last",
+        f"{format_count(len(inspection.layers), 'layer')}, of which the first and last",
         ["layer", "kind", "weights", "norm", "root mean square", "verdict"],
         [
             (layer.name, layer.layer_type, layer.num_parameters, f"{layer.norm:.3g}", f"{layer.rms:.3g}", layer.verdict)

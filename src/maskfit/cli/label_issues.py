@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, print_json, print_table
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.evaluation.label_issues import LabelIssue
 
 SHOWN = 20
+
+DEFAULT_MIN_SCORE = 0.5
+"""Minimum score of what is listed: at least as probably wrong as right."""
 
 
 def label_issues(
@@ -25,7 +29,7 @@ def label_issues(
         ),
     ],
     target: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="CSV to write with all label issues.")
+        Path | None, typer.Option("--out", metavar="FILE", help="CSV to write with the label issues.")
     ] = None,
     data: Annotated[
         Path | None,
@@ -39,17 +43,24 @@ def label_issues(
         ),
     ] = None,
     min_score: Annotated[
-        float,
-        typer.Option("--min-score", metavar="SCORE", min=0, max=1, help="With --corrections: minimum score."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            "--min-score",
+            metavar="SCORE",
+            min=0,
+            max=1,
+            help=f"Minimum score of label issues; {DEFAULT_MIN_SCORE:g} by default, with --json 0.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print all label issues as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print label issues of every score as JSON.")] = False,
 ) -> None:
     """Rank labels by the probability that they are wrong.
 
     Attributes of a person (gender, age) are checked on all photos of the person; attributes of a photo (the mask) on
     each photo, including swaps between two photos of a person. Ages near a band border count less. The score is the
-    probability that the label is wrong.
+    probability that the label is wrong; list and files contain those of at least --min-score.
 
     Examples:
 
@@ -65,29 +76,45 @@ def label_issues(
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)
-    issues, warnings = rank_label_issues(sources, data, noise)
+    ranked, warnings = rank_label_issues(sources, data, noise)
     for warning in warnings:
         err.print(warning)
+    least = DEFAULT_MIN_SCORE if min_score is None else min_score
+    issues = [item for item in ranked if item.score >= least]
     if json:
-        print_json([_to_record(item) for item in issues])
+        print_json([_to_record(item) for item in (ranked if min_score is None else issues)])
     else:
-        _print_issues(issues)
+        _print_issues(issues, least, ranked[len(issues) :])
     if target is not None:
-        err.print(f"wrote {write_label_issues(target, issues)}: {len(issues)} label issues, the most likely first")
+        print_written(
+            write_label_issues(target, issues), f"{format_count(len(issues), 'label issue')}, the most likely first"
+        )
     if corrections is not None:
-        count = len(propose_corrections(corrections, issues, min_score))
-        err.print(
-            f"wrote {corrections}: {count} rows with a score of at least {min_score:g}; review them before training"
+        count = len(propose_corrections(corrections, issues, least))
+        print_written(
+            corrections, f"{format_count(count, 'row')} with a score of at least {least:g}; review them before training"
         )
 
 
-def _print_issues(issues: list[LabelIssue]) -> None:
+def _print_issues(issues: list[LabelIssue], min_score: float, below: list[LabelIssue]) -> None:
+    """Prints the issues, and how many score below the minimum."""
+    from maskfit.inference.label_issues import photo_text
+
     rows = [
-        (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), item.score)
+        (item.person, photo_text(item), item.attribute, ", ".join(item.label), ", ".join(item.proposed), item.score)
         for item in issues[:SHOWN]
     ]
-    title = f"{len(issues)} label issues" + (f", the first {SHOWN} of them" if len(issues) > SHOWN else "")
-    print_table(title, ["person", "attribute", "label", "proposed", "score"], rows)
+    title = f"{format_count(len(issues), 'label issue')} with a score of at least {min_score:g}"
+    title += f", the first {SHOWN} of them" if len(issues) > SHOWN else ""
+    if rows:
+        print_table(title, ["person", "photos", "attribute", "label", "proposed", "score"], rows)
+    else:
+        out.print(title)
+    if below:
+        err.print(
+            f"{format_count(len(below), 'label scores', 'labels score')} lower, at most {below[0].score:.4f}; "
+            "--min-score lists them too"
+        )
 
 
 def _to_record(item: LabelIssue) -> dict[str, object]:

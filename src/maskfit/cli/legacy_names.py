@@ -25,10 +25,11 @@ _PREDICTION = {"--top": "--top-k", "--views": "--tta", "--vote": "--combine"}
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "add-masks": {"--worn": "--n-correct", "--wrongly": "--n-incorrect"},
+    "benchmark": {"--batch": "--batch-size"},
     "calibrate": {"--below": "--threshold", "--keep": "--coverage"},
     "ensemble": {"--vote": "--combine"},
     "export": {"--to": "--format"},
-    "gan": {"--upto": "--target-count"},
+    "gan": {"--batch": "--batch-size", "--upto": "--target-count"},
     "label-issues": {"--above": "--min-score"},
     "predict": {**_PREDICTION, "--attributes": "--attributes-csv", "--list": "--image-list"},
     "review": {"--suspects": "--label-issues"},

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json
+from maskfit.cli.console import check_overwrite, out, print_json, print_written
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models
 from maskfit.file_io import write_text
 
@@ -41,7 +41,7 @@ def model_card(
     metadata = read_model_metadata(find_models(resolve_models([model] if model else [], name_card=False))[0])
     if file:
         write_text(file, render_model_card(metadata))
-        err.print(f"wrote {file}")
+        print_written(file)
     if json:
         print_json(metadata.model_dump(mode="json"))
     elif not file:

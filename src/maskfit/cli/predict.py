@@ -51,6 +51,7 @@ from maskfit.cli.prediction_output import (
     stream_json,
 )
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.data.image_lists import ImageFolder, ListedImages
@@ -185,7 +186,11 @@ def predict_all(
         elif not paths:
             sinks.append(partial(print_predictions, stream=stream))
         sinks.append(stack.enter_context(open_prediction_writers(paths, predictor.schema)))
-        advance = None if quiet else stack.enter_context(progress(f"predicting with {len(predictor.members)} models"))
+        advance = (
+            None
+            if quiet
+            else stack.enter_context(progress(f"predicting with {format_count(len(predictor.members), 'model')}"))
+        )
         done = 0
         for predictions in stack.enter_context(closing(predictor.stream(photos, skip_unreadable=not listed))):
             for sink in sinks:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, progress
+from maskfit.cli.console import err, out, print_json, print_written, progress
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.cli.annotated_images import AnnotatedImageWriter
@@ -171,9 +172,9 @@ def print_face_predictions(
         unreadable = {name: error.message for name, error in results.unreadable.items()}
         print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
     if annotator:
-        err.print(f"wrote {annotator.target}" + (f": {results.read} photos" if annotator.folder else ""))
+        print_written(annotator.target, format_count(results.read, "photo") if annotator.folder else "")
     if results.unreadable:
-        err.print(f"set aside {len(results.unreadable)} unreadable photos:", style="yellow")
+        err.print(f"set aside {format_count(len(results.unreadable), 'unreadable photo')}:", style="yellow")
         for name, error in results.unreadable.items():
             err.print(f"  {name}: {error.message}")
 
@@ -219,7 +220,8 @@ def _check_any_read(results: FaceResults, photos: NamedPhotos) -> None:
         raise results.unreadable[photos.single_file.name]
     reasons = [f"{name}: {error.message}" for name, error in results.unreadable.items()]
     raise DataError(
-        f"none of the {len(reasons)} photos can be read:\n{format_list(reasons)}", hint="check or replace the files"
+        f"none of the {format_count(len(reasons), 'photo')} can be read:\n{format_list(reasons)}",
+        hint="check or replace the files",
     )
 
 

@@ -11,6 +11,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.inference.sharded_prediction import ShardDir, ShardPlan, ShardResult
@@ -69,9 +70,11 @@ def predict_sharded(
         plan = start_or_resume(shard_dir, plan, names, resume=resume)
     shards = pending(shard_dir, plan)
     if resume and len(shards) < plan.num_shards:
-        err.print(f"{plan.num_shards - len(shards):,} of {plan.num_shards:,} shards are finished")
+        err.print(
+            f"{plan.num_shards - len(shards):,} of {format_count(plan.num_shards, 'shard is', 'shards are')} finished"
+        )
     started, done = time.perf_counter(), 0
-    with progress(f"predicting in {plan.num_shards:,} shards") as advance:
+    with progress(f"predicting in {format_count(plan.num_shards, 'shard')}") as advance:
         total = sum(min(plan.size, plan.num_images - number * plan.size) for number in shards)
         for shard in _predict_shards(shard_dir, plan, shards, ray, cores):
             done += shard.num_predicted + shard.num_unreadable
@@ -84,9 +87,11 @@ def predict_sharded(
         print_json({**summary, "seconds": round(seconds, 3)})
         return
     rate = f", {done / seconds:,.0f} photos/s" if done else ""
-    out.print(f"{summary['answered']:,} photos predicted in {summary['shards']:,} shards: {summary['answers']}{rate}")
+    num_shards = format_count(summary["shards"], "shard")
+    out.print(f"{format_count(summary['answered'], 'photo')} predicted in {num_shards}: {summary['answers']}{rate}")
     if summary["unreadable"]:
-        err.print(f"{summary['unreadable']:,} unreadable photos are listed in {folder / 'unreadable'}")
+        listed = format_count(summary["unreadable"], "unreadable photo is", "unreadable photos are")
+        err.print(f"{listed} listed in {folder / 'unreadable'}")
 
 
 def _predict_shards(

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from maskfit.cli.console import check_overwrite, err
+from maskfit.cli.console import check_overwrite, err, print_written
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.inference.prediction import BatchPredictions
@@ -91,14 +92,14 @@ class PredictionSummary:
             written: The files.
         """
         for path in written:
-            err.print(f"written: {path}: {self.rows} rows")
+            print_written(path, format_count(self.rows, "row"))
         if self.num_fallbacks:
             shown = self.shown_fallbacks[:MAX_SHOWN_FALLBACKS]
             more = self.num_fallbacks - len(shown)
             named = ", ".join(shown) + (f" and {more:,} more" if more else "")
-            err.print(f"no face found in {self.num_fallbacks:,} photos, using the fallback crop: {named}")
+            err.print(f"no face found in {format_count(self.num_fallbacks, 'photo')}, using the fallback crop: {named}")
         if self.unreadable:
-            err.print(f"set aside {len(self.unreadable)} unreadable photos:", style="yellow")
+            err.print(f"set aside {format_count(len(self.unreadable), 'unreadable photo')}:", style="yellow")
             for name, reason in self.unreadable.items():
                 err.print(f"  {name}: {reason}")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, print_table
+from maskfit.cli.console import check_overwrite, err, print_table, print_written
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.inference.pseudo_labels import PseudoLabels
@@ -75,5 +76,5 @@ def _print_summary(pseudo_labels: PseudoLabels, schema: LabelSchema, target: Pat
     left_out = f"{pseudo_labels.num_below_threshold} are below the threshold" + (
         f", {pseudo_labels.num_disagreeing} belong to persons whose photos disagree" if agree else ""
     )
-    err.print(f"wrote {target}: {len(pseudo_labels.names)} photos; {left_out}")
+    print_written(target, f"{format_count(len(pseudo_labels.names), 'photo')}; {left_out}")
     err.print(f"next: maskfit train RECIPE data.path=ROOT data.extra_train={target}")

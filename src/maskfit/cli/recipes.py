@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import TRAIN_MODULES, check_overwrite, err, out, print_table
+from maskfit.cli.console import TRAIN_MODULES, check_overwrite, err, out, print_table, print_written
 from maskfit.errors import RecipeError
 from maskfit.file_io import write_text
 
@@ -60,7 +60,8 @@ def _convert_config(name: str | None, config: Path | None, file: Path | None, fo
         _print_yaml(text)
         return
     write_text(file, text)
-    err.print(f"written: {file}\nnext: maskfit check {file}")
+    print_written(file)
+    err.print(f"next: maskfit check {file}")
 
 
 def _print_yaml(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_written
 from maskfit.errors import DataError
 
 
@@ -42,15 +42,15 @@ def report(
     worst mistakes as pictures. Training writes this page into the run folder; this command writes it again with other
     slices, or compares several runs with the first.
 
-    **Examples**
+    Examples:
 
-    `maskfit report runs/first --out first.html`
+        maskfit report runs/first --out first.html
 
-    `maskfit report runs/first --by race --by camera --out slices.html`
+        maskfit report runs/first --by race --by camera --out slices.html
 
-    `maskfit report runs/first runs/second runs/third --out compared.html`
+        maskfit report runs/first runs/second runs/third --out compared.html
 
-    `maskfit report runs/first --json > figures.json`
+        maskfit report runs/first --json > figures.json
     """
     from maskfit.report.build_report import compute_statistics, write_report
 
@@ -64,4 +64,4 @@ def report(
         print_json(statistics.to_dict())
     if written:
         size = written.stat().st_size / 1e6
-        (err if json else out).print(f"written: {written} ({size:.1f} MB)", markup=False, soft_wrap=True)
+        print_written(written, f"{size:.1f} MB", console=err if json else out)

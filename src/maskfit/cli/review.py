@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, require_extra
+from maskfit.cli.console import check_overwrite, err, print_written, require_extra
 from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,14 +119,18 @@ def _export(review_data: ReviewData, log: Path, path: Path) -> None:
     for warning in [*review_data.warnings, *replay_log(log, review_data.review).warnings]:
         err.print(warning)
     rows = export_corrections(path, review_data.review, review_data.label_issues)
-    err.print(f"written: {path}: {len(rows)} corrections; {_counts(review_data.review.status_counts())}")
+    print_written(path, f"{format_count(len(rows), 'correction')}; {_counts(review_data.review.status_counts())}")
 
 
 def _print_started(controller: ReviewController, url: str, host: str, port: int) -> None:
     for warning in controller.warnings:
         err.print(warning)
     persons, with_issues = len(controller.review.photos_by_person), len(controller.issues_by_person)
-    err.print(f"{persons} persons, {len(controller.review.photos)} photos; {with_issues} persons with label issues")
+    err.print(
+        f"{format_count(persons, 'person')}, "
+        f"{format_count(len(controller.review.photos), 'photo')}; "
+        f"{format_count(with_issues, 'person')} with label issues"
+    )
     if controller.num_resumed_actions:
         err.print(
             f"{controller.log_path}: resumed after {controller.num_resumed_actions} decisions; "

@@ -11,6 +11,7 @@ from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.apps.service.service import InferenceService
@@ -157,7 +158,7 @@ def _print_started(service: InferenceService, host: str, port: int) -> None:
     if host not in LOOPBACK_HOSTS and not service.requires_token:
         err.print(f"anybody who reaches {host} can use this service; --token-file requires a token", style="yellow")
     members, settings = len(service.predictor.members), service.settings
-    count = "1 model" if members == 1 else f"{members} models"
+    count = format_count(members, "model")
     attributes = ", ".join(service.predictor.schema.names)
     err.print(f"serving {count} for {attributes}; {settings.workers} x {settings.threads} threads")
     out.print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1/predict", soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
 from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
+from maskfit.text import format_count
 
 
 def train(
@@ -60,7 +61,7 @@ def train(
     rows = [(name, item.accuracy, item.macro_f1) for name, item in scores.per_attribute.items()]
     if scores.macro_f1 is not None and scores.accuracy is not None:
         rows.insert(0, ("all classes", scores.accuracy, scores.macro_f1))
-    print_table(f"{folder.path}: {scores.photos:,} held-out photos", ["", "accuracy", "macro F1"], rows)
+    print_table(f"{folder.path}: {format_count(scores.photos, 'held-out photo')}", ["", "accuracy", "macro F1"], rows)
     out.print(f"report: {folder.report}", soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
 from maskfit.cli.defaults import setup_allocator
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.sweep.executors import TrialExecutor
@@ -121,7 +122,7 @@ def _print_results(results: SweepResults) -> None:
         for item in ranked
     ]
     counts = ", ".join(f"{results.count(state)} {state}" for state in ("done", "pruned", "failed"))
-    title = f"{results.folder.path}: {len(results.trials)} trials: {counts}"
+    title = f"{results.folder.path}: {format_count(len(results.trials), 'trial')}: {counts}"
     print_table(title, ["trial", "macro F1", "state", "values"], rows)
     out.print(results.reliability_note, soft_wrap=True)
     out.print(f"best recipe: {results.folder.best}\nreport: {results.folder.report}", soft_wrap=True)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, progress, require_extra
+from maskfit.cli.console import check_overwrite, err, print_written, progress, require_extra
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.predict_options import EngineOption, TopKOption
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.apps.video.event_detector import Event
@@ -134,13 +135,13 @@ def video(
     In a file every frame is processed. From a camera only the newest frame is, and dropped frames are counted. Ctrl-C
     stops with all files complete. No image is stored except with --video.
 
-    **Examples**
+    Examples:
 
-    `maskfit video entrance.mp4 --model model.onnx --out events.csv --video marked.mp4 --blur`
+        maskfit video entrance.mp4 --model model.onnx --out events.csv --video marked.mp4 --blur
 
-    `maskfit video rtsp://camera.local/stream --model model.onnx --counts counts.csv --fps 5`
+        maskfit video rtsp://camera.local/stream --model model.onnx --counts counts.csv --fps 5
 
-    `maskfit video 0 --model runs/first --json | jq 'select(.mask == "not_wear")'`
+        maskfit video 0 --model runs/first --json | jq 'select(.mask == "not_wear")'
     """
     if blur and video is None:
         raise DataError("--blur needs --video", hint="add --video out.mp4")
@@ -241,21 +242,23 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 def _print_summary(summary: VideoSummary, written: list[Path]) -> None:
-    people = "1 person" if summary.num_persons == 1 else f"{summary.num_persons:,} people"
-    changes = "1 change" if summary.num_changes == 1 else f"{summary.num_changes:,} changes"
+    people = format_count(summary.num_persons, "person", "people")
+    changes = format_count(summary.num_changes, "change")
     rate = f"{summary.source_seconds:,.1f} s, {summary.fps:,.1f} frames/s"
-    line = f"{summary.num_frames:,} frames of {rate}; {people}, {changes}"
+    line = f"{format_count(summary.num_frames, 'frame')} of {rate}; {people}, {changes}"
     if summary.num_dropped:
-        line += f"; {summary.num_dropped:,} frames dropped because they arrived faster"
+        line += f"; {format_count(summary.num_dropped, 'frame')} dropped because they arrived faster"
     if summary.num_interruptions:
         line += f"; interruptions: {summary.num_interruptions:,}"
     err.print(line)
     if summary.num_damaged:
-        err.print(f"{summary.num_damaged:,} damaged parts were skipped", style="yellow")
+        err.print(
+            f"{format_count(summary.num_damaged, 'damaged part was', 'damaged parts were')} skipped", style="yellow"
+        )
     if summary.num_estimated_times:
-        message = "frames have a missing or wrong time stamp; their times are estimates"
-        err.print(f"{summary.num_estimated_times:,} {message}", style="yellow")
+        frames = format_count(summary.num_estimated_times, "frame has", "frames have")
+        err.print(f"{frames} a missing or wrong time stamp, estimated from the others", style="yellow")
     if summary.truncation:
         err.print(f"the video breaks off: {summary.truncation}; the readable part was processed", style="yellow")
     for path in written:
-        err.print(f"written: {path}")
+        print_written(path)

@@ -16,6 +16,7 @@ from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.memory_allocator import configure_malloc
 from maskfit.run_dir import RunDir
+from maskfit.text import format_count
 from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
 
 MAX_RETRIES = 3
@@ -54,13 +55,14 @@ def train_on_ray(recipe: Recipe, *, resume: bool = False, console: Console | Non
     if folds:
         resources = allocate_resources(len(folds), recipe.trainer.device)
         console.print(
-            f"training {len(folds)} folds on the cluster, {resources.max_parallel} at a time, each with "
-            f"{resources.cpus} cores{' and a GPU' if resources.gpus else ''}",
+            f"training {format_count(len(folds), 'fold')} on the cluster, "
+            f"{resources.max_parallel} at a time, each with "
+            f"{format_count(resources.cpus, 'core')}{' and a GPU' if resources.gpus else ''}",
             markup=False,
             highlight=False,
         )
         _train_folds(run.folder.path, folds, resources, ConsoleReporter(console))
-    return run.folder, run.finalize()
+    return run.folder, run.finalize(console)
 
 
 def _train_folds(folder: Path, folds: Sequence[int], resources: TaskResources, reporter: ProgressReporter) -> None:

@@ -22,6 +22,7 @@ from maskfit.config.aliases import upgrade_component, upgrade_options, upgrade_r
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
+from maskfit.text import format_count
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """Suffixes of recipe files; a source with any other suffix is the name of a bundled recipe."""
@@ -97,7 +98,7 @@ def _upgrade(values: Mapping[str, Any], location: str | Path) -> dict[str, Any]:
     lines = list(dict.fromkeys(lines))
     if len(lines) > MAX_WARNINGS:
         example = f"such as: {lines[0]}; 'maskfit check' shows the new ones"
-        warn_once(f"recipe: {location} has {len(lines)} old names, {example}")
+        warn_once(f"recipe: {location} has {format_count(len(lines), 'old name')}, {example}")
     else:
         for line in lines:
             _warn(line)

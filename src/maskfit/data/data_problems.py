@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from maskfit.errors import DataError, format_list
+from maskfit.text import format_count
 
 Severity = Literal["fatal", "warning", "note"]
 
@@ -58,7 +59,7 @@ def raise_if_fatal(problems: Sequence[DataProblem], source: Path) -> None:
     hints = list(dict.fromkeys(problem.hint for problem in fatal))
     listed = format_list([f"{problem.location}: {problem.message}" for problem in fatal], shown=MAX_LISTED)
     raise DataError(
-        f"{len(fatal)} problems:\n{listed}",
+        f"{format_count(len(fatal), 'problem')}:\n{listed}",
         location=source,
         hint=hints[0] if len(hints) == 1 else f"run maskfit data check {source}, which gives a hint for each",
     )

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors.interface import Face
+from maskfit.text import format_count
 
 PAGE_COLOR, CARD_COLOR, TEXT_COLOR, MUTED_COLOR = (244, 246, 247), (255, 255, 255), (27, 33, 38), (96, 108, 118)
 SELECTED_COLOR, OTHER_COLOR, CROP_COLOR, FALLBACK_COLOR = (
@@ -93,7 +94,7 @@ def _caption(item: DetectionRow) -> str:
         return "nothing found"
     if not item.faces:
         return "no detector"
-    count = "1 face" if len(item.faces) == 1 else f"{len(item.faces)} faces"
+    count = format_count(len(item.faces), "face")
     rotation = f", rotated by {item.crop_box.angle:g}°" if item.crop_box.angle else ""
     return f"{count}, {item.faces[0].score:.2f}{rotation}"
 

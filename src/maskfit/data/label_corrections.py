@@ -28,6 +28,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LabelSchema, as_number
+from maskfit.text import format_count
 
 COLUMNS = ("person", "photo", "attribute", "value", "tier", "reason")
 """Columns of a corrections file."""
@@ -234,7 +235,7 @@ def read_corrected(
     for rows, strict, name in layers:
         result = apply_corrections(photos, rows, schema, strict=strict, codes=codes)
         photos = result.photos
-        summary.append(f"{name}: {result.relabeled} photos relabeled, {result.excluded} excluded")
+        summary.append(f"{name}: {format_count(result.relabeled, 'photo')} relabeled, {result.excluded} excluded")
     return photos, summary
 
 
@@ -263,7 +264,8 @@ class _PhotoIndex:
                 raise _UnmatchedError(f"no person '{person}'; {did_you_mean(person, self._prefixes)}")
             if len(matches) > 1:
                 raise DataError(
-                    f"'{person}' matches {len(matches)} persons: {', '.join(matches)}; write the whole name"
+                    f"'{person}' matches {format_count(len(matches), 'person')}: {', '.join(matches)}; "
+                    "write the whole name"
                 )
             person = matches[0]
         positions = [position for position in self._positions[person] if _is_photo(self._photos[position], item.photo)]

@@ -46,6 +46,7 @@ from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
 from maskfit.labels.spellings import as_integer
+from maskfit.text import format_count
 
 __all__ = [
     "CLASS_COLUMNS",
@@ -211,8 +212,8 @@ class _RowReader:
             notes.append(DataProblem("note", "no single value", f"column {column}", message, hint))
         if self._file_persons:
             message = (
-                f"persons are read from the names of {self._file_persons.total()} files: "
-                f"{len(self._file_persons)} persons, such as {next(iter(self._file_persons))}"
+                f"persons are read from the names of {format_count(self._file_persons.total(), 'file')}: "
+                f"{format_count(len(self._file_persons), 'person')}, such as {next(iter(self._file_persons))}"
             )
             notes.append(DataProblem("note", "persons", "file names", message, "add a column person if that is wrong"))
         return notes
@@ -286,7 +287,7 @@ def _group(mistakes: list[_Mistake]) -> list[DataProblem]:
                 continue
             numbers = ", ".join(str(item.row) for item in group[:SHOWN_ROWS])
             more = ", ..." if len(group) > SHOWN_ROWS else ""
-            message = f"{message}; {len(group)} rows have this problem: {numbers}{more}"
+            message = f"{message}; {format_count(len(group), 'row has', 'rows have')} this problem: {numbers}{more}"
         problems.append(DataProblem("fatal", "manifest row", location, message, mistake.hint))
     return problems
 

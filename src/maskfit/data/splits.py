@@ -20,6 +20,7 @@ from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LabelSchema
 from maskfit.labels.spellings import as_integer
+from maskfit.text import format_count
 
 TRAIN_ONLY = -1
 """Fold of a person who is in the training set of every fold and never validated on."""
@@ -238,7 +239,8 @@ def make_person_splits(
         )
     if len(num_photos) < max(num_folds, 2):
         raise DataError(
-            f"{len(num_photos)} persons are too few for {num_folds} folds; a split needs at least two persons",
+            f"{format_count(len(num_photos), 'person is', 'persons are')} too few for "
+            f"{format_count(num_folds, 'fold')}; a split needs at least two persons",
             location=photos.root,
             hint="use fewer folds, or add persons",
         )

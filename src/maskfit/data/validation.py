@@ -17,6 +17,7 @@ from maskfit.data.read_dataset import scan_photos
 from maskfit.data.splits import describe_leak_risk
 from maskfit.errors import PhotoError
 from maskfit.labels.schema import UNKNOWN, LabelSchema
+from maskfit.text import format_count
 
 Progress = Callable[[int, int], None]
 
@@ -210,7 +211,7 @@ def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], schema: LabelSc
         message = f"the same file as {', '.join(photo.name for photo in photos[1:])}"
         num_persons = len({photo.person for photo in photos})
         if num_persons > 1:
-            message += f", under {num_persons} persons: a split by person can put it on both sides"
+            message += f", under {format_count(num_persons, 'person')}: a split by person can put it on both sides"
         conflicting = _find_conflicting_attributes(photos, schema)
         if conflicting:
             message += f"; the labels disagree about {' and '.join(conflicting)}"
@@ -270,7 +271,7 @@ def _find_unusual_sizes(readable: list[tuple[Photo, ImageInfo]]) -> list[DataPro
             "warning",
             "unusual size",
             found[0],
-            f"{len(found)} of {len(readable)} photos have {width} x {height} pixels; "
+            f"{len(found)} of {format_count(len(readable), 'photo has', 'photos have')} {width} x {height} pixels; "
             f"most have {typical[0]} x {typical[1]}",
             "review them: photos of other sizes may be crops or rotated by 90 degrees",
         )

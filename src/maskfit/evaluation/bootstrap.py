@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import METRICS, ClassCounts, Metric, class_counts, count_by_class
 from maskfit.labels.schema import FloatArray
+from maskfit.text import format_count
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ def proportion_interval(
     unique, inverse = np.unique(np.asarray(persons), return_inverse=True)
     if not parts.shape == wholes.shape == inverse.shape:
         raise DataError(
-            f"{len(parts)} parts, {len(wholes)} wholes, {len(inverse)} persons", hint="give one for each photo"
+            f"{format_count(len(parts), 'part')}, {len(wholes)} wholes, {format_count(len(inverse), 'person')}",
+            hint="give one for each photo",
         )
     if not wholes.sum() > 0:
         raise DataError("no photo is counted in the denominator", hint="give photos that count")

@@ -15,20 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskfit.calibration import MIN_PROBABILITY, Calibration, apply_temperatures
+from maskfit.calibration import (
+    MAX_SAVED_TEMPERATURE,
+    MIN_PROBABILITY,
+    MIN_SAVED_TEMPERATURE,
+    Calibration,
+    apply_temperatures,
+)
 from maskfit.errors import DataError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.metrics import ReliabilityCurve
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, softmax
+from maskfit.text import format_count
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Search range of `fit_temperature`."""
-
-MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE = 0.5, 5.0
-"""`fit_calibration` clips temperatures to this range: on a small set that is predicted without an error, ever lower
-temperatures fit ever better, and the first error on other photos would get a probability of about 0."""
 
 DEFAULT_ABSTAIN_BELOW = 0.6
 """Default abstention threshold on the calibrated probability of an attribute's prediction."""
@@ -471,5 +474,8 @@ def _true_codes(table: ProbabilityTable, schema: LabelSchema, truth: IntArray | 
 def _check_persons(table: ProbabilityTable, persons: ArrayLike) -> NDArray[Any]:
     groups = np.asarray(persons)
     if groups.shape != (len(table),):
-        raise DataError(f"{len(table)} photos, but {len(groups)} persons", hint="give the person on each photo")
+        raise DataError(
+            f"{format_count(len(table), 'photo')}, but {format_count(len(groups), 'person')}",
+            hint="give the person on each photo",
+        )
     return groups

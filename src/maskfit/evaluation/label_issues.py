@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, Attribute, FloatArray, IntArray, LabelSchema
+from maskfit.text import format_count
 
 DEFAULT_NOISE_RATE = 0.03
 """Prior probability that a label is wrong."""
@@ -97,7 +98,10 @@ def find_label_issues(
     if not 0 < noise < 0.5:
         raise DataError(f"noise must be in (0, 0.5), got {noise}", hint="write 0.03 for 3 labels of 100")
     if not len(names) == len(persons) == len(probabilities) == len(truth):
-        raise DataError(f"{len(names)} photos, {len(persons)} persons, {len(probabilities)} rows, {len(truth)} labels")
+        raise DataError(
+            f"{format_count(len(names), 'photo')}, {format_count(len(persons), 'person')}, "
+            f"{format_count(len(probabilities), 'row')}, {format_count(len(truth), 'label')}"
+        )
     if not (truth != UNKNOWN).any():
         raise DataError("no photo has a label", hint="name a run, or a table with the column truth")
     codes = schema.to_attribute_indices(truth)
@@ -221,7 +225,9 @@ class _AttributeSearch:
             votes = int((self.marginal[photos].argmax(axis=1) == proposed).sum())
             exact = years is not None and not np.isnan(years[group])
             label = f"{years[group]:g}" if exact and years is not None else self._display(codes[group])
-            reason = f"labeled {label}; {votes} of {len(photos)} photos predicted {self._display(proposed)}"
+            reason = (
+                f"labeled {label}; {votes} of {format_count(len(photos), 'photo')} predicted {self._display(proposed)}"
+            )
             reason += f", all together {self._describe(calibrated[group])}"
             yield LabelIssue(
                 person,

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maskfit.errors import DataError, LabelError
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
+from maskfit.text import format_count
 
 Absent = Literal["skip", "zero"]
 """How macro F1 treats a class that is neither in the truth nor in the predictions: left out of the mean, or 0."""
@@ -116,7 +117,10 @@ def count_by_class(
     known_truth, known_predictions, known = _select_known(truth, predictions, num_classes)
     names = np.zeros(len(known)) if groups is None else np.asarray(groups)
     if names.shape != known.shape:
-        raise DataError(f"{len(known)} photos, but {len(names)} persons", hint="give the person on each photo")
+        raise DataError(
+            f"{format_count(len(known), 'photo')}, but {format_count(len(names), 'person')}",
+            hint="give the person on each photo",
+        )
     unique, group = np.unique(names[known], return_inverse=True)
     hit = known_truth == known_predictions
     cells = (

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 PAGE_COLOR, CARD_COLOR, BAR_BACKGROUND = (244, 246, 247), (255, 255, 255), (229, 233, 236)
 TEXT_COLOR, SECONDARY_TEXT_COLOR = (27, 33, 38), (96, 108, 118)
@@ -63,7 +64,7 @@ def prediction_grid(
     if not photos or columns < 1 or width < MIN_WIDTH:
         raise DataError(
             f"a grid needs at least one photo, columns >= 1 and width >= {MIN_WIDTH}, "
-            f"got {len(photos)} photos, columns={columns} and width={width}"
+            f"got {format_count(len(photos), 'photo')}, columns={columns} and width={width}"
         )
     cells = [_draw_cell(PredictedPhoto(*photo), width) for photo in photos]
     columns = min(columns, len(cells))

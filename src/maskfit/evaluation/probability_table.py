@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
+from maskfit.text import format_count
 
 Array = TypeVar("Array", bound=NDArray[Any])
 
@@ -52,7 +53,9 @@ class ProbabilityTable:
             )
         rows = check_probabilities(self.probabilities, "the table")
         if len(rows) != len(self.names):
-            raise DataError(f"{len(self.names)} names, but {len(rows)} rows of probabilities")
+            raise DataError(
+                f"{format_count(len(self.names), 'name')}, but {format_count(len(rows), 'row')} of probabilities"
+            )
         object.__setattr__(self, "probabilities", _read_only(rows))
         if self.truth is not None:
             truth = np.asarray(self.truth)
@@ -92,7 +95,8 @@ class ProbabilityTable:
         missing = [name for name in names if name not in row_of_name]
         if missing:
             raise DataError(
-                f"{len(missing)} of {len(names)} photos have no row in the table:\n{format_list(missing)}",
+                f"{len(missing)} of {format_count(len(names), 'photo has', 'photos have')} no row in "
+                f"the table:\n{format_list(missing)}",
                 hint="predict these photos too, or remove them from the list",
             )
         order = np.array([row_of_name[name] for name in names], dtype=np.int64)
@@ -164,7 +168,11 @@ def read_table(path: Path, num_classes: int | None = None) -> ProbabilityTable:
     columns = [f"p{number}" for number in range(found)]
     gaps = [name for name in columns if name not in rows[0]]
     if gaps or num_classes not in (None, found):
-        problem = f"column {', '.join(gaps)} is missing" if gaps else f"{found} classes instead of {num_classes}"
+        problem = (
+            f"column {', '.join(gaps)} is missing"
+            if gaps
+            else f"{format_count(found, 'class', 'classes')} instead of {num_classes}"
+        )
         raise DataError(
             f"{problem} in a table of probabilities", location=path, hint="give one column p0, p1, ... for each class"
         )
@@ -204,7 +212,8 @@ def concat_tables(tables: Sequence[ProbabilityTable]) -> ProbabilityTable:
     duplicates = [name for name, count in counts.items() if count > 1]
     if duplicates:
         raise DataError(
-            f"{len(duplicates)} photos are in more than one table:\n{format_list(duplicates)}",
+            f"{format_count(len(duplicates), 'photo is', 'photos are')} in more than one "
+            f"table:\n{format_list(duplicates)}",
             hint="concatenate tables of disjoint folds; tables of the same photos are combined by a vote",
         )
     truth = None

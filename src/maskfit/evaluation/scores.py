@@ -18,6 +18,7 @@ from maskfit.evaluation.bootstrap import Interval, bootstrap_counts
 from maskfit.evaluation.metrics import Absent, ClassCounts, confusion_matrix, count_by_class, log_loss, reliability
 from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
+from maskfit.text import format_count
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,8 @@ def _check_predictions(
     ):
         if length != photos:
             raise DataError(
-                f"{photos} photos with truth, but {length} {name}", hint="match them by the photos' names first"
+                f"{format_count(photos, 'photo')} with truth, but {length} {name}",
+                hint="match them by the photos' names first",
             )
     return classes, rows
 

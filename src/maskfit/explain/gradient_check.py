@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.labels.schema import UNKNOWN, IntArray
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -181,7 +182,9 @@ def summarize_gradients(layers: Sequence[LayerGradient]) -> list[str]:
         if names:
             rest = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
             shown = ", ".join(names[:MAX_NAMED]) + rest
-            lines.append(f"{len(names)} of {len(layers)} layers: {MESSAGES[verdict]} ({shown})")
+            lines.append(f"{len(names)} of {format_count(len(layers), 'layer')}: {MESSAGES[verdict]} ({shown})")
     if all(layer.verdict == "fine" for layer in layers):
-        lines.append(f"all {len(layers)} layers learn: each has a finite gradient that is not 0")
+        lines.append(
+            f"all {format_count(len(layers), 'layer learns', 'layers learn')}: each has a finite gradient that is not 0"
+        )
     return lines

@@ -21,6 +21,7 @@ from maskfit.exploration.outliers import MAX_BRIGHTNESS, MIN_BRIGHTNESS
 from maskfit.exploration.statistics import Count, count_classes, count_files, count_values, count_years, measure
 from maskfit.html.svg_charts import stacked_chart
 from maskfit.labels.schema import Attribute, LabelSchema
+from maskfit.text import format_count
 
 MAX_ROWS = 8
 """Maximum number of rows of a small table; rarer values are summed up in the last one."""
@@ -107,7 +108,7 @@ def _cell(item: Count, max_photos: int) -> Values:
         "empty": not item.photos,
         "kind": "right deep" if depth > 0.6 else "right",
         "depth": f"{depth:.2f}",
-        "title": f"{item.name}: {item.photos:,} photos of {item.persons:,} persons",
+        "title": f"{item.name}: {format_count(item.photos, 'photo')} of {format_count(item.persons, 'person')}",
     }
 
 

@@ -16,6 +16,7 @@ from maskfit.exploration.near_duplicates import MIN_EDGE_SIMILARITY
 from maskfit.exploration.outliers import OUTLIER_KINDS
 from maskfit.html.page import breakable_name
 from maskfit.labels.schema import UNKNOWN, LabelSchema
+from maskfit.text import format_count
 
 MAX_NEAR_DUPLICATES, MAX_GROUPS, MAX_OUTLIERS = 24, 12, 24
 """Maximum number of near-duplicate persons, groups of identical files, and outliers of each kind that are shown."""
@@ -177,7 +178,8 @@ def outlier_values(result: ExplorationResult) -> list[Values]:
         groups.append(
             {
                 "name": kind.name.capitalize(),
-                "note": f"{kind.description} · {len(indices):,} photos of {persons:,} persons",
+                "note": f"{kind.description} · {format_count(len(indices), 'photo')} of "
+                f"{format_count(persons, 'person')}",
                 # Cropping would hide an unusual aspect ratio.
                 "whole": kind.name == "shape",
                 "photos": [_photo(result, index, pictures) for index in shown],
@@ -233,7 +235,7 @@ def sheet_values(result: ExplorationResult) -> tuple[Values, str]:
                 "number": number,
                 "kinds": " ".join(f"v{column}-{code}" for column, code in enumerate(codes)),
                 "name": "class not fully known" if class_index == UNKNOWN else schema.describe(class_index),
-                "note": f"{count} of {int((result.classes == class_index).sum()):,} photos",
+                "note": f"{count} of {format_count(int((result.classes == class_index).sum()), 'photo')}",
                 "count": count,
                 "cells": cells,
             }

@@ -24,6 +24,7 @@ from maskfit.exploration.statistics import count_classes, find_imbalance
 from maskfit.file_io import write_text
 from maskfit.html.page import read_text
 from maskfit.html.page import render_page as render_template
+from maskfit.text import format_count
 
 MAX_PROBLEMS = 60
 """Maximum number of problems of a kind that are listed; `maskfit data check` lists all."""
@@ -84,7 +85,7 @@ def render_page(result: ExplorationResult) -> str:
         "maskfit.exploration",
         "page.html.j2",
         title=f"Photos of {_short_path(photos.root)}",
-        subtitle=f"{len(photos):,} photos · {len(photos.persons):,} persons · {size}",
+        subtitle=f"{format_count(len(photos), 'photo')} · {format_count(len(photos.persons), 'person')} · {size}",
         style=read_text("maskfit.exploration", "explore.css") + sheet_style,
         cards=_cards(result),
         findings=[finding._asdict() for finding in key_findings(result)],
@@ -116,7 +117,12 @@ def _cards(result: ExplorationResult) -> list[Values]:
     mean = len(photos) / len(photos.persons)
     near = len(result.near_duplicates.found)
     return [
-        _card("photos", len(photos), f"of {len(photos.persons):,} persons, about {mean:.0f} per person", kind="first"),
+        _card(
+            "photos",
+            len(photos),
+            f"of {format_count(len(photos.persons), 'person')}, about {mean:.0f} per person",
+            kind="first",
+        ),
         _card("classes", filled, " × ".join(schema.names), unit=f" of {schema.num_classes}"),
         {"name": "imbalance", "value": ratio, "unit": unit, "note": "largest class to smallest", "kind": ""},
         _count_card("unreadable", len(result.unreadable), "files that cannot be decoded"),
@@ -148,20 +154,20 @@ def key_findings(result: ExplorationResult) -> list[Finding]:
     fatal = sum(problem.severity == "fatal" for problem in result.problems)
     unreadable = len(result.unreadable)
     if unreadable:
-        findings.append(Finding("fatal", f"{_plural(unreadable, 'file')} cannot be read", "problems"))
+        findings.append(Finding("fatal", f"{format_count(unreadable, 'file')} cannot be read", "problems"))
     if fatal > unreadable:
-        names = _plural(fatal - unreadable, "name or label is", "names or labels are")
+        names = format_count(fatal - unreadable, "name or label is", "names or labels are")
         findings.append(Finding("fatal", f"{names} invalid, so training would not start", "problems"))
     findings += _duplicate_findings(result) + _balance_findings(result)
     incomplete = sum(problem.kind == "incomplete" for problem in result.problems)
     if incomplete:
-        persons = _plural(incomplete, "person lacks", "persons lack")
+        persons = format_count(incomplete, "person lacks", "persons lack")
         findings.append(Finding("warning", f"{persons} some of the {len(STEMS)} photos", "problems"))
     for kind in OUTLIER_KINDS:
         if count := len(result.outliers[kind.name]):
-            photos = _plural(count, "photo is", "photos are")
+            photos = format_count(count, "photo is", "photos are")
             if kind.name == "shape":
-                photos, name = _plural(count, "photo has", "photos have"), "another aspect ratio"
+                photos, name = format_count(count, "photo has", "photos have"), "another aspect ratio"
             else:
                 name = kind.name
             findings.append(Finding("note", f"{photos} {name}", "outliers"))
@@ -174,16 +180,16 @@ def key_findings(result: ExplorationResult) -> list[Finding]:
 def _duplicate_findings(result: ExplorationResult) -> list[Finding]:
     findings = []
     if near := len(result.near_duplicates.found):
-        pairs = _plural(near, "pair of persons shares", "pairs of persons share")
+        pairs = format_count(near, "pair of persons shares", "pairs of persons share")
         text = f"{pairs} nearly the same photo, which leaks between training and validation"
         findings.append(Finding("fatal", text, "duplicates"))
     across = sum(map(result.spans_persons, result.identical))
     if across:
-        files = _plural(across, "file appears", "files appear")
+        files = format_count(across, "file appears", "files appear")
         text = f"{files} under several persons, which leaks between training and validation"
         findings.append(Finding("fatal", text, "duplicates"))
     if within := len(result.identical) - across:
-        files = _plural(within, "file appears", "files appear")
+        files = format_count(within, "file appears", "files appear")
         findings.append(Finding("warning", f"{files} more than once under one person", "duplicates"))
     return findings
 
@@ -199,19 +205,21 @@ def _balance_findings(result: ExplorationResult) -> list[Finding]:
         verb = "has" if len(empty) == 1 else "have"
         findings.append(Finding("warning", f"{'; '.join(empty)} {verb} no photos", "classes"))
     elif empty:
-        findings.append(Finding("warning", f"{len(empty):,} of {len(classes):,} classes have no photos", "classes"))
+        findings.append(
+            Finding(
+                "warning",
+                f"{len(empty):,} of {format_count(len(classes), 'class has', 'classes have')} no photos",
+                "classes",
+            )
+        )
     largest, smallest = ends
     if largest.photos >= MIN_IMBALANCE * smallest.photos:
-        counts = f"{_plural(smallest.photos, 'photo')} of {_plural(smallest.persons, 'person')}"
+        counts = f"{format_count(smallest.photos, 'photo')} of {format_count(smallest.persons, 'person')}"
         text = (
             f"{smallest.name}: only {counts}, {largest.photos / smallest.photos:,.0f} times fewer than {largest.name}"
         )
         findings.append(Finding("warning", text, "classes"))
     return findings
-
-
-def _plural(count: int, one: str, several: str = "") -> str:
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def _problems(result: ExplorationResult) -> list[Values]:

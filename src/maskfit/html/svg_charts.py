@@ -17,6 +17,7 @@ from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.metrics import ReliabilityCurve
 from maskfit.html.svg_axes import BOTTOM, HEIGHT, TOP, PlotArea, draw_axes, draw_bar, draw_svg, find_ticks
 from maskfit.labels.schema import IntArray
+from maskfit.text import format_count
 
 NUM_COLORS = 8
 """Number of line colors in the style sheet, `--line0` to `--line7`; further lines start over."""
@@ -89,7 +90,7 @@ def reliability_chart(
     for (curve, color, dashed), name in zip(curves, names, strict=True):
         points = tuple(zip(curve.confidence.tolist(), curve.accuracy.tolist(), strict=True))
         tooltips = [
-            f"{name}: {photos:,} photos, confidence {confidence:.1%}, accuracy {accuracy:.1%}"
+            f"{name}: {format_count(photos, 'photo')}, confidence {confidence:.1%}, accuracy {accuracy:.1%}"
             for photos, confidence, accuracy in zip(*curve, strict=True)
         ]
         parts.append(_line(Line(name, points, color, dashed=dashed), area, tooltips))
@@ -246,7 +247,7 @@ def _heat_cell(count: int, fraction: float, correct: bool, edge: bool, tooltip: 
     # The square root makes the small fractions of errors visible and keeps their order.
     depth = math.sqrt(fraction)
     kinds += ["deep"] * (depth > 0.6)
-    title = f"{escape(tooltip)}: {count:,} photos, {fraction:.1%}"
+    title = f"{escape(tooltip)}: {format_count(count, 'photo')}, {fraction:.1%}"
     return f'<td class="{" ".join(kinds)}" style="--a:{depth:.2f}" title="{title}">{count:,}</td>'
 
 

@@ -28,6 +28,7 @@ from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
 from maskfit.memory_allocator import configure_malloc
 from maskfit.registry import ComponentSpec
+from maskfit.text import format_count
 
 BATCH_SIZES = (1, 8, 32)
 """Batch sizes of a single photo, of the fastest batch on a CPU, and of a folder."""
@@ -175,7 +176,10 @@ def describe_machine() -> str:
         The processor, the number of cores that this process may use, the system and Python.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{_processor()}, {cores} cores; {platform.platform(terse=True)}, Python {platform.python_version()}"
+    return (
+        f"{_processor()}, {format_count(cores, 'core')}; {platform.platform(terse=True)}, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def _processor() -> str:

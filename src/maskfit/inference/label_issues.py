@@ -21,8 +21,9 @@ from maskfit.file_io import write_csv
 from maskfit.inference.ensemble.inputs import AlignedTables, load_aligned_tables
 from maskfit.labels.schema import UNKNOWN, FloatArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.text import format_count
 
-COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")
+COLUMNS = ("person", "photos", "attribute", "label", "proposed", "score", "reason")
 """Columns of the CSV of label issues."""
 
 
@@ -58,7 +59,9 @@ def rank_label_issues(
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> Path:
-    """Writes `person,attribute,label,proposed,score,reason`.
+    """Writes `person,photos,attribute,label,proposed,score,reason`.
+
+    `photos` is separated by `|`, and empty where the label concerns all photos of the person.
 
     Args:
         path: The CSV.
@@ -68,10 +71,30 @@ def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> Path:
         `path`.
     """
     rows = [
-        (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), f"{item.score:.4f}", item.reason)
+        (
+            item.person,
+            "|".join(item.photos),
+            item.attribute,
+            ", ".join(item.label),
+            ", ".join(item.proposed),
+            f"{item.score:.4f}",
+            item.reason,
+        )
         for item in issues
     ]
     return write_csv(path, COLUMNS, rows)
+
+
+def photo_text(issue: LabelIssue) -> str:
+    """Names the photos of an issue for people.
+
+    Args:
+        issue: The issue.
+
+    Returns:
+        One photo, two that were swapped, or "all" for an attribute of the person.
+    """
+    return "\n".join(issue.photos) or "all"
 
 
 def propose_corrections(path: Path, issues: Sequence[LabelIssue], min_score: float) -> list[Correction]:
@@ -133,7 +156,11 @@ def _with_labels(tables: AlignedTables, photos: PhotoDataset, *, replace_truth: 
     if missing:
         if not replace_truth:
             return tables
-        raise DataError(f"{len(missing)} photos of the table are missing, such as {missing[0]}", location=photos.root)
+        raise DataError(
+            f"{format_count(len(missing), 'photo of the table is', 'photos of the table are')} "
+            f"missing, such as {missing[0]}",
+            location=photos.root,
+        )
     rows = [by_name[name] for name in tables.photos]
     persons = tuple(photo.person for photo in rows)
     if not replace_truth and tables.truth is not None:

@@ -27,6 +27,7 @@ from maskfit.inference.prediction import BatchPredictions, Predictions
 from maskfit.inference.tta import TestTimeAugmentation, build_tta
 from maskfit.labels.schema import FloatArray
 from maskfit.registry import ComponentSpec
+from maskfit.text import format_count
 
 __all__ = ["BatchPredictions", "ImageSource", "ModelInput", "Predictions", "Predictor", "load_image"]
 
@@ -324,7 +325,7 @@ def _parse_vote(vote: str) -> str:
 def _unreadable_error(messages: Sequence[str], count: int) -> DataError:
     """The error for images that cannot be read; of many only the first are listed."""
     lines = [*messages, *[""] * (count - len(messages))]
-    photos = "a photo" if count == 1 else f"{count} photos"
+    photos = format_count(count, "photo")
     return DataError(
         f"{photos} cannot be read:\n{format_list(lines, shown=MAX_LISTED)}",
         hint="repair these photos, or leave them out",

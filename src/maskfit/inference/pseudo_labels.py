@@ -19,6 +19,7 @@ from maskfit.errors import DataError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import MASK, FloatArray, IntArray, LabelSchema
+from maskfit.text import format_count
 
 NAME_COLUMNS = ("ImageID", "path")
 """Columns that may name the photo in a list of persons."""
@@ -87,7 +88,7 @@ def select_pseudo_labels(
     if not len(selected):
         best = float(probabilities.max(initial=0.0))
         raise DataError(
-            f"none of {len(confident)} photos can be selected: the highest probability is {best:.3f}"
+            f"none of {format_count(len(confident), 'photo')} can be selected: the highest probability is {best:.3f}"
             + (f", and {disagreeing.sum()} are of persons whose photos disagree" if agree else ""),
             hint="lower --threshold" + (", or leave --agree out" if agree else ""),
         )
@@ -178,7 +179,8 @@ def write_pseudo_labels(path: Path, labels: PseudoLabels, schema: LabelSchema, i
     missing = [name for name in labels.names if not os.path.isfile(images / name)]
     if missing:
         raise DataError(
-            f"{len(missing)} photos of the table are missing:\n{format_list(missing, shown=MAX_LISTED)}",
+            f"{format_count(len(missing), 'photo of the table is', 'photos of the table are')} "
+            f"missing:\n{format_list(missing, shown=MAX_LISTED)}",
             location=images,
             hint="name the folder that was predicted with --images",
         )

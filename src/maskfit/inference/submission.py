@@ -13,6 +13,7 @@ from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, IntArray
 from maskfit.labels.spellings import as_integer
+from maskfit.text import format_count
 
 ID_COLUMN = "ImageID"
 """Column of the photo's name, as in the competition's info.csv."""
@@ -89,7 +90,9 @@ def _check_pairs(names: Sequence[str], classes: ArrayLike) -> IntArray:
     """The class indices, if there is exactly one for each photo."""
     indices = np.asarray(classes)
     if indices.shape != (len(names),):
-        raise DataError(f"{len(names)} photos, but classes of shape {indices.shape}", hint="give one class for each")
+        raise DataError(
+            f"{format_count(len(names), 'photo')}, but classes of shape {indices.shape}", hint="give one class for each"
+        )
     if len(names) and not np.issubdtype(indices.dtype, np.integer):
         raise DataError(f"classes are {indices.dtype}, not integers", hint="take the argmax of the probabilities")
     if (indices < 0).any():

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from maskfit.errors import LabelError, did_you_mean
 from maskfit.labels.attribute import JOINT_HEAD, RESERVED_NAMES, UNKNOWN, Attribute, as_number
+from maskfit.text import format_count
 
 __all__ = [
     "AGE",
@@ -252,7 +253,9 @@ class LabelSchema(BaseModel):
             for name in self.names:
                 values = np.asarray(heads[name], dtype=np.float64)
                 if len(values) != len(joint):
-                    raise LabelError(f"the head of {name} has {len(values)} photos, expected {len(joint)}")
+                    raise LabelError(
+                        f"the head of {name} has {format_count(len(values), 'photo')}, expected {len(joint)}"
+                    )
                 # Not -1 as the width: numpy cannot infer it for 0 photos.
                 joint = (joint[:, :, None] * values[:, None, :]).reshape(len(values), joint.shape[1] * values.shape[1])
         if joint.ndim != 2 or joint.shape[1] != self.num_classes:

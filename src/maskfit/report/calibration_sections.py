@@ -106,7 +106,7 @@ def abstention_values(statistics: RunStatistics) -> Values | None:
         rows.append((name, [], [threshold, number(item.overall_accuracy.value), coverage, accuracy, area]))
     return {
         "summary": " ".join(summary_text.abstention(statistics)),
-        "target": summary_text.as_percent_text(TARGET_ACCURACY),
+        "target": summary_text.as_percent_text(TARGET_ACCURACY, "predictions"),
         "legend": [(name, color % NUM_COLORS, "") for color, name in enumerate(curves)],
         "chart": line_chart(
             lines, "wrong predictions by coverage", "photos with a prediction, of 100; highest probability first"

@@ -20,6 +20,7 @@ from maskfit.report.run_comparison import Comparison, RunDifference
 from maskfit.report.run_page import style, task
 from maskfit.report.run_statistics import RunStatistics
 from maskfit.report.thumbnails import thumbnail
+from maskfit.text import format_count
 
 MAX_SHOWN = 12
 """Maximum number of photos shown per pair of runs that disagree."""
@@ -46,8 +47,9 @@ def write_comparison_page(path: Path, comparison: Comparison) -> Path:
     text = render_page(
         "maskfit.report",
         "comparison_page.html.j2",
-        title=f"Comparison of {len(comparison.runs)} runs",
-        subtitle=f"{len(run.table):,} photos of {run.num_persons:,} persons that all runs evaluated · {names}",
+        title=f"Comparison of {format_count(len(comparison.runs), 'run')}",
+        subtitle=f"{format_count(len(run.table), 'photo')} of "
+        f"{format_count(run.num_persons, 'person')} that all runs evaluated · {names}",
         style=style(),
         task=task(run.schema),
         names=list(comparison.names),
@@ -79,11 +81,15 @@ def _points(comparison: Comparison) -> list[tuple[str, str]]:
                 amount = f"{100 * abs(change.value):.1f} {'more' if change.value > 0 else 'fewer'} of 100 photos"
                 points.append((f"{name} predicts {attribute} correctly on {amount} than {first}.", "differences"))
     if comparison.macro_f1_by_labels:
-        text = f"The runs have different labels for up to {max(comparison.relabeled):,} photos"
+        text = f"The runs have different labels for up to {format_count(max(comparison.relabeled), 'photo')}"
         points.append((f"{text}; this page uses those of {first}.", "scores"))
     if comparison.left_out:
         points.append(
-            (f"Up to {comparison.left_out:,} photos were not evaluated by all runs and are left out.", "scores")
+            (
+                f"Up to {format_count(comparison.left_out, 'photo was', 'photos were')} not "
+                "evaluated by all runs and are left out.",
+                "scores",
+            )
         )
     return points
 
@@ -221,8 +227,8 @@ def _agreement(comparison: Comparison) -> Values:
             cells = [(f"{count:,}", f"{count / total:.0%}") for count in counts]
             rows.append({"name": _head_name(attribute), "cells": cells})
             if attribute == JOINT_HEAD:
-                fraction = summary_text.as_percent_text((item.only_first + item.only_other) / total)
-                sentences.append(f"Exactly one of {name} and {first} is correct on {fraction} photos.")
+                fraction = summary_text.as_percent_text((item.only_first + item.only_other) / total, "photos")
+                sentences.append(f"Exactly one of {name} and {first} is correct on {fraction}.")
         header = ["", "both correct", f"only {first}", f"only {name}", "both wrong"]
         tables.append({"header": header, "rows": rows})
     return {"summary": " ".join(sentences), "tables": tables}

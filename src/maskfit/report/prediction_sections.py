@@ -19,6 +19,7 @@ from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
 from maskfit.report import summary_text
 from maskfit.report.run_statistics import RunStatistics, SliceStatistics
 from maskfit.report.thumbnails import most_confident_errors, thumbnail
+from maskfit.text import format_count
 
 MAX_CLASSES = 80
 """Maximum number of classes whose confusion matrix is drawn; a larger one is unreadable, the list of errors is not."""
@@ -73,7 +74,9 @@ def card_values(statistics: RunStatistics) -> Values:
         }
     cards = []
     if len(statistics.run.schema.names) > 1:
-        cards.append(("all attributes correct", _percent(statistics, JOINT_HEAD), f"of {scores.known:,} photos"))
+        cards.append(
+            ("all attributes correct", _percent(statistics, JOINT_HEAD), f"of {format_count(scores.known, 'photo')}")
+        )
     for name, item in scores.per_attribute.items():
         cards.append((name, _percent(statistics, name), f"of photos correct · F1 {item.macro_f1:.3f}"))
     return {"macro_f1": number(scores.macro_f1), "defined": scores.macro_f1 is not None, "scale": scale, "rest": cards}
@@ -190,10 +193,10 @@ def confusion_values(statistics: RunStatistics) -> Values | None:
             matrix, names, [(first.display_name(code), columns) for code in range(len(first.values))]
         )
     errors, total = int(matrix.sum() - np.trace(matrix)), int(matrix.sum())
-    summary = f"The class of {errors:,} of {total:,} photos is wrong"
+    summary = f"The class of {errors:,} of {format_count(total, 'photo')} is wrong"
     if errors:
-        single = summary_text.as_tenths_text(_count_single_attribute_errors(schema, matrix) / errors)
-        summary += f"; {single} of these errors are wrong in only one of the {len(schema.names)} attributes"
+        single = _count_single_attribute_errors(schema, matrix)
+        summary += f"; on {single:,} of them only one of the {len(schema.names)} attributes is wrong"
     return {"summary": f"{summary}.", "errors": _frequent_errors(matrix, names), "table": table}
 
 
@@ -274,4 +277,4 @@ def worst_mistake_values(statistics: RunStatistics) -> Values | None:
                     "others": others,
                 }
             )
-    return {"photos": photos} if photos else None
+    return {"photos": photos, "count": format_count(len(photos), "photo")} if photos else None

@@ -27,6 +27,7 @@ from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema, as
 from maskfit.registry import ComponentSpec
 from maskfit.report.slice_columns import read_columns
 from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.text import format_count
 
 History = Sequence[Mapping[str, float]]
 """Metrics logged by a fold: one mapping per epoch, with `epoch` and names such as `train_loss`, `valid_macro_f1`."""
@@ -184,10 +185,15 @@ def _matched(
     known = {} if photos is None else {photo.name: photo for photo in photos}
     missing = [name for name in names if name not in known]
     if missing and data is not None:
-        raise DataError(f"{len(missing)} photos of the run are missing, for example {missing[0]}", location=data)
+        raise DataError(
+            f"{format_count(len(missing), 'photo of the run is', 'photos of the run are')} "
+            f"missing, for example {missing[0]}",
+            location=data,
+        )
     if missing and photos is not None:
         warnings.append(
-            f"{len(missing):,} photos are no longer at their path, so the labels stored with the run are used."
+            f"{format_count(len(missing), 'photo is', 'photos are')} no longer at their path, so "
+            "the labels stored with the run are used."
         )
         known = {}
     return [known.get(name) for name in names]
@@ -286,14 +292,14 @@ def _metadata(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict
     # The last two parts identify the data set; the full path would reveal directories of the machine to every reader.
     root = "/".join(part for part in Path(data.path or "").parts[-2:] if part != "/")
     metadata = {
-        "photos": f"{photos:,} of {persons:,} persons were evaluated",
+        "photos": f"{photos:,} of {format_count(persons, 'person was', 'persons were')} evaluated",
         "data": root,
         "model": f"{_component(model.backbone)}, head {_component(model.head)}",
         "pretrained weights": Path(model.pretrained).name,
         "crop": _component(data.crop),
         "image size": f"{height} x {width}",
         "loss": _component(recipe.loss),
-        "training": f"{trainer.epochs} epochs, batch size {trainer.batch_size}",
+        "training": f"{format_count(trainer.epochs, 'epoch')}, batch size {trainer.batch_size}",
         "augmentation": _component(recipe.augmentation),
         "batch mixing": _component(recipe.batch_mixing),
         "sampler": _component(recipe.sampler),

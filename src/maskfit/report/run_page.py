@@ -25,6 +25,7 @@ from maskfit.report.prediction_sections import (
     worst_mistake_values,
 )
 from maskfit.report.run_statistics import RunStatistics
+from maskfit.text import format_count
 
 
 def write_page(path: Path, statistics: RunStatistics) -> Path:
@@ -38,13 +39,14 @@ def write_page(path: Path, statistics: RunStatistics) -> Path:
         `path`.
     """
     run = statistics.run
-    folds = f" · {len(statistics.per_fold)} folds" if statistics.per_fold else ""
+    folds = f" · {format_count(len(statistics.per_fold), 'fold')}" if statistics.per_fold else ""
     classes = f"{run.schema.num_classes} classes: {' × '.join(run.schema.names)}"
     text = render_page(
         "maskfit.report",
         "run_page.html.j2",
         title=run.title,
-        subtitle=f"{len(run.table):,} photos of {run.num_persons:,} persons · {classes}{folds}",
+        subtitle=f"{format_count(len(run.table), 'photo')} of "
+        f"{format_count(run.num_persons, 'person')} · {classes}{folds}",
         style=style(),
         task=task(run.schema),
         points=summary_points(statistics),
@@ -74,7 +76,11 @@ def summary_points(statistics: RunStatistics) -> list[tuple[str, str]]:
     Returns:
         (sentence, anchor of the section that shows it); sentences are plain text.
     """
-    points = [(summary_text.headline(statistics), "classes"), (summary_text.attributes(statistics), "attributes")]
+    points = [
+        (summary_text.few_persons(statistics), "classes"),
+        (summary_text.headline(statistics), "classes"),
+        (summary_text.attributes(statistics), "attributes"),
+    ]
     if statistics.ages is not None:
         points.append((summary_text.ages(statistics.ages), "ages"))
     points.append((summary_text.score_interval_text(statistics), "classes"))

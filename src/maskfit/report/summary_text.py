@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maskfit.calibration import MIN_RELIABLE_PERSONS
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import TemperatureFit
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report.run_statistics import NEAR_YEARS, TARGET_ACCURACY, AgeErrors, RunStatistics, SliceStatistics
+from maskfit.text import format_count
 
 MAX_CALIBRATED_ERROR = 0.02
 """Expected calibration error up to which the probabilities are called well calibrated."""
@@ -20,34 +22,37 @@ NEAR_MISS_RATIO = 1.15
 misses."""
 
 
-def as_percent_text(fraction: float) -> str:
-    """Formats a fraction for readers: "84 of 100"; below 1% and above 99% in thousandths.
+def as_percent_text(fraction: float, items: str) -> str:
+    """Formats a fraction for readers: "84 of 100 photos"; below 1% and above 99% in thousandths.
 
     Args:
         fraction: 0 to 1.
+        items: What it is a fraction of, in the plural.
 
     Returns:
-        The text; "all" and "none" only where exactly that is meant.
+        The text; "all photos" and "no photos" only where exactly that is meant.
     """
     if fraction in (0.0, 1.0):
-        return "all" if fraction else "none"
+        return f"{'all' if fraction else 'no'} {items}"
     if 0.01 <= fraction <= 0.99:
-        return f"{100 * fraction:.0f} of 100"
+        return f"{100 * fraction:.0f} of 100 {items}"
     thousandths = round(1000 * fraction)
-    return "nearly all" if thousandths == 1000 else "hardly any" if thousandths == 0 else f"{thousandths} of 1,000"
+    text = "nearly all" if thousandths == 1000 else "hardly any" if thousandths == 0 else f"{thousandths} of 1,000"
+    return f"{text} {items}"
 
 
-def as_tenths_text(fraction: float) -> str:
-    """Formats a fraction of few items: "7 of 10".
+def as_tenths_text(fraction: float, items: str) -> str:
+    """Formats a fraction of few items: "7 of 10 errors".
 
     Args:
         fraction: 0 to 1.
+        items: What it is a fraction of, in the plural.
 
     Returns:
         The text.
     """
     tenths = round(10 * fraction)
-    return "nearly all" if tenths == 10 else "hardly any" if tenths == 0 else f"{tenths} of 10"
+    return f"{'nearly all' if tenths == 10 else 'hardly any' if tenths == 0 else f'{tenths} of 10'} {items}"
 
 
 def join_with_and(items: Sequence[str]) -> str:
@@ -75,6 +80,24 @@ def format_interval(interval: Interval, digits: int = 3) -> str:
     return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
 
 
+def few_persons(statistics: RunStatistics) -> str:
+    """Warns of a run that was evaluated on too few persons for its figures to hold for others.
+
+    Args:
+        statistics: The run's statistics.
+
+    Returns:
+        A sentence; "" for enough persons.
+    """
+    persons = statistics.run.num_persons
+    if persons >= MIN_RELIABLE_PERSONS:
+        return ""
+    return (
+        f"Only {format_count(persons, 'person was', 'persons were')} evaluated: do not rely on scores, temperatures "
+        "and “not sure” thresholds for other persons."
+    )
+
+
 def headline(statistics: RunStatistics) -> str:
     """Describes the fraction of photos on which all attributes are correct.
 
@@ -87,10 +110,10 @@ def headline(statistics: RunStatistics) -> str:
     names = statistics.run.schema.names
     if JOINT_HEAD not in statistics.accuracy:
         return "No photo has labels for all attributes, so each attribute is scored separately."
-    correct = as_percent_text(statistics.accuracy[JOINT_HEAD].photos.value)
+    correct = as_percent_text(statistics.accuracy[JOINT_HEAD].photos.value, "photos")
     if len(names) == 1:
-        return f"{names[0].capitalize()} is predicted correctly on {correct} photos."
-    return f"{join_with_and(names).capitalize()} are all predicted correctly on {correct} photos."
+        return f"{names[0].capitalize()} is predicted correctly on {correct}."
+    return f"{join_with_and(names).capitalize()} are all predicted correctly on {correct}."
 
 
 def score_interval_text(statistics: RunStatistics) -> str:
@@ -125,7 +148,7 @@ def attributes(statistics: RunStatistics) -> str:
         if name in statistics.accuracy:
             accuracy = statistics.accuracy[name]
             unit = "photos" if accuracy.persons is None else "persons"
-            parts.append(f"{name} for {as_percent_text((accuracy.persons or accuracy.photos).value)} {unit}")
+            parts.append(f"{name} for {as_percent_text((accuracy.persons or accuracy.photos).value, unit)}")
     averaged = " For persons, the probabilities of all their photos are averaged."
     return f"Correct predictions: {join_with_and(parts)}.{averaged if 'persons' in ' '.join(parts) else ''}"
 
@@ -143,13 +166,14 @@ def ages(found: AgeErrors) -> str:
         return f"No prediction of {found.attribute} is wrong."
     near, base = found.errors_near_edge / found.errors, found.photos_near_edge / found.photos
     edges = join_with_and([f"{edge:g}" for edge in found.bin_edges])
+    errors = as_tenths_text(near, f"{found.attribute} errors")
     text = (
-        f"{as_tenths_text(near).capitalize()} errors of {found.attribute} are within {NEAR_YEARS} years of a class "
-        f"boundary ({edges}), where {as_tenths_text(base)} photos are"
+        f"{errors.capitalize()} are on photos within {NEAR_YEARS} years of a class boundary ({edges}); "
+        f"{as_tenths_text(base, 'photos')} are that close"
     )
     if near > NEAR_MISS_RATIO * base:
-        return f"{text}: many errors are near misses."
-    return f"{text}: closeness to a boundary explains few of the errors."
+        return f"{text}, so many errors are near misses."
+    return f"{text}, so closeness to a boundary explains few of the errors."
 
 
 def weakest(statistics: RunStatistics) -> str:
@@ -166,8 +190,9 @@ def weakest(statistics: RunStatistics) -> str:
         return ""
     low, high = min(classes, key=lambda item: item.f1), max(classes, key=lambda item: item.f1)
     return (
-        f"The class with the lowest F1 is {low.name} (F1 {low.f1:.2f}, {low.support:,} photos), the one with the "
-        f"highest is {high.name} (F1 {high.f1:.2f}, {high.support:,} photos)."
+        f"The class with the lowest F1 is {low.name} (F1 {low.f1:.2f}, "
+        f"{format_count(low.support, 'photo')}), the one with the "
+        f"highest is {high.name} (F1 {high.f1:.2f}, {format_count(high.support, 'photo')})."
     )
 
 
@@ -229,17 +254,18 @@ def abstention(statistics: RunStatistics) -> list[str]:
     """
     sentences = []
     for name, found in statistics.thresholds.items():
-        title, overall = name.capitalize(), as_percent_text(found.overall_accuracy.value)
+        title, overall = name.capitalize(), as_percent_text(found.overall_accuracy.value, "predictions")
         if found.probability == 0:
-            sentences.append(f"{title}: no abstention is needed, {overall} predictions are correct.")
+            sentences.append(f"{title}: no abstention is needed, {overall} are correct.")
         elif found.accuracy is None or found.probability >= 1:
-            target = as_percent_text(TARGET_ACCURACY)
-            sentences.append(f"{title}: no threshold makes {target} of the remaining predictions correct.")
+            target = as_percent_text(TARGET_ACCURACY, "remaining predictions")
+            sentences.append(f"{title}: no threshold makes {target} correct.")
         else:
-            kept, correct = as_percent_text(found.coverage.value), as_percent_text(found.accuracy.value)
+            kept = as_percent_text(found.coverage.value, "photos")
+            correct = as_percent_text(found.accuracy.value, "kept predictions")
             sentences.append(
-                f"{title}: with “not sure” below a probability of {found.probability:.0%}, {kept} photos keep a "
-                f"prediction and {correct} of these predictions are correct; without it {overall} are correct."
+                f"{title}: with “not sure” below a probability of {found.probability:.0%}, {kept} keep a "
+                f"prediction, and {correct} are correct; without it {overall} are correct."
             )
     return sentences
 
@@ -261,11 +287,13 @@ def curves(statistics: RunStatistics) -> str:
             last_epochs.append(len(scores) - 1)
     if not best_epochs:
         return ""
+    if max(last_epochs) == 0:
+        return "One epoch was trained, so the curves are single points."
     at_end = sum(best == last for best, last in zip(best_epochs, last_epochs, strict=True))
     if len(best_epochs) == 1:
-        text = f"The best epoch is epoch {best_epochs[0]} of 0 to {last_epochs[0]}"
+        text = f"The best epoch is epoch {best_epochs[0]}, the last one epoch {last_epochs[0]}"
     else:
-        text = f"The last epoch is the best one in {at_end} of {len(best_epochs)} folds"
+        text = f"The last epoch is the best one in {at_end} of {format_count(len(best_epochs), 'fold')}"
     if 2 * at_end > len(best_epochs):
         return f"{text}: training longer may help."
     early = np.mean([best < 0.6 * last for best, last in zip(best_epochs, last_epochs, strict=True)])

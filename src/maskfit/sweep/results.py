@@ -9,6 +9,7 @@ from typing import Any
 from maskfit.sweep.search_space import Dimension
 from maskfit.sweep.study import TrialRecord
 from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.text import format_count
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,14 @@ class SweepResults:
         """Sentences on how reliable the best score is: its interval, and that it is optimistic."""
         low, high = self.best.metadata.get("low"), self.best.metadata.get("high")
         interval = "" if low is None or high is None else f" (95 % interval over persons: {low:.3f} to {high:.3f})"
-        near = f" {self.num_within_interval} other trials are within that interval." if interval else ""
+        near = (
+            f" {format_count(self.num_within_interval, 'other trial is', 'other trials are')} within that interval."
+            if interval
+            else ""
+        )
         return (
-            f"Evaluated on {self.photos:,} held-out photos of {self.persons:,} persons{interval}.{near} The best of "
+            f"Evaluated on {format_count(self.photos, 'held-out photo')} of "
+            f"{format_count(self.persons, 'person')}{interval}.{near} The best of "
             f"{self.count('done')} trials was selected on these same photos, so its score is optimistic: evaluate the "
             "best recipe on persons that no trial was evaluated on."
         )

@@ -15,6 +15,7 @@ from maskfit.sweep.search_space import to_overrides
 from maskfit.sweep.study import Study, TrialRecord, format_params
 from maskfit.sweep.sweep_dir import SweepDir
 from maskfit.sweep.trial_worker import EpochReport, TrialFinished, TrialJob, TrialOutcome
+from maskfit.text import format_count
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 MAX_ATTEMPTS = 2
@@ -173,7 +174,10 @@ def format_trial(trial: TrialRecord, best: TrialRecord | None) -> str:
     if trial.state == "failed":
         return f"{title} failed: {trial.metadata.get('reason', '')} · {params}"
     if trial.state == "pruned":
-        return f"{title} pruned after {len(trial.steps)} epochs at {trial.score or 0.0:.4f} · {seconds} · {params}"
+        return (
+            f"{title} pruned after {format_count(len(trial.steps), 'epoch')} at "
+            f"{trial.score or 0.0:.4f} · {seconds} · {params}"
+        )
     mark = " *" if best is not None and best.number == trial.number else ""
     duration = f"same values as trial {trial.metadata['same_as']}" if "same_as" in trial.metadata else seconds
     return f"{title} macro F1 {trial.score:.4f}{mark} · {duration} · {params}"

@@ -8,6 +8,7 @@ from maskfit.html.page import read_text, render_page
 from maskfit.sweep.charts import curves_chart, history_chart, slice_chart
 from maskfit.sweep.results import SweepResults
 from maskfit.sweep.study import TrialRecord, format_value
+from maskfit.text import format_count
 
 
 def render_sweep_page(results: SweepResults) -> str:
@@ -29,7 +30,8 @@ def render_sweep_page(results: SweepResults) -> str:
         "maskfit.sweep",
         "sweep_page.html.j2",
         title=f"Sweep of {results.name}",
-        subtitle=f"{len(results.trials):,} trials · {results.photos:,} held-out photos of {results.persons:,} persons",
+        subtitle=f"{format_count(len(results.trials), 'trial')} · "
+        f"{format_count(results.photos, 'held-out photo')} of {format_count(results.persons, 'person')}",
         style=read_text("maskfit.sweep", "sweep_page.css"),
         cards=_cards(results),
         best_file=results.folder.best.name,

@@ -26,6 +26,7 @@ from maskfit.sweep.search_space import Space, read_space
 from maskfit.sweep.study import Study, open_study
 from maskfit.sweep.sweep_dir import SweepDir
 from maskfit.sweep.validate_space import max_epochs, validate_space
+from maskfit.text import format_count
 from maskfit.training.plan import make_plan
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
@@ -154,7 +155,9 @@ def _limit_trials(space: Space, settings: SweepSettings, where: str, console: Co
     if cardinality is None or cardinality >= settings.trials:
         return settings.trials
     console.print(
-        f"the space has only {cardinality} combinations: running {cardinality} trials", markup=False, highlight=False
+        f"the space has only {format_count(cardinality, 'combination')}: running {format_count(cardinality, 'trial')}",
+        markup=False,
+        highlight=False,
     )
     return cardinality
 

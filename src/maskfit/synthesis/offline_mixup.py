@@ -23,6 +23,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels.schema import UNKNOWN, LabelSchema
+from maskfit.text import format_count
 
 MANIFEST = "manifest.csv"
 
@@ -132,7 +133,8 @@ def write_oversampled(
                 counter.step()
     if not rows:
         raise DataError(
-            f"nothing to blend: every class has {target_count} photos, or readable photos of fewer than two persons",
+            f"nothing to blend: every class has {format_count(target_count, 'photo')}, or "
+            "readable photos of fewer than two persons",
             location=source,
             hint="set a larger count",
         )

@@ -35,6 +35,7 @@ from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.text import format_count
 from maskfit.training.calibrate_run import calibrate_run, write_model_cards
 from maskfit.training.callbacks import EpochListener
 from maskfit.training.plan import TrainingPlan, make_plan
@@ -93,8 +94,11 @@ class TrainingRun:
             data = build_fold_data(self.plan, number, self.train_images, self.val_images)
             train_fold(self.plan, self.precision.kind, number, data, folder, reporter, listener)
 
-    def finalize(self) -> Scores:
+    def finalize(self, console: Console | None = None) -> Scores:
         """Merges and scores the folds' out-of-fold predictions, calibrates the models, and writes the report.
+
+        Args:
+            console: Shows warnings; None for no output.
 
         Returns:
             The scores of the out-of-fold predictions.
@@ -112,6 +116,8 @@ class TrainingRun:
         numbers = plan.fold_numbers()
         tables = [read_table(folder.fold(number).probabilities, plan.scored_schema.num_classes) for number in numbers]
         calibration, table = calibrate_run(plan, concat_tables(tables))
+        if calibration.warning and console:
+            console.print(calibration.warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
         indices = plan.indices_of(table.names)
         persons = [plan.photos[index].person for index in indices]
         scores = score(plan.scored_schema, plan.targets[indices], probabilities=table.probabilities, persons=persons)
@@ -156,7 +162,7 @@ def prepare_run(recipe: Recipe, *, resume: bool = False, console: Console | None
     train_images, val_images = _open_caches(plan, console)
     if train_images.fallback_crops:
         console.print(
-            f"no face found in {len(train_images.fallback_crops):,} of {len(train_images):,} photos: "
+            f"no face found in {len(train_images.fallback_crops):,} of {format_count(len(train_images), 'photo')}: "
             f"the crop's fallback was used; they are listed in {train_images.fallback_file}"
         )
     return TrainingRun(plan, folder, train_images, val_images, precision)

@@ -38,4 +38,4 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
         train_folds_in_parallel(run.folder.path, run.unfinished_folds(), max_parallel, reporter)
     for number in run.plan.fold_numbers():
         run.train_fold(number, reporter)
-    return run.folder, run.finalize()
+    return run.folder, run.finalize(console)

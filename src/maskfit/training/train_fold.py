@@ -24,6 +24,7 @@ from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import load_model, save_model
 from maskfit.models.network import Network
 from maskfit.run_dir import FoldDir
+from maskfit.text import format_count
 from maskfit.training.builders import (
     build_full_data_task,
     build_model_metadata,
@@ -214,14 +215,15 @@ def train_on_full_data(
     seed_key: SeedKey = (plan.recipe.trainer.seed, "fold", fold, "finish")
     task = build_full_data_task(plan, network, dataset, seed_key)
     epochs = plan.recipe.trainer.full_data_epochs
-    reporter.line(f"training {epochs} more epochs on all {len(dataset):,} photos")
+    reporter.line(f"training {format_count(epochs, 'more epoch')} on all {format_count(len(dataset), 'photo')}")
     trainer = build_trainer(plan, kind, [], epochs)
     with _quiet_fit():
         trainer.fit(task, build_train_loader(plan, dataset, task))
     if not get_process_group().is_rank_zero:
         return
     description = (
-        f"{metadata.description}; then {epochs} epochs on all photos; its scores are those of the model before them"
+        f"{metadata.description}; then {format_count(epochs, 'epoch')} on all photos; its "
+        "scores are those of the model before them"
     )
     save_model(
         folder.full_data_model, task.network.state_dict(), metadata.model_copy(update={"description": description})

@@ -12,6 +12,7 @@ from maskfit.config.aliases import upgrade_weight_names
 from maskfit.errors import ModelFileError
 from maskfit.model_file import read_model_metadata
 from maskfit.models.network import Network
+from maskfit.text import format_count
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class WarmStartReport:
     unused: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [f"{len(self.loaded)} weights loaded"]
+        lines = [f"{format_count(len(self.loaded), 'weight')} loaded"]
         lines += [f"new: {', '.join(self.new)}"] if self.new else []
         lines += [f"not used: {', '.join(self.unused)}"] if self.unused else []
         return "; ".join(lines)

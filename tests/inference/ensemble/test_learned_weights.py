@@ -171,7 +171,7 @@ def test_persons_are_dealt_whole_and_every_kind_to_every_fold():
     assert np.array_equal(folds, assign_nested_folds(persons, truth, FULL, count=4))
     assert not np.array_equal(folds, assign_nested_folds(persons, truth, FULL, count=4, seed=1))
     assert len(set(assign_nested_folds(["a", "b", "b"], np.array([0, 1, UNKNOWN]), FULL).tolist())) == 2
-    with pytest.raises(DataError, match="1 persons in 5 folds"):
+    with pytest.raises(DataError, match="1 person in 5 folds"):
         assign_nested_folds(["a", "a"], np.array([0, 1]), FULL)
 
 

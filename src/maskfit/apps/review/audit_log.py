@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.errors import DataError, MaskfitError, format_list
+from maskfit.text import format_count
 
 FORMAT_VERSION = 1
 """Version in the first line of every log."""
@@ -194,7 +195,8 @@ def replay_log(path: Path, review: ReviewState) -> LogReplay:
             mismatches.append(f"line {number}: {reason}")
     if mismatches:
         raise DataError(
-            f"{len(mismatches)} lines do not match these photos and their labels:\n{format_list(mismatches, shown=5)}",
+            f"{format_count(len(mismatches), 'line does', 'lines do')} not match these photos "
+            f"and their labels:\n{format_list(mismatches, shown=5)}",
             location=path,
             hint="name the photos that this review was about, or another log with --log FILE",
         )

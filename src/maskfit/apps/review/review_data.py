@@ -18,6 +18,7 @@ from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.inference.label_issues import rank_label_issues
 from maskfit.labels.schema import UNKNOWN, LabelSchema, as_number
 from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.text import format_count
 
 PhotoPredictions = Mapping[str, Mapping[str, Sequence[float]]]
 """Photo name -> attribute -> probability of every scored value."""
@@ -86,7 +87,10 @@ def load_review_data(
         issues = []
     known = [issue for issue in issues if issue.person in review_data.review.photos_by_person]
     if len(known) < len(issues):
-        warnings.append(f"{len(issues) - len(known)} label issues are about persons who are not in this dataset")
+        warnings.append(
+            f"{format_count(len(issues) - len(known), 'label issue is', 'label issues are')} "
+            "about persons who are not in this dataset"
+        )
     review_data.label_issues = known
     return review_data
 

@@ -13,6 +13,7 @@ from maskfit.apps.review.controller import Filter, ReviewController
 from maskfit.apps.review.state import ReviewAction, Verdict
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import MaskfitError
+from maskfit.text import format_count
 
 FILTER_TEXT: dict[Filter, str] = {
     "issues": "label issues",
@@ -79,7 +80,8 @@ class ReviewViewModel:
         direction = "after" if step > 0 else "before"
         num_open = self.controller.review.status_counts()["open"]
         self.message = (
-            f"Nobody {direction} this one among: {FILTER_TEXT[self.filter]}. {num_open} persons are undecided."
+            f"Nobody {direction} this one among: {FILTER_TEXT[self.filter]}. "
+            f"{format_count(num_open, 'person is', 'persons are')} undecided."
         )
 
     def set_filter(self, name: Filter) -> None:
@@ -180,10 +182,12 @@ class ReviewViewModel:
         except MaskfitError as error:
             self.message = str(error)
             return
-        self.message = f"Wrote {self.controller.corrections_path}: {len(rows)} corrections."
+        self.message = f"Wrote {self.controller.corrections_path}: {format_count(len(rows), 'correction')}."
         num_wrong = self.controller.review.status_counts()["wrong"]
         if num_wrong:
-            self.message += f" {num_wrong} persons are marked wrong and have no new label yet."
+            self.message += (
+                f" {format_count(num_wrong, 'person is', 'persons are')} marked wrong and have no new label yet."
+            )
 
     def cancel_export(self) -> None:
         """Closes the confirmation without writing anything."""

@@ -23,6 +23,7 @@ from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.image_decoding import decode
 from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
+from maskfit.text import format_count
 
 WARM_UP_SIDE = 256
 """Side in pixels of the gray photo that is predicted before any request."""
@@ -103,7 +104,10 @@ class DynamicBatcher:
         max_pending = self.settings.limits.queue
         with self._lock:
             if self._num_pending + len(photos) > max_pending:
-                detail = f"{self._num_pending} photos are waiting, and at most {max_pending} may wait"
+                detail = (
+                    f"{format_count(self._num_pending, 'photo is', 'photos are')} waiting, and at most "
+                    f"{max_pending} may wait"
+                )
                 raise HTTPProblemError(429, detail, "queue")
             self._num_pending += len(photos)
             self._num_detecting += len(photos)

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from maskfit.apps.service.problem_details import HTTPProblemError
 from maskfit.apps.service.schemas import StrictModel
 from maskfit.apps.service.settings import Limits
+from maskfit.text import format_count
 
 FORM, JSON = "multipart/form-data", "application/json"
 """Supported media types of a body."""
@@ -368,7 +369,7 @@ def too_many_photos(limits: Limits) -> HTTPProblemError:
     Returns:
         The error, to be raised.
     """
-    return HTTPProblemError(422, f"a request has at most {limits.photos} photos", "photos")
+    return HTTPProblemError(422, f"a request has at most {format_count(limits.photos, 'photo')}", "photos")
 
 
 def _too_large(limits: Limits) -> HTTPProblemError:

@@ -18,6 +18,7 @@ from maskfit.inference.annotation import VALUE_COLORS, LabelColor, face_color, l
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import LabelSchema
+from maskfit.text import format_count
 
 PACKAGE = "maskfit.apps.webapp"
 """Package of the templates."""
@@ -157,7 +158,7 @@ def photo_heading(name: str, result: PhotoResult) -> Markup:
     details = None
     if result.prediction is not None:
         prediction = result.prediction
-        faces = "1 face" if prediction.num_faces == 1 else f"{prediction.num_faces} faces"
+        faces = format_count(prediction.num_faces, "face")
         if prediction.faces and not prediction.num_faces:
             faces = "as one portrait"
         details = f"{prediction.width} × {prediction.height} · {faces}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_table, progress
+from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.synthesis.masks.write_dataset import MaskDatasetResult
@@ -71,15 +72,15 @@ def add_masks(
     and grain. The mask depends on the seed and the photo's name. Unusable faces are set aside and listed. Other numbers
     of masks are for training the mask alone; such a dataset is read by its list, masks.csv.
 
-    **Examples**
+    Examples:
 
-    `maskfit data add-masks faces.csv --out masked`
+        maskfit data add-masks faces.csv --out masked
 
-    `maskfit data add-masks faces.csv --out masked --persons 500 --seed 3`
+        maskfit data add-masks faces.csv --out masked --persons 500 --seed 3
 
-    `maskfit data add-masks faces.csv --out masked --n-correct 2 --n-incorrect 3 --scarf`
+        maskfit data add-masks faces.csv --out masked --n-correct 2 --n-incorrect 3 --scarf
 
-    `maskfit data add-masks drawn --out masked --landmarks drawn/landmarks.csv`
+        maskfit data add-masks drawn --out masked --landmarks drawn/landmarks.csv
     """
     from maskfit.synthesis.masks.face_selection import select_faces
     from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
@@ -116,10 +117,14 @@ def _print_summary(result: MaskDatasetResult, num_skipped: int, target: Path) ->
     out.print()
     print_table("Worn", ["style", "photos"], list(result.ways.items()))
     out.print()
-    out.print(f"written: {result.persons} persons to {result.images}, listed in {target / MANIFEST}", soft_wrap=True)
+    print_written(
+        result.images, f"{format_count(result.persons, 'person')}, listed in {target / MANIFEST}", console=out
+    )
     if num_skipped:
-        err.print(f"skipped {num_skipped} further photos of the same persons", style="yellow")
+        err.print(f"skipped {format_count(num_skipped, 'further photo')} of the same persons", style="yellow")
     if result.set_aside:
-        err.print(f"set aside {len(result.set_aside)} photos, listed in {target / SET_ASIDE}:", style="yellow")
+        err.print(
+            f"set aside {format_count(len(result.set_aside), 'photo')}, listed in {target / SET_ASIDE}:", style="yellow"
+        )
         for name, reason in list(result.set_aside.items())[:SHOWN]:
             err.print(f"  {name}: {reason}")

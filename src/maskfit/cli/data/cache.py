@@ -10,6 +10,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 
 def cache(
@@ -33,13 +34,13 @@ def cache(
 
     A removed cache is rebuilt from its photos when a training needs it. A cache that is being filled is never removed.
 
-    **Examples**
+    Examples:
 
-    `maskfit data cache`
+        maskfit data cache
 
-    `maskfit data cache --keep-under 10GB`
+        maskfit data cache --keep-under 10GB
 
-    `maskfit data cache --prune 30 --yes`
+        maskfit data cache --prune 30 --yes
     """
     from maskfit.data.image_cache.admin import least_recently_used, list_caches, parse_size, remove_cache
     from maskfit.data.image_cache.cache import default_cache_dir
@@ -52,7 +53,7 @@ def cache(
     if removed and not yes:
         names = ", ".join(item.path.name for item in removed)
         size = _gigabytes(sum(item.size_bytes for item in removed))
-        question = f"remove {len(removed)} of {len(caches)} caches, {size}: {names}?"
+        question = f"remove {len(removed)} of {format_count(len(caches), 'cache', 'caches')}, {size}: {names}?"
         if json or not err.is_terminal:
             raise DataError(f"confirmation needed: {question}", location=cache_dir, hint="add --yes")
         if not typer.confirm(question, err=True):

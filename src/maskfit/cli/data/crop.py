@@ -10,6 +10,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.data.crop_dataset import CropSummary
@@ -77,15 +78,15 @@ def crop(
     CSV, manifest.csv to train on. The same command resumes after an interruption. Training needs no copies:
     `data.crop=face` crops while reading, as prediction does.
 
-    **Examples**
+    Examples:
 
-    `maskfit data crop train/images --out faces`
+        maskfit data crop train/images --out faces
 
-    `maskfit data crop photos.csv --out faces --detector mtcnn --margin 0.2,0.4,0.2,0.2 --align --size 224`
+        maskfit data crop photos.csv --out faces --detector mtcnn --margin 0.2,0.4,0.2,0.2 --align --size 224
 
-    `maskfit data crop eval/images --out faces --crop variance`
+        maskfit data crop eval/images --out faces --crop variance
 
-    `maskfit data crop train/images --out erased --crop resize --background grabcut`
+        maskfit data crop train/images --out erased --crop resize --background grabcut
     """
     from maskfit.config.loader import parse_component
     from maskfit.data.crop_dataset import write_crops
@@ -171,21 +172,21 @@ def _to_record(summary: CropSummary) -> dict[str, Any]:
 def _print_summary(summary: CropSummary) -> None:
     faces = sum(len(item.faces) for item in summary.records)
     several = sum(len(item.faces) > 1 for item in summary.records)
-    line = f"{len(summary.records):,} photos cropped"
+    line = f"{format_count(len(summary.records), 'photo')} cropped"
     if faces or summary.fallback_crops:  # without a detector "0 faces" would be misleading
-        line += f"; {faces:,} faces"
+        line += f"; {format_count(faces, 'face')}"
     if several:
-        line += f"; {several:,} photos with several faces"
+        line += f"; {format_count(several, 'photo')} with several faces"
     if summary.num_resumed:
         line += f"; {summary.num_resumed:,} were done earlier"
     out.print(line, soft_wrap=True)
     if summary.fallback_crops:
         names = ", ".join(summary.fallback_crops[:SHOWN]) + (", ..." if len(summary.fallback_crops) > SHOWN else "")
-        count = f"{len(summary.fallback_crops):,} of {len(summary.records):,}"
-        line = f"nothing found in {count} photos, using the fallback crop: {names}"
+        records = format_count(len(summary.records), "photo")
+        line = f"nothing found in {len(summary.fallback_crops):,} of {records}, using the fallback crop: {names}"
         err.print(line, style="yellow")
     if summary.unreadable:
-        err.print(f"set aside {len(summary.unreadable):,} unreadable photos:", style="yellow")
+        err.print(f"set aside {format_count(len(summary.unreadable), 'unreadable photo')}:", style="yellow")
         for name, reason in list(summary.unreadable.items())[:SHOWN]:
             err.print(f"  {name}: {reason}")
         if len(summary.unreadable) > SHOWN:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_table, progress
+from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.data.data_problems import DataProblem
@@ -59,15 +60,15 @@ def check(
 
     Every photo is decoded. The exit code is 2 if training would refuse the dataset; warnings alone leave it 0.
 
-    **Examples**
+    Examples:
 
-    `maskfit data check train/images`
+        maskfit data check train/images
 
-    `maskfit data check photos.csv --schema mask`
+        maskfit data check photos.csv --schema mask
 
-    `maskfit data check photos.csv --codes '{mask: {0: not_wear, 1: wear}}'`
+        maskfit data check photos.csv --codes '{mask: {0: not_wear, 1: wear}}'
 
-    `maskfit data check train/images --json > problems.json`
+        maskfit data check train/images --json > problems.json
     """
     from maskfit.data.validation import validate_dataset
 
@@ -112,11 +113,11 @@ def split(
     All photos of a person are in one fold, and folds are stratified by the attributes of persons (gender x age in the
     competition). The same photos and seed give the same split.
 
-    **Examples**
+    Examples:
 
-    `maskfit data split train/images --folds 5 --out splits.csv`
+        maskfit data split train/images --folds 5 --out splits.csv
 
-    `maskfit data split train/images --folds 1 --holdout 0.2 --seed 7 --out holdout.csv`
+        maskfit data split train/images --folds 1 --holdout 0.2 --seed 7 --out holdout.csv
     """
     from maskfit.data.read_dataset import read_photos
     from maskfit.data.splits import describe_leak_risk, make_person_splits
@@ -132,7 +133,7 @@ def split(
     splits = make_person_splits(photos, labels, folds, seed=seed, val_fraction=holdout)
     splits.write(target)
     _print_folds(splits, photos, labels)
-    out.print(f"written: {target}", markup=False, soft_wrap=True)
+    print_written(target, console=out)
 
 
 def synthesize(
@@ -144,17 +145,17 @@ def synthesize(
 ) -> None:
     """Draw synthetic faces in the competition's layout, to try everything without a download.
 
-    **Examples**
+    Examples:
 
-    `maskfit data synthesize drawn --persons 100`
+        maskfit data synthesize drawn --persons 100
 
-    `maskfit data synthesize drawn --persons 20 --seed 3`
+        maskfit data synthesize drawn --persons 20 --seed 3
     """
     from maskfit.synthesis.drawn import write_train_set
 
     with progress("drawing", unit="persons") as advance:
         images = write_train_set(target, persons, seed=seed, progress=advance)
-    out.print(f"written: {persons} persons to {images}", markup=False, soft_wrap=True)
+    print_written(images, format_count(persons, "person"), console=out)
 
 
 def oversample(
@@ -171,11 +172,11 @@ def oversample(
     Each pair has one class and two persons, and no pair is used twice. Training leaves a blend out where one of its two
     persons is held out.
 
-    **Examples**
+    Examples:
 
-    `maskfit data oversample train/images --count 1000 --out blends`
+        maskfit data oversample train/images --count 1000 --out blends
 
-    `maskfit train baseline data.path=train/images data.extra_train=blends/manifest.csv`
+        maskfit train baseline data.path=train/images data.extra_train=blends/manifest.csv
     """
     from maskfit.synthesis.offline_mixup import write_oversampled
 
@@ -188,11 +189,11 @@ def oversample(
         if blends
     ]
     print_table("Blends", ["class", "photos", "blends"], rows)
-    out.print(f"written: {sum(result.blend_counts.values())} photos, listed in {result.manifest}", soft_wrap=True)
+    print_written(result.manifest, format_count(sum(result.blend_counts.values()), "photo"), console=out)
     if result.unlabeled:
-        err.print(f"skipped {result.unlabeled} photos whose class is not fully known", style="yellow")
+        err.print(f"skipped {format_count(result.unlabeled, 'photo')} whose class is not fully known", style="yellow")
     if result.unreadable:
-        err.print(f"skipped {len(result.unreadable)} unreadable photos:", style="yellow")
+        err.print(f"skipped {format_count(len(result.unreadable), 'unreadable photo')}:", style="yellow")
         for name, reason in result.unreadable.items():
             err.print(f"  {name}: {reason}")
 
@@ -263,11 +264,14 @@ def _print_summary(result: ValidationReport, schema: LabelSchema, classes: list[
     found = [f"{counts[name]} {name if counts[name] == 1 else plural[name]}" for name in plural if counts[name]]
     photos = result.photos
     if sum(classes) == len(photos):
-        labels = f"{sum(count > 0 for count in classes)} of {len(classes)} classes"
+        labels = f"{sum(count > 0 for count in classes)} of {format_count(len(classes), 'class', 'classes')}"
     else:
         known = result.count_known(schema)
         labels = "labels known: " + ", ".join(f"{name} {count:,}" for name, count in known.items())
-    line = f"{len(photos):,} photos of {len(photos.persons):,} persons; {labels}; {', '.join(found) or 'no problems'}"
+    line = (
+        f"{format_count(len(photos), 'photo')} of "
+        f"{format_count(len(photos.persons), 'person')}; {labels}; {', '.join(found) or 'no problems'}"
+    )
     out.print(line, markup=False, soft_wrap=True)
 
 

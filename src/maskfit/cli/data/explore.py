@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json, progress
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_written, progress
 from maskfit.cli.data.dataset import SchemaOption, SourceArgument, find_schema
 from maskfit.errors import DataError
 
@@ -31,13 +31,13 @@ def explore(
     Every photo is decoded once at low resolution. The page is self-contained and can be mailed and printed. Unreadable
     photos are listed with the reason.
 
-    **Examples**
+    Examples:
 
-    `maskfit data explore train/images --out photos.html`
+        maskfit data explore train/images --out photos.html
 
-    `maskfit data explore photos.csv --schema mask --limit 60 --out photos.html`
+        maskfit data explore photos.csv --schema mask --limit 60 --out photos.html
 
-    `maskfit data explore train/images --json > figures.json`
+        maskfit data explore train/images --json > figures.json
     """
     from maskfit.exploration.explore import explore as explore_dataset
     from maskfit.exploration.page import key_findings, write_page
@@ -57,7 +57,7 @@ def explore(
             out.print(f"{finding.severity}: {finding.text}", markup=False, soft_wrap=True)
     if written:
         size = written.stat().st_size / 1e6
-        (err if json else out).print(f"written: {written} ({size:.1f} MB)", markup=False, soft_wrap=True)
+        print_written(written, f"{size:.1f} MB", console=err if json else out)
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, require_extra
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, print_written, progress, require_extra
 from maskfit.cli.defaults import setup_allocator
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.synthesis.gan.evaluation import GanEvaluation
@@ -65,7 +66,7 @@ def gan(
     crop: CropOption = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps in total.")] = 20_000,
     minutes: MinutesOption = None,
-    batch: Annotated[int, typer.Option(metavar="N", min=2, max=4096, help="Batch size.")] = 32,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=2, max=4096, help="Batch size.")] = 32,
     width: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Channels of the largest feature map.")] = 32,
     weights: WeightsOption = None,
     judge: JudgeOption = None,
@@ -79,15 +80,15 @@ def gan(
     Training leaves generated faces out wherever a person that the GAN was trained on is held out. Therefore they are
     made for one fold, with --folds and --fold. --judge measures their quality with a classifier.
 
-    **Examples**
+    Examples:
 
-    `maskfit data gan train/images --folds splits.csv --fold 0 --out gan0 --judge runs/a/fold0/best.safetensors`
+        maskfit data gan train/images --folds splits.csv --fold 0 --out gan0 --judge runs/a/fold0/best.safetensors
 
-    `maskfit data gan train/images --folds splits.csv --fold 0 --out gan0 --resume --minutes 60`
+        maskfit data gan train/images --folds splits.csv --fold 0 --out gan0 --resume --minutes 60
 
-    `maskfit data gan train/images --weights gan0/gan.safetensors --out more --classes 2,8 --target-count 500 --seed 1`
+        maskfit data gan train/images --weights gan0/gan.safetensors --out new --classes 2,8 --target-count 500 --seed 1
 
-    `maskfit train champion data.path=DIR cv.split_file=splits.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv`
+        maskfit train champion data.path=DIR cv.split_file=s.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv
     """
     require_extra("data gan", "train", *TRAIN_MODULES)
     setup_allocator()
@@ -97,7 +98,9 @@ def gan(
     if schema not in LABEL_SCHEMAS:
         raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     crop_spec = parse_component(crop, "data.crop") if crop else read_recipe("champion", []).data.crop
-    options = GanTrainOptions(LABEL_SCHEMAS[schema], crop_spec, folds, fold, size, width, batch, steps, minutes, resume)
+    options = GanTrainOptions(
+        LABEL_SCHEMAS[schema], crop_spec, folds, fold, size, width, batch_size, steps, minutes, resume
+    )
     result = generate_faces(
         source,
         target,
@@ -128,9 +131,7 @@ def _print_result(result: GanResult, target: Path) -> None:
     out.print()
     if result.evaluation:
         _print_evaluation(result.evaluation)
-    out.print(
-        f"written: {sum(result.samples.generated.values())} faces, listed in {result.samples.manifest}", soft_wrap=True
-    )
+    print_written(result.samples.manifest, format_count(sum(result.samples.generated.values()), "face"), console=out)
     out.print(f"to look at: {target / 'real-and-made.png'}", soft_wrap=True)
 
 
@@ -150,7 +151,7 @@ def _print_evaluation(evaluation: GanEvaluation) -> None:
         "noise": "noise",
     }
     features = evaluation.about or evaluation.judge
-    title = f"Fréchet distance from {evaluation.compared} held-out photos, in features of {features}"
+    title = f"Fréchet distance from {format_count(evaluation.compared, 'held-out photo')}, in features of {features}"
     print_table(title, ["", "distance"], [(text, evaluation.frechet[name]) for name, text in titles.items()])
     out.print()
     out.print(

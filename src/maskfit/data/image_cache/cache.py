@@ -27,6 +27,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, ImageBatch, apply_all
 from maskfit.errors import DataError, PhotoError, format_list
 from maskfit.file_io import user_cache_dir
+from maskfit.text import format_count
 
 FORMAT_VERSION = 1
 """Part of every cache's name; incremented when decoding or resampling changes, so that old pixels are not read."""
@@ -173,7 +174,7 @@ def open_image_caches(
             if index in filler.unreadable
         ]
         raise DataError(
-            f"{len(lines)} photos cannot be read:\n{format_list(lines)}",
+            f"{format_count(len(lines), 'photo')} cannot be read:\n{format_list(lines)}",
             hint="'maskfit data check' lists every problem; repair or remove these photos",
         )
     return results

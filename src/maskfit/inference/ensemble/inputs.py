@@ -20,6 +20,7 @@ from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.text import format_count
 
 SHOWN = 8
 """How many photos a message about differing tables lists."""
@@ -200,7 +201,10 @@ def _merge_truth(
         both = (truth != UNKNOWN) & (table.truth != UNKNOWN)
         different = int((truth != table.truth)[both].sum())
         if different:
-            messages.append(f"{member.name} has other labels for {different} photos; those of the first member count")
+            messages.append(
+                f"{member.name} has other labels for {format_count(different, 'photo')}; those of "
+                "the first member count"
+            )
         truth = np.where(truth == UNKNOWN, table.truth, truth)
     return truth, messages
 

@@ -22,6 +22,7 @@ from maskfit.errors import DataError
 from maskfit.evaluation.metrics import ClassCounts
 from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.text import format_count
 
 
 class FittedEnsemble(Protocol):
@@ -230,7 +231,8 @@ def assign_nested_folds(
     num_persons = len(set(persons))
     if count < 2 or num_persons < 2:
         raise DataError(
-            f"{num_persons} persons in {count} folds leave nobody to score a learned vote on",
+            f"a learned vote cannot be scored on {format_count(num_persons, 'person')} in "
+            f"{format_count(count, 'fold')}",
             hint="score the photos of two persons or more, in two folds or more",
         )
     indices = schema.to_attribute_indices(truth)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from maskfit.errors import DataError, did_you_mean
 from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.labels.schema import FloatArray, LabelSchema, softmax
+from maskfit.text import format_count
 
 MemberProbabilities = Sequence[NDArray[np.floating]]
 """Probabilities (photos, classes) of each member, the photos in the same order."""
@@ -183,7 +184,10 @@ def _normalize(weights: Sequence[float] | None, num_members: int) -> FloatArray:
     """The weights divided by their sum; equal ones where there are none."""
     values = np.ones(num_members) if weights is None else np.asarray(weights, dtype=np.float64)
     if values.shape != (num_members,):
-        raise DataError(f"{num_members} members, but weights of shape {values.shape}", hint="give one weight for each")
+        raise DataError(
+            f"{format_count(num_members, 'member')}, but weights of shape {values.shape}",
+            hint="give one weight for each",
+        )
     if not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
         raise DataError(f"weights must be >= 0 with a sum above 0, got {values.tolist()}")
     return np.asarray(values / values.sum())

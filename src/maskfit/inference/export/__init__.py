@@ -20,6 +20,7 @@ from maskfit.inference.export.other_formats import write_openvino, write_weights
 from maskfit.inference.export.parity import Parity, Progress, compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.export.quantization import quantize_static
 from maskfit.model_file import ModelMetadata, read_model_metadata
+from maskfit.text import format_count
 
 PARITY_TOLERANCE = 1e-4
 """Maximum difference of a probability in f32; no prediction depends on it."""
@@ -211,4 +212,4 @@ def _compare(
         frames = random_inputs(metadata)
         return compare(engines, [frames]), f"{len(frames)} random images"
     parity = compare(engines, read_frames(metadata.preprocessing.crop_resize, photos, progress))
-    return parity, f"{parity[0].num_images:,} photos"
+    return parity, format_count(parity[0].num_images, "photo")

@@ -26,6 +26,7 @@ from maskfit.file_io import atomic_write
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
+from maskfit.text import format_count
 from maskfit.version import __version__
 
 KEY = "maskfit-gan"
@@ -132,7 +133,10 @@ def _upgrade(values: Any, path: Path) -> Any:
     old: list[str] = []
     upgraded = upgrade_gan_metadata(values, old.append)
     if old:
-        warn_once(f"{path} was written by an earlier maskfit; {len(old)} old names are converted, such as: {old[0]}")
+        warn_once(
+            f"{path} was written by an earlier maskfit; "
+            f"{format_count(len(old), 'old name is', 'old names are')} converted, such as: {old[0]}"
+        )
     return upgraded
 
 

@@ -30,6 +30,7 @@ from maskfit.synthesis.gan.classifier import JudgeClassifier
 from maskfit.synthesis.gan.dataset import GanDataset, Progress
 from maskfit.synthesis.gan.frechet_distance import Features, frechet_distance
 from maskfit.synthesis.gan.sampling import sample_class, sample_faces
+from maskfit.text import format_count
 
 FACES_PER_CLASS = 50
 """Generated faces of each class that are evaluated."""
@@ -177,7 +178,8 @@ def check_judge_independence(judge: JudgeClassifier, held_out: PhotoDataset) -> 
     """
     if len(held_out) < MIN_PHOTOS or len(held_out.persons) < MIN_PERSONS:
         raise DataError(
-            f"too few held-out photos: {len(held_out)} of {len(held_out.persons)} persons; the evaluation needs "
+            f"too few held-out photos: {len(held_out)} of "
+            f"{format_count(len(held_out.persons), 'person')}; the evaluation needs "
             f"{MIN_PHOTOS} of {MIN_PERSONS}",
             hint="hold out persons with --folds FILE --fold K, and use the model of the same fold as judge",
         )

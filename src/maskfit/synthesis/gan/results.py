@@ -16,6 +16,7 @@ from maskfit.synthesis.gan.dataset import GanDataset
 from maskfit.synthesis.gan.evaluation import GanEvaluation
 from maskfit.synthesis.gan.sample_grid import write_sample_grid
 from maskfit.synthesis.gan.sampling import SamplingResult, sample_class
+from maskfit.text import format_count
 
 RESULTS_FILE, COMPARISON_FILE = "gan.json", "real-and-made.png"
 """Files written next to the samples."""
@@ -90,7 +91,7 @@ def write_results(
         photos = dataset.train.select(chosen)
         real = open_image_cache(photos.photos, metadata.crop_resize, folder=cache_dir).gather(np.arange(len(photos)))
         name, generated = metadata.label_schema.describe(class_index), samples.generated.get(class_index, 0)
-        text = f"{name}\n{count} photos, {generated} faces"
+        text = f"{name}\n{format_count(count, 'photo')}, {format_count(generated, 'face')}"
         rows.append(
             (
                 text + _describe_agreement(metadata, evaluation, class_index),
@@ -98,7 +99,7 @@ def write_results(
                 list(sample_class(generator, metadata, class_index, MADE, seed)),
             )
         )
-    title = f"left: training photos; right: generated after {metadata.steps:,} steps, not cherry-picked"
+    title = f"left: training photos; right: generated after {format_count(metadata.steps, 'step')}, not cherry-picked"
     write_sample_grid(out / COMPARISON_FILE, title, rows)
     outcome = result_to_dict(metadata, samples, evaluation)
     write_json(out / RESULTS_FILE, outcome)

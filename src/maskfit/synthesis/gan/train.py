@@ -27,6 +27,7 @@ from maskfit.synthesis.gan.networks import SIZES
 from maskfit.synthesis.gan.sample_grid import Row, write_sample_grid
 from maskfit.synthesis.gan.sampling import sample_faces
 from maskfit.synthesis.gan.trainer import GanTrainer, Losses
+from maskfit.text import format_count
 
 CHECKPOINT, GENERATOR, LOSSES, SHEET = "last.safetensors", "gan.safetensors", "losses.csv", "sheet.png"
 """Files in the folder."""
@@ -224,4 +225,4 @@ def write_class_grid(trainer: GanTrainer, path: Path) -> None:
             network, noise, np.repeat(label_schema.to_attribute_indices([class_index]), ON_SHEET, axis=0)
         )
         rows.append((label_schema.describe(class_index), [], list(faces)))
-    write_sample_grid(path, f"after {trainer.steps_done:,} steps", rows)
+    write_sample_grid(path, f"after {format_count(trainer.steps_done, 'step')}", rows)

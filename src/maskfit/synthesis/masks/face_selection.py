@@ -20,6 +20,7 @@ from maskfit.file_io import read_csv
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.landmark_sources import LandmarkDetector
+from maskfit.text import format_count
 
 Progress = Callable[[int, int], None]
 """Progress callback: (faces found, faces wanted)."""
@@ -108,7 +109,7 @@ def select_faces(
     if not found:
         reason = next(iter(set_aside.values()), "no photo shows a bare face")
         raise DataError(
-            f"none of {len(photos)} photos can be used; the first reason: {reason}",
+            f"none of {format_count(len(photos), 'photo')} can be used; the first reason: {reason}",
             location=source,
             hint="use bare faces with known gender and age in years, eyes at least 8 pixels apart",
         )

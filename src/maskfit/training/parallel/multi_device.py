@@ -18,6 +18,7 @@ from maskfit.evaluation.scores import Scores
 from maskfit.memory_allocator import configure_malloc
 from maskfit.process_supervisor import ProcessSupervisor, Worker, WorkerEvent, WorkerExit
 from maskfit.run_dir import RunDir
+from maskfit.text import format_count
 from maskfit.training.parallel.distributed import ProcessGroup, detect_launcher, init_process_group
 from maskfit.training.parallel.parallel_folds import PipeReporter
 from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
@@ -49,7 +50,8 @@ def train_multi_device(recipe: Recipe, *, resume: bool = False, console: Console
     world_size = settings.devices * settings.num_nodes
     if settings.batch_size < 2 * world_size:
         raise RecipeError(
-            f"trainer.batch_size must be >= {2 * world_size}, two photos for each of {world_size} devices, "
+            f"trainer.batch_size must be >= {2 * world_size}, two photos for each of "
+            f"{format_count(world_size, 'device')}, "
             f"got {settings.batch_size}",
             location="trainer.batch_size",
             hint=f"set trainer.batch_size={2 * world_size} or more; it is the batch size over all devices",
@@ -65,10 +67,11 @@ def train_multi_device(recipe: Recipe, *, resume: bool = False, console: Console
         run = prepare_run(recipe, resume=resume, console=console)
         if run.unfinished_folds():
             _spawn_ranks(run.folder.path, run.unfinished_folds(), settings.devices, ConsoleReporter(console))
-        return run.folder, run.finalize()
+        return run.folder, run.finalize(console)
     if group.world_size != world_size:
         raise RecipeError(
-            f"{group.world_size} processes were started, but trainer.devices x trainer.num_nodes is {world_size}",
+            f"{format_count(group.world_size, 'process was', 'processes were')} started, but "
+            f"trainer.devices x trainer.num_nodes is {world_size}",
             hint="start one process for each device, or set trainer.devices and trainer.num_nodes",
         )
     with init_process_group(group):
@@ -84,7 +87,7 @@ def _train_as_rank(recipe: Recipe, group: ProcessGroup, resume: bool, console: C
     folds = group.on_rank_zero(run.unfinished_folds)
     for fold in folds:
         run.train_fold(fold, ConsoleReporter(rank_console))
-    return run.folder, group.on_rank_zero(run.finalize)
+    return run.folder, group.on_rank_zero(lambda: run.finalize(rank_console))
 
 
 def _spawn_ranks(folder: Path, folds: Sequence[int], world_size: int, reporter: ProgressReporter) -> None:
