@@ -68,7 +68,7 @@ def test_the_other_way_round_it_is_worse_and_the_same_run_again_is_the_same(comm
     result = command("compare", runs[0], runs[2], "--out", "page.html")
     assert "weak-again against weak" in result.out
     assert ": the same" in result.out
-    assert "wrote page.html" in result.out
+    assert "written: page.html" in result.out
     assert Path("page.html").read_text(encoding="utf-8").count("weak-again") > 0
     assert command("compare", *runs, "--out", "page.html").code == 2
     three = command("compare", *runs).out

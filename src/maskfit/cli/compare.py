@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json, print_table
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def compare(
         _print_comparison(comparison)
     if written:
         size = written.stat().st_size / 1e6
-        (err if json else out).print(f"wrote {written} ({size:.1f} MB)", markup=False, soft_wrap=True)
+        print_written(written, f"{size:.1f} MB", console=err if json else out)
 
 
 def _verdicts(difference: RunDifference, persons: int) -> dict[str, Verdict]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json, print_table
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
 from maskfit.cli.data.dataset import SchemaOption, find_schema
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.data.importers import ImportedDataset
@@ -63,11 +64,11 @@ def import_(
 
     Prints how every word and code was read, and what was left out and why. Nothing of the source is changed.
 
-    **Examples**
+    Examples:
 
-    `maskfit data import my-class-folders --out manifest.csv`
+        maskfit data import my-class-folders --out manifest.csv
 
-    `maskfit data import export.json --images photos --map Masked=wear --out manifest.csv`
+        maskfit data import export.json --images photos --map Masked=wear --out manifest.csv
     """
     from maskfit.data.importers import import_dataset, write_manifest
 
@@ -83,7 +84,7 @@ def import_(
     if target is None:
         err.print("nothing is written; add --out manifest.csv", style="yellow")
     else:
-        out.print(f"written: {len(dataset.rows):,} rows to {target}", soft_wrap=True)
+        print_written(target, format_count(len(dataset.rows), "row"), console=out)
         out.print(f"next: maskfit data check {target}", soft_wrap=True)
 
 
