@@ -104,17 +104,58 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     return np.array((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
 
 
-def test_lines_give_way_before_words_and_words_before_numbers():
-    more = ("gender female 88%", "age 30-59 71%")
-    boxes = {"all": (0.1, 0.5, 0.2, 0.9), "words": (0.1, 0.12, 0.2, 0.95)}
-    inked = {}
-    for room, box in boxes.items():
-        drawn = np.asarray(
-            draw_annotations(GREY, [FaceAnnotation(box, 1, "worn", annotation.VALUE_COLORS[0], extra_lines=more)])
-        )
-        tag = (drawn[: int(box[1] * 300) - 3] == annotation.VALUE_COLORS[0].background).all(axis=2)
-        inked[room] = int(tag.sum())
-    assert inked["all"] > 2 * inked["words"] > 0
+@pytest.mark.parametrize(
+    ("mark", "options"),
+    [
+        ({"number": 2}, [("2",), ("2 worn",), ("2 mask worn 97%",), ("2 mask worn 97%", "female", "<30")]),
+        ({"number": 0}, [("worn",), ("mask worn 97%",), ("mask worn 97%", "female", "<30")]),
+        ({"number": 2, "short_label": "", "extra_lines": ()}, [("2",), ("2 mask worn 97%",)]),
+    ],
+)
+def test_lines_give_way_before_words_and_words_before_numbers(mark, options):
+    settings = {"label": "mask worn 97%", "short_label": "worn", "extra_lines": ("female", "<30"), **mark}
+    face = FaceAnnotation((0, 0, 1, 1), color=annotation.VALUE_COLORS[0], **settings)
+    assert list(face.tag_options) == options
+
+
+def test_labels_and_lines_grow_with_photo_and_face():
+    def tag_height(side: int, fraction: float) -> int:
+        box = (0.3, 0.3, 0.3 + fraction, 0.3 + fraction)
+        photo = Image.new("RGB", (side, side), (128, 128, 128))
+        drawn = np.asarray(draw_annotations(photo, [FaceAnnotation(box, 1, "worn", annotation.VALUE_COLORS[0])]))
+        own = (drawn == annotation.VALUE_COLORS[0].background).all(axis=2)
+        return int(own[: int(0.3 * side) - 1].any(axis=1).sum())
+
+    assert tag_height(2000, 0.1) > 3 * tag_height(400, 0.1)
+    assert tag_height(2000, 0.3) > 1.3 * tag_height(2000, 0.05) > 30
+    assert tag_height(400, 0.05) >= 14
+
+
+def test_no_label_of_a_crowd_covers_another_face():
+    """Faces in white on gray: their inner pixels stay white."""
+    rng = np.random.default_rng(3)
+    photo = np.full((480, 640, 3), 128, dtype=np.uint8)
+    marks = []
+    for column in range(7):
+        for row in range(4):
+            left, upper, side = 20 + 86 * column + rng.integers(20), 30 + 110 * row + rng.integers(30), 22
+            photo[upper : upper + side, left : left + side] = 255
+            box = (left / 640, upper / 480, (left + side) / 640, (upper + side) / 480)
+            marks.append(
+                FaceAnnotation(
+                    box,
+                    len(marks) + 1,
+                    "mask worn wrongly 97%",
+                    annotation.VALUE_COLORS[1],
+                    extra_lines=("gender female 88%", "age not sure"),
+                    short_label="worn wrongly",
+                )
+            )
+    drawn = np.asarray(draw_annotations(Image.fromarray(photo), marks))
+    for mark in marks:
+        left, upper, right, lower = np.array(mark.box) * (640, 480, 640, 480)
+        inner = drawn[round(upper) + 5 : round(lower) - 5, round(left) + 5 : round(right) - 5]
+        assert (inner == 255).all(), mark.number
 
 
 def test_one_face_that_fills_the_photo_is_told_in_its_own_box():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from statistics import median
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
@@ -13,20 +12,19 @@ from PIL import Image, ImageDraw, ImageFont
 from maskfit.data.boxes import Box
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.inference.label_placement import PixelBox, Placement, place_labels
 from maskfit.labels.schema import LabelSchema
 
-MULTILINE_SCALE = 0.75
-"""Font size of tags with several lines, relative to that of one line."""
+MIN_FONT_SIZE = 12
+"""Smallest font of a label in pixels, if it fits into the photo at all."""
+
+FONT_RANGE = (1 / 90, 1 / 36)
+"""Smallest and largest font as fractions of the photo's longer side; between them a fifth of the face's width."""
 
 HALO_COLOR: Rgb = (255, 255, 255)
 """Edge of boxes and tags, so that they are visible on any background."""
 
-MAX_TAG_COVERAGE = 0.2
-"""Fraction of a box's area that a tag inside of it may cover."""
-
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-PixelBox = tuple[float, float, float, float]
-"""Left, upper, right, lower in pixels of the picture."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class FaceAnnotation:
         color: Color of the prediction.
         is_confident: Otherwise the box is dashed.
         extra_lines: Further lines below the label, which are dropped first where there is no room.
+        short_label: Stands for the label where there is little room; by default there is no shorter one.
     """
 
     box: Box
@@ -48,13 +47,15 @@ class FaceAnnotation:
     color: LabelColor
     is_confident: bool = True
     extra_lines: tuple[str, ...] = ()
+    short_label: str = ""
 
     @property
-    def tag_candidates(self) -> tuple[tuple[str, ...], ...]:
-        """The lines that its tag may have, the longest first."""
+    def tag_options(self) -> tuple[tuple[str, ...], ...]:
+        """The lines that its tag may have, the shortest first."""
         number = str(self.number or "")
-        first = f"{number} {self.label}".strip()
-        return ((first, *self.extra_lines), (first,), (number or first,))
+        short, first = (f"{number} {text}".strip() for text in (self.short_label or self.label, self.label))
+        options = [(number,)] * bool(number) + [(short,), (first,), (first, *self.extra_lines)]
+        return tuple(dict.fromkeys(options))
 
 
 def annotate_faces(
@@ -86,7 +87,8 @@ def annotate_faces(
         first, *rest = [_short_text(item) for item in own] if full else [label_text(own[0])]
         shown = 0 if full and len(prediction.faces) == 1 else number
         color = face_color(schema, own)
-        annotations.append(FaceAnnotation(box, shown, first, color, own[0].is_confident, tuple(rest)))
+        short = label_text(own[0])
+        annotations.append(FaceAnnotation(box, shown, first, color, own[0].is_confident, tuple(rest), short))
     return tuple(annotations)
 
 
@@ -123,7 +125,8 @@ def _short_text(prediction: AttributePrediction) -> str:
 def draw_annotations(image: Image.Image, annotations: Sequence[FaceAnnotation]) -> Image.Image:
     """Draws the annotations of a photo.
 
-    A label that would cover another tag or a smaller face is reduced to the number.
+    Labels cover no other face and no other label where that can be avoided: they are moved, joined to their face by a
+    line, or shortened, in the end to the number.
 
     Args:
         image: The photo, which is not changed.
@@ -134,17 +137,74 @@ def draw_annotations(image: Image.Image, annotations: Sequence[FaceAnnotation]) 
     """
     drawn = image.convert("RGB").copy()
     draw = ImageDraw.Draw(drawn)
-    line = max(2, round(max(image.size) / 300))
     boxes = [_to_pixels(image, item.box) for item in annotations]
-    face_width = median([box[2] - box[0] for box in boxes]) if boxes else 0.0
-    size = round(min(8 + max(image.size) / 60, max(face_width / 5, 12.0)))
-    for item, box in zip(annotations, boxes, strict=True):
+    lines = [_line_width(image.size, box) for box in boxes]
+    tags = [
+        [_Tag(texts, _font_size(image.size, box)) for texts in item.tag_options]
+        for item, box in zip(annotations, boxes, strict=True)
+    ]
+    places = place_labels(
+        image.size, boxes, [[tag.size for tag in own] for own in tags], [own[0].font_size for own in tags]
+    )
+    for item, box, line in zip(annotations, boxes, lines, strict=True):
         _draw_box(draw, box, item, line)
-    tags: list[PixelBox] = []
-    for index, (item, box) in enumerate(zip(annotations, boxes, strict=True)):
-        others = boxes[:index] + boxes[index + 1 :]
-        tags.append(_draw_tag(draw, image.size, box, item, size, line, tags + others))
+    for item, place, line in zip(annotations, places, lines, strict=True):
+        if place is not None and place.leader is not None:
+            draw.line(place.leader, HALO_COLOR, line + 2)
+            draw.line(place.leader, item.color.background, line)
+    for item, own, place, line in zip(annotations, tags, places, lines, strict=True):
+        if place is not None:
+            own[place.option].draw(draw, place, item.color, line)
     return drawn
+
+
+def _line_width(photo: tuple[int, int], box: PixelBox) -> int:
+    """Pixels of a box's line: by the photo, but thin around a small face."""
+    return max(2, round(min(max(photo) / 200, (box[2] - box[0]) / 14)))
+
+
+def _font_size(photo: tuple[int, int], box: PixelBox) -> int:
+    low, high = (max(MIN_FONT_SIZE, max(photo) * fraction) for fraction in FONT_RANGE)
+    return round(min(max((box[2] - box[0]) / 5, low), high))
+
+
+class _Tag:
+    """The label of a face, with a font.
+
+    Args:
+        lines: Its lines.
+        font_size: In pixels.
+    """
+
+    def __init__(self, lines: Sequence[str], font_size: int) -> None:
+        self.lines = lines
+        self.font_size = font_size
+        self._pad = max(3, font_size // 3)
+        self._step = font_size + font_size // 5
+
+    @cached_property
+    def size(self) -> tuple[float, float]:
+        """Width and height in pixels."""
+        width = max(_text_width(text, self.font_size) for text in self.lines) + 2 * self._pad
+        return width, self.font_size + (len(self.lines) - 1) * self._step + self._pad
+
+    def draw(self, draw: ImageDraw.ImageDraw, place: Placement, colors: LabelColor, line: int) -> None:
+        """Draws the tag at its place."""
+        left, upper, _, _ = place.box
+        draw.rounded_rectangle(place.box, self._pad, colors.background, HALO_COLOR, max(1, line // 3))
+        for row, text in enumerate(self.lines):
+            y = upper + (self.font_size + self._pad) / 2 + row * self._step
+            draw.text((left + self._pad, y), text, colors.text, _load_font(self.font_size), anchor="lm")
+
+
+@lru_cache(maxsize=64)
+def _load_font(size: int) -> Font:
+    return ImageFont.load_default(size)
+
+
+@lru_cache(maxsize=4096)
+def _text_width(text: str, font_size: int) -> float:
+    return _load_font(font_size).getlength(text)
 
 
 def _to_pixels(image: Image.Image, box: Box) -> PixelBox:
@@ -179,51 +239,6 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: PixelBox, annotation: FaceAnnotati
                 )
                 draw.rectangle(piece, fill=annotation.color.background)
                 position += 2 * dash
-
-
-def _draw_tag(
-    draw: ImageDraw.ImageDraw,
-    photo: tuple[int, int],
-    box: PixelBox,
-    annotation: FaceAnnotation,
-    size: int,
-    line: int,
-    occupied: Sequence[PixelBox],
-) -> PixelBox:
-    """The tag above the box, or below it where there is no room, or inside; returns what it covers."""
-    if annotation.extra_lines:
-        size = max(round(size * MULTILINE_SCALE), 12)
-    font: Font = ImageFont.load_default(size)
-    pad = max(3, size // 3)
-    step = size + size // 5
-    for lines in annotation.tag_candidates:
-        width = max(font.getlength(text) for text in lines) + 2 * pad
-        height = size + (len(lines) - 1) * step + pad
-        lefts = [min(max(left, 0.0), max(photo[0] - width - 1, 0.0)) for left in (box[0] - line / 2, box[2] - width)]
-        tops = [box[1] - height - 1, box[3] + 1]
-        if width * height < MAX_TAG_COVERAGE * (box[2] - box[0]) * (box[3] - box[1]):
-            tops.append(box[3] - height - 2 * line)
-        for top, left in product(tops, lefts):
-            tag = (left, top, left + width, top + height)
-            is_inside = 0 <= top <= photo[1] - height and tag[2] < photo[0]
-            if is_inside and not any(_overlap(tag, other) for other in occupied):
-                break
-        else:
-            continue
-        break
-    else:
-        # In the corner of its own box, where it covers the least of the other annotations.
-        left, top = lefts[0], min(max(box[1], 0.0), max(photo[1] - height, 0.0))
-        tag = (left, top, left + width, top + height)
-    colors = annotation.color
-    draw.rounded_rectangle(tag, pad, fill=colors.background, outline=HALO_COLOR, width=max(1, line // 3))
-    for row, text in enumerate(lines):
-        draw.text((tag[0] + pad, tag[1] + (size + pad) / 2 + row * step), text, colors.text, font, anchor="lm")
-    return tag
-
-
-def _overlap(one: PixelBox, other: PixelBox) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 Rgb = tuple[int, int, int]

@@ -33,7 +33,7 @@ from maskfit.apps.webapp.session import (
 from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import annotation
-from maskfit.inference.annotation import face_color
+from maskfit.inference.annotation import annotate_faces, face_color
 from maskfit.inference.decisions import AttributePrediction
 from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 from maskfit.registry import ComponentSpec
@@ -87,6 +87,18 @@ def test_a_session_predicts_like_the_face_predictor(app_state, two, paint):
     np.testing.assert_array_equal(result.frames[1][0], framing(photo, result.faces[1].crop))
     with Image.open(io.BytesIO(result.preview)) as preview:
         assert (preview.format, preview.size) == ("JPEG", (220, 160))
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((220, 160), (900, 655)), ((30, 60), (240, 480)), ((1000, 500), (1000, 500))]
+)
+def test_small_photos_are_shown_larger_and_labels_in_that_resolution(app_state, paint, size, shown):
+    visitor = Session(app_state)
+    result = visitor.predict(png("a.png", paint(size[1], size[0], (5, 5, 20, 25))), app_state.default_settings)
+    assert result.faces
+    for faces in ((), annotate_faces(SCHEME, result.prediction)):
+        with Image.open(io.BytesIO(visitor.annotated_jpeg(result, faces))) as picture:
+            assert picture.size == shown
 
 
 def test_results_are_cached_by_content_and_settings(app_state, two, painted):

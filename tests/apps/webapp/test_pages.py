@@ -161,6 +161,30 @@ def test_an_incompatible_selection_falls_back_to_all_models(tmp_path, open_page)
     assert BAD not in text(run(page))
 
 
+def test_no_path_of_the_server_is_shown(tmp_path, open_page, paint, monkeypatch):
+    pytest.importorskip("pytorch_grad_cam")
+    paths = [
+        str(make_model(tmp_path / folder / "mine.safetensors", crop=ComponentSpec.create("face"), seed=seed))
+        for seed, folder in enumerate(("first", "second"))
+    ]
+    beside = TabContent(photos=tmp_path / "photos", log_path=tmp_path / "log.jsonl")
+    page = upload(open_page(load_app_state(paths, beside)), two=png(paint(160, 220, SMALL, LARGE)))
+    assert "mine.safetensors, mine.safetensors (2) · 2 models vote" in text(page)
+    assert page.multiselect(key="models").options == ["mine.safetensors", "mine.safetensors (2)"]
+    (closer,) = [group for group in page.button_group if group.key and group.key.startswith("closer-")]
+    closer.set_value(2)
+    run(page)
+    (heat,) = [group for group in page.button_group if group.key and group.key.startswith("heat-")]
+    heat.set_value("gender")
+    run(page)
+    shown = str(page.main) + str(page.sidebar) + text(page)
+    assert "mine" in shown
+    run(page.switch_page("dataset.py"))
+    shown += str(page.main) + text(page)
+    assert "The photos in photos have not" in shown
+    assert str(tmp_path) not in shown
+
+
 def test_photos_over_the_limit_are_left_out_with_a_message(open_page, paint, monkeypatch):
     monkeypatch.setattr(session, "MAX_PHOTOS", 1)
     page = upload(open_page(), a=png(paint(50, 60)), b=png(paint(60, 50)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskfit.apps.streamlit_server import ProcessState, generate_access_token, run_streamlit
+from maskfit.apps.webapp.model_names import hide_paths, public_names
 from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.image_decoding import Pixels
@@ -72,6 +73,7 @@ class AppState:
     Attributes:
         models: The models.
         tabs: Content of the other tabs.
+        model_names: For each path in `models` the name that visitors see.
         access_token: Token in the app's URL.
         predictor: Returns the `Predictor` for (models, vote); cached. Raises ModelFileError without a model.
         face_predictor: Returns the `FacePredictor` for settings; cached. Raises ModelFileError without a model,
@@ -86,6 +88,9 @@ class AppState:
         if models:
             check_compatible([member for members in self.models.values() for member in members])
         self.tabs = tabs or TabContent()
+        self.model_names = public_names(self.models)
+        members = [member.name for own in self.models.values() for member in own]
+        self._public_names = {**public_names(members), **self.model_names}
         self.access_token = generate_access_token()
         self.predictor = lru_cache(maxsize=16)(self._open_predictor)
         self.face_predictor = lru_cache(maxsize=16)(self._open_face_predictor)
@@ -116,6 +121,17 @@ class AppState:
             predict_whole_image=not settings.find_faces,
         )
 
+    def public_text(self, text: str) -> str:
+        """Returns a message for visitors, with names of models instead of their paths.
+
+        Args:
+            text: A message, such as that of an error.
+
+        Returns:
+            The message without these paths.
+        """
+        return hide_paths(text, self._public_names)
+
     def grad_cam(
         self, settings: PredictionSettings, frames: Sequence[Pixels], attribute: str, index: int
     ) -> tuple[Pixels, FloatArray, str]:
@@ -128,7 +144,7 @@ class AppState:
             index: Index of the scored value that the heat map explains.
 
         Returns:
-            The model input (height, width, 3), its heat map (height, width) in [0, 1], and the model's name.
+            The model input (height, width, 3), its heat map (height, width) in [0, 1], and the model's path.
 
         Raises:
             MissingExtraError: The Grad-CAM library is not installed.

@@ -30,6 +30,10 @@ MAX_PIXELS = 50_000_000
 PREVIEW_SIDE = 1400
 """The longer side in pixels of a photo on the page."""
 
+MIN_SHOWN_SIDE, MAX_ENLARGEMENT = 900, 8
+"""Pixels of the longer side to which a smaller photo is enlarged on the page, at most so many times: its faces can be
+seen, and its labels are drawn in the resolution of the page."""
+
 MAX_CACHED_RESULTS = 3 * MAX_PHOTOS
 """Results that a session keeps, so that going back to an earlier setting predicts nothing again."""
 
@@ -174,11 +178,14 @@ def to_jpeg(image: Image.Image, quality: int = 90) -> bytes:
 
 
 def _annotated_jpeg(result: PhotoResult, annotations: tuple[FaceAnnotation, ...]) -> bytes:
-    """Returns the preview with annotated faces, as JPEG."""
-    if not annotations:
-        return result.preview
+    """Returns the preview with annotated faces, as JPEG; a small photo enlarged."""
     with Image.open(BytesIO(result.preview), formats=("JPEG",)) as image:
-        return to_jpeg(draw_annotations(image, annotations))
+        scale = min(MIN_SHOWN_SIDE / max(image.size), MAX_ENLARGEMENT)
+        if scale <= 1 and not annotations:
+            return result.preview
+        size = (round(image.width * scale), round(image.height * scale))
+        shown = image.resize(size, Image.Resampling.BICUBIC) if scale > 1 else image
+        return to_jpeg(draw_annotations(shown, annotations))
 
 
 class Session:

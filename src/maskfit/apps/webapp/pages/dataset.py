@@ -16,7 +16,8 @@ def main() -> None:
     tabs = get_app_state().tabs
     if not tabs.exploration_page:
         details = "Every photo is decoded once, at low resolution: counts, ages, mean faces, outliers, leaks."
-        st.html(html.note(f"The photos in {tabs.photos} have not been explored yet.", details))
+        name = tabs.photos.name if tabs.photos else ""
+        st.html(html.note(f"The photos in {name} have not been explored yet.", details))
         if not st.button("Explore all photos", key="explore", type="primary"):
             st.stop()
         bar = st.progress(0.0, "exploring")

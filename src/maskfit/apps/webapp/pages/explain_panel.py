@@ -85,12 +85,16 @@ def _show_heat_map(
         with st.spinner("computing the heat map"):
             frame, heat, model = app_state.grad_cam(settings, frames, name, index)
     except MaskfitError as error:
-        st.html(html.note(error.message, error.hint or ""))
+        st.html(html.note(app_state.public_text(error.message), app_state.public_text(error.hint or "")))
         return
     if not heat.any():
         st.html(html.note("There is no evidence for that value."))
         return
-    st.image(_enlarge(overlay(frame, heat)), caption=f"Grad-CAM of {escape_markdown(model)}", width="stretch")
+    st.image(
+        _enlarge(overlay(frame, heat)),
+        caption=f"Grad-CAM of {escape_markdown(app_state.public_text(model))}",
+        width="stretch",
+    )
 
 
 def _enlarge(frame: Pixels) -> bytes:

@@ -53,7 +53,7 @@ def main() -> None:
         predictor = app_state.predictor(settings.models, settings.vote)
     except MaskfitError as error:
         # Some of the models predict parts of a schema that do not form one; all models together do.
-        st.html(html.note(error.message, error.hint or "", "error"))
+        _show_error(app_state, error)
         settings = replace(settings, models=app_state.default_settings.models)
         predictor = app_state.predictor(settings.models, settings.vote)
     schema = predictor.schema
@@ -64,7 +64,7 @@ def main() -> None:
         app_state.face_predictor(settings)
     except MaskfitError as error:
         # After all widgets: Streamlit drops the files of an uploader that is not shown once.
-        st.html(html.note(error.message, error.hint or "", "error"))
+        _show_error(app_state, error)
         return
     if not photos:
         st.html(html.welcome(f"Up to {MAX_PHOTOS} at a time, {MAX_UPLOAD_MB} MB each."))
@@ -72,11 +72,16 @@ def main() -> None:
     _show_photos(session, photos, settings, schema, thresholds)
 
 
+def _show_error(app_state: AppState, error: MaskfitError) -> None:
+    st.html(html.note(app_state.public_text(error.message), app_state.public_text(error.hint or ""), "error"))
+
+
 def _describe_models(app_state: AppState, settings: PredictionSettings, schema: LabelSchema) -> list[str]:
     """Returns the selected models, their number where they vote, and the attributes."""
     num_models = sum(len(app_state.models[path]) for path in settings.models)
     vote = [f"{num_models} models vote"] if num_models > 1 else []
-    return [", ".join(settings.models), *vote, ", ".join(schema.names)]
+    names = ", ".join(app_state.model_names[path] for path in settings.models)
+    return [names, *vote, ", ".join(schema.names)]
 
 
 def _collect_photos() -> list[UploadedPhoto]:

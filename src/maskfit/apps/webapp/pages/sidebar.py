@@ -29,7 +29,15 @@ def choose_settings(app_state: AppState) -> PredictionSettings:
         st.subheader("Prediction")
         selected = models
         if len(models) > 1:
-            selected = st.multiselect("Models", models, models, key="models", help="Several vote.") or models
+            chosen = st.multiselect(
+                "Models",
+                models,
+                models,
+                key="models",
+                format_func=app_state.model_names.__getitem__,
+                help="Several vote.",
+            )
+            selected = chosen or models
         vote = "arithmetic"
         if sum(len(app_state.models[path]) for path in selected) > 1:
             votes = [name for name in VOTES if name != "weighted"]
