@@ -83,7 +83,7 @@ def read_epoch(paths: list[Path]) -> Callable[[], None]:
     from maskfit.data.photo_dataset import Photo
     from maskfit.data.preprocessing import CropResize
     from maskfit.memory_allocator import configure_malloc
-    from maskfit.training.augment.augmentations import AUGMENTATIONS
+    from maskfit.training.augment import AUGMENTATIONS
 
     configure_malloc()
     torch.set_num_threads(2)
@@ -143,7 +143,7 @@ def dataloader_epoch(paths: list[Path]) -> None:
 
 def augment_maskfit(paths: list[Path]) -> Callable[[], None]:
     """Returns an epoch of maskfit's augmentation, a batch at a time."""
-    from maskfit.training.augment.augmentations import AUGMENTATIONS
+    from maskfit.training.augment import AUGMENTATIONS
 
     augment = AUGMENTATIONS["color_jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
 

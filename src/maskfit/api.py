@@ -106,20 +106,16 @@ def load_recipe(source: str | Path, *overrides: str) -> Recipe:
         overrides: `key=value`, as on the command line; later ones win.
 
     Returns:
-        The recipe, validated, with every default filled in. Component names are checked too where torch is installed.
+        The recipe, validated, with every default filled in. Component names and options are checked too,
+            timm's backbones where timm is installed.
 
     Raises:
         RecipeError: All mistakes at once, one line each, with the nearest known names.
     """
-    from importlib.util import find_spec
-
     from maskfit.config.loader import read_recipe
+    from maskfit.training.recipe_registry import available_registries
 
-    if any(find_spec(name) is None for name in ("torch", "timm", "lightning")):
-        return read_recipe(source, overrides)
-    from maskfit.training.recipe_registry import RECIPE_REGISTRY
-
-    return read_recipe(source, overrides, registries=RECIPE_REGISTRY)
+    return read_recipe(source, overrides, registries=available_registries())
 
 
 def train(recipe: str | Path | Recipe, *overrides: str, resume: bool = False) -> TrainResult:

@@ -8,15 +8,71 @@ A recipe or model file can only name entries of a registry, so it can never name
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
+from maskfit.component_source import NotReadableError, read_docstring, read_signature
 from maskfit.errors import RecipeError, did_you_mean, format_list
+from maskfit.option_values import check_value
 
 Registry = Mapping[str, Callable[..., Any]]
 """Component name -> class or function that builds it."""
+
+
+class LazyComponent:
+    """A class or function of maskfit that is imported when it is built; what it takes is read from its source.
+
+    Args:
+        path: `module:name` of the class or function.
+        arguments: Its first arguments, which are no options.
+    """
+
+    def __init__(self, path: str, *arguments: Any) -> None:
+        self.path = path
+        self.arguments = arguments
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Builds the component.
+
+        Args:
+            args: Positional arguments after `arguments`.
+            options: Keyword arguments.
+
+        Returns:
+            What the class or function returns.
+        """
+        return self.load()(*self.arguments, *args, **options)
+
+    def load(self) -> Callable[..., Any]:
+        """Imports the class or function.
+
+        Returns:
+            The class or function.
+        """
+        module, name = self.path.split(":")
+        loaded: Callable[..., Any] = getattr(import_module(module), name)
+        return loaded
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        try:
+            signature = read_signature(self.path)
+        except NotReadableError:  # A program that was packed without its source.
+            signature = inspect.signature(self.load())
+        return signature.replace(parameters=list(signature.parameters.values())[len(self.arguments) :])
+
+    @property
+    def docstring(self) -> str:
+        """The docstring of the class or function."""
+        try:
+            return read_docstring(self.path)
+        except NotReadableError:
+            return inspect.getdoc(self.load()) or ""
 
 
 class RegistryEntry(NamedTuple):
@@ -25,10 +81,12 @@ class RegistryEntry(NamedTuple):
     Attributes:
         table: Registry that the component's name is looked up in.
         injected_arguments: Arguments that the caller supplies, which are not options of the recipe.
+        nested: Options that are components themselves, each with its registry.
     """
 
     table: Registry
     injected_arguments: tuple[str, ...] = ()
+    nested: Mapping[str, RegistryEntry] = MappingProxyType({})
 
 
 class ComponentSpec(BaseModel):
@@ -88,11 +146,53 @@ class ComponentSpec(BaseModel):
         return cls(name=name, options=options)
 
 
+def find_name(table: Registry, name: str) -> str | None:
+    """Finds the name of a component whatever its case and separators: `AdamW`, `Cross-Entropy`.
+
+    Args:
+        table: Registry that the name is looked up in.
+        name: A name as a user writes it.
+
+    Returns:
+        The name in the registry; None where none or several are meant.
+    """
+    if name in table:
+        return name
+    found = [known for known in table if fold_name(known) == fold_name(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def fold_name(name: str) -> str:
+    """Removes what does not distinguish names: case, spaces, hyphens, underscores and dots.
+
+    Args:
+        name: A name as a user writes it.
+
+    Returns:
+        Lower-case letters and digits.
+    """
+    return re.sub(r"[^a-z0-9]+", "", name.casefold())
+
+
+def normalize_spec(table: Registry, spec: ComponentSpec) -> ComponentSpec:
+    """Writes the name of a component as the registry does.
+
+    Args:
+        table: Registry that the name is looked up in.
+        spec: Name and options.
+
+    Returns:
+        The spec; unchanged where the name is unknown.
+    """
+    name = find_name(table, spec.name)
+    return spec if name in (None, spec.name) else spec.model_copy(update={"name": name})
+
+
 def instantiate(table: Registry, spec: ComponentSpec, /, **injected: Any) -> Any:
     """Builds a component: `table[spec.name](**injected, **spec.options)`.
 
     Args:
-        table: Registry that the name is looked up in.
+        table: Registry that the name is looked up in, whatever its case.
         spec: Name and options.
         **injected: Arguments that the caller supplies, not the recipe.
 
@@ -102,6 +202,7 @@ def instantiate(table: Registry, spec: ComponentSpec, /, **injected: Any) -> Any
     Raises:
         RecipeError: The name or an option is unknown, a required option is missing, or a value is refused.
     """
+    spec = normalize_spec(table, spec)
     problems = validate_spec(table, spec, injected=injected)
     if problems:
         raise RecipeError(format_list(problems) if len(problems) > 1 else problems[0])
@@ -113,35 +214,74 @@ def instantiate(table: Registry, spec: ComponentSpec, /, **injected: Any) -> Any
 
 
 def validate_spec(
-    table: Registry, spec: ComponentSpec, *, injected: Iterable[str] = (), location: str = ""
+    table: Registry,
+    spec: ComponentSpec,
+    *,
+    injected: Iterable[str] = (),
+    location: str = "",
+    check_values: bool = False,
 ) -> list[str]:
-    """Finds every error in a spec without building the component.
+    """Finds errors in a spec without building the component.
 
     Args:
-        table: Registry that the name is looked up in.
+        table: Registry that the name is looked up in, whatever its case.
         spec: Name and options.
         injected: Names of the arguments that the caller supplies.
         location: Recipe key, prepended to each line.
+        check_values: Whether to compare values with the types and the documented ranges of the options too;
+            building the component does so anyway.
 
     Returns:
-        One line per error; empty where the component can be built.
+        One line per error.
     """
     prefix = f"{location}: " if location else ""
-    if spec.name not in table:
+    name = find_name(table, spec.name)
+    if name is None:
         return [f"{prefix}'{spec.name}' is unknown; {did_you_mean(spec.name, table)}"]
-    parameters = inspect.signature(table[spec.name]).parameters.values()
+    component = table[name]
+    parameters = inspect.signature(component).parameters.values()
     options = {item.name: item for item in parameters if item.name not in set(injected) and item.kind not in _VARIADIC}
     problems = [
-        f"{prefix}'{spec.name}' needs the option '{name}'"
-        for name, item in options.items()
-        if item.default is inspect.Parameter.empty and name not in spec.options
+        f"{prefix}'{name}' needs the option '{option}'"
+        for option, item in options.items()
+        if item.default is inspect.Parameter.empty and option not in spec.options
     ]
+    if check_values:
+        documented = option_docs(component)
+        problems += [
+            f"{prefix}'{name}': {option} {problem}, got {value!r:.60}"
+            for option, value in spec.options.items()
+            if option in options
+            and (problem := check_value(options[option].annotation, documented.get(option, ""), value))
+        ]
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
         return problems
-    unknown = [name for name in spec.options if name not in options]
-    return [
-        f"{prefix}'{spec.name}' has no option '{name}'; {did_you_mean(name, options)}" for name in unknown
-    ] + problems
+    unknown = [option for option in spec.options if option not in options]
+    return [f"{prefix}'{name}' has no option '{option}'; {did_you_mean(option, options)}" for option in unknown] + (
+        problems
+    )
+
+
+def option_docs(component: Callable[..., Any]) -> dict[str, str]:
+    """Reads what the docstring of a component says about each argument.
+
+    Args:
+        component: A value of a registry.
+
+    Returns:
+        Argument to its text in one line, from a Google docstring.
+    """
+    text = component.docstring if isinstance(component, LazyComponent) else inspect.getdoc(component) or ""
+    # A dataclass may list its fields as attributes.
+    section = [*re.split(r"\n(?:Args|Attributes):\n", text, maxsplit=1), ""][1]
+    documented: dict[str, str] = {}
+    name = ""
+    for line in section.split("\n\n")[0].splitlines():
+        if match := re.match(r" {4}\*{0,2}(\w+): (.*)", line):
+            name, documented[match[1]] = match[1], match[2]
+        elif name:
+            documented[name] += f" {line.strip()}"
+    return documented
 
 
 def _to_lists(value: Any) -> Any:

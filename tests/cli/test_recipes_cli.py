@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 
 import pytest
 
+from maskfit.config import aliases
 from maskfit.config.loader import read_recipe, read_recipe_text, recipe_names
+from maskfit.errors import OldNameWarning
 
 
 def test_recipes_are_listed(command):
@@ -68,10 +72,68 @@ def test_other_errors_exit_with_2(command, args):
     assert "next: " in result.err
 
 
-def test_without_torch_only_keys_are_checked(command, monkeypatch):
+def test_without_timm_only_the_name_of_its_model_is_not_checked(command, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "timm" else real(name, *rest))
-    result = command("check", "fast", "loss=focl")
+    result = command("check", "baseline", "model.backbone=resnet43")
     assert result.code == 0
-    assert "to check component names and options: pip install 'maskfit[train]'" in result.err
-    assert command("check", "fast", "los=focl").code == 2
+    assert "not checked: model.backbone=resnet43" in result.err
+    assert "pip install 'maskfit[train]'" in result.err
+    assert command("check", "fast").err == "recipe 'fast' is valid\n"
+    for wrong in ("loss=focl", "los=focal", "model.head=multi_heed", "optimizer.lr=-1"):
+        assert command("check", "baseline", wrong).code == 2
+
+
+@pytest.mark.parametrize("words", [("champion",), ("baseline", "model.backbone=resnet43", "loss.smooth=1", "los=1")])
+def test_a_recipe_is_checked_without_importing_what_it_names(words):
+    """Valid or not, with everything installed: the imports of torch and timm took ten times as long as the check."""
+    script = (
+        "import sys\nfrom maskfit.cli import main\nsys.argv = ['maskfit', 'check', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    code = end.code\n"
+        # Not `ru_maxrss`, which a child takes over from the process that started it.
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'lightning', 'scipy', 'onnxruntime', 'cv2'} & set(sys.modules)\n"
+        "print(code, sorted(heavy), int(peak.split()[1]) // 1024, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=60)
+    code, heavy, megabytes = done.stderr.splitlines()[-1].split()
+    assert (code, heavy) == ("0" if words == ("champion",) else "2", "[]")
+    assert int(megabytes) < 150
+    if code == "2":
+        for line in ("did you mean 'resnet34'", "has no option 'smooth'; did you mean 'smoothing'", "los: there is no"):
+            assert line in done.stderr
+
+
+def test_names_are_read_as_people_write_them(command, tmp_path, monkeypatch):
+    words = ("optimizer=AdamW", "loss=CrossEntropyLoss", "loss.label_smoothing=0.1", "lr_scheduler=ReduceLROnPlateau")
+    monkeypatch.setattr(aliases, "_warned", set())
+    with pytest.warns(OldNameWarning) as caught:
+        result = command("check", "baseline", *words, "model.backbone=EfficientNet-B0", "data.crop=Center")
+    assert result.code == 0
+    assert [str(line.message) for line in caught] == [
+        "recipe: loss=CrossEntropyLoss is read as cross_entropy",
+        "recipe: loss.label_smoothing is read as loss.smoothing",
+        "recipe: lr_scheduler=ReduceLROnPlateau is read as reduce_on_plateau",
+    ]
+    (tmp_path / "a.yaml").write_text(result.out)
+    recipe = read_recipe(tmp_path / "a.yaml")
+    assert recipe.optimizer.name == "adamw"
+    assert recipe.loss.model_dump() == {"name": "cross_entropy", "smoothing": 0.1}
+    assert (recipe.lr_scheduler.name, recipe.model.backbone.name) == ("reduce_on_plateau", "efficientnet_b0")
+    assert recipe.data.crop.name == "center"
+
+
+def test_values_out_of_their_range_are_errors(command):
+    words = ("optimizer.lr=-1", "loss.smoothing=1", "lr_scheduler.warmup=long", "batch_mixing=mixup")
+    result = command(
+        "check", "baseline", *words, "batch_mixing.prob=1.5", "data.crop=face", "data.crop.detector=yunett"
+    )
+    assert result.code == 2
+    for line in (
+        "optimizer: 'adamw': lr must be >= 0, got -1",
+        "loss: 'cross_entropy': smoothing must be in [0, 1), got 1",
+        "lr_scheduler: 'cosine': warmup must be a number, got 'long'",
+        "batch_mixing: 'mixup': prob must be in 0 to 1, got 1.5",
+        "data.crop.detector: 'yunett' is unknown; did you mean 'yunet'?",
+    ):
+        assert line in result.err

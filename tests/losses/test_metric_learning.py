@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from maskfit.errors import RecipeError
-from maskfit.losses.age_regression import AGE_REGRESSION_LOSSES
-from maskfit.losses.metric_learning import METRIC_LOSSES
+from maskfit.losses import AGE_REGRESSION_LOSSES, METRIC_LOSSES
 from maskfit.registry import ComponentSpec, instantiate
 
 CLASSES = [0, 0, 1, 1, 1, 2, 2, -1]

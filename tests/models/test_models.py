@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
-from maskfit.models.backbones import BACKBONES, OWN_BACKBONES, REFUSED_OPTIONS, build_backbone
+from maskfit.models.backbone_names import BACKBONES, OWN_BACKBONES, REFUSED_OPTIONS
+from maskfit.models.backbones import build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
 from maskfit.models.small_cnn import SmallCNN

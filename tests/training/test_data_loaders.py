@@ -12,8 +12,7 @@ from maskfit.errors import RecipeError
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
-from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
-from maskfit.training.optim.optimizers import OPTIMIZERS
+from maskfit.training.optim import LR_SCHEDULERS, OPTIMIZERS
 from maskfit.training.samplers import SAMPLERS
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]

@@ -22,10 +22,9 @@ from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training import data_loaders
-from maskfit.training.augment.augmentations import AUGMENTATIONS
-from maskfit.training.augment.batch_mixing import BATCH_MIXING
+from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING
 from maskfit.training.data_loaders import FoldDataset
-from maskfit.training.optim.freezing import FREEZING
+from maskfit.training.optim import FREEZING
 from maskfit.training.task import ClassificationTask
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import TRAIN_MODULES, check_overwrite, err, out, print_table, print_written
+from maskfit.cli.console import check_overwrite, err, out, print_table, print_written
 from maskfit.errors import RecipeError
 from maskfit.file_io import write_text
 
@@ -85,15 +84,13 @@ def check(
         maskfit check baseline trainer.epochs=12 loss.smoothing=0.1
     """
     from maskfit.config.loader import read_recipe, recipe_to_yaml
+    from maskfit.models.backbone_names import OWN_BACKBONES
+    from maskfit.training.recipe_registry import available_registries
 
-    registries = None
-    if all(importlib.util.find_spec(module) for module in TRAIN_MODULES):
-        from maskfit.training.recipe_registry import RECIPE_REGISTRY
-
-        registries = RECIPE_REGISTRY
+    registries = available_registries()
     resolved = read_recipe(recipe, overrides or [], registries=registries)
     print(recipe_to_yaml(resolved), end="")
-    if registries is None:
-        err.print("keys and values are valid; to check component names and options: pip install 'maskfit[train]'")
-    else:
-        err.print(f"recipe '{resolved.name}' is valid")
+    backbone = resolved.model.backbone.name
+    if "model.backbone" not in registries and backbone not in OWN_BACKBONES:
+        err.print(f"not checked: model.backbone={backbone}; its names are timm's: pip install 'maskfit[train]'")
+    err.print(f"recipe '{resolved.name}' is valid")

@@ -19,6 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from maskfit.config.aliases import upgrade_component, upgrade_options, upgrade_recipe, warn_once
+from maskfit.config.common_names import normalize_components
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
@@ -73,8 +74,8 @@ def read_recipe(
     Args:
         source: A YAML or JSON file, or the name of a bundled recipe.
         overrides: `key=value` arguments with dotted keys and YAML values: `trainer.epochs=3`.
-        registries: Registry of the components at each of `COMPONENT_KEYS`; where given, names and options of components
-            are validated too.
+        registries: Registry of the components at each of `COMPONENT_KEYS`; where given, names of components are read
+            whatever their case, and names, options and values are validated too.
 
     Returns:
         The recipe with every default filled in.
@@ -85,6 +86,8 @@ def read_recipe(
     values = _merge(_defaults(), _read_with_bases(source))
     for override in overrides:
         values = _merge(values, _upgrade(_parse_override(override), override))
+    if registries is not None:
+        values = normalize_components(values, registries, _warn)
     return _validate(values, registries, location=source)
 
 
@@ -195,14 +198,19 @@ _MESSAGES = {
 """Messages for pydantic's error types that do not require knowing Python's types."""
 
 
-def _component_problems(values: Mapping[str, Any], key: str, entry: RegistryEntry) -> Iterator[str]:
+def _component_problems(values: Mapping[str, Any], key: str, entry: RegistryEntry, prefix: str = "") -> Iterator[str]:
     """Yields the errors in the components at a key; a value that is no component is reported by pydantic."""
-    for location, value in _find_values(values, key.split(".")):
+    for place, value in _find_values(values, key.split(".")):
+        location = f"{prefix}{place}"
         try:
             spec = ComponentSpec.model_validate(value)
         except ValidationError:
             continue
-        yield from validate_spec(entry.table, spec, injected=entry.injected_arguments, location=location)
+        yield from validate_spec(
+            entry.table, spec, injected=entry.injected_arguments, location=location, check_values=True
+        )
+        for option, nested in entry.nested.items():
+            yield from _component_problems({option: spec.options.get(option)}, option, nested, f"{location}.")
 
 
 def _find_values(values: Any, keys: Sequence[str], prefix: str = "") -> Iterator[tuple[str, Any]]:

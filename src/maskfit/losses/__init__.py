@@ -11,28 +11,36 @@ Two kinds of auxiliary loss act on backbone features instead: `metric_learning` 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from torch import nn
+from maskfit.registry import LazyComponent
 
-from maskfit.losses.binary_cross_entropy import BinaryCrossEntropy
-from maskfit.losses.brier import Brier, SmoothL1
-from maskfit.losses.cross_entropy import CrossEntropy
-from maskfit.losses.focal import Focal
-from maskfit.losses.ldam import LDAM
-from maskfit.losses.ordinal_smoothing import OrdinalLabelSmoothing
-from maskfit.losses.soft_macro_f1 import CrossEntropyF1, SoftMacroF1Loss
-from maskfit.losses.symmetric_cross_entropy import SymmetricCrossEntropy
-
-LOSSES: dict[str, Callable[..., nn.Module]] = {
-    "cross_entropy": CrossEntropy,
-    "focal": Focal,
-    "soft_macro_f1": SoftMacroF1Loss,
-    "ce_f1": CrossEntropyF1,
-    "ldam": LDAM,
-    "symmetric_cross_entropy": SymmetricCrossEntropy,
-    "ordinal_smoothing": OrdinalLabelSmoothing,
-    "bce": BinaryCrossEntropy,
-    "brier": Brier,
-    "smooth_l1": SmoothL1,
+LOSSES: dict[str, Callable[..., Any]] = {
+    "cross_entropy": LazyComponent("maskfit.losses.cross_entropy:CrossEntropy"),
+    "focal": LazyComponent("maskfit.losses.focal:Focal"),
+    "soft_macro_f1": LazyComponent("maskfit.losses.soft_macro_f1:SoftMacroF1Loss"),
+    "ce_f1": LazyComponent("maskfit.losses.soft_macro_f1:CrossEntropyF1"),
+    "ldam": LazyComponent("maskfit.losses.ldam:LDAM"),
+    "symmetric_cross_entropy": LazyComponent("maskfit.losses.symmetric_cross_entropy:SymmetricCrossEntropy"),
+    "ordinal_smoothing": LazyComponent("maskfit.losses.ordinal_smoothing:OrdinalLabelSmoothing"),
+    "bce": LazyComponent("maskfit.losses.binary_cross_entropy:BinaryCrossEntropy"),
+    "brier": LazyComponent("maskfit.losses.brier:Brier"),
+    "smooth_l1": LazyComponent("maskfit.losses.brier:SmoothL1"),
 }
 """Names of the recipe keys `loss` and `heads.*.loss`."""
+
+METRIC_LOSSES: dict[str, Callable[..., Any]] = {
+    "none": LazyComponent("maskfit.losses.metric_learning:none"),
+    "triplet": LazyComponent("maskfit.losses.metric_learning:triplet"),
+    "supcon": LazyComponent("maskfit.losses.metric_learning:supcon"),
+    "arcface": LazyComponent("maskfit.losses.metric_learning:arcface"),
+    "multi_similarity": LazyComponent("maskfit.losses.metric_learning:multi_similarity"),
+}
+"""Names of the recipe key `metric_loss`."""
+
+AGE_REGRESSION_LOSSES: dict[str, Callable[..., Any]] = {
+    "none": LazyComponent("maskfit.losses.age_regression:none"),
+    "mse": LazyComponent("maskfit.losses.age_regression:mse"),
+    "smooth_l1": LazyComponent("maskfit.losses.age_regression:smooth_l1"),
+}
+"""Names of the recipe key `age_regression`."""

@@ -96,11 +96,3 @@ def smooth_l1(weight: float = 0.02, beta: float = 1.0) -> AgeRegressionLoss:
 def none() -> None:
     """Builds no age regression loss."""
     return
-
-
-AGE_REGRESSION_LOSSES: dict[str, Callable[..., AgeRegressionLoss | None]] = {
-    "none": none,
-    "mse": mse,
-    "smooth_l1": smooth_l1,
-}
-"""Names of the recipe key `age_regression`."""

@@ -6,8 +6,6 @@ directly. The losses are those of pytorch-metric-learning; this module selects t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -156,13 +154,3 @@ def none(features: int, classes: int) -> None:
         classes: Number of classes; not used.
     """
     return
-
-
-METRIC_LOSSES: dict[str, Callable[..., MetricLoss | None]] = {
-    "none": none,
-    "triplet": triplet,
-    "supcon": supcon,
-    "arcface": arcface,
-    "multi_similarity": multi_similarity,
-}
-"""Names of the recipe key `metric_loss`."""

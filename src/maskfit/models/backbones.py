@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
-from timm.data.config import resolve_model_data_config
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from maskfit.errors import ModelFileError
+from maskfit.models.backbone_names import BACKBONES, REFUSED_OPTIONS
 from maskfit.models.reference_cnns import CustomDark, ThreeConv
 from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec, instantiate
 
 NONE, TIMM = "none", "timm"
 """Values of `model.pretrained` that are no path: random initialization, and timm's published weights."""
-
-REFUSED_OPTIONS = {
-    "pretrained",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-    "checkpoint_path",
-    "cache_dir",
-    "num_classes",
-    "in_chans",
-    "global_pool",
-    "features_only",
-    "scriptable",
-    "exportable",
-    "no_jit",
-    "pretrained_strict",
-    "pretrained_filter_fn",
-    "pretrained_custom_load",
-    "pretrained_model_args",
-    "device",
-    "dtype",
-}
-"""Options of `timm.create_model` that a recipe or model file may not set.
-
-maskfit sets them itself, or they could reach the network or the disk."""
 
 Filter = Literal["bilinear", "bicubic"]
 
@@ -149,7 +122,7 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
     """Builds a timm model without its classifier.
 
     Args:
-        name: A name in `timm.list_models()`.
+        name: A name in `timm.list_models()`. timm is imported here, since maskfit's own backbones do without it.
         weights: "none", "timm" for the published weights, or a weight file: .safetensors, or a PyTorch state dict,
             which is loaded without executing code.
         **options: Passed to `timm.create_model`, such as `pad_type="same"` or `drop_path_rate=0.1`. Those in
@@ -169,6 +142,9 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
         raise ModelFileError(
             "there is no such weight file", location=weights, hint="set model.pretrained to none, timm or a file"
         )
+    import timm
+    from timm.data.config import resolve_model_data_config
+
     try:
         body = timm.create_model(name, pretrained=weights == TIMM, num_classes=0, **options)
     except TypeError as error:
@@ -202,6 +178,8 @@ def _load_weights(body: nn.Module, name: str, weights: str) -> None:
     Raises:
         ModelFileError: The file cannot be read, lacks weights of the backbone, or holds others than a classifier's.
     """
+    from timm.models import load_state_dict
+
     # timm modules convert the published formats of their models, and resize position embeddings.
     convert = getattr(sys.modules[type(body).__module__], "checkpoint_filter_fn", None)
     try:
@@ -232,19 +210,6 @@ def _mismatch_error(name: str, weights: str, reason: str) -> ModelFileError:
         location=weights,
         hint="set model.backbone to the backbone that the file was made for, with its options",
     )
-
-
-OWN_BACKBONES: dict[str, Callable[..., Backbone]] = {
-    "small": small_cnn,
-    "three_conv": three_conv,
-    "custom_dark": custom_dark,
-}
-"""maskfit's own backbones by name."""
-
-BACKBONES: dict[str, Callable[..., Backbone]] = {
-    name: partial(timm_backbone, name) for name in timm.list_models()
-} | OWN_BACKBONES
-"""Names of the recipe key `model.backbone`."""
 
 
 def build_backbone(backbone: ComponentSpec, weights: str = NONE) -> Backbone:

@@ -8,24 +8,20 @@ the loss and the prediction apply the softmax, and applying it twice would be wr
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from torch import nn
+from maskfit.registry import LazyComponent
 
-from maskfit.models.attention_heads import MultiClassTHANet, MultiLabelTHANet, THANet
-from maskfit.models.linear_heads import MultiHead, MultiSampleDropoutHead, SingleHead
-from maskfit.models.mlp_heads import BatchNormDropoutHead, MlpHead, OneHiddenLayerHead
-from maskfit.models.ordinal_head import OrdinalHead
-
-HEADS: dict[str, Callable[..., nn.Module]] = {
-    "multi_head": MultiHead,
-    "single_head": SingleHead,
-    "mlp_1": OneHiddenLayerHead,
-    "bn_dropout_linear": BatchNormDropoutHead,
-    "multi_sample": MultiSampleDropoutHead,
-    "mlp": MlpHead,
-    "ordinal": OrdinalHead,
-    "thanet": THANet,
-    "multi_class_thanet": MultiClassTHANet,
-    "multi_label_thanet": MultiLabelTHANet,
+HEADS: dict[str, Callable[..., Any]] = {
+    "multi_head": LazyComponent("maskfit.models.linear_heads:MultiHead"),
+    "single_head": LazyComponent("maskfit.models.linear_heads:SingleHead"),
+    "mlp_1": LazyComponent("maskfit.models.mlp_heads:OneHiddenLayerHead"),
+    "bn_dropout_linear": LazyComponent("maskfit.models.mlp_heads:BatchNormDropoutHead"),
+    "multi_sample": LazyComponent("maskfit.models.linear_heads:MultiSampleDropoutHead"),
+    "mlp": LazyComponent("maskfit.models.mlp_heads:MlpHead"),
+    "ordinal": LazyComponent("maskfit.models.ordinal_head:OrdinalHead"),
+    "thanet": LazyComponent("maskfit.models.attention_heads:THANet"),
+    "multi_class_thanet": LazyComponent("maskfit.models.attention_heads:MultiClassTHANet"),
+    "multi_label_thanet": LazyComponent("maskfit.models.attention_heads:MultiLabelTHANet"),
 }
 """Names of the recipe key `model.head`."""

@@ -20,21 +20,17 @@ from torch.optim import Optimizer
 
 from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.errors import RecipeError
-from maskfit.losses import LOSSES
-from maskfit.losses.age_regression import AGE_REGRESSION_LOSSES
-from maskfit.losses.metric_learning import METRIC_LOSSES
+from maskfit.losses import AGE_REGRESSION_LOSSES, LOSSES, METRIC_LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.augment.augmentations import AUGMENTATIONS
-from maskfit.training.augment.batch_mixing import BATCH_MIXING
+from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
-from maskfit.training.optim.freezing import FREEZING
-from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, LRScheduler
-from maskfit.training.optim.optimizers import OPTIMIZERS
-from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, WeightAverage
+from maskfit.training.optim import FREEZING, LR_SCHEDULERS, OPTIMIZERS, WEIGHT_AVERAGING
+from maskfit.training.optim.lr_schedules import LRScheduler
+from maskfit.training.optim.weight_averaging import WeightAverage
 from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind

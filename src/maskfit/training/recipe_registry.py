@@ -1,25 +1,20 @@
-"""Registries of all components that a recipe can name, by recipe key."""
+"""Registries of all components that a recipe can name, by recipe key; importing them imports no torch."""
 
 from __future__ import annotations
 
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
-from maskfit.losses import LOSSES
-from maskfit.losses.age_regression import AGE_REGRESSION_LOSSES
-from maskfit.losses.metric_learning import METRIC_LOSSES
-from maskfit.models.backbones import BACKBONES
+from maskfit.data.detectors import DETECTORS
+from maskfit.losses import AGE_REGRESSION_LOSSES, LOSSES, METRIC_LOSSES
+from maskfit.models.backbone_names import BACKBONES, has_timm
 from maskfit.models.heads import HEADS
 from maskfit.registry import RegistryEntry
-from maskfit.training.augment.augmentations import AUGMENTATIONS
-from maskfit.training.augment.batch_mixing import BATCH_MIXING
-from maskfit.training.optim.freezing import FREEZING
-from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
-from maskfit.training.optim.optimizers import OPTIMIZERS
-from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING
+from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING
+from maskfit.training.optim import FREEZING, LR_SCHEDULERS, OPTIMIZERS, WEIGHT_AVERAGING
 from maskfit.training.samplers import SAMPLERS
 
 RECIPE_REGISTRY: dict[str, RegistryEntry] = {
-    "data.crop": RegistryEntry(CROPS),
+    "data.crop": RegistryEntry(CROPS, nested={"detector": RegistryEntry(DETECTORS, injected_arguments=("weights",))}),
     "data.background_removal": RegistryEntry(BACKGROUNDS),
     "model.backbone": RegistryEntry(BACKBONES, injected_arguments=("weights",)),
     "model.head": RegistryEntry(HEADS, injected_arguments=("features", "sizes")),
@@ -36,3 +31,12 @@ RECIPE_REGISTRY: dict[str, RegistryEntry] = {
     "weight_averaging": RegistryEntry(WEIGHT_AVERAGING, injected_arguments=("network", "epochs", "epoch_steps")),
 }
 """Recipe key to its registry and the arguments that training supplies; `*` stands for any head."""
+
+
+def available_registries() -> dict[str, RegistryEntry]:
+    """Returns what a recipe can be checked against in this install.
+
+    Returns:
+        `RECIPE_REGISTRY`, without `model.backbone` where timm is not installed, whose models have no other list.
+    """
+    return {key: entry for key, entry in RECIPE_REGISTRY.items() if key != "model.backbone" or has_timm()}

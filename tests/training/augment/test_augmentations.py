@@ -9,7 +9,8 @@ import torch
 
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.augment.augmentations import AUGMENTATIONS, Augmentation
+from maskfit.training.augment import AUGMENTATIONS
+from maskfit.training.augment.augmentations import Augmentation
 from maskfit.training.seeding import derive_generator, derive_seed, seed_torch, uniform
 from maskfit.training.task import ClassificationTask
 

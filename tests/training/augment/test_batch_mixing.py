@@ -12,7 +12,8 @@ from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, UNKNOWN, LabelSchem
 from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.augment.batch_mixing import BATCH_MIXING, MixedBatch, Mixing
+from maskfit.training.augment import BATCH_MIXING
+from maskfit.training.augment.batch_mixing import MixedBatch, Mixing
 from maskfit.training.seeding import seed_torch
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]

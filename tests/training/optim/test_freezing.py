@@ -8,7 +8,7 @@ import torch
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network, build_network
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.optim.freezing import FREEZING
+from maskfit.training.optim import FREEZING
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, ReduceOnPlateau
+from maskfit.training.optim import LR_SCHEDULERS
+from maskfit.training.optim.lr_schedules import ReduceOnPlateau
 
 EPOCHS, STEPS = 12, 10
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.optim.optimizers import OPTIMIZERS, SAM, sgd
+from maskfit.training.optim import OPTIMIZERS
+from maskfit.training.optim.optimizers import SAM, sgd
 
 RATES = {"lion": 0.01, "adam": 0.03, "adamw": 0.03, "adamp": 0.03, "radam": 0.1, "madgrad": 0.03, "sam": 0.03}
 

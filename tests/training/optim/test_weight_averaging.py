@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, WeightAverage
+from maskfit.training.optim import WEIGHT_AVERAGING
+from maskfit.training.optim.weight_averaging import WeightAverage
 
 STEPS, EPOCHS = 4, 6
 

@@ -11,7 +11,6 @@ The center crop of a source project after a resize (nlp09, s2: 256, then 224) is
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -386,19 +385,3 @@ def unconstrained(
         OneOf((CoarseDropout(1, (0.1, 0.3)),), holes),
     )
     return Augmentation(RandomAffineCrop(size, area, ratio, degrees=degrees, shift=shift, zoom=zoom), steps)
-
-
-AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
-    "none": none,
-    "flip": flip,
-    "random_resized_crop": random_resized_crop,
-    "rand_augment": rand_augment,
-    "color_jitter": color_jitter,
-    "one_of_color": one_of_color,
-    "shift_scale_rotate": shift_scale_rotate,
-    "crop_color_blur": crop_color_blur,
-    "light": light,
-    "strong": strong,
-    "unconstrained": unconstrained,
-}
-"""Names of the recipe key `augmentation`."""

@@ -349,15 +349,3 @@ def half_face_old(schema: LabelSchema, prob: float = 0.5) -> Mixing:
         The mixing.
     """
     return RegionMix(half_region, OldestBandPartner(schema), prob)
-
-
-BATCH_MIXING: dict[str, Callable[..., Mixing]] = {
-    "none": none,
-    "mixup": mixup,
-    "cutmix": cutmix,
-    "vertical_cutmix": vertical_cutmix,
-    "half_face": half_face,
-    "half_face_same": half_face_same,
-    "half_face_old": half_face_old,
-}
-"""Names of the recipe key `batch_mixing`."""

@@ -78,11 +78,3 @@ def gradual_unfreeze(epochs: int = 1, stages: int = 4) -> Freezing:
 def _set_trainable(module: nn.Module, trainable: bool) -> None:
     for parameter in module.parameters():
         parameter.requires_grad_(trainable)
-
-
-FREEZING: dict[str, Callable[..., Freezing]] = {
-    "none": none,
-    "backbone": freeze_backbone,
-    "gradual_unfreeze": gradual_unfreeze,
-}
-"""Names of the recipe key `model.freeze`."""

@@ -202,16 +202,3 @@ def one_cycle(epochs: int, epoch_steps: int, rise: float = 0.3, start: float = 0
 def _half_cosine(fraction: float, floor: float) -> float:
     """From 1 at fraction 0 to `floor` at 1 and beyond."""
     return floor + (1 - floor) * (1 + math.cos(math.pi * min(fraction, 1.0))) / 2
-
-
-LR_SCHEDULERS: dict[str, Callable[..., LRScheduler]] = {
-    "constant": constant,
-    "cosine": cosine,
-    "cosine_restarts": cosine_restarts,
-    "exponential": exponential,
-    "step": step,
-    "triangular2": triangular2,
-    "one_cycle": one_cycle,
-    "reduce_on_plateau": ReduceOnPlateau,
-}
-"""Names of the recipe key `lr_scheduler`."""

@@ -241,16 +241,3 @@ def sam(network: nn.Module, lr: float = 1e-3, rho: float = 0.05, weight_decay: f
         The optimizer.
     """
     return SAM(adamw(network, lr, weight_decay), rho)
-
-
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adam": adam,
-    "adamw": adamw,
-    "adamp": adamp,
-    "sgd": sgd,
-    "radam": radam,
-    "madgrad": madgrad,
-    "lion": lion,
-    "sam": sam,
-}
-"""Names of the recipe key `optimizer`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
@@ -116,11 +115,3 @@ def none(network: nn.Module, epochs: int, epoch_steps: int) -> None:
         epoch_steps: Not used.
     """
     return
-
-
-WEIGHT_AVERAGING: dict[str, Callable[..., WeightAverage | None]] = {
-    "none": none,
-    "ema": ExponentialMovingAverage,
-    "swa": StochasticWeightAveraging,
-}
-"""Names of the recipe key `weight_averaging`."""

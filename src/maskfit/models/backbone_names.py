@@ -1,0 +1,91 @@
+"""Names of the backbones, without importing them: maskfit's own, and every model that the installed timm registers."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from maskfit.registry import LazyComponent
+
+REFUSED_OPTIONS = {
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+    "num_classes",
+    "in_chans",
+    "global_pool",
+    "features_only",
+    "scriptable",
+    "exportable",
+    "no_jit",
+    "pretrained_strict",
+    "pretrained_filter_fn",
+    "pretrained_custom_load",
+    "pretrained_model_args",
+    "device",
+    "dtype",
+}
+"""Options of `timm.create_model` that a recipe or model file may not set.
+
+maskfit sets them itself, or they could reach the network or the disk."""
+
+OWN_BACKBONES: dict[str, Callable[..., Any]] = {
+    "small": LazyComponent("maskfit.models.backbones:small_cnn"),
+    "three_conv": LazyComponent("maskfit.models.backbones:three_conv"),
+    "custom_dark": LazyComponent("maskfit.models.backbones:custom_dark"),
+}
+"""maskfit's own backbones by name."""
+
+_REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
+"""A model in timm's source: a decorated function of that name."""
+
+
+class _Backbones(Mapping[str, Callable[..., Any]]):
+    """maskfit's own backbones, then timm's, whose names are looked up only where the name is no own one."""
+
+    @cached_property
+    def _timm(self) -> dict[str, LazyComponent]:
+        return {name: LazyComponent("maskfit.models.backbones:timm_backbone", name) for name in read_timm_names()}
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        return OWN_BACKBONES[name] if name in OWN_BACKBONES else self._timm[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in OWN_BACKBONES or name in self._timm
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**OWN_BACKBONES, **self._timm})
+
+    def __len__(self) -> int:
+        return len({**OWN_BACKBONES, **self._timm})
+
+
+def has_timm() -> bool:
+    """Returns whether timm is installed; does not import it."""
+    return importlib.util.find_spec("timm") is not None
+
+
+def read_timm_names() -> list[str]:
+    """Reads the names of timm's models from its source: importing it would import torch and torchvision.
+
+    Returns:
+        The names as `timm.list_models()` has them, in another order; none where timm is not installed.
+    """
+    spec = importlib.util.find_spec("timm")
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    names: list[str] = []
+    for file in sorted(folder.glob("*.py")):
+        names += _REGISTERED.findall(file.read_text(encoding="utf-8"))
+    return names
+
+
+BACKBONES: Mapping[str, Callable[..., Any]] = _Backbones()
+"""Names of the recipe key `model.backbone`."""
