@@ -253,7 +253,7 @@ def test_apply_all_equals_each_alone(monkeypatch):
     monkeypatch.setattr(
         CropResize,
         "find_crop",
-        lambda crop_resize, pixels: calls.append(crop_resize.size) or find_crop(crop_resize, pixels),
+        lambda crop_resize, pixels, face: calls.append(crop_resize.size) or find_crop(crop_resize, pixels, face),
     )
     together = apply_all(photo, settings_list)
     for (image, seen), (expected, box) in zip(together, alone, strict=True):

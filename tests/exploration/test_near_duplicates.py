@@ -24,7 +24,11 @@ def search(root: Path, schema) -> tuple[NearDuplicates, list[set[str]], list[str
     photos = read_photos(root, schema)
     stats = [item for item, _ in collect_all_image_stats(photos)]
     names = [photo.name for photo in photos]
-    return find_near_duplicates(photos, stats), [{names[n] for n in group} for group in find_identical(stats)], names
+    return (
+        find_near_duplicates(photos, stats),
+        [{names[n] for n in group} for group in find_identical(photos, stats)],
+        names,
+    )
 
 
 def zoom(image: Image.Image) -> Image.Image:

@@ -153,6 +153,8 @@ def _predict_rows(
         outputs = replace(outputs, submission=Path(os.environ[OUTPUT]) / "submission.csv")
     outputs.check_overwrite(force)
     photos = _list_images(folder, image_list)
+    for note in getattr(photos, "notes", ()):
+        err.print(note)
     predictor = load(photos)
     err.print(f"engine: {_describe_engines(predictor)}")
     predict_all(predictor, photos, outputs, listed=image_list is not None, json=json)

@@ -65,7 +65,7 @@ def predict_sharded(
     from maskfit.inference.sharded_prediction import ShardDir, pending, start_or_resume, write_summary
 
     shard_dir = ShardDir(folder)
-    names = None if list_ is None else read_image_names(list_, plan.root)
+    names = None if list_ is None else read_image_names(list_, plan.root, err.print)
     with err.status("listing photos"):
         plan = start_or_resume(shard_dir, plan, names, resume=resume)
     shards = pending(shard_dir, plan)

@@ -21,11 +21,13 @@ import numpy as np
 from PIL import Image
 
 from maskfit.data.backgrounds import BACKGROUNDS, Background
-from maskfit.data.boxes import CropBox, crop_rotated
+from maskfit.data.boxes import Box, CropBox, crop_rotated
 from maskfit.data.crop_log import CropRecord, open_crop_log, to_line
 from maskfit.data.crops import CROPS, Crop
-from maskfit.data.crops.face import FaceCrop
+from maskfit.data.crops.face import FaceCrop, crop_single_face
 from maskfit.data.detection_sheet import DetectionRow, detection_sheet
+from maskfit.data.detectors import Face
+from maskfit.data.face_boxes import face_of, file_name_with_box
 from maskfit.data.image_decoding import Pixels, content_hash, decode
 from maskfit.data.image_lists import find_images
 from maskfit.data.manifest import read_manifest
@@ -155,9 +157,10 @@ def write_crops(
             if known and (known.key, known.file) == (draft.key, draft.file) and (out / known.file).is_file():
                 return known
             pixels = decode(photo.path)
+            face = face_of(photo, pixels.shape[1], pixels.shape[0])
         except (PhotoError, OSError) as error:
             return error.message if isinstance(error, PhotoError) else str(error)
-        return cropper.write(pixels, out, draft)
+        return cropper.write(pixels, out, draft, face)
 
     records: dict[str, CropRecord] = {}
     unreadable: dict[str, str] = {}
@@ -234,25 +237,29 @@ class DatasetCropper:
         # Omitted by default, so that logs of versions without background removal can be resumed.
         return facts if self.background == NO_BACKGROUND else facts | {"background": background}
 
-    def write(self, photo: Pixels, out: Path, draft: CropRecord) -> CropRecord:
+    def write(self, photo: Pixels, out: Path, draft: CropRecord, face: Face | None = None) -> CropRecord:
         """Crops a photo and writes the copy.
 
         Args:
             photo: Image of shape (height, width, 3).
             out: The output folder.
             draft: The record with name, hash and file of the photo.
+            face: The face of a row with a box, which is cropped in place of a detected one.
 
         Returns:
             The record with the crop box and the faces.
         """
         height, width = self.size or photo.shape[:2]
         crop = self._crop
-        faces = crop.detect_faces(photo) if isinstance(crop, FaceCrop) else ()
-        found = (
-            crop.box_from_faces(faces, photo, width / height)
-            if isinstance(crop, FaceCrop)
-            else crop.box(photo, width / height)
-        )
+        faces: tuple[Face, ...] = ()
+        found: Box | CropBox
+        if face is not None:
+            faces, found = (face,), crop_single_face(crop, photo, face, width / height)
+        elif isinstance(crop, FaceCrop):
+            faces = crop.detect_faces(photo)
+            found = crop.box_from_faces(faces, photo, width / height)
+        else:
+            found = crop.box(photo, width / height)
         crop_box = found if isinstance(found, CropBox) else CropBox(found)
         path = out / draft.file
         with atomic_write(path) as temporary:
@@ -310,7 +317,7 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
         name.casefold(): "the lists" for name in (FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE)
     }
     for photo in photos:
-        parts = [part for part in PurePosixPath(photo.name).parts if part not in ("..", "/", ".")]
+        parts = [part for part in PurePosixPath(file_name_with_box(photo.name)).parts if part not in ("..", "/", ".")]
         path = PurePosixPath(*(part.replace(":", "_") for part in parts))
         file = str(path if path.suffix.lower() in SAVE_OPTIONS else path.with_suffix(".jpg"))
         if file.casefold() in owners:

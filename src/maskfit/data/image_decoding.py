@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,13 +70,16 @@ _ARRAY_TRANSPOSES: dict[int, Callable[[Pixels], Pixels]] = {
 """The same transposes for arrays (height, width, 3), by EXIF orientation."""
 
 # The plugin classes, not Image.open, which applies a size limit that any library in the process may have changed.
-_OPENERS: dict[str, Callable[[BytesIO], Image.Image]] = {
+_OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WebP": WebPImageFile,
     "BMP": BmpImageFile,
 }
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_PNG_EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
+"""Keys of a PNG's `info` in which Pillow looks for an orientation before it decodes the pixels to find more."""
+
 _MAGIC_BYTES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -232,6 +235,56 @@ def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYT
     except OSError as error:
         message = f"the photo cannot be read: {error.strerror or error}"
         raise PhotoError(message, location=label, hint="check its permissions and the disk") from None
+
+
+def read_upright_size(path: Path) -> tuple[int, int]:
+    """Reads the size of a photo from its header; decodes no pixels.
+
+    Args:
+        path: The file.
+
+    Returns:
+        (width, height) in pixels of the upright photo, after its EXIF orientation.
+
+    Raises:
+        PhotoError: The file is missing, empty, or not a photo.
+    """
+    if not path.is_file():
+        raise PhotoError("there is no such photo", location=path, hint="check the path")
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(1024)
+            if sniff_format(start) not in ("JPEG", "WebP", "BMP"):
+                # A PNG's EXIF may follow its pixels, and the HEIC plugin reads whole files.
+                image = _open(read_bytes(path), str(path))
+                return _upright_size(image, late_exif=_has_late_exif(path))
+            stream.seek(0)
+            return _upright_size(_OPENERS[sniff_format(start)](stream), late_exif=False)
+    except PhotoError:
+        raise
+    except Exception as error:  # Pillow's plugins raise many exception types on a damaged file.
+        raise _damaged(error, str(path)) from error
+
+
+def _upright_size(image: Image.Image, *, late_exif: bool) -> tuple[int, int]:
+    width, height = image.size
+    if isinstance(image, PngImageFile) and not late_exif and not {*image.info} & _PNG_EXIF_KEYS:
+        return width, height
+    return (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
+
+
+def _has_late_exif(path: Path) -> bool:
+    """Whether a PNG has chunks after its pixels that may hold an orientation; only chunk headers are read."""
+    with path.open("rb") as stream:
+        stream.seek(8)
+        seen_pixels = False
+        while len(header := stream.read(8)) == 8:
+            kind = header[4:]
+            seen_pixels = seen_pixels or kind == b"IDAT"
+            if seen_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            stream.seek(int.from_bytes(header[:4], "big") + 4, 1)
+    return False
 
 
 def content_hash(source: Path | bytes) -> str:

@@ -7,13 +7,15 @@ at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import overload
 
 from maskfit.data.data_problems import MAX_LISTED
+from maskfit.data.face_boxes import find_box_columns, name_with_box, split_name
+from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv
@@ -28,11 +30,13 @@ class ListedImages(Sequence[Photo]):
 
     Attributes:
         folder: The folder that names are relative to.
-        names: The photos' names, in order.
+        names: The photos' names, in order; those of faces end in their box, `photo.jpg[left,upper,right,lower]`.
+        notes: How the list was read where it could be meant otherwise.
     """
 
     folder: Path
     names: Sequence[str]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -43,9 +47,25 @@ class ListedImages(Sequence[Photo]):
     def __getitem__(self, index: slice) -> ListedImages: ...
     def __getitem__(self, index: int | slice) -> Photo | ListedImages:
         if isinstance(index, slice):
-            return ListedImages(self.folder, self.names[index])
-        name = self.names[index]
-        return Photo(self.folder / name, name, name)
+            return ListedImages(self.folder, self.names[index], self.notes)
+        return listed_photo(self.folder, self.names[index])
+
+
+def listed_photo(folder: Path, name: str) -> Photo:
+    """Builds a row of a list from its name.
+
+    Args:
+        folder: The folder that names are relative to.
+        name: A photo's name, or `photo.jpg[left,upper,right,lower]` for a face of it. A file that has this very name is
+            that photo.
+
+    Returns:
+        The row, without labels.
+    """
+    file, box = split_name(name)
+    if box is not None and os.path.isfile(folder / name):
+        file, box = name, None
+    return Photo(folder / file, name, file, box=box)
 
 
 @dataclass(frozen=True)
@@ -112,24 +132,32 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     """Reads an evaluation list; no row is skipped, because a submission needs all of them.
 
     Args:
-        path: A CSV with a column `ImageID`; other columns (`ans`) are ignored.
+        path: A CSV with a column `ImageID`, and perhaps the box of a face in four columns (`data.face_boxes`); a photo
+            may then have a row for each face. Other columns (`ans`) are ignored.
         folder: The folder that every `ImageID` is relative to.
 
     Returns:
-        Photos without labels in the order of the rows, named by their `ImageID`.
+        Photos without labels in the order of the rows, named by their `ImageID`, and the box where there is one.
 
     Raises:
-        DataError: The file is not such a CSV, a photo is missing or listed twice, or an `ImageID` leads out of
-            `folder`; one error lists all problems.
+        DataError: The file is not such a CSV, a photo is missing or listed twice, an `ImageID` leads out of `folder`,
+            or a box is empty or not on its photo; one error lists all problems.
     """
     problems: list[str] = []
     first_rows: dict[str, int] = {}
+    boxes = BoxReader(None)
     for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
+        if number == 2:
+            boxes = _open_boxes(path, row)
         name = row[ID_COLUMN]
-        problem = _check_name(name, folder, first_rows.setdefault(name, number), number)
+        problem = _check_name(name, folder)
+        if not problem:
+            name, problem = _add_box(boxes, number, row, folder)
+        if not problem and (first := first_rows.setdefault(name, number)) != number:
+            problem = f"{name} is already in row {first}"
         if problem:
             problems.append(f"row {number}: {problem}")
-    if not first_rows:
+    if not first_rows and not problems:
         raise DataError("the list has no rows", location=path, hint=f"write one {ID_COLUMN} per row")
     if problems:
         count = "a row" if len(problems) == 1 else f"{len(problems)} rows"
@@ -138,18 +166,36 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
             location=path,
             hint=f"complete {folder}, or correct the list; rows are never skipped",
         )
-    return ListedImages(folder, tuple(first_rows))
+    notes = tuple(note.to_line() for note in boxes.notes())
+    return ListedImages(folder, tuple(first_rows), notes)
 
 
-def _check_name(name: str, folder: Path, first_row: int, row: int) -> str:
+def _open_boxes(path: Path, row: Mapping[str, str]) -> BoxReader:
+    """The reader of the boxes of a list, given its first row."""
+    try:
+        return BoxReader(find_box_columns({column.casefold(): column for column in row}))
+    except DataError as error:
+        raise DataError(error.message, location=path, hint=error.hint) from None
+
+
+def _add_box(boxes: BoxReader, number: int, row: Mapping[str, str], folder: Path) -> tuple[str, str]:
+    """The name of a row with its box, and what is wrong with that."""
+    name, mistakes = row[ID_COLUMN], list[tuple[str, str]]()
+    try:
+        box = boxes.read(number, row, listed_photo(folder, name).path, mistakes)
+    except EmptyBoxError:
+        return name, f"the box of {name} is empty or not on the photo"
+    return name_with_box(name, box), "; ".join(message for message, _ in mistakes)
+
+
+def _check_name(name: str, folder: Path) -> str:
     if not name:
         return f"{ID_COLUMN} is empty"
     # Windows separators count as well: a list may be written on one system and read on another.
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
         return f"{name} leads out of the folder of photos"
-    if first_row != row:
-        return f"{name} is already in row {first_row}"
-    if not os.path.isfile(folder / name):
+    file = listed_photo(folder, name).path
+    if not os.path.isfile(file):
         return f"{name} is not in {folder}"
     return ""
 

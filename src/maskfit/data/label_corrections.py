@@ -270,14 +270,41 @@ class _PhotoIndex:
             person = matches[0]
         positions = [position for position in self._positions[person] if _is_photo(self._photos[position], item.photo)]
         if not positions:
+            positions = self._find_faces(person, item)
+        if not positions:
             stems = [PurePosixPath(self._photos[position].name).stem for position in self._positions[person]]
             raise _UnmatchedError(f"{person} has no photo '{item.photo}'; {did_you_mean(item.photo, stems)}")
         return positions
 
+    def _find_faces(self, person: str, item: Correction) -> list[int]:
+        """Positions of the faces of a person on a photo that the correction names without a box."""
+        faces = []
+        for position in self._positions[person]:
+            photo = self._photos[position]
+            if photo.box is not None and _is_photo(replace(photo, name=photo.file_name, box=None), item.photo):
+                faces.append(position)
+        # All faces of a photo may be excluded together; a label is that of one face.
+        if len(faces) > 1 and item.attribute != USE_ATTRIBUTE:
+            names = ", ".join(PurePosixPath(self._photos[position].name).name for position in faces[:3])
+            raise DataError(f"{item.photo} has {len(faces)} faces; name one of them: {names}")
+        return faces
+
+
+def accepted_names(photo: Photo) -> tuple[str, ...]:
+    """Returns the names by which a corrections file may refer to a row.
+
+    Args:
+        photo: The row.
+
+    Returns:
+        Its whole name, its name without folders, and, for a row without a box, that without its suffix.
+    """
+    name = PurePosixPath(photo.name)
+    return (photo.name, name.name, name.stem) if photo.box is None else (photo.name, name.name)
+
 
 def _is_photo(photo: Photo, text: str) -> bool:
-    name = PurePosixPath(photo.name)
-    return not text or text in (photo.name, name.name, name.stem)
+    return not text or text in accepted_names(photo)
 
 
 def _find_band_codes(corrections: Sequence[Correction], codes: LabelCodes) -> list[str]:

@@ -1,12 +1,12 @@
-"""CSV manifest of a dataset: `path,person,mask,gender,age`, one row per photo.
+"""CSV manifest of a dataset: `path,person,mask,gender,age`, one row per photo, or per face where it has boxes.
 
 Only the path is required. Each attribute of the label schema can be a column; a photo may have all, some or no labels.
 Column names are case-insensitive:
 
 - path: one of `PATH_COLUMNS`, relative to the manifest's folder, or absolute;
 - `person` (or `person_id`): who is on the photo. Where it is empty, a photo in a folder of the competition's pattern
-  belongs to that folder, a photo whose name begins with such a folder's name to that person, and any other photo is a
-  person of its own; `a|b` means both;
+  belongs to that folder, a photo whose name begins with such a folder's name to that person, and any other photo, with
+  all its faces, is a person of its own; `a|b` means both;
 - `persons`: instead of a person, a CSV relative to the manifest's folder whose column `person` lists all persons, for
   photos that were made of hundreds;
 - an attribute's name (`mask`, `gender`, `age`): a value; for age the years, or a band such as `25-32`;
@@ -14,6 +14,8 @@ Column names are case-insensitive:
   0, 1, 2. A number in the column `age` itself is years; a column `age` of nothing but 0, 1 and 2 is an error;
 - `class`, `ans` or `label`: the class index of the schema (0 to 17), which gives all attributes at once, or a value of
   one attribute;
+- `left`, `upper`, `right`, `lower`: the box of a face in pixels of the upright photo, which the crop uses in place of a
+  detector; a photo may then have a row for each of its faces (`data.face_boxes`, `data.manifest_boxes`);
 - `times`: how often a photo occurs in one training epoch, an integer; once where it is empty.
 
 Codes may be written as `2` or `2.0`, and other words for values, columns and bands are read as well: see
@@ -28,9 +30,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from maskfit.data.boxes import Box
 from maskfit.data.competition_layout import FOLDER_REGEX, find_person
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.face_boxes import name_with_box
 from maskfit.data.label_codes import CLASS_COLUMNS, CodesOption, LabelCodes
+from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError, describe_faces
 from maskfit.data.manifest_columns import (
     PATH_COLUMNS,
     PERSON_COLUMNS,
@@ -126,7 +131,7 @@ def scan_manifest(
     notes = check_codes(rows, columns, label_codes) + find_likely_columns(rows, columns, schema)
     reader = _RowReader(root, columns, label_codes)
     photos = [photo for number, row in enumerate(rows, start=2) if (photo := reader.read(number, row)) is not None]
-    notes += reader.notes()
+    notes += reader.notes() + describe_faces(photos)
     problems += notes + _group(reader.mistakes)
     shown = tuple(note for note in notes if note.severity != "fatal")
     return PhotoDataset(root, tuple(photos), shown), problems
@@ -154,8 +159,17 @@ def read_rows(path: Path, schema: LabelSchema) -> dict[str, dict[str, str]]:
     for row in rows:
         file = _find_file(row[columns.path], path.parent)
         if file is not None:
-            cells[_name_photo(file, row[columns.path], path.parent)] = row
+            name = _name_photo(file, row[columns.path], path.parent)
+            cells[name_with_box(name, _read_box(columns, row))] = row
     return cells
+
+
+def _read_box(columns: ManifestColumns, row: dict[str, str]) -> Box | None:
+    """The box of a row; None where it has none or an invalid one."""
+    try:
+        return columns.box.read(row) if columns.box else None
+    except DataError:
+        return None
 
 
 class _RowReader:
@@ -167,6 +181,7 @@ class _RowReader:
         self.codes = codes
         self.mistakes: list[_Mistake] = []
         self._person_lists = _PersonLists(root)
+        self._boxes = BoxReader(columns.box)
         self._first_rows: dict[str, int] = {}
         self._missing_words: Counter[tuple[str, str]] = Counter()
         self._straddling: Counter[tuple[str, str]] = Counter()
@@ -184,15 +199,24 @@ class _RowReader:
         persons = row[columns.persons] if columns.persons else ""
         person = self._person_lists.resolve(row[columns.person] if columns.person else "", persons, mistakes)
         times = _read_times(row[columns.times] if columns.times else "", mistakes)
+        box = None
         if file is not None:
-            first = self._first_rows.setdefault(os.path.abspath(file), number)
-            if first != number:
-                mistakes.append((f"{cell} is already in row {first}", "keep one of the two rows"))
+            try:
+                box = self._boxes.read(number, row, file, mistakes)
+            except EmptyBoxError:
+                file = None
+            else:
+                first = self._first_rows.setdefault(name_with_box(os.path.abspath(file), box), number)
+                if first != number:
+                    mistakes.append(
+                        (f"{name_with_box(cell, box)} is already in row {first}", "keep one of the two rows")
+                    )
         self.mistakes += [_Mistake(number, message, hint, message) for message, hint in mistakes]
         if file is None or mistakes:
             return None
         name = _name_photo(file, cell, self.root)
-        return Photo(file, name, person or self._find_person(file) or name, labels, times)
+        person = person or self._find_person(file) or name
+        return Photo(file, name_with_box(name, box), person, labels, times, box)
 
     def notes(self) -> list[DataProblem]:
         """Returns how cells and file names were read that need not be meant so."""
@@ -216,7 +240,7 @@ class _RowReader:
                 f"{format_count(len(self._file_persons), 'person')}, such as {next(iter(self._file_persons))}"
             )
             notes.append(DataProblem("note", "persons", "file names", message, "add a column person if that is wrong"))
-        return notes
+        return notes + self._boxes.notes()
 
     def _find_person(self, file: Path) -> str:
         """The person of a photo without one: its folder, or the beginning of its name, where these have the pattern."""

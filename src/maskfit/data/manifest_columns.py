@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maskfit.data.data_problems import DataProblem
+from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.label_codes import CLASS_COLUMNS, LabelCodes, find_attributes
+from maskfit.errors import DataError
 from maskfit.labels.schema import LabelSchema, as_number
 from maskfit.labels.spellings import as_integer
 
@@ -93,6 +95,7 @@ class ManifestColumns:
         labels: Attribute name -> its column.
         bands: Attribute name -> the column of its bands.
         unread: Columns that are ignored.
+        box: The columns of the face's box; None where there are none.
     """
 
     path: str
@@ -103,6 +106,7 @@ class ManifestColumns:
     labels: dict[str, str]
     bands: dict[str, str]
     unread: tuple[str, ...]
+    box: BoxColumns | None = None
 
 
 def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestColumns | None, list[DataProblem]]:
@@ -134,6 +138,10 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
         )
     if problem or path is None:
         return None, [DataProblem("fatal", "manifest", "row 1", *(problem or ("", "")))]
+    try:
+        box = find_box_columns({name: column for name, column in column_of_name.items() if not _is_label(name, schema)})
+    except DataError as error:
+        return None, [DataProblem("fatal", "box columns", "row 1", error.message, error.hint or "")]
     labels = {name: column_of_name[name.casefold()] for name in schema.names if name.casefold() in column_of_name}
     bands = {
         attribute.name: column_of_name[attribute.name.casefold() + ending]
@@ -141,7 +149,7 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
         for ending in BAND_SUFFIXES
         if attribute.bin_edges and attribute.name.casefold() + ending in column_of_name
     }
-    taken = {path, *labels.values(), *bands.values()}
+    taken = {path, *(box.names if box else ()), *labels.values(), *bands.values()}
     free = {name: column for name, column in column_of_name.items() if column not in taken}
     # A schema may have an attribute named "label"; then that column is the attribute, not a class index.
     number = next((free[name] for name in CLASS_COLUMNS if name in free), "")
@@ -153,10 +161,17 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
     if unread:
         message = f"ignored columns: {', '.join(unread)}; label columns of this schema are {', '.join(schema.names)}"
         notes.append(DataProblem("note", "columns", "row 1", message, "rename a column that is meant as a label"))
+    if box:
+        hint = "none needed; rename these columns to use the whole photos"
+        notes.append(DataProblem("note", "boxes", "row 1", box.describe(), hint))
     if nameless:
         message = "a column without a name is ignored, such as the index that pandas writes"
         notes.append(DataProblem("note", "columns", "row 1", message, "none needed; to_csv(index=False) omits it"))
-    return ManifestColumns(path, person, persons, times, number, labels, bands, unread), notes
+    return ManifestColumns(path, person, persons, times, number, labels, bands, unread, box), notes
+
+
+def _is_label(name: str, schema: LabelSchema) -> bool:
+    return any(name == own.casefold() for own in schema.names)
 
 
 def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list[DataProblem]:

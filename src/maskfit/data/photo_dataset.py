@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maskfit.data.boxes import Box
 from maskfit.data.data_problems import DataProblem
 from maskfit.errors import LabelError
 from maskfit.labels.schema import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
@@ -23,17 +24,20 @@ SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo.
+    """One photo, or one face of it: a row of a dataset.
 
     Attributes:
         path: The file.
-        name: Its name in every table: the POSIX path relative to the dataset's root.
+        name: Its name in every table: the POSIX path relative to the dataset's root; with a box
+            `path[left,upper,right,lower]`.
         person: Who is on it: the whole folder name in the competition's layout, the person column of a manifest, or
-            the photo's own name where no person is given. Persons are compared as text. Several persons, joined by
-            `PERSON_SEPARATOR`, where the photo was made of several.
+            the name of the photo without its box where no person is given. Persons are compared as text. Several
+            persons, joined by `PERSON_SEPARATOR`, where the photo was made of several.
         labels: Known labels: attribute name to the name of a value, or to years as a float where the attribute has
             bins.
         repeat: How often the photo occurs in one training epoch, >= 1.
+        box: The face that this row is about: left, upper, right, lower in pixels of the upright photo, which crops use
+            in place of a detector; None for the whole photo. Other rows may be about other faces of the same file.
     """
 
     path: Path
@@ -41,6 +45,12 @@ class Photo:
     person: str
     labels: Mapping[str, str | float] = field(default_factory=dict, hash=False)
     repeat: int = 1
+    box: Box | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The name of the photo without the box of this row."""
+        return self.name if self.box is None else self.name[: self.name.rindex("[")]
 
     def with_labels(self, labels: Mapping[str, str | float]) -> Photo:
         """Returns the photo with some labels replaced.

@@ -21,6 +21,9 @@ from maskfit.data.boxes import CropBox, crop_rotated
 from maskfit.data.crops import CROPS, Crop
 from maskfit.data.crops.face import FaceCrop, crop_single_face
 from maskfit.data.detectors import Face
+from maskfit.data.face_boxes import face_of
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.pretrained_weights import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 
@@ -92,15 +95,18 @@ class CropResize(BaseModel):
         # Constructed again: a copy would keep the cached crop and background.
         return type(self)(**{**dict(self), **components})
 
-    def find_crop(self, photo: NDArray[np.uint8]) -> CropBox:
+    def find_crop(self, photo: NDArray[np.uint8], face: Face | None = None) -> CropBox:
         """Returns the box of a photo that will be cropped.
 
         Args:
             photo: Image of shape (height, width, 3).
+            face: The face to crop, where a table or a detector gave it; a crop that detects faces then detects none.
 
         Returns:
             The crop box.
         """
+        if face is not None:
+            return self.find_face_crop(photo, face)
         height, width = self.size
         found = self._crop.box(photo, width / height)
         return found if isinstance(found, CropBox) else CropBox(found)
@@ -135,6 +141,21 @@ class CropResize(BaseModel):
         """
         crop_box = crop_box or self.find_crop(photo)
         return self.crop_and_resize(self.remove_background(photo, crop_box), crop_box)
+
+    def read(self, photo: Photo) -> NDArray[np.uint8]:
+        """Reads a row of a dataset: decodes its photo, crops the row's own face if it has a box, and resizes.
+
+        Args:
+            photo: The row.
+
+        Returns:
+            The image, uint8 of shape (*size, 3).
+
+        Raises:
+            PhotoError: The photo cannot be read, or nothing of the row's box is on it.
+        """
+        pixels = decode(photo.path)
+        return self(pixels, self.find_crop(pixels, face_of(photo, pixels.shape[1], pixels.shape[0])))
 
     def remove_background(self, photo: NDArray[np.uint8], crop_box: CropBox) -> NDArray[np.uint8]:
         """Removes the background of a photo, if the settings say so: the first step of `__call__`.
@@ -194,12 +215,15 @@ class CropResize(BaseModel):
         return region == (other.crop, other.background_removal, other_width / other_height)
 
 
-def apply_all(photo: NDArray[np.uint8], crop_resizes: Sequence[CropResize]) -> list[tuple[NDArray[np.uint8], CropBox]]:
+def apply_all(
+    photo: NDArray[np.uint8], crop_resizes: Sequence[CropResize], face: Face | None = None
+) -> list[tuple[NDArray[np.uint8], CropBox]]:
     """Applies several `CropResize` to one photo; face detection and background removal run once per distinct region.
 
     Args:
         photo: Image of shape (height, width, 3).
         crop_resizes: The settings, of any sizes.
+        face: The face to crop, where it is known; see `CropResize.find_crop`.
 
     Returns:
         For each setting the image and its crop box, equal to what each gives alone.
@@ -209,7 +233,7 @@ def apply_all(photo: NDArray[np.uint8], crop_resizes: Sequence[CropResize]) -> l
     for crop_resize in crop_resizes:
         region = next((known for known in regions if crop_resize.is_equivalent(known[0])), None)
         if region is None:
-            crop_box = crop_resize.find_crop(photo)
+            crop_box = crop_resize.find_crop(photo, face)
             region = (crop_resize, crop_box, crop_resize.remove_background(photo, crop_box))
             regions.append(region)
         _, crop_box, foreground = region

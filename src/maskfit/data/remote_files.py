@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from maskfit.data.face_boxes import BoxColumns, find_box_columns, name_with_box
 from maskfit.data.image_decoding import MAX_BYTES
 from maskfit.data.image_lists import ID_COLUMN, ImageFolder, read_image_list
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
@@ -147,23 +148,27 @@ class ImageRoot:
         return content
 
 
-def read_image_names(path: Path, root: str) -> Sequence[str]:
+def read_image_names(path: Path, root: str, log: Callable[[str], None] = lambda line: None) -> Sequence[str]:
     """Reads the names of an evaluation list.
 
     Args:
-        path: A CSV with a column `ImageID`.
+        path: A CSV with a column `ImageID`, and perhaps the box of a face, as `read_image_list` reads it.
         root: Folder or URL that the names are relative to. In a folder all photos must exist; at a URL this is not
             checked.
+        log: Receives how the boxes of a list were read.
 
     Returns:
-        The names in the order of the list.
+        The names in the order of the list; those of faces end in their box.
 
     Raises:
         DataError: The file is not such a CSV, or a row cannot be used; one error lists all problems.
     """
     if not is_url(root):
-        return read_image_list(path, Path(root)).names
-    names = [row[ID_COLUMN] for row in iter_csv(path, (ID_COLUMN,))]
+        listed = read_image_list(path, Path(root))
+        for note in listed.notes:
+            log(note)
+        return listed.names
+    names = list(_iter_names_with_boxes(path))
     duplicates = [name for name, count in Counter(names).items() if count > 1]
     outside = [name for name in names if not name or name.startswith("/") or ".." in name.split("/")]
     problems = [f"{name} is listed twice" for name in duplicates]
@@ -171,6 +176,22 @@ def read_image_names(path: Path, root: str) -> Sequence[str]:
     if problems or not names:
         raise DataError(format_list(problems) or "the list has no rows", location=path, hint="correct the list")
     return names
+
+
+def _iter_names_with_boxes(path: Path) -> Iterator[str]:
+    """The names of a list whose photos cannot be opened here.
+
+    Raises:
+        DataError: A box is invalid.
+    """
+    columns: BoxColumns | None = None
+    for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
+        try:
+            if number == 2:
+                columns = find_box_columns({column.casefold(): column for column in row})
+            yield name_with_box(row[ID_COLUMN], columns.read(row) if columns else None)
+        except DataError as error:
+            raise DataError(f"row {number}: {error.message}", location=path, hint=error.hint) from None
 
 
 def _first_line(error: Exception) -> str:

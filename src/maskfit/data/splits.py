@@ -165,10 +165,11 @@ def describe_leak_risk(photos: PhotoDataset) -> str:
     Returns:
         One line; empty where at least one photo has a person.
     """
-    if len(photos) < 2 or any(photo.person != photo.name for photo in photos):
+    num_photos = len({photo.file_name for photo in photos})
+    if num_photos < 2 or any(photo.person != photo.file_name for photo in photos):
         return ""
     return (
-        f"nobody says who is on the photos, so each of the {len(photos):,} counts as a person of its own, and folds "
+        f"nobody says who is on the photos, so each of the {num_photos:,} counts as a person of its own, and folds "
         "may leak: photos of one person can be on both sides; add a column person"
     )
 

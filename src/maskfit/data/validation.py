@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskfit.data.boxes import Box
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.image_decoding import content_hash, open_rgb, read_bytes, sniff_format
 from maskfit.data.label_codes import CodesOption
@@ -135,12 +136,14 @@ def find_problems(
         All problems, sorted by severity and grouped by kind.
     """
     problems = list(problems)
-    problems += [info.error for info in infos if info.error]
+    problems += dict.fromkeys(info.error for info in infos if info.error)
     readable = [(photo, info) for photo, info in zip(photos, infos, strict=True) if not info.error]
     problems += _find_identical(readable, schema)
-    problems += _find_wrong_suffixes(readable)
-    problems += _find_small(readable)
-    problems += _find_unusual_sizes(readable)
+    # Properties of a file are reported once, however many faces of it have a row.
+    files = list({photo.path: (photo, info) for photo, info in reversed(readable)}.values())[::-1]
+    problems += _find_wrong_suffixes(files)
+    problems += _find_small(files)
+    problems += _find_unusual_sizes(files)
     problems.sort(key=lambda problem: _SEVERITIES.index(problem.severity))
     kinds = list(dict.fromkeys((problem.severity, problem.kind) for problem in problems))
     problems.sort(key=lambda problem: kinds.index((problem.severity, problem.kind)))
@@ -164,23 +167,25 @@ def _find_missing_information(
 
 def _inspect_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageInfo]:
     """The properties in the order of the photos; threads suffice, because Pillow decodes without the GIL."""
-    infos: list[ImageInfo] = []
+    infos: dict[Path, ImageInfo] = {}
+    # Each file once: a manifest may have a row for every face of it.
+    files = list({photo.path: photo for photo in photos}.values())
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
-        for info in pool.map(_inspect, photos):
-            infos.append(info)
+        for photo, info in zip(files, pool.map(_inspect, files), strict=True):
+            infos[photo.path] = info
             if progress:
-                progress(len(infos), len(photos))
+                progress(len(infos), len(files))
     finally:
         # Otherwise Ctrl-C would wait for all remaining photos.
         pool.shutdown(cancel_futures=True)
-    return infos
+    return [infos[photo.path] for photo in photos]
 
 
 def _inspect(photo: Photo) -> ImageInfo:
     try:
         content = read_bytes(photo.path)
-        image = open_rgb(content, name=photo.name)
+        image = open_rgb(content, name=photo.file_name)
     except PhotoError as error:
         return ImageInfo(error=unreadable_problem(photo, error))
     return ImageInfo(content_hash(content), sniff_format(content), image.size)
@@ -196,7 +201,7 @@ def unreadable_problem(photo: Photo, error: PhotoError) -> DataProblem:
     Returns:
         A fatal problem.
     """
-    return DataProblem("fatal", "unreadable", photo.name, error.message, error.hint or "replace the file")
+    return DataProblem("fatal", "unreadable", photo.file_name, error.message, error.hint or "replace the file")
 
 
 def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], schema: LabelSchema) -> list[DataProblem]:
@@ -206,18 +211,25 @@ def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], schema: LabelSc
         groups.setdefault(info.content_hash, []).append(photo)
     problems: list[DataProblem] = []
     for photos in groups.values():
-        if len(photos) < 2:
+        persons: dict[str, set[str]] = {}
+        faces: dict[Box | None, list[Photo]] = {}
+        for photo in photos:
+            persons.setdefault(photo.file_name, set()).add(photo.person)
+            faces.setdefault(photo.box, []).append(photo)
+        if len(persons) < 2:
             continue
-        message = f"the same file as {', '.join(photo.name for photo in photos[1:])}"
-        num_persons = len({photo.person for photo in photos})
+        message = f"the same file as {', '.join(list(persons)[1:])}"
+        # Faces of several persons on one photo are no duplicates; copies of it whose persons differ are.
+        num_persons = len(set().union(*persons.values())) if len(set(map(frozenset, persons.values()))) > 1 else 1
         if num_persons > 1:
             message += f", under {format_count(num_persons, 'person')}: a split by person can put it on both sides"
-        conflicting = _find_conflicting_attributes(photos, schema)
+        differing = {name for same in faces.values() for name in _find_conflicting_attributes(same, schema)}
+        conflicting = [name for name in schema.names if name in differing]
         if conflicting:
             message += f"; the labels disagree about {' and '.join(conflicting)}"
         hint = "keep one, or exclude the others with a correction (attribute `use`, value `no`)"
         kind = "duplicate across persons" if num_persons > 1 else "duplicate"
-        problems.append(DataProblem("warning", kind, photos[0].name, message, hint))
+        problems.append(DataProblem("warning", kind, photos[0].file_name, message, hint))
     return problems
 
 
@@ -239,7 +251,7 @@ def _find_wrong_suffixes(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[Da
         if expected != info.format:
             message = f"the name ends in {photo.path.suffix or 'nothing'}, the content is {info.format}"
             problems.append(
-                DataProblem("warning", "file ending", photo.name, message, "rename it; maskfit uses the content")
+                DataProblem("warning", "file ending", photo.file_name, message, "rename it; maskfit uses the content")
             )
     return problems
 
@@ -249,7 +261,7 @@ def _find_small(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem
         DataProblem(
             "warning",
             "small photo",
-            photo.name,
+            photo.file_name,
             f"the photo has {info.size[0]} x {info.size[1]} pixels; each side should have at least {MIN_SIDE}",
             "replace it by the original, or exclude it",
         )
@@ -262,7 +274,7 @@ def _find_unusual_sizes(readable: list[tuple[Photo, ImageInfo]]) -> list[DataPro
     """One warning for each size (width x height) that is not the typical one, where there is a typical one."""
     names: dict[tuple[int, int], list[str]] = {}
     for photo, info in readable:
-        names.setdefault(info.size, []).append(photo.name)
+        names.setdefault(info.size, []).append(photo.file_name)
     typical = max(names, key=lambda size: len(names[size]), default=(0, 0))
     if len(names.get(typical, ())) < TYPICAL_SIZE_FRACTION * len(readable):
         return []

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, PhotoError
 from maskfit.explain.gradcam import grad_cam, logits_for, overlay
@@ -143,7 +142,7 @@ def _read_images(
     readable, images, unreadable = [], [], {}
     for done, photo in enumerate(photos, start=1):
         try:
-            images.append(metadata.preprocessing.crop_resize(decode(photo.path)))
+            images.append(metadata.preprocessing.crop_resize.read(photo))
             readable.append(photo)
         except PhotoError as error:
             unreadable[photo.name] = error.message

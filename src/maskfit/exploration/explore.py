@@ -144,7 +144,7 @@ def explore(
         unlabeled_attributes=unlabeled,
         image_stats=tuple(stats),
         problems=checked.problems,
-        identical=tuple(find_identical(stats)),
+        identical=tuple(find_identical(photos, stats)),
         near_duplicates=find_near_duplicates(photos, stats, comparing),
         outliers=find_outliers(stats),
         mean_faces=faces,

@@ -120,7 +120,8 @@ def _identical(result: ExplorationResult) -> Values | None:
     figures = []
     for group in shown:
         kind = "of several persons" if result.spans_persons(group) else "of one person"
-        caption = f"the same file {len(group)} times, {kind}"
+        copies = len({result.photos[index].file_name for index in group})
+        caption = f"the same file {copies} times, {kind}"
         rest = [result.photos[index].name for index in group[MAX_GROUP_PHOTOS:]]
         caption += f": also {', '.join(rest)}" if rest else ""
         figures.append(_side_by_side(result, group[:MAX_GROUP_PHOTOS], pictures, caption))

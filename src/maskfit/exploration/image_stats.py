@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from maskfit.data.image_decoding import Pixels, content_hash, open_downscaled, read_bytes, sniff_format
+from maskfit.data.face_boxes import open_picture_of
+from maskfit.data.image_decoding import Pixels, content_hash, read_bytes, sniff_format
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.validation import ImageInfo, Progress, unreadable_problem
 from maskfit.errors import PhotoError
@@ -28,7 +29,8 @@ class ImageStats:
     """Statistics of one photo.
 
     Attributes:
-        info: Content hash, format and size, or why the photo cannot be read; in that case all else is 0.
+        info: Content hash, format and size, or why the photo cannot be read; in that case all else is 0. The size of
+            a row with a box is that of the portrait around it, on which everything else is measured too.
         bytes: Size of the file.
         brightness: Mean of the luma, 0 to 255.
         contrast: Standard deviation of the luma.
@@ -85,7 +87,7 @@ def collect_image_stats(photo: Photo) -> tuple[ImageStats, Pixels | None]:
     """
     try:
         content = read_bytes(photo.path, name=photo.name)
-        image, size = open_downscaled(content, THUMBNAIL_SIZE, name=photo.name)
+        image, size = open_picture_of(photo, THUMBNAIL_SIZE, content)
     except PhotoError as error:
         return ImageStats(ImageInfo(error=unreadable_problem(photo, error))), None
     # Measured on the whole photo; the thumbnail is cropped where the photo is not 3:4.

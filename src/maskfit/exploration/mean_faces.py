@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.image_decoding import Pixels, open_downscaled
+from maskfit.data.face_boxes import open_picture_of
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema
 
@@ -146,7 +147,7 @@ def open_picture(photo: Photo, height: int) -> bytes:
     Raises:
         PhotoError: The photo cannot be read.
     """
-    image, _ = open_downscaled(photo.path, (height, height), name=photo.name)
+    image, _ = open_picture_of(photo, (height, height))
     scale = min(2 * height / image.width, height / image.height)
     # Not ImageOps.contain, which rounds the side of a very narrow photo to 0.
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.image_decoding import open_downscaled
+from maskfit.data.face_boxes import open_picture_of
+from maskfit.data.image_cache.cache import row_key
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.validation import Progress
 from maskfit.exploration.image_stats import ImageStats
@@ -86,20 +87,21 @@ class NearDuplicates:
     truncated: bool
 
 
-def find_identical(stats: Sequence[ImageStats]) -> list[tuple[int, ...]]:
+def find_identical(photos: PhotoDataset, stats: Sequence[ImageStats]) -> list[tuple[int, ...]]:
     """Finds photos whose files are identical, byte for byte.
 
     Args:
+        photos: The dataset. Rows about faces of the same file are one photo.
         stats: Statistics of each photo.
 
     Returns:
-        For each file that occurs twice or more, the indices of its photos.
+        For each content that two or more files have, the indices of all rows of these files.
     """
     groups: dict[str, list[int]] = {}
     for index, item in enumerate(stats):
         if item.readable:
             groups.setdefault(item.info.content_hash, []).append(index)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
+    return [tuple(group) for group in groups.values() if len({photos[index].file_name for index in group}) > 1]
 
 
 def find_near_duplicates(
@@ -149,7 +151,7 @@ def _group(
     files: dict[str, set[str]] = {}
     for photo, item in zip(photos, stats, strict=True):
         if item.readable:
-            files.setdefault(photo.person, set()).add(item.info.content_hash)
+            files.setdefault(photo.person, set()).add(row_key(item.info.content_hash, photo))
     grouped: dict[tuple[str, str], list[_Pair]] = {}
     sharing: set[tuple[str, str]] = set()
     columns = (usable[near.first], usable[near.second], near.distance, near.mirrored)
@@ -172,7 +174,7 @@ def edge_features(photo: Photo | Image.Image) -> NDArray[np.float32]:
         (scales, 2, 94, 70): signed square roots of the horizontal and vertical gradients of the gray values. The root
         keeps one strong outline from outweighing many fine edges.
     """
-    image = photo if isinstance(photo, Image.Image) else open_downscaled(photo.path, _FRAME, name=photo.name)[0]
+    image = photo if isinstance(photo, Image.Image) else open_picture_of(photo, _FRAME)[0]
     gray = image.convert("L")
     layers = []
     for scale in _SCALES:

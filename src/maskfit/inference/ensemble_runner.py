@@ -95,10 +95,7 @@ class EnsembleRunner:
         Returns:
             The input.
         """
-        crops = tuple(
-            crop_resize.find_crop(pixels) if face is None else crop_resize.find_face_crop(pixels, face)
-            for crop_resize in self.crop_resizes
-        )
+        crops = tuple(crop_resize.find_crop(pixels, face) for crop_resize in self.crop_resizes)
         frames = [crop_resize(pixels, crop) for crop_resize, crop in zip(self.crop_resizes, crops, strict=True)]
         return ModelInput([self.tta(frame) for frame in frames], crops)
 

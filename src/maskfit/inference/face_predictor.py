@@ -24,6 +24,7 @@ from maskfit.inference.image_loading import (
     ImageSource,
     batched,
     check_unique_names,
+    given_face,
     load_image,
     run_batches_in_parallel,
 )
@@ -400,7 +401,8 @@ class FacePredictor:
                 location=image.path if isinstance(image, Photo) else None,
                 hint=f"each side needs at least {MIN_FACE_SIDE:.0f}",
             )
-        return self.preprocess(pixels)
+        face = given_face(image, pixels)
+        return self.preprocess(pixels, None if face is None else [face])
 
 
 def _area(face: Face) -> float:

@@ -18,6 +18,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from maskfit.data.boxes import Box
+from maskfit.data.detectors import Face
+from maskfit.data.face_boxes import face_of
 from maskfit.data.image_decoding import Pixels, decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, format_list
@@ -36,10 +39,12 @@ class RemotePhoto(NamedTuple):
     Attributes:
         name: Its name in every table.
         read: Returns the bytes of its file, or raises PhotoError.
+        box: The face that it is about; None for the whole photo.
     """
 
     name: str
     read: Callable[[], bytes]
+    box: Box | None = None
 
 
 ImageSource = Photo | Path | str | bytes | NDArray[np.uint8] | RemotePhoto
@@ -102,6 +107,22 @@ def load_image(image: ImageSource) -> Pixels:
     if isinstance(image, RemotePhoto):
         return decode(image.read(), name=image.name)
     return decode(image.path if isinstance(image, Photo) else Path(image))
+
+
+def given_face(image: ImageSource, pixels: Pixels) -> Face | None:
+    """Returns the face that a row of a table is about.
+
+    Args:
+        image: The image.
+        pixels: What `load_image` returned for it.
+
+    Returns:
+        The face; None for a whole image.
+
+    Raises:
+        PhotoError: Nothing of its box is on the photo.
+    """
+    return face_of(image, pixels.shape[1], pixels.shape[0]) if isinstance(image, Photo | RemotePhoto) else None
 
 
 def _check_pixels(pixels: NDArray[np.uint8]) -> Pixels:

@@ -19,7 +19,14 @@ from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.engines import AUTO, Logger, parse_engine
 from maskfit.inference.ensemble.voting import VOTES
 from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner, ModelInput
-from maskfit.inference.image_loading import ImageSource, NamedImage, check_unique_names, image_name, load_image
+from maskfit.inference.image_loading import (
+    ImageSource,
+    NamedImage,
+    check_unique_names,
+    given_face,
+    image_name,
+    load_image,
+)
 from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.inference.members import Member, check_compatible, open_members_for
 from maskfit.inference.precision_cascade import PrecisionCascade
@@ -293,7 +300,8 @@ class Predictor:
     def _load(self, item: NamedImage) -> LoadedImage:
         name, image = item
         try:
-            return name, self.runner.preprocess(load_image(image))
+            pixels = load_image(image)
+            return name, self.runner.preprocess(pixels, given_face(image, pixels))
         except PhotoError as error:
             return name, error.message
 

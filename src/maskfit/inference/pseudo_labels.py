@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.data_problems import MAX_LISTED
+from maskfit.data.face_boxes import BOX_COLUMNS, format_edge, split_name
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import read_csv, write_csv
@@ -176,7 +177,8 @@ def write_pseudo_labels(path: Path, labels: PseudoLabels, schema: LabelSchema, i
     Raises:
         DataError: Photos of the table are not in `images`; one error lists them.
     """
-    missing = [name for name in labels.names if not os.path.isfile(images / name)]
+    parts = [split_name(name) for name in labels.names]
+    missing = [name for name, _ in parts if not os.path.isfile(images / name)]
     if missing:
         raise DataError(
             f"{format_count(len(missing), 'photo of the table is', 'photos of the table are')} "
@@ -186,10 +188,12 @@ def write_pseudo_labels(path: Path, labels: PseudoLabels, schema: LabelSchema, i
         )
     header = [f"{item.name}_band" if item.bin_edges else item.name for item in schema.attributes]
     rows = []
-    for name, person, indices in zip(
-        labels.names, labels.persons, schema.to_attribute_indices(labels.classes), strict=True
+    box_columns = BOX_COLUMNS if any(box for _, box in parts) else ()
+    for (name, box), person, indices in zip(
+        parts, labels.persons, schema.to_attribute_indices(labels.classes), strict=True
     ):
         values = [item.values[index] for item, index in zip(schema.attributes, indices, strict=True)]
         relative = os.path.relpath((images / name).resolve(), path.resolve().parent)
-        rows.append([Path(relative).as_posix(), person, *values])
-    return write_csv(path, ["path", "person", *header], rows)
+        edges = map(format_edge, box) if box else [""] * len(box_columns)
+        rows.append([Path(relative).as_posix(), person, *edges, *values])
+    return write_csv(path, ["path", "person", *box_columns, *header], rows)

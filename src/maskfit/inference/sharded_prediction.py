@@ -20,7 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.photo_dataset import Photo
+from maskfit.data.face_boxes import split_name
+from maskfit.data.image_lists import listed_photo
 from maskfit.data.remote_files import ImageRoot
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
@@ -277,8 +278,11 @@ def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, numbe
 def _read_list(root: ImageRoot, list_: Path) -> Iterator[ImageSource]:
     for row in read_csv(list_, [ID_COLUMN]):
         name = row[ID_COLUMN]
-        path = root.path(name)
-        yield RemotePhoto(name, root.reader(name)) if path is None else Photo(path, name, name)
+        if root.path(name) is not None:
+            yield listed_photo(Path(root.root), name)
+            continue
+        file, box = split_name(name)
+        yield RemotePhoto(name, root.reader(file), box)
 
 
 def predict_locally(

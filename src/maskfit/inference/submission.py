@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from maskfit.data.face_boxes import find_box_columns, name_with_box
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, IntArray
@@ -41,7 +42,7 @@ def write_submission(path: Path, names: Sequence[str], classes: ArrayLike) -> Pa
 
 
 def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-age"].num_classes) -> dict[str, int]:
-    """Reads `ImageID,ans`.
+    """Reads `ImageID,ans`, and perhaps the box of a face, which then belongs to the name (`data.face_boxes`).
 
     Args:
         path: The CSV.
@@ -56,7 +57,10 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
     """
     path = Path(path)
     rows = read_csv(path, [ID_COLUMN, CLASS_COLUMN])
-    extra = [name for name in (rows[0] if rows else ()) if name not in (ID_COLUMN, CLASS_COLUMN)]
+    header = list(rows[0]) if rows else []
+    boxes = find_box_columns({name.casefold(): name for name in header})
+    known = {ID_COLUMN, CLASS_COLUMN, *(boxes.names if boxes else ())}
+    extra = [name for name in header if name not in known]
     if extra:
         raise DataError(
             f"column {', '.join(map(repr, extra))} does not belong into a submission",
@@ -68,6 +72,11 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
     problems = []
     for number, row in enumerate(rows, start=2):
         name, text = row[ID_COLUMN], row[CLASS_COLUMN]
+        try:
+            name = name_with_box(name, boxes.read(row) if boxes and name else None)
+        except DataError as error:
+            problems.append(f"row {number}: {error.message}")
+            continue
         if not name:
             problems.append(f"row {number}: {ID_COLUMN} is empty")
         elif name in first_rows:

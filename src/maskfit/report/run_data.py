@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from maskfit.config.loader import read_recipe
 from maskfit.config.recipe import Recipe
+from maskfit.data.face_boxes import split_name
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
@@ -52,7 +53,7 @@ class RunData:
         years: (photos,) number behind the first binned attribute, NaN where only the bin is known; None where the
             schema has no binned attribute.
         folds: (photos,) fold whose model predicted the photo; `UNKNOWN` where that is not recorded.
-        files: (photos,) path of each photo; None where it is not known.
+        files: (photos,) each photo; None where its path is not known.
         columns: Slice columns by name: (photos,) values, "" for a photo without one.
         histories: Logged metrics by fold.
         settings: Every recipe key with its value as text.
@@ -70,7 +71,7 @@ class RunData:
     persons: NDArray[np.str_]
     years: FloatArray | None
     folds: IntArray
-    files: tuple[Path | None, ...]
+    files: tuple[Photo | None, ...]
     columns: Mapping[str, tuple[str, ...]]
     histories: Mapping[int, History]
     settings: Mapping[str, str]
@@ -156,7 +157,7 @@ def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Seque
         persons=persons,
         years=_years(schema, labels, truth),
         folds=np.array([folds.get(person, UNKNOWN) for person in persons.tolist()], dtype=np.int64),
-        files=tuple(None if photo is None else photo.path for photo in matched),
+        files=tuple(matched),
         columns=read_columns(by or schema.names, table.names, persons.tolist(), schema, truth, _manifest(recipe, data)),
         histories=_histories(folder),
         settings=dict(_settings(recipe.model_dump(mode="json"))),
@@ -242,6 +243,7 @@ def _fold_of_persons(folder: RunDir) -> Mapping[str, int]:
 
 def _person(name: str, persons: Mapping[str, int]) -> str:
     """The person on a photo, from its name alone: its folder, unless only the name itself is a person of the run."""
+    name = split_name(name)[0]
     parent = PurePosixPath(name).parent.name
     return name if not parent or (name in persons and parent not in persons) else parent
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.image_decoding import open_downscaled
+from maskfit.data.face_boxes import open_picture_of
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import PhotoError
 from maskfit.labels.schema import UNKNOWN
 from maskfit.report.run_data import RunData
@@ -17,19 +17,19 @@ MAX_SIZE = (144, 192)
 """Maximum width and height of a thumbnail, in pixels."""
 
 
-def thumbnail(path: Path | None) -> str:
+def thumbnail(photo: Photo | None) -> str:
     """Encodes a photo as a `data:` URI of a small JPEG.
 
     Args:
-        path: The photo; None where its path is not known.
+        photo: The photo, or a face of it; None where it is not known.
 
     Returns:
         The URI; "" where the photo cannot be read.
     """
-    if path is None:
+    if photo is None:
         return ""
     try:
-        image, _ = open_downscaled(path, MAX_SIZE)
+        image, _ = open_picture_of(photo, MAX_SIZE)
     except (PhotoError, OSError):
         return ""
     image.thumbnail(MAX_SIZE)

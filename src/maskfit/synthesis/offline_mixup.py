@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from maskfit.data.image_decoding import open_rgb
+from maskfit.data.face_boxes import open_picture_of
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
@@ -174,7 +174,7 @@ def _find_unreadable(
 
     def reason(photo: Photo) -> str:
         try:
-            open_rgb(photo.path)
+            open_picture_of(photo)
         except (PhotoError, OSError) as error:
             return error.message if isinstance(error, PhotoError) else str(error)
         return ""
@@ -213,7 +213,7 @@ def _blends(
     """Yields the pairs with their blends; up to `CHUNK_SIZE` are rendered ahead."""
 
     def blend(pair: Pair) -> Image.Image:
-        first, second = (open_rgb(photos[index].path) for index in (pair.first, pair.second))
+        first, second = (open_picture_of(photos[index])[0] for index in (pair.first, pair.second))
         return blend_photos(first, second, pair.lam)
 
     while batch := list(islice(pairs, CHUNK_SIZE)):

@@ -18,7 +18,7 @@ from maskfit.apps.review.html import LIKELY_ISSUE_SCORE
 from maskfit.apps.review.review_data import ReviewData
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.apps.streamlit_server import ProcessState, generate_access_token, run_streamlit
-from maskfit.data.image_decoding import open_downscaled
+from maskfit.data.face_boxes import open_picture_of
 from maskfit.data.label_corrections import Correction
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError
@@ -278,7 +278,7 @@ def _photo_jpeg(photo: Photo) -> bytes:
     Raises:
         PhotoError: It cannot be read.
     """
-    image, _ = open_downscaled(photo.path, MIN_PHOTO_SIZE, name=photo.name)
+    image, _ = open_picture_of(photo, MIN_PHOTO_SIZE)
     image.thumbnail((MAX_PHOTO_SIDE, MAX_PHOTO_SIDE))
     stream = BytesIO()
     image.save(stream, "JPEG", quality=90, exif=b"", icc_profile=None)

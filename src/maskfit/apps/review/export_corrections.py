@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from maskfit.apps.review.state import ReviewState
-from maskfit.data.label_corrections import USE_ATTRIBUTE, Correction, write_corrections
+from maskfit.data.label_corrections import USE_ATTRIBUTE, Correction, accepted_names, write_corrections
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.label_issues import LabelIssue
@@ -99,10 +100,10 @@ def _unambiguous_name(photo: Photo, photos: Sequence[Photo]) -> str | None:
     return None
 
 
-def _accepted_names(photo: Photo) -> tuple[str, str, str]:
-    """Returns the names by which a corrections file may refer to a photo."""
-    name = PurePosixPath(photo.name)
-    return photo.name, name.name, name.stem
+def _accepted_names(photo: Photo) -> tuple[str, ...]:
+    """Returns the names by which a corrections file may refer to a photo, for faces also those of the whole photo."""
+    names = accepted_names(photo)
+    return names if photo.box is None else (*names, *accepted_names(replace(photo, name=photo.file_name, box=None)))
 
 
 def _to_text(value: str | float) -> str:

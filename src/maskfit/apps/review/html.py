@@ -108,9 +108,9 @@ def short_name(photo: Photo) -> str:
         photo: A photo.
 
     Returns:
-        The file name without its extension.
+        The file name without its extension, and the box of a row that is about one face.
     """
-    return PurePosixPath(photo.name).stem
+    return PurePosixPath(photo.file_name).stem + photo.name[len(photo.file_name) :]
 
 
 def heading(review: ReviewState, person: str, position: str) -> Markup:

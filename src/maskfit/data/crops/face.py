@@ -254,15 +254,24 @@ def crop_single_face(crop: HasBox, photo: NDArray[np.uint8], face: Face, aspect:
     """
     if isinstance(crop, FaceCrop):
         return crop.box_from_faces([face], photo, aspect)
-    left, upper, right, lower = _portrait_around(face.box, photo.shape[1], photo.shape[0])
+    left, upper, right, lower = portrait_around(face.box, photo.shape[1], photo.shape[0])
     found = crop.box(photo[upper:lower, left:right], aspect)
     crop_box = found if isinstance(found, CropBox) else CropBox(found)
     box = crop_box.box
     return replace(crop_box, box=(box[0] + left, box[1] + upper, box[2] + left, box[3] + upper))
 
 
-def _portrait_around(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of a photo around a face, in whole pixels, clipped to the photo."""
+def portrait_around(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """Returns the part of a photo in which a face is as large and central as on the competition's photos.
+
+    Args:
+        box: The face: left, upper, right, lower in pixels.
+        width: Width of the photo in pixels.
+        height: Height of the photo in pixels.
+
+    Returns:
+        Left, upper, right, lower in whole pixels, clipped to the photo.
+    """
     portrait_height = max((box[3] - box[1]) / FACE_HEIGHT, (box[2] - box[0]) / FACE_WIDTH / PORTRAIT_ASPECT)
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     left, right = (min(max(x + side * portrait_height * PORTRAIT_ASPECT / 2, 0.0), float(width)) for side in (-1, 1))

@@ -1,7 +1,8 @@
 """Image cache: every photo decoded, cropped and resized once; training, validation and all folds read the pixels.
 
 One cache is a folder for one `CropResize`; its rows (`image_cache.files`) are photos, identified by the hash of their
-bytes. A photo that was moved or occurs twice is one row; a changed photo is another.
+bytes and the box of a row that is about one face. A photo that was moved or occurs twice is one row; a changed photo or
+box is another.
 
 Each file is read once, also for several caches: the bytes that are hashed are the bytes that are decoded. One process
 at a time appends; the others then find its rows. `image_cache.admin` lists caches and removes unused ones.
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from maskfit.data.face_boxes import face_of
 from maskfit.data.image_cache.files import FALLBACKS_FILE, ImageCacheFiles, Log, disk_full_error
 from maskfit.data.image_decoding import content_hash, decode, read_bytes
 from maskfit.data.photo_dataset import Photo
@@ -209,7 +211,7 @@ class _CacheFiller:
     """Decodes the photos that caches lack and appends them.
 
     Attributes:
-        keys: Content hash of each requested photo that can be read, by its position.
+        keys: Content hash, and box, of each requested photo that can be read, by its position.
         unreadable: Reasons why photos cannot be read, by their positions.
     """
 
@@ -237,8 +239,9 @@ class _CacheFiller:
                 if isinstance(content, str):
                     self.unreadable[index] = content
                 else:
-                    self.keys[index] = content[0]
-                    content_of_key[content[0]] = (index, content[1])
+                    key = row_key(content[0], self.photos[index])
+                    self.keys[index] = key
+                    content_of_key[key] = (index, content[1])
             missing = self._find_missing(batch)
             if missing and not all(request.files.is_locked for request in self.requests):
                 self._lock_all()
@@ -290,11 +293,18 @@ class _CacheFiller:
     ) -> dict[str, str]:
         """Decodes photos and appends them; returns the reasons of those that cannot be read, by key."""
 
-        def process(key: str) -> list[_CachedImage] | str:
-            index, content = content_of_key[key]
-            return _decode_and_crop(self.photos[index], content, [files.crop_resize for files in missing[key]])
+        def process(keys: Sequence[str]) -> dict[str, list[_CachedImage] | str]:
+            content = content_of_key[keys[0]][1]
+            requests = {key: [files.crop_resize for files in missing[key]] for key in keys}
+            return _decode_and_crop({key: self.photos[content_of_key[key][0]] for key in keys}, content, requests)
 
-        results = dict(zip(missing, pool.map(process, missing), strict=True))
+        # The faces of one photo are cropped from one decoding.
+        groups: dict[str, list[str]] = {}
+        for key in missing:
+            groups.setdefault(key.partition("@")[0], []).append(key)
+        parts = pool.map(process, groups.values())
+        found = {key: result for part in parts for key, result in part.items()}
+        results = {key: found[key] for key in missing}
         for files in (request.files for request in self.requests):
             own = {
                 key: result[missing[key].index(files)]
@@ -322,13 +332,45 @@ def _read(photo: Photo) -> tuple[str, bytes] | str:
         return _reason(error)
 
 
-def _decode_and_crop(photo: Photo, content: bytes, settings: Sequence[CropResize]) -> list[_CachedImage] | str:
-    """The image of a photo for each setting and whether its crop is a fallback; or why it cannot be read."""
+def row_key(content: str, photo: Photo) -> str:
+    """Builds the key of a row: the content hash, followed by the box where the row has one.
+
+    Args:
+        content: Hash of the photo's bytes.
+        photo: The row.
+
+    Returns:
+        ASCII text without spaces.
+    """
+    return content if photo.box is None else f"{content}@{','.join(f'{edge:.10g}' for edge in photo.box)}"
+
+
+def _decode_and_crop(
+    photos: Mapping[str, Photo], content: bytes, settings: Mapping[str, Sequence[CropResize]]
+) -> dict[str, list[_CachedImage] | str]:
+    """The images of the rows of one file, each with whether its crop is a fallback; or why there are none.
+
+    Args:
+        photos: The rows, by key.
+        content: Bytes of the file.
+        settings: Cropping and resizing of each row, by key.
+
+    Returns:
+        By key, a list as `settings`, or why the row cannot be read.
+    """
     try:
-        pixels = decode(content, name=str(photo.path))
+        pixels = decode(content, name=str(next(iter(photos.values())).path))
     except (PhotoError, OSError) as error:
-        return _reason(error)
-    return [(image, crop_box.fallback) for image, crop_box in apply_all(pixels, settings)]
+        return dict.fromkeys(photos, _reason(error))
+    results: dict[str, list[_CachedImage] | str] = {}
+    for key, photo in photos.items():
+        try:
+            face = face_of(photo, pixels.shape[1], pixels.shape[0])
+        except PhotoError as error:
+            results[key] = error.message
+            continue
+        results[key] = [(image, box.fallback) for image, box in apply_all(pixels, settings[key], face)]
+    return results
 
 
 def _reason(error: Exception) -> str:

@@ -53,7 +53,7 @@ class ImageCacheFiles:
     Attributes:
         folder: The cache's folder.
         crop_resize: Cropping and resizing of its images.
-        row_of_key: The row of each photo, by the hash of the photo's bytes.
+        row_of_key: The row of each photo, by the hash of the photo's bytes, followed by its box where it has one.
     """
 
     def __init__(self, folder: Path, crop_resize: CropResize, log: Log | None = None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from maskfit.config.loader import read_recipe
+from maskfit.data.face_boxes import split_name
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
@@ -237,7 +238,8 @@ def _persons_of_run(member: EnsembleMember, photos: Sequence[str]) -> tuple[str,
     except DataError:
         listed = set()
     for photo in photos:
-        candidates = (name for name in (PurePosixPath(photo).parent.name, photo) if name in listed)
+        file = split_name(photo)[0]
+        candidates = (name for name in (PurePosixPath(file).parent.name, file) if name in listed)
         known.setdefault(photo, next(candidates, ""))
     return tuple(known[photo] for photo in photos) if all(known[photo] for photo in photos) else None
 

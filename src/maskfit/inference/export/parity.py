@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, ImageBatch
 from maskfit.errors import DataError, PhotoError
@@ -129,7 +128,7 @@ def read_frames(
 
     def read(photo: Photo) -> ImageBatch | None:
         try:
-            return crop_resize(decode(photo.path))
+            return crop_resize.read(photo)
         except PhotoError:
             return None
 

@@ -128,7 +128,11 @@ def _find_candidates(
         gender, age = photo.labels.get("gender"), photo.labels.get("age")
         if photo.labels.get("mask", "not_wear") != "not_wear":
             continue
-        if gender is None or not isinstance(age, float):
+        if photo.box is not None:
+            set_aside[photo.name] = (
+                "the row is about a part of a photo; 'maskfit data crop' writes such faces as photos"
+            )
+        elif gender is None or not isinstance(age, float):
             set_aside[photo.name] = "gender or age in years is unknown"
         elif photo.person in persons:
             others += 1
