@@ -406,9 +406,11 @@ def _turn_upright(image: Image.Image) -> Image.Image:
 
 
 def _read_orientation(image: Any) -> int:
-    """The EXIF orientation; 1 (upright) where there is none or it cannot be read."""
+    """The EXIF orientation, 1 to 8; 1 (upright) where there is none, it cannot be read, or has another value."""
     try:
-        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+        # Real files have 0 and 65537, which viewers show upright.
+        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
+        return orientation if 1 <= orientation <= 8 else 1
     except Exception:  # A damaged EXIF block does not make the pixels unusable.
         return 1
 

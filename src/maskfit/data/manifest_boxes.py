@@ -71,7 +71,8 @@ class BoxReader:
         """Returns what was clipped, set aside or is doubtful, with counts."""
         if not self._num_boxes:
             return []
-        if self._largest_edge <= 1:
+        # A little more than 1: fractions of a box that leaves its photo.
+        if self._largest_edge <= 1.5:
             message = f"all {self._num_boxes:,} boxes lie in 0 to 1, which looks like fractions of the photos' sizes"
             return [DataProblem("fatal", "boxes", "box columns", message, f"write {', '.join(BOX_COLUMNS)} in pixels")]
         notes = []
