@@ -34,6 +34,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     ),
     "incorrect": (
         "incorrect_mask",
+        "with_incorrect_mask",
         "mask_incorrect",
         "mask_weared_incorrect",
         "mask_worn_incorrectly",
