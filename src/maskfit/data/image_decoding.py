@@ -249,6 +249,21 @@ def read_upright_size(path: Path) -> tuple[int, int]:
     Raises:
         PhotoError: The file is missing, empty, or not a photo.
     """
+    return read_size_and_orientation(path)[:2]
+
+
+def read_size_and_orientation(path: Path) -> tuple[int, int, int]:
+    """Reads size and EXIF orientation of a photo from its header; decodes no pixels.
+
+    Args:
+        path: The file.
+
+    Returns:
+        (width, height) in pixels of the upright photo, and the orientation that it is stored in, 1 to 8.
+
+    Raises:
+        PhotoError: The file is missing, empty, or not a photo.
+    """
     if not path.is_file():
         raise PhotoError("there is no such photo", location=path, hint="check the path")
     try:
@@ -266,11 +281,12 @@ def read_upright_size(path: Path) -> tuple[int, int]:
         raise _damaged(error, str(path)) from error
 
 
-def _upright_size(image: Image.Image, *, late_exif: bool) -> tuple[int, int]:
+def _upright_size(image: Image.Image, *, late_exif: bool) -> tuple[int, int, int]:
     width, height = image.size
     if isinstance(image, PngImageFile) and not late_exif and not {*image.info} & _PNG_EXIF_KEYS:
-        return width, height
-    return (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
+        return width, height, 1
+    orientation = _read_orientation(image)
+    return (height, width, orientation) if orientation >= FIRST_SIDEWAYS else (width, height, orientation)
 
 
 def _has_late_exif(path: Path) -> bool:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
 from maskfit.cli.data.dataset import SchemaOption, find_schema
+from maskfit.errors import DataError
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
+    from maskfit.data.crop_dataset import CropSummary
     from maskfit.data.importers import ImportedDataset
+    from maskfit.labels.schema import LabelSchema
 
 MAX_SHOWN = 8
 """Files listed for each reason why something was left out, and disagreements; `--json` lists all."""
@@ -56,6 +59,15 @@ def import_(
             "first group is the person: '^([^/]+)/' for the outermost folder, '([^/_]+)_[^/]*$' for names before _.",
         ),
     ] = None,
+    crop: Annotated[
+        Path | None,
+        typer.Option(
+            "--crop",
+            metavar="DIR",
+            help="Also write each row with a box as a photo of its own, the portrait around the box, into this new "
+            "folder, with a manifest of the copies.",
+        ),
+    ] = None,
     schema: SchemaOption = "mask-gender-age",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -69,23 +81,42 @@ def import_(
         maskfit data import my-class-folders --out manifest.csv
 
         maskfit data import export.json --images photos --map Masked=wear --out manifest.csv
+
+        maskfit data import VOC2012 --out manifest.csv --crop faces
     """
     from maskfit.data.importers import import_dataset, write_manifest
 
     labels = find_schema(schema)
     check_overwrite(target, force)
+    if crop is not None and target is None:
+        raise DataError("--crop needs --out", hint="add --out manifest.csv, from whose rows the copies are made")
     dataset = import_dataset(source, labels, format=format, maps=maps or (), images=images, person=person)
     if target is not None:
         write_manifest(dataset, target)
+    crops = None if crop is None or target is None else _write_crops(target, crop, labels)
     if json:
-        print_json(_to_record(dataset, target))
+        copies = {} if crops is None else {"crops": {"manifest": str(crops.manifest), "files": len(crops.records)}}
+        print_json(_to_record(dataset, target) | copies)
         return
     _print_dataset(dataset)
     if target is None:
         err.print("nothing is written; add --out manifest.csv", style="yellow")
     else:
         print_written(target, format_count(len(dataset.rows), "row"), console=out)
+        if crops is not None and crops.manifest is not None:
+            print_written(crops.manifest, format_count(len(crops.records), "crop"), console=out)
+        for name, reason in (crops.unreadable if crops else {}).items():
+            err.print(f"not cropped: {name}: {reason}", style="yellow", soft_wrap=True)
         out.print(f"next: maskfit data check {target}", soft_wrap=True)
+
+
+def _write_crops(manifest: Path, folder: Path, schema: LabelSchema) -> CropSummary:
+    """Writes the portraits around the boxes of a manifest; no detector is needed."""
+    from maskfit.data.crop_dataset import write_crops
+    from maskfit.registry import ComponentSpec
+
+    with progress("cropping") as advance:
+        return write_crops(manifest, folder, ComponentSpec.create("resize"), size=None, schema=schema, progress=advance)
 
 
 def _print_dataset(dataset: ImportedDataset) -> None:

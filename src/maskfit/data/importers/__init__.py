@@ -20,6 +20,9 @@ from pathlib import Path
 
 from maskfit.data.importers.adience import AdienceImporter
 from maskfit.data.importers.all_age_faces import AllAgeFacesImporter
+from maskfit.data.importers.box_table import BoxTableImporter
+from maskfit.data.importers.coco import CocoImporter
+from maskfit.data.importers.cvat import CvatImporter
 from maskfit.data.importers.fairface import FairFaceImporter
 from maskfit.data.importers.flat import FlatImporter
 from maskfit.data.importers.folders import FolderImporter
@@ -29,6 +32,8 @@ from maskfit.data.importers.interface import Importer
 from maskfit.data.importers.label_studio import LabelStudioImporter
 from maskfit.data.importers.mmpretrain import MMPretrainImporter
 from maskfit.data.importers.utkface import UTKFaceImporter
+from maskfit.data.importers.voc import VocImporter
+from maskfit.data.importers.yolo import YoloImporter
 from maskfit.labels.schema import LabelSchema
 
 __all__ = ["IMPORTERS", "ImportedDataset", "import_dataset", "write_manifest"]
@@ -36,6 +41,11 @@ __all__ = ["IMPORTERS", "ImportedDataset", "import_dataset", "write_manifest"]
 IMPORTERS: dict[str, Importer] = {
     "folders": FolderImporter(),
     "flat": FlatImporter(),
+    "voc": VocImporter(),
+    "yolo": YoloImporter(),
+    "coco": CocoImporter(),
+    "cvat": CvatImporter(),
+    "boxes": BoxTableImporter(),
     "label-studio": LabelStudioImporter(),
     "utkface": UTKFaceImporter(),
     "all-age-faces": AllAgeFacesImporter(),

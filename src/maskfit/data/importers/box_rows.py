@@ -1,0 +1,193 @@
+"""Rows of formats with boxes: brings boxes into pixels of the upright photo, and counts what had to be done for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from maskfit.data.face_boxes import MIN_BOX_SIDE, clip_to_photo
+from maskfit.data.image_decoding import FIRST_SIDEWAYS, read_size_and_orientation
+from maskfit.data.importers.interface import Box, LeftOut, RawImport, RawRow
+from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND
+from maskfit.errors import PhotoError
+
+EMPTY_BOX = "the box is empty"
+OUTSIDE = "the box lies outside of the photo"
+UNREADABLE = "the photo cannot be read"
+NO_FACE = "the photo has no box"
+NO_BOX = "the object has no box"
+
+ASPECT_TOLERANCE = 0.02
+"""Relative difference of width / height up to which boxes were drawn on a resized copy of the photo."""
+
+NEUTRAL_WORDS = frozenset({"face", "faces", "head", "person", "people", "human", "object"})
+"""Names of boxes that say nothing about labels where the box has attributes that do."""
+
+
+class BoxRows:
+    """Adds rows with boxes to an import.
+
+    Args:
+        result: Receives the rows, what is left out, and the notes.
+    """
+
+    def __init__(self, result: RawImport) -> None:
+        self.result = result
+        self._photos: dict[Path, tuple[int, int, int] | None] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(
+        self,
+        photo: Path,
+        location: str,
+        labels: Sequence[tuple[str, str]],
+        box: Box,
+        declared: tuple[float, float] | None = None,
+    ) -> None:
+        """Adds a face.
+
+        Args:
+            photo: The photo's file.
+            location: The file or line that says so.
+            labels: Its labels, as in `RawRow`.
+            box: Left, upper, right, lower in pixels of the size that the source declares.
+            declared: (width, height) of the photo as the source has it; None where it does not say.
+        """
+        size = self.size(photo)
+        if size is None:
+            self.result.left_out.append(LeftOut(location, UNREADABLE))
+            return
+        box = self._to_upright(photo, box, declared)
+        clipped = clip_to_photo(box, *size)
+        if clipped is None:
+            is_empty = box[2] <= box[0] or box[3] <= box[1]
+            self.result.left_out.append(LeftOut(location, EMPTY_BOX if is_empty else OUTSIDE))
+            return
+        self._counts["boxes"] += 1
+        self._counts["clipped"] += clipped != box
+        self._counts["tiny"] += min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < MIN_BOX_SIDE
+        left, upper, right, lower = (round(edge, 2) for edge in clipped)
+        self.result.rows.append(RawRow(photo, location, labels, box=(left, upper, right, lower)))
+
+    def size(self, photo: Path) -> tuple[int, int] | None:
+        """Returns the size of a photo.
+
+        Args:
+            photo: The file.
+
+        Returns:
+            (width, height) in pixels of the upright photo; None where it cannot be read.
+        """
+        if photo not in self._photos:
+            try:
+                self._photos[photo] = read_size_and_orientation(photo)
+            except (PhotoError, OSError):
+                self._photos[photo] = None
+        known = self._photos[photo]
+        return known and known[:2]
+
+    def finish(self) -> None:
+        """Adds a note for each kind of change that boxes needed."""
+        total = self._counts["boxes"]
+        notes = {
+            "clipped": f"{{}} of {total:,} boxes leave their photo and were clipped to it",
+            "tiny": f"{{}} of {total:,} boxes have a side below {MIN_BOX_SIDE:.0f} pixels, too little to show a face",
+            "turned": "{} boxes were drawn on the photo as it is stored, and were turned with its EXIF orientation",
+            "scaled": "{} boxes were drawn on a copy of the photo of another size, and were scaled to the photo's",
+            "other size": "{} boxes are of photos whose size in the source has another shape; they are taken as is",
+        }
+        self.result.notes += [
+            text.format(f"{self._counts[kind]:,}") for kind, text in notes.items() if self._counts[kind]
+        ]
+
+    def _to_upright(self, photo: Path, box: Box, declared: tuple[float, float] | None) -> Box:
+        """The box in pixels of the upright photo, where the source's own size of the photo says that it is not."""
+        known = self._photos[photo]
+        if known is None or declared is None or min(declared) <= 0:
+            return box
+        width, height, orientation = known
+        if declared == (width, height):
+            return box
+        if orientation >= FIRST_SIDEWAYS and declared == (height, width):
+            self._counts["turned"] += 1
+            return turn_box(box, orientation, declared)
+        if abs(declared[0] / declared[1] / (width / height) - 1) <= ASPECT_TOLERANCE:
+            self._counts["scaled"] += 1
+            x, y = width / declared[0], height / declared[1]
+            return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+        self._counts["other size"] += 1
+        return box
+
+
+def turn_box(box: Box, orientation: int, size: tuple[float, float]) -> Box:
+    """Turns a box with its photo.
+
+    Args:
+        box: Left, upper, right, lower in pixels of the photo as it is stored.
+        orientation: EXIF orientation of a photo that is stored sideways, 5 to 8.
+        size: (width, height) as it is stored.
+
+    Returns:
+        The box in pixels of the upright photo.
+    """
+    width, height = size
+    corners = [(box[0], box[1]), (box[2], box[3])]
+    turned = {
+        5: [(y, x) for x, y in corners],
+        6: [(height - y, x) for x, y in corners],
+        7: [(height - y, width - x) for x, y in corners],
+        8: [(y, width - x) for x, y in corners],
+    }[orientation]
+    (x0, y0), (x1, y1) = turned
+    return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+
+
+class StemIndex:
+    """Finds the photo of a label file that has the same name but for its suffix, beside it or in a parallel tree.
+
+    Args:
+        folder: The folder of the photos.
+        photos: POSIX paths of the photos relative to it.
+    """
+
+    def __init__(self, folder: Path, photos: Iterable[str]) -> None:
+        self._folder = folder
+        self._by_stem: dict[str, list[str]] = {}
+        for name in photos:
+            self._by_stem.setdefault(PurePosixPath(name).stem.casefold(), []).append(name)
+
+    def find(self, label_file: str) -> tuple[Path | None, str]:
+        """Finds the photo of a label file.
+
+        Args:
+            label_file: POSIX path of the label file, relative to the source.
+
+        Returns:
+            The photo and ""; None and the reason where there is none, or where several are equally likely.
+        """
+        path = PurePosixPath(label_file)
+        found = self._by_stem.get(path.stem.casefold(), [])
+        if not found:
+            return None, NOT_FOUND
+        if len(found) > 1:
+            # train/labels/1.txt belongs to train/images/1.jpg, and labels/val/1.txt to images/val/1.jpg.
+            common = [len({*PurePosixPath(name).parts[:-1]} & {*path.parts[:-1]}) for name in found]
+            best = max(common)
+            found = [name for name, count in zip(found, common, strict=True) if count == best]
+        return (self._folder / found[0], "") if len(found) == 1 else (None, AMBIGUOUS)
+
+
+def without_neutral(label: str, attributes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Returns the labels of a box, without its name where that says only that there is a face.
+
+    Args:
+        label: Name of the box.
+        attributes: Its attributes, as pairs of key and word.
+
+    Returns:
+        Pairs of key and word, as in `RawRow.labels`.
+    """
+    if attributes and label.casefold() in NEUTRAL_WORDS:
+        return list(attributes)
+    return [*attributes, ("", label)]

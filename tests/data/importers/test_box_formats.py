@@ -1,0 +1,333 @@
+"""Tests of the formats with boxes, on files in each format's exact form: Pascal VOC, YOLO, COCO, CVAT and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskfit.data.image_decoding import EXIF_ORIENTATION, read_size_and_orientation
+from maskfit.data.importers import write_manifest
+from maskfit.data.importers.box_rows import turn_box
+from maskfit.data.read_dataset import read_photos
+from maskfit.errors import DataError
+from maskfit.labels.schema import LABEL_SCHEMAS
+
+# Photos of `write_tree` have 24 x 32 pixels.
+
+
+def faces(dataset) -> list[tuple[str, tuple[float, ...] | None, Mapping[str, str]]]:
+    return [(row.photo.name, row.box, dict(row.labels)) for row in dataset.rows]
+
+
+def left_out(dataset) -> list[tuple[str, str]]:
+    return [(item.location, item.reason) for item in dataset.left_out]
+
+
+def voc_object(name: str, *edges: float) -> str:
+    box = "".join(f"<{key}>{edge}</{key}>" for key, edge in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=True))
+    return (
+        f"<object><name>{name}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
+        f"<bndbox>{box}</bndbox></object>"
+    )
+
+
+def voc(file: str, *objects: str, size: tuple[int, int] = (24, 32)) -> str:
+    return (
+        f"<annotation>\n\t<folder>lulu</folder>\n\t<filename>{file}</filename>\n\t<path>C:\\Users\\me\\{file}</path>\n"
+        f"\t<source><database>Unknown</database></source>\n\t<size><width>{size[0]}</width><height>{size[1]}</height>"
+        f"<depth>3</depth></size>\n\t<segmented>0</segmented>\n\t{''.join(objects)}\n</annotation>\n"
+    )
+
+
+class TestVoc:
+    def test_each_object_is_a_row(self, write_tree, import_):
+        root = write_tree(
+            "JPEGImages/a.jpg", "JPEGImages/b.png",
+            texts={
+                "annotations/a.xml": voc(
+                    "a.jpg", voc_object("with_mask", 1, 2, 12, 20), voc_object("without_mask", 12, 2, 23, 20)
+                ),
+                "annotations/b.xml": voc("old name.jpg", voc_object("mask_weared_incorrect", 3, 4, 4, 6)),
+            },
+        )  # fmt: skip
+        dataset = import_(root)
+        assert dataset.format == "voc"
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("a.jpg", (12, 2, 23, 20), {"mask": "not_wear"}),
+            ("b.png", (3, 4, 4, 6), {"mask": "incorrect"}),
+        ]
+        assert any("<filename> differs from the photo in 1 XML files" in note for note in dataset.notes)
+        assert any("3 of 3 boxes have a side below 12 pixels" in note for note in dataset.notes)
+
+    def test_spanish_names(self, write_tree, import_):
+        names = ("con_mascarilla", "sin_mascarilla", "mascarilla_mal_puesta")
+        objects = [voc_object(name, 1 + index, 2, 12, 20) for index, name in enumerate(names)]
+        dataset = import_(write_tree("a.jpg", texts={"a.xml": voc("a.jpg", *objects)}))
+        assert [labels["mask"] for _, _, labels in faces(dataset)] == ["wear", "not_wear", "incorrect"]
+
+    def test_what_is_wrong_is_left_out_with_a_reason(self, write_tree, import_):
+        root = write_tree(
+            "a.jpg", "b.jpg", "e.jpg",
+            texts={
+                "a.xml": voc(
+                    "a.jpg", voc_object("with_mask", -3, 2, 12, 40), voc_object("with_mask", 5, 5, 5, 9),
+                    voc_object("with_mask", 30, 5, 40, 9), "<object><name>with_mask</name></object>",
+                ),
+                "b.xml": voc("b.jpg"),
+                "c.xml": voc("c.jpg", voc_object("with_mask", 1, 2, 12, 20)),
+                "d.xml": "<annotation><filename>",
+            },
+        )  # fmt: skip
+        dataset = import_(root)
+        assert faces(dataset) == [("a.jpg", (0, 2, 12, 32), {"mask": "wear"})]
+        assert left_out(dataset) == [
+            ("a.xml object 2", "the box is empty"),
+            ("a.xml object 3", "the box lies outside of the photo"),
+            ("a.xml object 4", "the object has no box"),
+            ("b.xml", "the photo has no box"),
+            ("c.xml", "the photo does not exist"),
+            ("d.xml", "the XML cannot be read"),
+        ]
+        assert any("1 of 1 boxes leave their photo and were clipped" in note for note in dataset.notes)
+
+    def test_filename_finds_a_photo_that_is_not_named_like_the_xml(self, write_tree, import_):
+        text = voc("photo one.jpg", voc_object("with_mask", 1, 2, 12, 20))
+        dataset = import_(write_tree("images/photo one.jpg", texts={"labels/000001.xml": text}))
+        assert faces(dataset) == [("photo one.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+
+    def test_parallel_trees_with_equal_names(self, write_tree, import_):
+        texts = {
+            f"{part}/labels/1.xml": voc("1.jpg", voc_object(name, 1, 2, 12, 20))
+            for part, name in (("train", "with_mask"), ("val", "without_mask"))
+        }
+        dataset = import_(write_tree("train/images/1.jpg", "val/images/1.jpg", texts=texts))
+        assert {row.photo.parts[-3]: row.labels["mask"] for row in dataset.rows} == {"train": "wear", "val": "not_wear"}
+
+    def test_photos_elsewhere(self, write_tree, import_):
+        photos = write_tree("deep/a.jpg", folder="photos")
+        root = write_tree(texts={"a.xml": voc("a.jpg", voc_object("with_mask", 1, 2, 12, 20))})
+        with pytest.raises(DataError) as error:
+            import_(root)
+        assert "--images" in error.value.hint
+        assert len(import_(root, images=photos).rows) == 1
+
+    def test_boxes_of_a_photo_that_is_stored_sideways(self, write_tree, import_):
+        root = write_tree()
+        exif = Image.Exif()
+        exif[EXIF_ORIENTATION] = 6
+        Image.new("RGB", (32, 24)).save(root / "a.jpg", exif=exif)
+        for size, expected in (((24, 32), (1, 2, 12, 20)), ((32, 24), (4, 1, 22, 12))):
+            (root / "a.xml").write_text(voc("a.jpg", voc_object("with_mask", 1, 2, 12, 20), size=size))
+            dataset = import_(root)
+            assert faces(dataset)[0][1] == expected
+            assert any("turned with its EXIF" in note for note in dataset.notes) == (size == (32, 24))
+
+    def test_boxes_drawn_on_a_larger_copy_are_scaled(self, write_tree, import_):
+        text = voc("a.jpg", voc_object("with_mask", 10, 20, 120, 200), size=(240, 320))
+        dataset = import_(write_tree("a.jpg", texts={"a.xml": text}))
+        assert faces(dataset)[0][1] == (1, 2, 12, 20)
+        assert any("1 boxes were drawn on a copy" in note for note in dataset.notes)
+
+    def test_an_unknown_name_is_asked_for(self, write_tree, import_):
+        root = write_tree("a.jpg", texts={"a.xml": voc("a.jpg", voc_object("masque", 1, 2, 12, 20))})
+        with pytest.raises(DataError, match="'masque'"):
+            import_(root)
+        assert faces(import_(root, None, "masque=wear"))[0][2] == {"mask": "wear"}
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_turn_as_pixels_do(orientation, tmp_path):
+    from maskfit.data.image_decoding import open_rgb
+
+    image = Image.new("RGB", (40, 24))
+    image.paste((255, 255, 255), (3, 5, 10, 9))
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    image.save(tmp_path / "a.png", exif=exif)
+    assert read_size_and_orientation(tmp_path / "a.png") == (24, 40, orientation)
+    assert open_rgb(tmp_path / "a.png").getbbox() == turn_box((3, 5, 10, 9), orientation, (40, 24))
+
+
+class TestYolo:
+    LINES = "0 0.5 0.5 0.5 0.25\n1 0.25 0.25 0.25 0.25 0.9\n"
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("classes.txt", "with_mask\nwithout_mask\n"),
+            ("obj.names", "with_mask\nwithout_mask"),
+            ("data.yaml", "train: ../train/images\nnc: 2\nnames: ['with_mask', 'without_mask']\n"),
+            ("data.yaml", "path: .\nnames:\n  0: with_mask\n  1: without_mask\n"),
+        ],
+    )
+    def test_names_of_the_classes(self, write_tree, import_, name, text):
+        dataset = import_(write_tree("a.jpg", texts={"a.txt": self.LINES, name: text}))
+        assert dataset.format == "yolo"
+        assert faces(dataset) == [
+            ("a.jpg", (6, 12, 18, 20), {"mask": "wear"}),
+            ("a.jpg", (3, 4, 9, 12), {"mask": "not_wear"}),
+        ]
+        assert any(f"names of the classes are from {name}" in note for note in dataset.notes)
+
+    def test_without_names_it_asks(self, write_tree, import_):
+        root = write_tree("a.jpg", texts={"a.txt": self.LINES})
+        with pytest.raises(DataError, match="2 words are no value"):
+            import_(root)
+        assert [labels["mask"] for _, _, labels in faces(import_(root, None, "0=not_wear", "1=incorrect"))] == [
+            "not_wear", "incorrect",
+        ]  # fmt: skip
+
+    def test_trees_of_images_and_labels_with_splits(self, write_tree, import_):
+        texts = {
+            "labels/train/1.txt": "0 0.5 0.5 0.5 0.5\n",
+            "labels/val/1.txt": "1 0.5 0.5 0.5 0.5\n",
+            "labels/val/2.txt": "",
+            "data.yaml": "names: [with_mask, without_mask]",
+            "README.txt": "Masks, version 2\n",
+        }
+        root = write_tree("images/train/1.jpg", "images/val/1.jpg", "images/val/2.jpg", "images/val/3.jpg", texts=texts)
+        dataset = import_(root)
+        assert {row.photo.parts[-2]: row.labels["mask"] for row in dataset.rows} == {"train": "wear", "val": "not_wear"}
+        assert left_out(dataset) == [
+            ("labels/val/2.txt", "the photo has no box"),
+            ("images/val/3.jpg", "the photo has no label file"),
+        ]
+        assert any("train, val are imported together" in note for note in dataset.notes)
+
+    def test_polygons_and_lines_that_are_none(self, write_tree, import_):
+        lines = "0 0.25 0.25 0.5 0.25 0.5 0.75\n0 a 0 0 0\n0 120 80 40 40\n\n"
+        dataset = import_(write_tree("a.jpg", texts={"a.txt": lines, "classes.txt": "mask"}))
+        assert faces(dataset) == [("a.jpg", (6, 8, 12, 24), {"mask": "wear"})]
+        assert [reason for _, reason in left_out(dataset)] == [
+            "the line is not 'class x_center y_center width height'",
+            "the box is not in fractions of the photo",
+        ]
+
+
+def coco(**extra) -> dict:
+    return {
+        "info": {"year": 2021},
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "width": 24, "height": 32},
+            {"id": 2, "file_name": "gone.jpg", "width": 24, "height": 32},
+            {"id": 3, "file_name": "c.jpg", "width": 24, "height": 32},
+        ],
+        "annotations": [
+            {"id": 7, "image_id": 1, "category_id": 2, "bbox": [1, 2, 11.5, 18], "area": 207.0, "iscrowd": 0},
+            {"id": 8, "image_id": 1, "category_id": 1, "bbox": [12, 2, 11, 18], "area": 198, "iscrowd": 0},
+            {"id": 9, "image_id": 1, "category_id": 1, "bbox": [0, 0, 24, 32], "iscrowd": 1},
+            {"id": 10, "image_id": 2, "category_id": 1, "bbox": [1, 2, 11, 18], "iscrowd": 0},
+            {"id": 11, "image_id": 4, "category_id": 1, "bbox": [1, 2, 11, 18], "iscrowd": 0},
+        ],
+        "categories": [{"id": 1, "name": "with_mask", "supercategory": ""}, {"id": 2, "name": "no mask"}],
+    } | extra
+
+
+class TestCoco:
+    def test_each_annotation_is_a_row(self, write_tree, import_):
+        root = write_tree("images/a.jpg", "images/c.jpg", texts={"annotations/instances.json": json.dumps(coco())})
+        dataset = import_(root)
+        assert dataset.format == "coco"
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12.5, 20), {"mask": "not_wear"}),
+            ("a.jpg", (12, 2, 23, 20), {"mask": "wear"}),
+        ]
+        assert [reason for _, reason in left_out(dataset)] == [
+            "the photo does not exist",
+            "the annotation is of a crowd",
+            "the annotation is of an image that is not listed",
+            "the photo has no box",
+        ]
+
+    def test_attributes_of_a_neutral_category(self, write_tree, import_):
+        annotations = [
+            {
+                "id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 11, 18],
+                "attributes": {"mask": "with_mask", "gender": "female", "occluded": False},
+            }
+        ]  # fmt: skip
+        content = coco(annotations=annotations, categories=[{"id": 1, "name": "face"}])
+        dataset = import_(write_tree("a.jpg", "c.jpg", texts={"x.json": json.dumps(content)}))
+        assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear", "gender": "female"})]
+        assert any("were ignored: occluded" in note for note in dataset.notes)
+
+
+CVAT = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta><task><size>2</size></task></meta>
+  <image id="0" name="a.jpg" width="24" height="32">
+    <box label="face" source="manual" occluded="1" xtl="1.00" ytl="2.00" xbr="12.00" ybr="20.00" z_order="0">
+      <attribute name="mask">incorrect_mask</attribute>
+      <attribute name="quality">bad</attribute>
+    </box>
+    <box label="with_mask" occluded="0" xtl="5" ytl="10" xbr="15" ybr="14" rotation="90.0" z_order="0"></box>
+    <polygon label="with_mask" points="1,1;2,2;3,1"></polygon>
+  </image>
+  <image id="1" name="b.jpg" width="24" height="32"><tag label="without_mask" source="manual"></tag></image>
+  <image id="2" name="c.jpg" width="24" height="32"></image>
+</annotations>
+"""
+
+
+class TestCvat:
+    def test_boxes_attributes_and_tags(self, write_tree, import_):
+        dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"annotations.xml": CVAT}))
+        assert dataset.format == "cvat"
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "incorrect"}),
+            ("a.jpg", (8, 7, 12, 17), {"mask": "wear"}),
+            ("b.jpg", None, {"mask": "not_wear"}),
+        ]
+        assert [reason for _, reason in left_out(dataset)] == ["the shape is no box", "the photo has no box"]
+        notes = " ".join(dataset.notes)
+        assert "1 boxes are marked as occluded" in notes
+        assert "1 rotated boxes" in notes
+        assert "were ignored: quality" in notes
+
+    def test_several_jobs_are_imported_together(self, write_tree, import_):
+        one = '<annotations><image name="a.jpg" width="24" height="32">{}</image></annotations>'
+        box = '<box label="{}" xtl="{}" ytl="2" xbr="{}" ybr="20"/>'
+        texts = {
+            "job1.xml": one.format(box.format("with_mask", 1, 9)),
+            "job2.xml": one.format(box.format("without_mask", 1, 9) + box.format("with_mask", 10, 20)),
+        }
+        dataset = import_(write_tree("a.jpg", texts=texts))
+        assert faces(dataset) == [("a.jpg", (1, 2, 9, 20), {}), ("a.jpg", (10, 2, 20, 20), {"mask": "wear"})]
+        assert len(dataset.disagreements) == 1
+        assert any("2 exports are imported together" in note for note in dataset.notes)
+
+
+class TestTable:
+    def test_a_csv_with_boxes(self, write_tree, import_):
+        text = "path,xmin,ymin,xmax,ymax,mask\na.jpg,1,2,12,20,wear\na.jpg,12,2,30,20,without_mask\nb.jpg,1,2,,,wear\n"
+        dataset = import_(write_tree("images/a.jpg", "images/b.jpg", texts={"scenes.csv": text}))
+        assert dataset.format == "boxes"
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("a.jpg", (12, 2, 24, 20), {"mask": "not_wear"}),
+        ]
+        assert left_out(dataset) == [("scenes.csv row 4", "the cells are no box")]
+
+    def test_words_in_a_column_label(self, write_tree, import_):
+        text = "image,x,y,w,h,label\na.jpg,1,2,11,18,barefaced\n"
+        root = write_tree("a.jpg", texts={"faces.csv": text})
+        with pytest.raises(DataError, match="barefaced"):
+            import_(root)
+        assert faces(import_(root, None, "barefaced=not_wear")) == [("a.jpg", (1, 2, 12, 20), {"mask": "not_wear"})]
+
+
+def test_an_import_reads_back_as_it_was(write_tree, import_, tmp_path):
+    objects = (voc_object("with_mask", 1.25, 2, 12, 20), voc_object("without_mask", 12, 2, 23, 20))
+    dataset = import_(write_tree("a.jpg", texts={"a.xml": voc("a.jpg", *objects)}))
+    target = write_manifest(dataset, tmp_path / "manifest.csv")
+    photos = read_photos(target, LABEL_SCHEMAS["mask"])
+    assert [(Path(photo.file_name).name, photo.box, photo.labels["mask"]) for photo in photos] == [
+        ("a.jpg", (1.25, 2, 12, 20), "wear"),
+        ("a.jpg", (12, 2, 23, 20), "not_wear"),
+    ]
