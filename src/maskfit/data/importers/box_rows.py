@@ -107,14 +107,15 @@ class BoxRows:
         if known is None or declared is None or min(declared) <= 0:
             return box
         width, height, orientation = known
-        if declared == (width, height):
+        own_width, own_height = declared
+        if own_width == width and own_height == height:
             return box
-        if orientation >= FIRST_SIDEWAYS and declared == (height, width):
+        if orientation >= FIRST_SIDEWAYS and own_width == height and own_height == width:
             self._counts["turned"] += 1
             return turn_box(box, orientation, declared)
-        if abs(declared[0] / declared[1] / (width / height) - 1) <= ASPECT_TOLERANCE:
+        if abs(own_width / own_height / (width / height) - 1) <= ASPECT_TOLERANCE:
             self._counts["scaled"] += 1
-            x, y = width / declared[0], height / declared[1]
+            x, y = width / own_width, height / own_height
             return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
         self._counts["other size"] += 1
         return box
