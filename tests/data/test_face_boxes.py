@@ -231,7 +231,7 @@ def test_an_image_list_may_have_boxes(group, tmp_path):
     listed = read_image_list(path, tmp_path)
     assert [photo.name for photo in listed] == ["group.png[20,30,60,80]", "group.png[100,10,190,60]", "group.png"]
     assert [photo.box for photo in listed] == [RED_BOX, (100, 10, 190, 60), None]
-    assert any("1 of 2 boxes leave their photo" in note for note in listed.notes)
+    assert any("clipped to it: 1 of 2" in note for note in listed.notes)
     # A list in the names of a submission is the same.
     path.write_text('ImageID\n"group.png[20,30,60,80]"\n')
     assert [photo.box for photo in read_image_list(path, tmp_path)] == [RED_BOX]

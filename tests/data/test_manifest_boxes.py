@@ -47,8 +47,7 @@ def test_a_photo_has_a_row_for_each_face(manifest, schema):
     assert not [problem for problem in problems if problem.severity == "fatal"]
     assert "left, upper, right, lower in pixels of the upright photo" in notes_of(problems, "boxes")[0]
     assert notes_of(problems, "faces") == [
-        "2 faces on 1 photos, 1 with several faces; without a person, "
-        "the faces of one photo stay on one side of a split"
+        "2 faces on 1 photo, 1 with several; without a person, the faces of one photo stay on one side of a split"
     ]
     assert set(read_rows(path, schema)) == {photo.name for photo in photos}
 
@@ -60,12 +59,12 @@ def test_boxes_are_clipped_set_aside_and_counted(manifest, schema):
     )  # fmt: skip
     photos, problems = scan_photos(path, schema)
     assert [photo.file_name for photo in photos] == ["a.jpg", "a.jpg", "d.jpg", "e.jpg"]
-    assert "2 of 6 boxes leave their photo and are clipped to it" in notes_of(problems, "boxes")
+    assert "boxes that leave their photo, clipped to it: 2 of 6" in notes_of(problems, "boxes")
     (empty,) = notes_of(problems, "empty boxes")
     assert empty.startswith("2 rows are set aside")
     assert "row 4: b.jpg[5,5,5,50] is empty" in empty
     assert "row 5: c.jpg[72,5,80,50] lies outside of its photo of 72 x 96 pixels" in empty
-    assert notes_of(problems, "tiny boxes")[0].startswith("1 of 6 boxes have a side below 12 pixels")
+    assert notes_of(problems, "tiny boxes")[0].endswith("but used: 1 of 6")
     # A training prints the same.
     assert any("set aside" in note.message for note in photos.notes)
 
@@ -109,7 +108,9 @@ def test_named_persons_on_one_photo_may_be_split_and_are_told(manifest, schema):
     )
     photos, problems = scan_photos(path, schema)
     assert [photo.person for photo in photos] == ["anna", "ben", "anna"]
-    assert notes_of(problems, "shared photos")[0].startswith("1 of 2 photos show faces of different persons")
+    assert notes_of(problems, "shared photos")[0].startswith(
+        "photos with faces of different persons, whom a split can separate: 1 of 2"
+    )
     path = manifest("a.jpg,anna,wear,0,2,20,40", "b.jpg,ben,wear,30,2,60,40", header=header)
     assert notes_of(scan_photos(path, schema)[1], "shared photos") == []
 

@@ -43,7 +43,7 @@ def test_a_run_on_faces_of_photos(tmp_path, paint, painted):
     ]
     output = StringIO()
     folder, _ = train(read_recipe("fast", words, registries=RECIPE_REGISTRY), console=Console(file=output, width=1000))
-    assert "16 faces on 8 photos, 8 with several faces" in output.getvalue()
+    assert "16 faces on 8 photos, 8 with several;" in output.getvalue()
     # No face was looked for: each row has its own.
     assert painted.looks == []
     names = [f"{number}.png[{','.join(map(str, box))}]" for number in range(8) for box in BOXES]

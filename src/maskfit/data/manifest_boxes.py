@@ -11,6 +11,7 @@ from maskfit.data.face_boxes import BOX_COLUMNS, MIN_BOX_SIDE, BoxColumns, clip_
 from maskfit.data.image_decoding import read_upright_size
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, format_list
+from maskfit.text import format_count
 
 MAX_LISTED_BOXES = 20
 """Empty boxes that are listed; more are counted."""
@@ -73,23 +74,23 @@ class BoxReader:
             return []
         # A little more than 1: fractions of a box that leaves its photo.
         if self._largest_edge <= 1.5:
-            message = f"all {self._num_boxes:,} boxes lie in 0 to 1, which looks like fractions of the photos' sizes"
+            message = f"every box lies in 0 to 1 ({self._num_boxes:,}), which looks like fractions of the photos' sizes"
             return [DataProblem("fatal", "boxes", "box columns", message, f"write {', '.join(BOX_COLUMNS)} in pixels")]
         notes = []
         if self._num_clipped:
-            message = f"{self._num_clipped:,} of {self._num_boxes:,} boxes leave their photo and are clipped to it"
+            message = f"boxes that leave their photo, clipped to it: {self._num_clipped:,} of {self._num_boxes:,}"
             hint = "none needed for edges cut by the photo; boxes are in pixels of the upright photo"
             notes.append(DataProblem("note", "boxes", "box columns", message, hint))
         if self._set_aside:
             listed = format_list(self._set_aside, shown=MAX_LISTED_BOXES)
-            rows = "a row is" if len(self._set_aside) == 1 else f"{len(self._set_aside):,} rows are"
+            rows = format_count(len(self._set_aside), "row is", "rows are")
             message = f"{rows} set aside, because the box is empty or not on the photo:\n{listed}"
             hint = "correct these boxes, or delete the rows"
             notes.append(DataProblem("warning", "empty boxes", "box columns", message, hint))
         if self._num_tiny:
             message = (
-                f"{self._num_tiny:,} of {self._num_boxes:,} boxes have a side below {MIN_BOX_SIDE:.0f} pixels, "
-                "too little to show a face; they are used"
+                f"boxes with a side below {MIN_BOX_SIDE:.0f} pixels, too little to show a face, but used: "
+                f"{self._num_tiny:,} of {self._num_boxes:,}"
             )
             notes.append(DataProblem("note", "tiny boxes", "box columns", message, "delete these rows if they harm"))
         return notes
@@ -130,16 +131,16 @@ def describe_faces(photos: Iterable[Photo]) -> list[DataProblem]:
     shared = sum(len(names) > 1 for names in persons.values())
     if shared:
         message = (
-            f"{shared:,} of {len(persons):,} photos show faces of different persons, whom a split can separate: "
-            "parts of one photo may then be in training and in validation"
+            f"photos with faces of different persons, whom a split can separate: {shared:,} of {len(persons):,}; parts "
+            "of one photo may then be in training and in validation"
         )
         hint = "none needed if crops do not overlap; leave the column person empty to keep each photo together"
         found.append(DataProblem("warning", "shared photos", "person", message, hint))
     several = sum(count > 1 for count in num_faces.values())
     if unnamed and several:
         message = (
-            f"{sum(num_faces.values()):,} faces on {len(num_faces):,} photos, {several:,} with several faces; without "
-            "a person, the faces of one photo stay on one side of a split"
+            f"{format_count(sum(num_faces.values()), 'face')} on {format_count(len(num_faces), 'photo')}, {several:,} "
+            "with several; without a person, the faces of one photo stay on one side of a split"
         )
         found.append(DataProblem("note", "faces", "person", message, "add a column person if it is known"))
     return found

@@ -61,8 +61,8 @@ class TestVoc:
             ("a.jpg", (12, 2, 23, 20), {"mask": "not_wear"}),
             ("b.png", (3, 4, 4, 6), {"mask": "incorrect"}),
         ]
-        assert any("<filename> differs from the photo in 1 XML files" in note for note in dataset.notes)
-        assert any("3 of 3 boxes have a side below 12 pixels" in note for note in dataset.notes)
+        assert any("which is named like the XML: 1" in note for note in dataset.notes)
+        assert any("too little to show a face: 3 of 3" in note for note in dataset.notes)
 
     def test_spanish_names(self, write_tree, import_):
         names = ("con_mascarilla", "sin_mascarilla", "mascarilla_mal_puesta")
@@ -93,7 +93,7 @@ class TestVoc:
             ("c.xml", "the photo does not exist"),
             ("d.xml", "the XML cannot be read"),
         ]
-        assert any("1 of 1 boxes leave their photo and were clipped" in note for note in dataset.notes)
+        assert any("clipped to it: 1 of 1" in note for note in dataset.notes)
 
     def test_filename_finds_a_photo_that_is_not_named_like_the_xml(self, write_tree, import_):
         text = voc("photo one.jpg", voc_object("with_mask", 1, 2, 12, 20))
@@ -131,7 +131,7 @@ class TestVoc:
         text = voc("a.jpg", voc_object("with_mask", 10, 20, 120, 200), size=(240, 320))
         dataset = import_(write_tree("a.jpg", texts={"a.xml": text}))
         assert faces(dataset)[0][1] == (1, 2, 12, 20)
-        assert any("1 boxes were drawn on a copy" in note for note in dataset.notes)
+        assert any("scaled to the photo's: 1" in note for note in dataset.notes)
 
     def test_an_unknown_name_is_asked_for(self, write_tree, import_):
         root = write_tree("a.jpg", texts={"a.xml": voc("a.jpg", voc_object("masque", 1, 2, 12, 20))})
@@ -286,8 +286,8 @@ class TestCvat:
         ]
         assert [reason for _, reason in left_out(dataset)] == ["the shape is no box", "the photo has no box"]
         notes = " ".join(dataset.notes)
-        assert "1 boxes are marked as occluded" in notes
-        assert "1 rotated boxes" in notes
+        assert "occluded, imported like others: 1" in notes
+        assert "upright boxes around them: 1" in notes
         assert "were ignored: quality" in notes
 
     def test_several_jobs_are_imported_together(self, write_tree, import_):

@@ -91,11 +91,11 @@ class BoxRows:
         """Adds a note for each kind of change that boxes needed."""
         total = self._counts["boxes"]
         notes = {
-            "clipped": f"{{}} of {total:,} boxes leave their photo and were clipped to it",
-            "tiny": f"{{}} of {total:,} boxes have a side below {MIN_BOX_SIDE:.0f} pixels, too little to show a face",
-            "turned": "{} boxes were drawn on the photo as it is stored, and were turned with its EXIF orientation",
-            "scaled": "{} boxes were drawn on a copy of the photo of another size, and were scaled to the photo's",
-            "other size": "{} boxes are of photos whose size in the source has another shape; they are taken as is",
+            "clipped": f"boxes that leave their photo, clipped to it: {{}} of {total:,}",
+            "tiny": f"boxes with a side below {MIN_BOX_SIDE:.0f} pixels, too little to show a face: {{}} of {total:,}",
+            "turned": "boxes drawn on a photo as it is stored, turned with its EXIF orientation: {}",
+            "scaled": "boxes drawn on a copy of the photo of another size, scaled to the photo's: {}",
+            "other size": "boxes of photos whose size in the source has another shape, taken as they are: {}",
         }
         self.result.notes += [
             text.format(f"{self._counts[kind]:,}") for kind, text in notes.items() if self._counts[kind]

@@ -114,9 +114,9 @@ class _Reader:
     def finish(self) -> None:
         notes = self._rows.result.notes
         if self._counts["occluded"]:
-            notes.append(f"{self._counts['occluded']:,} boxes are marked as occluded; they are imported like others")
+            notes.append(f"boxes marked as occluded, imported like others: {self._counts['occluded']:,}")
         if self._counts["rotated"]:
-            notes.append(f"{self._counts['rotated']:,} rotated boxes became the upright boxes around them")
+            notes.append(f"rotated boxes, which became the upright boxes around them: {self._counts['rotated']:,}")
         if self._unread:
             notes.append(f"attributes that the label schema does not have were ignored: {', '.join(self._unread)}")
         self._rows.finish()

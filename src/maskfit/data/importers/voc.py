@@ -77,7 +77,7 @@ class VocImporter:
             _add_objects(root, name, photo, rows)
         if renamed:
             result.notes.append(
-                f"<filename> differs from the photo in {renamed:,} XML files; the photo named like the XML is taken"
+                f"XML files whose <filename> is another than their photo's, which is named like the XML: {renamed:,}"
             )
         rows.finish()
         return result
