@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 import maskfit
 from maskfit.cli.predict import predict
+from maskfit.data.detectors.yunet import OUTPUT_KINDS, STRIDES, YuNet
+from maskfit.data.pretrained_weights import WeightsFile
 
 SOURCE = Path(maskfit.__file__).parent
 
@@ -61,6 +66,52 @@ class CallTrace:
         threading.setprofile(None)
 
 
+def write_yunet_stand_in(path: Path) -> None:
+    """Writes a network with YuNet's input and outputs that detects a face in every cell of the coarsest map."""
+    channels = dict(zip(OUTPUT_KINDS, (1, 1, 4, 10), strict=True))
+    nodes = []
+    for stride in STRIDES:
+        score = 1.0 if stride == STRIDES[-1] else 0.0
+        nodes += [
+            helper.make_node("AveragePool", ["input"], [f"p{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2),
+            helper.make_node("ReduceMean", [f"p{stride}"], [f"m{stride}"], axes=[1], keepdims=1),
+            helper.make_node("Reshape", [f"m{stride}", "flat"], [f"f{stride}"]),
+            helper.make_node("Mul", [f"f{stride}", "zero"], [f"z{stride}"]),
+            helper.make_node("Constant", [], [f"c{stride}"], value_float=score),
+            *(helper.make_node("Add", [f"z{stride}", f"c{stride}"], [f"{kind}_{stride}"]) for kind in ("cls", "obj")),
+            *(
+                helper.make_node("Concat", [f"z{stride}"] * channels[kind], [f"{kind}_{stride}"], axis=2)
+                for kind in ("bbox", "kps")
+            ),
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "stand-in",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "height", "width"])],
+        [
+            helper.make_tensor_value_info(f"{kind}_{stride}", TensorProto.FLOAT, [1, f"cells{stride}", channels[kind]])
+            for kind in OUTPUT_KINDS
+            for stride in STRIDES
+        ],
+        [
+            helper.make_tensor("flat", TensorProto.INT64, [3], [1, -1, 1]),
+            helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@pytest.fixture
+def yunet(tmp_path, monkeypatch):
+    """A local YuNet, so that `auto` detects faces by it: its own code, a stand-in for its network."""
+    path = tmp_path / "detectors" / "yunet_n_dynamic.onnx"
+    path.parent.mkdir()
+    write_yunet_stand_in(path)
+    weights = WeightsFile(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "https://example.org/none")
+    monkeypatch.setattr(YuNet, "published", weights)
+    monkeypatch.setenv("MASKFIT_DETECTORS", str(path.parent))
+
+
 @pytest.fixture
 def trace(photos, capsys, monkeypatch, tmp_path):
     """`trace(faces)` runs the command's function on one JPEG with the bundled model."""
@@ -77,9 +128,13 @@ def trace(photos, capsys, monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("faces", ["auto", "whole"])
-def test_one_photo_enters_few_files_and_the_predictor_once(trace, faces):
-    calls = trace(faces)
+@pytest.mark.parametrize("detector", ["local", "none", "yunet"])
+def test_one_photo_enters_few_files_and_the_predictor_once(trace, detector, request):
+    """Without a detector, with what this machine has (MTCNN where its package is installed), and with YuNet."""
+    if detector == "yunet":
+        request.getfixturevalue("yunet")
+    calls = trace("whole" if detector == "none" else "auto")
+    assert ("data/detectors/yunet.py" in calls.functions) == (detector == "yunet")
     assert len(calls.functions) <= MAX_FILES, sorted(calls.functions)
     assert len(calls.predictor_calls) <= MAX_PREDICTOR_CALLS, calls.predictor_calls
     # What must be there is seen: the trace covers the threads that read and predict.

@@ -10,7 +10,7 @@ import pytest
 from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.inference.ensemble.voting import VOTES, combine
-from maskfit.inference.members import compose_members
+from maskfit.inference.ensemble_runner import compose_members
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 from maskfit.model_file import ModelMetadata, save_model

@@ -16,7 +16,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.ensemble.voting import combine
-from maskfit.inference.members import Member, open_members
+from maskfit.inference.ensemble_runner import Member, open_members
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.model_file import load_model

@@ -13,8 +13,8 @@ import pytest
 
 from maskfit.errors import DataError
 from maskfit.inference import image_loading
+from maskfit.inference.ensemble_runner import Member, open_members
 from maskfit.inference.image_loading import PREFETCH_BATCHES, batched, run_batches_in_parallel
-from maskfit.inference.members import Member, open_members
 from maskfit.inference.precision_cascade import NUM_PROBE_IMAGES
 from maskfit.inference.predictor import Predictor
 

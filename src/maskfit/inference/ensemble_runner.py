@@ -1,8 +1,17 @@
-"""The forward pass of an ensemble: preprocessing, TTA views, the members' networks, calibration and the vote."""
+"""An ensemble: its members' model files, how their predictions combine, and the forward pass of all of them.
+
+Members with the same labels vote. Members that each predict a part of one label schema, such as three models of one
+attribute each (as in boostup and level1-06), or one of the mask and one of gender and age, are combined by the product
+of their probabilities, as separate heads are.
+
+The forward pass: preprocessing, TTA views, the members' networks, calibration and the vote.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +21,255 @@ from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
-from maskfit.inference.members import Member, MemberComposition
+from maskfit.inference.engines import AUTO, Logger, open_engine, select_batch_size
+from maskfit.inference.engines.engine import Engine
+from maskfit.inference.engines.selection import (
+    MIN_IMAGES_FOR_THROUGHPUT_MODE,
+    configure_engine,
+    select_engine,
+    select_num_streams,
+    select_num_workers,
+)
+from maskfit.inference.ensemble.voting import MemberProbabilities, combine
+from maskfit.inference.input_resolution import find_models
 from maskfit.inference.tta import TestTimeAugmentation
-from maskfit.labels.schema import FloatArray, logits_to_probabilities
+from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema, logits_to_probabilities
+from maskfit.model_file import read_model_metadata
+from maskfit.registry import ComponentSpec
+
+SchemaSignature = tuple[tuple[str, tuple[str, ...]], ...]
+"""Attributes with their values: what two schemas share that differ in display names and bins only."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of an ensemble.
+
+    Attributes:
+        name: Its name in tables: the path as it was found.
+        engine: Runs it.
+    """
+
+    name: str
+    engine: Engine
+
+    @property
+    def scored_schema(self) -> LabelSchema:
+        """The schema of its predictions."""
+        return self.engine.metadata.label_schema.scored_schema()
+
+
+@dataclass(frozen=True)
+class MemberComposition:
+    """How the predictions of members become one.
+
+    Attributes:
+        schema: The schema of the combined prediction.
+        parts: The schema of each group of members; together they have the attributes of `schema`, each once.
+        groups: The indices of each part's members.
+    """
+
+    schema: LabelSchema
+    parts: tuple[LabelSchema, ...]
+    groups: tuple[tuple[int, ...], ...]
+
+    def vote(self, name: str, members: MemberProbabilities) -> FloatArray:
+        """Combines the members' probabilities.
+
+        Args:
+            name: A vote of `voting.VOTES` that needs no weights; the members of each part vote by it.
+            members: Probabilities (images, own classes) of each member, the images in the same order.
+
+        Returns:
+            Probabilities (images, classes) of the combined schema.
+
+        Raises:
+            DataError: As `voting.combine`.
+        """
+        if len(members) == 1 and name == "arithmetic":
+            return np.array(members[0], dtype=np.float64)
+        votes = [
+            combine(name, [members[index] for index in indices], schema=part)
+            for part, indices in zip(self.parts, self.groups, strict=True)
+        ]
+        joint = np.ones((len(votes[0]), *[1] * len(self.schema.names)))
+        for part, probabilities in zip(self.parts, votes, strict=True):
+            cube = probabilities.reshape(len(joint), *part.shape)
+            # Its axes in the schema's order, and one of length 1 for each attribute that it lacks.
+            own = [name for name in self.schema.names if name in part.names]
+            ordered = cube.transpose(0, *(1 + part.names.index(name) for name in own))
+            sides = [part.sizes.get(name, 1) for name in self.schema.names]
+            joint = joint * ordered.reshape(len(joint), *sides)
+        return joint.reshape(len(joint), self.schema.num_classes)
+
+
+def schema_signature(schema: LabelSchema) -> SchemaSignature:
+    """Returns what must be equal for two schemas to have the same classes.
+
+    Args:
+        schema: A label schema.
+
+    Returns:
+        Its attributes with their values.
+    """
+    return tuple((attribute.name, attribute.values) for attribute in schema.attributes)
+
+
+def compose_members(schemas: Sequence[LabelSchema]) -> MemberComposition | None:
+    """Finds how members of these schemas combine.
+
+    They combine where all have the same classes; or where no attribute is in two different schemas, and all attributes
+    together are those of one of `LABEL_SCHEMAS`, whose order the result then has.
+
+    Args:
+        schemas: The scored schema of each member, at least one.
+
+    Returns:
+        The composition; None where they do not combine.
+    """
+    by_signature: dict[SchemaSignature, list[int]] = {}
+    for index, schema in enumerate(schemas):
+        by_signature.setdefault(schema_signature(schema), []).append(index)
+    groups = tuple(tuple(indices) for indices in by_signature.values())
+    parts = tuple(schemas[indices[0]] for indices in groups)
+    if len(parts) == 1:
+        return MemberComposition(parts[0], parts, groups)
+    attributes = [attribute for part in parts for attribute in part.attributes]
+    combined = sorted(item for part in parts for item in schema_signature(part))
+    for schema in LABEL_SCHEMAS.values():
+        if sorted(schema_signature(schema)) == combined:
+            ordered = sorted(attributes, key=lambda attribute: schema.names.index(attribute.name))
+            return MemberComposition(LabelSchema(attributes=tuple(ordered)), parts, groups)
+    return None
+
+
+def check_compatible(members: Sequence[Member]) -> MemberComposition:
+    """Finds how members combine.
+
+    Args:
+        members: The members.
+
+    Returns:
+        The composition.
+
+    Raises:
+        ModelFileError: There is no member, two have one name, or they do not combine.
+    """
+    if not members:
+        raise ModelFileError("no model was named", hint="name a model file or a run folder")
+    first = members[0]
+    for index, member in enumerate(members[1:], start=1):
+        if any(member.name == other.name for other in members[:index]):
+            raise ModelFileError("this model is a member twice", location=member.name, hint="name each model once")
+    composition = compose_members([member.scored_schema for member in members])
+    if composition is None:
+        other = next(
+            member
+            for member in members
+            if schema_signature(member.scored_schema) != schema_signature(first.scored_schema)
+        )
+        raise ModelFileError(
+            f"this model predicts {_describe(other.scored_schema)}, {first.name} {_describe(first.scored_schema)}",
+            location=other.name,
+            hint=f"name models of one schema, or of parts that together make one of {', '.join(LABEL_SCHEMAS)}",
+        )
+    return composition
+
+
+def _describe(schema: LabelSchema) -> str:
+    return " x ".join(f"{name} ({size})" for name, size in schema.sizes.items())
+
+
+def open_members(
+    sources: Sequence[str | Path], threads: int | None = None, top_k: int = 1, engine: str | ComponentSpec = AUTO
+) -> list[Member]:
+    """Opens models for few images, each with the engine that starts soonest.
+
+    Args:
+        sources: Model files, run folders and folds; see `find_models`.
+        threads: Threads for one batch; None leaves the choice to the engine.
+        top_k: How many of each fold's best models.
+        engine: As for `open_engine`.
+
+    Returns:
+        The members.
+
+    Raises:
+        ModelFileError: A model cannot be opened, or they do not combine.
+        RunError: A run has no finished fold, or a fold keeps fewer than `top_k` models.
+        RecipeError: There is no such engine, or it has no such option.
+    """
+    members = [Member(str(path), open_engine(path, threads, engine)) for path in find_models(sources, top_k)]
+    check_compatible(members)
+    return members
+
+
+@dataclass(frozen=True)
+class OpenedMembers:
+    """Members that were opened for a number of images.
+
+    Attributes:
+        members: The members.
+        num_workers: How many batches should be in flight.
+        batch_size: Images in a batch.
+    """
+
+    members: list[Member]
+    num_workers: int
+    batch_size: int
+
+
+def open_members_for(
+    sources: Sequence[str | Path],
+    *,
+    num_passes: int,
+    batch_size: int | None = None,
+    engine: str | ComponentSpec = AUTO,
+    threads: int | None = None,
+    top_k: int = 1,
+    log: Logger = lambda line: None,
+) -> OpenedMembers:
+    """Opens models for a number of forward passes.
+
+    Args:
+        sources: Model files, run folders and folds; see `find_models`.
+        num_passes: How often each network will run: images times TTA views; 0 where that is not known. From
+            `MIN_IMAGES_FOR_THROUGHPUT_MODE` on, engines start more slowly and run faster.
+        batch_size: Images in a batch; None selects it by engine and input size.
+        engine: As for `open_engine`; `auto` is the fastest for `num_passes`.
+        threads: Threads for one batch; None leaves the choice to the engine.
+        top_k: How many of each fold's best models.
+        log: Receives a line about what takes time.
+
+    Returns:
+        The members, and how to batch for them.
+
+    Raises:
+        ModelFileError: A model cannot be opened, or they do not combine.
+        RunError: A run has no finished fold, or a fold keeps fewer than `top_k` models.
+        RecipeError: There is no such engine, or it has no such option.
+    """
+    if num_passes < MIN_IMAGES_FOR_THROUGHPUT_MODE:
+        members = open_members(sources, threads, top_k, engine)
+        engines = [member.engine for member in members]
+        if batch_size is None:
+            crop_resizes = [own.metadata.preprocessing.crop_resize for own in engines]
+            batch_size = select_batch_size(crop_resizes, any(own.on_gpu for own in engines))
+        return OpenedMembers(members, 1, batch_size)
+    paths = find_models(sources, top_k)
+    choices = [select_engine(path, engine, num_passes, log) for path in paths]
+    num_streams = select_num_streams(choices, num_passes)
+    if batch_size is None:
+        crop_resizes = [read_model_metadata(choice.path).preprocessing.crop_resize for choice in choices]
+        batch_size = select_batch_size(crop_resizes, any(choice.gpu for choice in choices))
+    members = [
+        Member(
+            str(path), open_engine(choice.path, threads, configure_engine(choice, batch_size, num_passes), num_streams)
+        )
+        for path, choice in zip(paths, choices, strict=True)
+    ]
+    check_compatible(members)
+    return OpenedMembers(members, select_num_workers(choices, num_passes), batch_size)
 
 
 class ModelInput(NamedTuple):

@@ -18,7 +18,14 @@ from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.engines import AUTO, Logger, parse_engine
 from maskfit.inference.ensemble.voting import VOTES
-from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner, ModelInput
+from maskfit.inference.ensemble_runner import (
+    EnsembleOutput,
+    EnsembleRunner,
+    Member,
+    ModelInput,
+    check_compatible,
+    open_members_for,
+)
 from maskfit.inference.image_loading import (
     ImageSource,
     NamedImage,
@@ -28,7 +35,6 @@ from maskfit.inference.image_loading import (
     load_image,
 )
 from maskfit.inference.input_resolution import bundled_model_path
-from maskfit.inference.members import Member, check_compatible, open_members_for
 from maskfit.inference.precision_cascade import PrecisionCascade
 from maskfit.inference.prediction import BatchPredictions, Predictions
 from maskfit.inference.tta import TestTimeAugmentation, build_tta

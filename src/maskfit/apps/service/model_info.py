@@ -10,7 +10,7 @@ from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import Preprocessing
-from maskfit.inference.members import Member
+from maskfit.inference.ensemble_runner import Member
 from maskfit.inference.predictor import Predictor
 from maskfit.model_card import ModelCard
 from maskfit.registry import ComponentSpec

@@ -15,8 +15,8 @@ from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.image_decoding import Pixels
 from maskfit.errors import DataError, ModelFileError
+from maskfit.inference.ensemble_runner import Member, check_compatible, open_members
 from maskfit.inference.face_predictor import FacePredictor
-from maskfit.inference.members import Member, check_compatible, open_members
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import FloatArray
 from maskfit.run_dir import RunDir, is_run_dir

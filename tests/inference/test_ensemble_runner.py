@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from maskfit.errors import ModelFileError, RunError
+from maskfit.inference.ensemble_runner import Member, check_compatible, open_members
 from maskfit.inference.input_resolution import find_models
-from maskfit.inference.members import Member, check_compatible, open_members
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 
