@@ -1,4 +1,4 @@
-"""cv-08's (s4) config as a recipe: the example of its README, key by key, and invalid configs."""
+"""Configs of pytorch-template and its relatives as recipes: cv-08's (s4) own, today's and old forms, invalid ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from maskfit.config.loader import read_recipe
 from maskfit.config.pytorch_template import import_config
 from maskfit.errors import RecipeError
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 EXAMPLE = """{
     "name": "Mask_Base",                    // training session name
@@ -73,9 +74,9 @@ EXAMPLE = """{
 def imported(tmp_path, config):
     path = tmp_path / "config.json"
     path.write_text(config if isinstance(config, str) else json.dumps(config))
-    made = import_config(path)
+    made = import_config(path, RECIPE_REGISTRY)
     (tmp_path / "made.yaml").write_text(made.to_yaml("config.json"))
-    return made, read_recipe(tmp_path / "made.yaml")
+    return made, read_recipe(tmp_path / "made.yaml", registries=RECIPE_REGISTRY)
 
 
 def test_the_seeds_own_example(tmp_path):
@@ -104,11 +105,12 @@ def test_the_seeds_own_example(tmp_path):
         3,
         ("wandb",),
     )
+    assert made.unknown == []
     assert [remark.split(":")[0] for remark in made.warnings] == [
+        "loss",
         "data_loader.type",
         "data_loader.args.stage",
         "data_loader.args.num_workers",
-        "loss",
         "metrics",
         "trainer.save_dir",
         "trainer.save_period",
@@ -128,41 +130,12 @@ def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
         assert len(own.loss.options["class_weights"]) == schema.sizes[head]
 
 
-def test_every_part_is_in_our_tables():
-    from maskfit.config.pytorch_template import LOSSES, LR_SCHEDULERS, OPTIMIZER_OPTIONS, OPTIMIZERS
-    from maskfit.registry import ComponentSpec, validate_spec
-    from maskfit.training.recipe_registry import RECIPE_REGISTRY
-
-    for name in OPTIMIZERS.values():
-        part = ComponentSpec(name=name, options=dict.fromkeys(OPTIMIZER_OPTIONS[name], 0))
-        assert (
-            validate_spec(
-                RECIPE_REGISTRY["optimizer"].table, part, injected=RECIPE_REGISTRY["optimizer"].injected_arguments
-            )
-            == []
-        )
-    for name in LOSSES.values():
-        part = ComponentSpec.create(name, class_weights=[1.0])
-        assert (
-            validate_spec(RECIPE_REGISTRY["loss"].table, part, injected=RECIPE_REGISTRY["loss"].injected_arguments)
-            == []
-        )
-    for name, options in LR_SCHEDULERS.values():
-        part = ComponentSpec(name=name, options=dict.fromkeys(options.values(), 0))
-        assert (
-            validate_spec(
-                RECIPE_REGISTRY["lr_scheduler"].table, part, injected=RECIPE_REGISTRY["lr_scheduler"].injected_arguments
-            )
-            == []
-        )
-
-
 def test_every_key_is_read_or_told(tmp_path):
     config = {
         "name": "a b/c",
         "n_gpu": 4,
         "arch": {"type": "CLIPModel", "args": {"model_name": "resnet50", "depth": 3}},
-        "optimizer": {"type": "AdamP", "args": {"lr": 0.1}},
+        "optimizer": {"type": "AdamP", "args": {"lr": 0.1, "amsgrad": True}},
         "loss": "focal",
         "lr_scheduler": {"type": "CosineAnnealingLR", "args": {"T_max": 10}},
         "trainer": {"early_stop": 0},
@@ -170,24 +143,153 @@ def test_every_key_is_read_or_told(tmp_path):
         "data_loader": {"args": {}},
     }
     made, recipe = imported(tmp_path, config)
-    reported = {remark.split(":")[0] for remark in made.warnings}
-    assert reported == {
-        "name",
-        "n_gpu",
-        "arch.type",
-        "arch.args.depth",
-        "optimizer.type",
-        "optimizer.args.lr",
-        "lr_scheduler.args.T_max",
-        "extra",
-        "data_loader.args",
-    }
+    reported = [remark.split(":")[0] for remark in made.warnings]
+    assert reported == ["name", "arch.type", "n_gpu", "lr_scheduler.args.T_max", "optimizer.args.amsgrad"]
+    assert made.unknown == ["arch.args.depth", "extra"]
     assert recipe.name == "a-b-c"
     assert recipe.model.backbone.name == "resnet50"
     assert recipe.loss.name == "focal"
     assert recipe.lr_scheduler.model_dump() == {"name": "cosine", "warmup": 0}
     assert recipe.trainer.early_stopping_patience is None
-    assert recipe.optimizer == read_recipe(tmp_path / "made.yaml").optimizer
+    assert recipe.trainer.devices == 4
+    assert recipe.optimizer.model_dump() == {"name": "adamp", "lr": 0.1}
+
+
+def test_keys_at_the_top_and_in_sections(tmp_path):
+    """What teams wrote: epochs and lr at the top, train_loader, a loss of another name, torch's plateau."""
+    config = {
+        "epochs": 30,
+        "batch_size": 64,
+        "lr": 1e-4,
+        "seed": 7,
+        "optimizer": {"type": "AdamW", "args": {"lr": 3e-4}},
+        "train_loader": {"args": {"batch_size": 48}},
+        "loss": "f1_loss",
+        "lr_scheduler": {"type": "ReduceLROnPlateau", "args": {"patience": 5, "mode": "min"}},
+        "validation_split": 0.2,
+        "n_gpu": 2,
+        "monitor": "max val_f1",
+        "foo": 1,
+    }
+    made, recipe = imported(tmp_path, config)
+    trainer = recipe.trainer
+    assert (trainer.epochs, trainer.batch_size, trainer.seed, trainer.devices) == (30, 48, 7, 2)
+    assert recipe.optimizer.model_dump() == {"name": "adamw", "lr": 3e-4}
+    assert recipe.loss.name == "soft_macro_f1"
+    assert recipe.lr_scheduler.model_dump() == {"name": "reduce_on_plateau", "factor": 0.1, "patience": 5}
+    assert recipe.cv.val_fraction == 0.2
+    assert made.unknown == ["foo"]
+    told = {line.split(":")[0]: line for line in made.warnings}
+    assert set(told) == {"batch_size", "lr", "lr_scheduler.args.mode", "monitor", "n_gpu"}
+    assert "64 is not used, since train_loader.args.batch_size is 48" in told["batch_size"]
+    assert "best validation macro F1" in told["monitor"]
+
+
+@pytest.mark.parametrize("section", ["argument", "arguments", "hyperparameters", "trainer", "train"])
+def test_a_section_that_only_groups_changes_nothing(tmp_path, section):
+    made, recipe = imported(
+        tmp_path, {section: {"EPOCHS": 20, "batchSize": 32, "learning_rate": 3e-4, "weight_decay": 0.1, "SEED": 3}}
+    )
+    assert (recipe.trainer.epochs, recipe.trainer.batch_size, recipe.trainer.seed) == (20, 32, 3)
+    assert recipe.optimizer.model_dump() == {"name": "adamw", "lr": 3e-4, "weight_decay": 0.1}
+    assert made.warnings == ["optimizer: the config names none; adamw is used"]
+    assert made.unknown == []
+
+
+def test_the_competitions_baseline_and_its_yaml(tmp_path):
+    config = {
+        "seed": 42,
+        "epochs": 10,
+        "dataset": "MaskSplitByProfileDataset",
+        "augmentation": "BaseAugmentation",
+        "resize": [128, 96],
+        "valid_batch_size": 1000,
+        "model": "EfficientNet-B3",
+        "optimizer": "SGD",
+        "momentum": 0.9,
+        "lr": 0.1,
+        "val_ratio": 0.2,
+        "criterion": "label_smoothing",
+        "lr_decay_step": 20,
+        "data_dir": "/data/train/images",
+    }
+    made, recipe = imported(tmp_path, config)
+    assert recipe.model.backbone.name == "efficientnet_b3"
+    assert recipe.data.image_size == (128, 96)
+    assert recipe.data.path == "/data/train/images"
+    assert recipe.optimizer.model_dump() == {"name": "sgd", "lr": 0.1, "momentum": 0.9}
+    assert recipe.loss.model_dump() == {"name": "cross_entropy", "smoothing": 0.1}
+    assert recipe.lr_scheduler.model_dump() == {"name": "step", "factor": 0.5, "every": 20}
+    assert recipe.trainer.batch_size == 32
+    told = {line.split(":")[0] for line in made.warnings}
+    assert told == {"criterion", "lr_decay_step", "dataset", "augmentation", "valid_batch_size"}
+    (tmp_path / "config.yaml").write_text("train:\n  lr: 1e-4\n  epochs: 4\n  model: tf_efficientnet_b3_ns\n")
+    made = import_config(tmp_path / "config.yaml", RECIPE_REGISTRY)
+    assert made.values["optimizer"] == {"name": "adamw", "lr": 1e-4}
+    assert made.values["model"]["backbone"] == "tf_efficientnet_b3"
+    assert any("tf_efficientnet_b3_ns" in line and "weights" in line for line in made.warnings)
+
+
+def test_the_first_form_of_pytorch_template(tmp_path):
+    config = {
+        "cuda": True,
+        "data_loader": {"type": "FaceLoader", "batch_size": 16, "shuffle": True},
+        "validation": {"validation_split": 0.1, "batch_size": 1000},
+        "lr_scheduler_type": "ExponentialLR",
+        "lr_scheduler": {"gamma": 0.9},
+        "optimizer_type": "adam",
+        "optimizer": {"lr": 0.001},
+        "arch": "resnet18",
+        "model": {},
+    }
+    made, recipe = imported(tmp_path, config)
+    assert recipe.trainer.batch_size == 16
+    assert recipe.cv.val_fraction == 0.1
+    assert recipe.lr_scheduler.model_dump() == {"name": "exponential", "factor": 0.9}
+    assert recipe.optimizer.model_dump() == {"name": "adam", "lr": 0.001}
+    assert recipe.model.backbone.name == "resnet18"
+    assert recipe.name == "imported"
+    assert made.unknown == []
+
+
+def test_unknown_components_are_told_and_the_recipe_is_valid(tmp_path):
+    config = {
+        "epochs": 3,
+        "arch": {"type": "MyNet"},
+        "optimizer": {"type": "Ranger", "args": {"lr": 0.01}},
+        "loss": "my_loss",
+        "lr_scheduler": {"type": "MultiStepLR", "args": {"milestones": [2, 4]}},
+    }
+    made, recipe = imported(tmp_path, config)
+    assert recipe.optimizer.model_dump() == {"name": "adamw", "lr": 0.01}
+    told = {line.split(":")[0]: line for line in made.warnings}
+    assert set(told) == {"arch.type", "optimizer.type", "loss", "lr_scheduler.type", "lr_scheduler.args.milestones"}
+    assert "'Ranger' is unknown, adamw is used" in told["optimizer.type"]
+    assert "set model.backbone" in told["arch.type"]
+
+
+@pytest.mark.parametrize(
+    ("count", "devices", "device"), [(0, 1, "cpu"), (1, 1, "auto"), (3, 3, "auto"), ("all", 1, "auto")]
+)
+def test_gpus(tmp_path, count, devices, device):
+    made, recipe = imported(tmp_path, {"epochs": 1, "n_gpu": count})
+    assert (recipe.trainer.devices, recipe.trainer.device) == (devices, device)
+    assert [line.split(":")[0] for line in made.warnings] == (["n_gpu"] if count in (3, "all") else [])
+
+
+def test_the_lowest_rate_of_a_cosine_is_a_factor(tmp_path):
+    scheduler = {"type": "CosineAnnealingWarmRestarts", "args": {"T_0": 5, "T_mult": 2, "eta_min": 1e-6}}
+    config = {"optimizer": {"type": "Adam", "args": {"lr": 1e-4}}, "lr_scheduler": scheduler}
+    _, recipe = imported(tmp_path, config)
+    options = {"name": "cosine_restarts", "floor": 0.01, "period": 5, "stretch": 2}
+    assert recipe.lr_scheduler.model_dump() == options
+
+
+@pytest.mark.parametrize("config", [{"foo": 1}, {"name": "a", "foo": {"bar": 2}}, {"verbosity": 2}])
+def test_a_config_of_which_nothing_is_understood_is_an_error(tmp_path, config):
+    with pytest.raises(RecipeError, match="nothing of this config is understood") as caught:
+        imported(tmp_path, config)
+    assert next(iter(set(config) - {"name"})) in str(caught.value)
 
 
 def test_a_processor_and_three_ages(tmp_path):
@@ -197,7 +299,8 @@ def test_a_processor_and_three_ages(tmp_path):
     assert recipe.model.pretrained == "none"
     assert not recipe.data.age_labels.by_decade
     assert recipe.heads["age"].loss.name == "cross_entropy"
-    assert made.warnings == ["loss_name of age: the loss 'arcface' is unknown; cross_entropy is used"]
+    assert len(made.warnings) == 1
+    assert made.warnings[0].startswith("loss_name of age: 'arcface' is unknown, cross_entropy is used")
 
 
 def test_slashes_in_texts_are_no_comments(tmp_path):
@@ -230,4 +333,4 @@ def test_what_is_no_config_is_refused(tmp_path, config, message):
 
 def test_a_config_that_is_not_there(tmp_path):
     with pytest.raises(RecipeError, match="cannot be read"):
-        import_config(tmp_path / "absent.json")
+        import_config(tmp_path / "absent.json", RECIPE_REGISTRY)

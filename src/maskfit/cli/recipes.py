@@ -16,7 +16,7 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Recipe to print; without it all are listed.")] = None,
     import_: Annotated[
         Path | None,
-        typer.Option("--import", metavar="CONFIG", help="Convert a pytorch-template config.json into a recipe."),
+        typer.Option("--import", metavar="CONFIG", help="Convert a pytorch-template config into a recipe."),
     ] = None,
     file: Annotated[Path | None, typer.Option("--out", help="Write the converted recipe to this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -47,14 +47,17 @@ def recipes(
 def _convert_config(name: str | None, config: Path | None, file: Path | None, force: bool) -> None:
     """Writes or prints the converted recipe, and warns about keys without a counterpart."""
     from maskfit.config.pytorch_template import import_config
+    from maskfit.training.recipe_registry import available_registries
 
     if config is None or name is not None:
         raise RecipeError("--out belongs to --import", hint="maskfit recipes --import CONFIG --out FILE")
     check_overwrite(file, force)
-    imported = import_config(config)
+    imported = import_config(config, available_registries())
     text = imported.to_yaml(config.name)
     for warning in imported.warnings:
         err.print(f"no counterpart: {warning}")
+    for key in imported.unknown:
+        err.print(f"unknown key, not read: {key}")
     if file is None:
         _print_yaml(text)
         return

@@ -118,7 +118,7 @@ def _normalize(value: Any, key: str, registry: str, entry: RegistryEntry, warn: 
     name = value.get("name") if isinstance(value, Mapping) else value
     if not isinstance(name, str):
         return value
-    known, implied = _find(entry.table, registry, name)
+    known, implied = find_component(entry.table, registry, name)
     if known is None:
         return value
     if fold_name(known) != fold_name(name):
@@ -149,7 +149,17 @@ def _rename_options(value: Mapping[str, Any], key: str, renamed: Mapping[str, st
     return written
 
 
-def _find(table: Registry, registry: str, name: str) -> tuple[str | None, dict[str, Any]]:
+def find_component(table: Registry, registry: str, name: str) -> tuple[str | None, dict[str, Any]]:
+    """Finds a component by the name that a user or another program gives it.
+
+    Args:
+        table: The registry.
+        registry: Its key in `COMMON_NAMES`.
+        name: The name, in any case.
+
+    Returns:
+        The name in the registry and the options that the given name implies; None and no options where it is unknown.
+    """
     if (known := find_name(table, name)) is not None:
         return known, {}
     return COMMON_NAMES.get(registry, {}).get(fold_name(name), (None, {}))

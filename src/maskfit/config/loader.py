@@ -91,6 +91,25 @@ def read_recipe(
     return _validate(values, registries, location=source)
 
 
+def validate_values(
+    values: Mapping[str, Any], registries: Mapping[str, RegistryEntry], *, location: str | Path
+) -> Recipe:
+    """Validates recipe keys that are not in a file yet.
+
+    Args:
+        values: Nested mapping; every other key has its default.
+        registries: As for `read_recipe`.
+        location: Where the values come from, for the error.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: Lists every error, one line each.
+    """
+    return _validate(_merge(_defaults(), values), registries, location=location)
+
+
 def _upgrade(values: Mapping[str, Any], location: str | Path) -> dict[str, Any]:
     """Replaces old names in one file or override, and warns about them."""
     lines: list[str] = []
