@@ -103,7 +103,7 @@ def test_incomplete_persons_give_a_warning(tmp_path, write_photo, schema):
 
 
 def test_an_empty_or_missing_root_is_an_error(tmp_path, schema):
-    with pytest.raises(DataError, match="no person folders"):
+    with pytest.raises(DataError, match="no photos here"):
         read_photos(tmp_path, schema)
     with pytest.raises(DataError, match="no such folder"):
         read_photos(tmp_path / "nowhere", schema)

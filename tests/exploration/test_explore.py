@@ -126,7 +126,7 @@ def test_a_set_that_knows_only_the_mask_is_counted_by_it(people, schema):
 
 
 def test_a_dataset_without_readable_photos_is_an_error(tmp_path, schema):
-    with pytest.raises(DataError, match="no person folders"):
+    with pytest.raises(DataError, match="no photos here"):
         explore(tmp_path, schema)
     folder = tmp_path / "000001_male_Asian_20"
     folder.mkdir()

@@ -191,7 +191,7 @@ def _check_file(entry: os.DirEntry[str], stem: str, name_of_stem: dict[str, str]
     """Message and hint for a file that does not belong into a person's folder; None for a valid one."""
     if not entry.is_file():
         kind = "a folder" if entry.is_dir() else "a broken link" if entry.is_symlink() else "not a regular file"
-        return f"{kind} in a person's folder; expected {FILE_PATTERN}", "move or delete it"
+        return f"{kind} in a person's folder; expected {FILE_PATTERN}", "move it out of the folder"
     if stem not in STEMS or not is_photo_name(entry.name):
         return f"expected {FILE_PATTERN}", "rename it, or move it out of the folder"
     if stem in name_of_stem:

@@ -1,11 +1,11 @@
-"""Reads a dataset from disk: the competition's folders, or a CSV manifest."""
+"""Reads a dataset from disk: the competition's folders, class folders, labels in file names, or a CSV manifest."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from maskfit.data.competition_layout import scan_layout
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.direct_reading import scan_folder, suggest_import
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
@@ -18,11 +18,11 @@ def read_photos(source: str | Path, schema: LabelSchema, codes: CodesOption | No
     """Reads the photos of a dataset with their labels.
 
     Args:
-        source: A folder in the competition's layout (`data.competition_layout`), or a .csv manifest
-            (`data.manifest`).
+        source: A folder in the competition's layout (`data.competition_layout`), of class folders or with labels in
+            file names (`data.direct_reading`), or a .csv manifest (`data.manifest`).
         schema: The label schema.
-        codes: Meanings of codes without words in a manifest, by column, such as `{"gender": {"0": "female"}}`
-            (`data.label_codes`); the order of the label schema's values by default.
+        codes: Meanings of codes without words, and of unknown words, by column or attribute, such as
+            `{"gender": {"0": "female"}}` (`data.label_codes`); the order of the label schema's values by default.
 
     Returns:
         Photos in a fixed order: sorted by folder and file name, or in the order of the manifest.
@@ -50,13 +50,18 @@ def scan_photos(
     """
     path = Path(source)
     if path.is_dir():
-        return scan_layout(path, schema)
+        return scan_folder(path, schema, codes)
     if path.suffix.lower() == ".csv":
-        return scan_manifest(path, schema, codes)
+        dataset, problems = scan_manifest(path, schema, codes)
+        if not any(photo.labels for photo in dataset) and path.is_file() and (other := suggest_import(path, schema)):
+            return PhotoDataset(path.parent, ()), [other]
+        return dataset, problems
     if path.exists():
+        if other := suggest_import(path, schema):
+            return PhotoDataset(path, ()), [other]
         message, hint = (
-            "the source is neither a folder nor a .csv file",
-            "give a folder of person folders or a manifest",
+            "the source is neither a folder nor a .csv file, and no label file that can be imported",
+            "give a folder of photos or a manifest",
         )
     else:
         message, hint = "there is no such folder or file", "check the path"

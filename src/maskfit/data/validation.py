@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import scan_photos
 from maskfit.data.splits import describe_leak_risk
 from maskfit.errors import PhotoError
-from maskfit.labels.schema import UNKNOWN, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, LabelSchema
 from maskfit.text import format_count
 
 Progress = Callable[[int, int], None]
@@ -161,7 +162,18 @@ def _find_missing_information(
         found.append(DataProblem("fatal", "no labels", source, "no photo has a label", hint))
     if risk := describe_leak_risk(photos):
         hint = "add a column person; with one photo per person, nothing is needed"
+        if os.path.isdir(source):
+            hint = (
+                f"with several photos of a person, write a manifest: maskfit data import {shlex.quote(source)} "
+                "--out manifest.csv, where --person REGEX or a column person says who it is"
+            )
         found.append(DataProblem("warning", "persons", source, risk, hint))
+    known = tuple(name for name in schema.names if any(name in photo.labels for photo in photos))
+    smaller = next((name for name, other in LABEL_SCHEMAS.items() if other.names == known), None)
+    if os.path.isdir(source) and known and smaller and len(known) < len(schema.names):
+        absent = " and ".join(name for name in schema.names if name not in known)
+        hint = f"train on what is known: data.label_schema={smaller} (--schema {smaller} of data commands)"
+        found.append(DataProblem("note", "labels", source, f"no photo has a label of {absent}", hint))
     return found
 
 

@@ -22,6 +22,9 @@ BOX_COLUMNS = ("left", "upper", "right", "lower")
 SHOWN_FILES = 4
 """Names of files that a note lists."""
 
+OTHER_IMAGES = frozenset({".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2", ".svg", ".ppm", ".pgm", ".heif"})
+"""Suffixes of images that are no photos for maskfit; they are counted."""
+
 SKIPPED_WORD = "left out by --map"
 UNREADABLE_VALUE = "a value out of range"
 
@@ -96,6 +99,21 @@ class ImportedDataset:
         return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
 
+def find_formats(source: ImportSource, importers: Mapping[str, Importer], words: WordReader) -> dict[str, Confidence]:
+    """Asks every format how sure it is.
+
+    Args:
+        source: The source.
+        importers: Formats by name.
+        words: What the user says that words mean.
+
+    Returns:
+        The formats that are possible, with their confidence.
+    """
+    found = {name: importer.detect(source, words) for name, importer in importers.items()}
+    return {name: confidence for name, confidence in found.items() if confidence is not Confidence.NO}
+
+
 def detect_format(source: ImportSource, importers: Mapping[str, Importer], words: WordReader) -> str:
     """Finds the format of a source.
 
@@ -110,11 +128,11 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
     Raises:
         DataError: It has several, or none for sure.
     """
-    found = {name: importer.detect(source, words) for name, importer in importers.items()}
+    found = find_formats(source, importers, words)
     sure = [name for name, confidence in found.items() if confidence is Confidence.SURE]
     if len(sure) == 1:
         return sure[0]
-    candidates = sure or [name for name, confidence in found.items() if confidence is Confidence.POSSIBLE]
+    candidates = sure or list(found)
     if not candidates:
         known = ", ".join(importers)
         content = f"{len(source.photos):,} photos and {len(source.other_files):,} other files"
@@ -358,13 +376,19 @@ class _LabelReader:
 
 
 def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:
-    """A note on label files of the source that were not read."""
+    """Notes on label files of the source, and on photos in other formats, that were not read."""
     suffixes = (".csv", ".tsv", ".json", ".xml", ".xlsx", ".mat", ".parquet")
     unread = [name for name in source.with_suffix(*suffixes) if name not in raw.files] if source.is_folder else []
-    if not unread:
-        return []
-    shown = ", ".join(unread[:SHOWN_FILES]) + (", ..." if len(unread) > SHOWN_FILES else "")
-    return [f"{len(unread):,} files that may hold labels were not read: {shown}"]
+    notes = []
+    if unread:
+        shown = ", ".join(unread[:SHOWN_FILES]) + (", ..." if len(unread) > SHOWN_FILES else "")
+        notes.append(f"{len(unread):,} files that may hold labels were not read: {shown}")
+    others = Counter(Path(name).suffix.lower() for name in source.other_files) if source.is_folder else Counter()
+    images = {suffix: count for suffix, count in others.items() if suffix in OTHER_IMAGES}
+    if images:
+        listed = ", ".join(f"{suffix} ({count:,})" for suffix, count in images.items())
+        notes.append(f"images in formats that maskfit does not read: {listed}")
+    return notes
 
 
 def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftOut]) -> DataError:

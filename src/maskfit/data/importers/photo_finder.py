@@ -68,13 +68,22 @@ class PhotoFinder:
     @property
     def names(self) -> list[str]:
         """POSIX paths of all photos relative to the folder, sorted."""
-        return sorted(self._by_path.values())
+        return sorted(self._exact)
+
+    @cached_property
+    def _exact(self) -> frozenset[str]:
+        """The paths of all photos."""
+        files = list_files(self.folder) if self._files is None else self._files
+        return frozenset(name for name in files if is_photo_name(name))
 
     @cached_property
     def _by_path(self) -> dict[str, str]:
-        """Each photo by its path in one Unicode form and lower case -> the path as it is."""
-        files = list_files(self.folder) if self._files is None else self._files
-        return {_fold(name): name for name in files if is_photo_name(name)}
+        """Each photo by its path in one Unicode form and lower case -> the path; "" where two differ in no more."""
+        paths: dict[str, str] = {}
+        for name in self._exact:
+            folded = _fold(name)
+            paths[folded] = "" if folded in paths else name
+        return paths
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
@@ -99,11 +108,13 @@ class PhotoFinder:
         Returns:
             The file and ""; None and the reason where there is no such photo, or more than one.
         """
+        if name in self._exact:
+            return self.folder / name, ""
         plain, text = name.replace("\\", "/"), _strip_url(name).replace("\\", "/")
         folded = _fold(text).removeprefix("./")
         for key in (_fold(plain).removeprefix("./"), folded):
             if (path := self._by_path.get(key)) is not None:
-                return self.folder / path, ""
+                return (self.folder / path, "") if path else (None, AMBIGUOUS)
         if os.path.isabs(text) and os.path.isfile(text) and is_photo_name(text):
             return Path(text), ""
         parts = [part for part in folded.split("/") if part not in ("", ".", "..")]
@@ -114,7 +125,8 @@ class PhotoFinder:
             for candidate in dict.fromkeys((key, key.replace(" ", "_"))):
                 if paths := self._by_name.get(candidate):
                     best = _longest_common_end([*parts[:-1], candidate], paths)
-                    return (self.folder / self._by_path[best], "") if best else (None, AMBIGUOUS)
+                    path = self._by_path[best] if best else ""
+                    return (self.folder / path, "") if path else (None, AMBIGUOUS)
         return None, NOT_FOUND
 
 

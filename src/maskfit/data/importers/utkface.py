@@ -16,6 +16,7 @@ from maskfit.data.importers.word_reader import WordReader
 NAME = re.compile(
     r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_(?P<date>\d{17})(?:\.jpg\.chip)?\.(?:jpe?g|png)", re.IGNORECASE
 )
+NAME_START = re.compile(r"\d{1,3}_[01]_[0-4]_\d{8,}")
 _REASONS = (
     (re.compile(r"\d{1,3}_[01]_\d{6,}"), "the name has no race, so that its numbers are not certain"),
     (
@@ -73,5 +74,7 @@ class UTKFaceImporter:
                 file = name.rpartition("/")[2]
                 reason = next((reason for regex, reason in _REASONS if regex.match(file)), OTHER_REASON)
                 result.left_out.append(LeftOut(name, reason))
+        names = [name for name in source.other_files if NAME_START.match(name.rpartition("/")[2])]
+        result.left_out += [LeftOut(name, "the name's ending is off the pattern") for name in names]
         result.notes.append("race, the third number, is not imported; UTKFace does not say who is on the photos")
         return result

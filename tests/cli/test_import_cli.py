@@ -1,0 +1,114 @@
+"""`maskfit data import` as a user types it, and commands on folders that need no import."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Class folders: twelve photos, no two alike."""
+    for number in range(12):
+        folder = tmp_path / "photos" / ("with_mask" if number % 2 else "without_mask")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (72, 96), (20 * number, number, 0)).save(folder / f"anna{number // 2}_{number}.png")
+    return tmp_path / "photos"
+
+
+def test_import_prints_tables_and_writes_relative_paths(command, root, tmp_path):
+    target = tmp_path / "manifest.csv"
+    result = command("data", "import", root, "--out", target)
+    assert result.code == 0, result.err
+    assert "folders; 12 rows; labels: mask 12" in result.out
+    assert "any without_mask mask not_wear spelling 6" in " ".join(result.out.split())
+    assert f"written: 12 rows to {target}" in result.out
+    with target.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows[0] == {"path": "photos/with_mask/anna0_1.png", "mask": "wear"}
+    checked = command("data", "check", target)
+    assert checked.code == 0
+    assert "12 photos of 12 persons; labels known: mask 12" in checked.out
+
+
+def test_nothing_is_overwritten(command, root, tmp_path):
+    target = tmp_path / "manifest.csv"
+    target.write_text("mine")
+    result = command("data", "import", root, "--out", target)
+    assert (result.code, target.read_text()) == (2, "mine")
+    assert "add --force" in result.err
+    assert command("data", "import", root, "--out", target, "--force").code == 0
+    assert target.read_text().startswith("path,mask\n")
+
+
+def test_a_label_file_is_not_replaced_even_with_force(command, tmp_path, root):
+    labels = root / "labels.csv"
+    photo = "with_mask/anna0_1.png"
+    labels.write_text(f"file,age,gender,race,service_test\n{photo},3-9,Male,White,True\n")
+    before = labels.read_text()
+    result = command("data", "import", labels, "--out", labels, "--force")
+    assert result.code == 2
+    assert "a file of the source" in result.err
+    assert labels.read_text() == before
+
+
+def test_without_out_nothing_is_written(command, root):
+    result = command("data", "import", root, "--person", "/([a-z]+[0-9]+)_")
+    assert result.code == 0
+    assert "12 rows of 6 persons" in result.out
+    assert "nothing is written; add --out manifest.csv" in result.err
+    assert sorted(path.name for path in root.parent.iterdir()) == ["here", "photos"]
+
+
+def test_json_lists_everything(command, root, tmp_path):
+    Image.new("RGB", (72, 96)).save(root / "stray.png")
+    result = command("data", "import", root, "--format", "folders", "--map", "with_mask=incorrect", "--json")
+    data = json.loads(result.out)
+    assert (data["format"], data["rows"], data["labels"], data["written"]) == ("folders", 12, {"mask": 12}, None)
+    assert data["left_out"] == [{"where": "stray.png", "why": "the photo is in no class folder"}]
+    assert data["codes"][0] == {
+        "label": "any", "word": "with_mask", "read_as": "mask incorrect", "by": "--map", "rows": 6
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--map", "with_mask"], "'with_mask' is not WORD=VALUE"),
+        (["--map", "with_mask=wer"], "'wer' is no value"),
+        (["--format", "folder"], "did you mean 'folders'"),
+        (["--person", "("], "'(' is no regular expression"),
+        (["--person", "nobody"], "'nobody' matches no photo's path"),
+        (["--format", "utkface"], "no label at all"),
+    ],
+)
+def test_mistakes_are_one_clean_error(command, root, arguments, message):
+    result = command("data", "import", root, *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert "next: " in result.err or "did you mean" in result.err
+
+
+def test_check_split_and_explore_take_class_folders(command, root, tmp_path):
+    checked = command("data", "check", root)
+    assert checked.code == 0
+    assert "without_mask = mask not_wear (6)" in checked.out
+    assert "data.label_schema=mask" in checked.out
+    assert f"maskfit data import {root} --out manifest.csv" in checked.out
+    split = command("data", "split", root, "--folds", 2, "--schema", "mask", "--out", tmp_path / "splits.csv")
+    assert split.code == 0
+    assert "folds may leak" in split.err
+    assert command("data", "explore", root, "--schema", "mask", "--out", tmp_path / "page.html").code == 0
+
+
+def test_train_takes_class_folders(command, root, tmp_path):
+    options = ("data.label_schema=mask", "trainer.epochs=1", "cv.num_folds=2", "model.pretrained=none")
+    run = tmp_path / "run"
+    result = command("train", "fast", f"data.path={root}", f"output_dir={run}", *options)
+    assert result.code == 0, result.err
+    assert "without_mask = mask not_wear (6)" in result.err + result.out
+    assert (run / "oof_probabilities.csv").is_file()
