@@ -26,7 +26,7 @@ def test_import_prints_tables_and_writes_relative_paths(command, root, tmp_path)
     assert result.code == 0, result.err
     assert "folders; 12 rows; labels: mask 12" in result.out
     assert "any without_mask mask not_wear spelling 6" in " ".join(result.out.split())
-    assert f"written: 12 rows to {target}" in result.out
+    assert f"written: {target}: 12 rows" in result.out
     with target.open() as stream:
         rows = list(csv.DictReader(stream))
     assert rows[0] == {"path": "photos/with_mask/anna0_1.png", "mask": "wear"}

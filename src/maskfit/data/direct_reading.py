@@ -24,6 +24,7 @@ from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.errors import DataError
 from maskfit.labels.schema import LabelSchema
+from maskfit.text import format_count
 
 DIRECT_FORMATS = ("folders", "flat", "utkface")
 """Formats whose names say all that there is, so that nothing has to be imported."""
@@ -161,7 +162,7 @@ def _find_next_step(source: ImportSource, found: Mapping[str, Confidence], schem
     if nested := _find_nested_persons(source):
         return nested
     if not source.photos:
-        files = f"; there are {len(source.other_files):,} other files" if source.other_files else ""
+        files = f", only {format_count(len(source.other_files), 'other file')}" if source.other_files else ""
         hint = (
             f"give the folder that has the photos, or draw some to try: maskfit data synthesize {quoted} --persons 20"
         )
@@ -181,7 +182,7 @@ def _find_next_step(source: ImportSource, found: Mapping[str, Confidence], schem
         f"let the bundled model guess them: maskfit predict --images {quoted} --out guesses.csv; or write a CSV with "
         f"the columns path,{','.join(schema.names)}"
     )
-    return "no labels", f"nothing says the labels of the {len(source.photos):,} photos here", hint
+    return "no labels", f"nothing says the labels of the {format_count(len(source.photos), 'photo')} here", hint
 
 
 def _ask_for_words(source: ImportSource, schema: LabelSchema) -> tuple[str, str, str]:

@@ -27,7 +27,7 @@ def test_bands_in_brackets_bare_numbers_and_none(write_tree, import_, labels_of)
         ("101515718@N03", {"gender": "female"}),
     ]
     assert [item.location for item in dataset.left_out] == ["fold_0_data.txt row 7"]
-    assert [note for note in dataset.notes if note.startswith("1 ages are (25, 23)")]
+    assert [note for note in dataset.notes if note.startswith("1 age is (25, 23)")]
 
 
 def test_the_band_that_is_none_may_be_mapped(write_tree, import_):

@@ -24,7 +24,7 @@ def test_zero_is_female_and_both_lists_are_read(write_tree, import_, labels_of):
         ("image sets/val.txt line 2", "the photo does not exist")
     ]
     assert [note for note in dataset.notes if "hold the same faces" in note]
-    assert [note for note in dataset.notes if note.startswith("1 photos are in no list file")]
+    assert [note for note in dataset.notes if note.startswith("1 photo is in no list file")]
 
 
 def test_the_folder_may_be_chosen(write_tree, import_):

@@ -39,8 +39,8 @@ def test_unknown_words_are_asked_for_all_at_once_and_mapped(write_tree, import_,
     assert error.value.message.splitlines() == [
         "3 words are no value of the label schema:",
         "- 'covered' (2 rows)",
-        "- 'lady' (1 rows)",
-        "- 'rest' (1 rows)",
+        "- 'lady' (1 row)",
+        "- 'rest' (1 row)",
     ]
     assert "--map covered=wear" in error.value.hint
     dataset = import_(root, None, "covered=wear", "lady=not_wear,female", "rest=skip")

@@ -95,7 +95,7 @@ def test_all_exports_give_the_same_labels(write_tree, import_, labels_of, export
     }
     assert said == {("b.jpg", "mask", ("wear", "incorrect")), ("d.jpg", "mask", ("wear", "incorrect"))}
     assert "controls or columns that hold no label, ignored: state (1)" in dataset.notes
-    assert "mask: the rows of one photo agree in 0 of 1 photos" in dataset.notes
+    assert "mask: the rows of one photo agree in 0 of 1 photo" in dataset.notes
 
 
 def test_skipped_and_missing_tasks_are_listed(write_tree, import_):
@@ -113,7 +113,7 @@ def test_annotators_who_agree_are_one_row(write_tree, import_, labels_of):
     root = write_tree("b.jpg", texts={"export.json": json.dumps([task(1, "b.jpg", *answers)])})
     dataset = import_(root)
     assert labels_of(dataset) == {"b.jpg": {"mask": "wear"}}
-    assert "mask: the rows of one photo agree in 1 of 1 photos" in dataset.notes
+    assert "mask: the rows of one photo agree in 1 of 1 photo" in dataset.notes
     assert dataset.disagreements == ()
 
 

@@ -36,7 +36,7 @@ def test_indices_without_categories_are_asked_for(write_tree, import_, labels_of
     root = write(write_tree, {"metainfo": {"tasks": ["gender", "age", "mask"]}, "data_list": items})
     with pytest.raises(DataError) as error:
         import_(root)
-    assert "'0' of gender (1 rows): a code without a meaning" in error.value.message
+    assert "'0' of gender (1 row): a code without a meaning" in error.value.message
     assert "'2' of age_band" in error.value.message
     dataset = import_(root, None, "gender:0=female", "age_band:2=>=60", "mask:2=incorrect")
     assert labels_of(dataset) == {"a.jpg": {"gender": "female", "age": ">=60", "mask": "incorrect"}}

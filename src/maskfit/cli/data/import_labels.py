@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,7 +108,7 @@ def import_(
             print_written(crops.manifest, format_count(len(crops.records), "crop"), console=out)
         for name, reason in (crops.unreadable if crops else {}).items():
             err.print(f"not cropped: {name}: {reason}", style="yellow", soft_wrap=True)
-        out.print(f"next: maskfit data check {target}", soft_wrap=True)
+        out.print(f"next: maskfit data check {shlex.quote(str(target))}", soft_wrap=True)
 
 
 def _write_crops(manifest: Path, folder: Path, schema: LabelSchema) -> CropSummary:
@@ -122,11 +123,11 @@ def _write_crops(manifest: Path, folder: Path, schema: LabelSchema) -> CropSumma
 def _print_dataset(dataset: ImportedDataset) -> None:
     known = ", ".join(f"{name} {count:,}" for name, count in dataset.count_labels().items())
     persons = len({row.person for row in dataset.rows if row.person})
-    of_persons = f" of {persons:,} persons" if persons else ""
+    of_persons = f" of {format_count(persons, 'person')}" if persons else ""
     boxes = sum(row.box is not None for row in dataset.rows)
     with_boxes = f"; {boxes:,} with a box" if boxes else ""
-    line = f"{dataset.source}: {dataset.format}; {len(dataset.rows):,} rows{of_persons}{with_boxes}; labels: {known}"
-    out.print(line, soft_wrap=True)
+    rows = format_count(len(dataset.rows), "row")
+    out.print(f"{dataset.source}: {dataset.format}; {rows}{of_persons}{with_boxes}; labels: {known}", soft_wrap=True)
     out.print()
     codes = [(code.key, code.word, code.meaning, code.how, code.count) for code in dataset.codes]
     print_table("How words and codes were read", ["label", "in the source", "read as", "by", "rows"], codes[:MAX_WORDS])

@@ -16,6 +16,7 @@ from maskfit.data.importers.interface import Confidence, ImportOptions, ImportSo
 from maskfit.data.importers.photo_finder import NOT_FOUND, PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.file_io import iter_csv
+from maskfit.text import format_count
 
 COLUMNS = ("user_id", "original_image", "face_id", "age", "gender")
 PREFIXES = ("landmark_aligned_face", "coarse_tilt_aligned_face")
@@ -64,7 +65,7 @@ class AdienceImporter:
                 result.rows.append(RawRow(photo, location, labels, person=row["user_id"]))
         if wrong_way_round:
             result.notes.append(
-                f"{wrong_way_round:,} ages are (25, 23), which is no band, and no label; "
+                f"{format_count(wrong_way_round, 'age is', 'ages are')} (25, 23), which is no band, and no label; "
                 "if 25-32 is meant, add --map 'age:(25, 23)=25-32'"
             )
         result.notes.append("a person is a user_id, the owner of an album, who may have photographed several people")

@@ -16,6 +16,7 @@ from maskfit.data.importers.interface import Confidence, ImportOptions, ImportSo
 from maskfit.data.importers.photo_finder import NOT_FOUND, PhotoFinder, list_files
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.photo_dataset import is_photo_name
+from maskfit.text import format_count
 
 NAME = re.compile(r"\d{5}A(?P<age>\d{2,3})", re.IGNORECASE)
 LINE = re.compile(r"(?P<name>\d{5}A\d{2,3}\.\w{3,4})\s+(?P<gender>[01])\s*", re.IGNORECASE)
@@ -80,7 +81,9 @@ class AllAgeFacesImporter:
             result.rows += rows or [RawRow(folder / name, name, (age,))]
         result.left_out += [LeftOut(lines[0][0], NOT_FOUND) for lines in genders.values()]
         if unlisted:
-            result.notes.append(f"{unlisted:,} photos are in no list file, so that only their age is known")
+            result.notes.append(
+                f"{format_count(unlisted, 'photo is', 'photos are')} in no list file, so that only the age is known"
+            )
         return result
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from maskfit.data.importers.interface import Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.file_io import iter_csv
+from maskfit.text import format_count
 
 COLUMNS = ("file", "age", "gender", "race")
 
@@ -66,8 +67,8 @@ class FairFaceImporter:
                 result.rows.append(RawRow(photo, location, (("gender", row["gender"]), ("age", row["age"]))))
         if num_dates:
             result.notes.append(
-                f"{num_dates:,} ages are dates, which a spreadsheet made of bands: 3-9 became 03-Sep, 10-19 Oct-19; "
-                "they are read as the bands"
+                f"{format_count(num_dates, 'age is a date', 'ages are dates')} that a spreadsheet made of a band: "
+                "3-9 became 03-Sep, 10-19 Oct-19; read as the band"
             )
         result.notes.append("race and service_test are not imported")
         return result

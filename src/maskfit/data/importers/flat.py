@@ -22,6 +22,7 @@ from maskfit.data.importers.interface import (
     RawRow,
 )
 from maskfit.data.importers.word_reader import WordReader
+from maskfit.text import format_count
 
 NO_WORD = "no part of the name is a label"
 
@@ -77,9 +78,8 @@ class FlatImporter:
             else:
                 result.left_out.append(LeftOut(name, NO_WORD))
         if known:
-            result.notes.append(
-                f"{known:,} names have the pattern ID_gender_race_age_photo or ID_photo; ID is the person"
-            )
+            names = format_count(known, "name has", "names have")
+            result.notes.append(f"{names} the pattern ID_gender_race_age_photo or ID_photo; ID is the person")
         return result
 
 

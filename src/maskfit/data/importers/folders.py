@@ -20,6 +20,7 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.labels.spellings import fold_spelling
+from maskfit.text import format_count
 
 SPLIT_FOLDERS = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "images", "image", "img"}
@@ -94,7 +95,9 @@ class FolderImporter:
             )
         if unread:
             shown = ", ".join(list(unread)[:SHOWN_FOLDERS]) + (", ..." if len(unread) > SHOWN_FOLDERS else "")
-            result.notes.append(f"{len(unread)} folders next to class folders are no value and were ignored: {shown}")
+            result.notes.append(
+                f"{format_count(len(unread), 'folder')} next to class folders, no value and ignored: {shown}"
+            )
         return result
 
 

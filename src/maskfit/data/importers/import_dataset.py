@@ -15,6 +15,7 @@ from maskfit.data.importers.word_reader import CodeReading, WordReader
 from maskfit.errors import DataError, did_you_mean
 from maskfit.file_io import write_csv
 from maskfit.labels.schema import LabelSchema
+from maskfit.text import format_count
 
 BOX_COLUMNS = ("left", "upper", "right", "lower")
 """Columns of a face's box in a manifest."""
@@ -135,7 +136,8 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
     candidates = sure or list(found)
     if not candidates:
         known = ", ".join(importers)
-        content = f"{len(source.photos):,} photos and {len(source.other_files):,} other files"
+        photos, others = format_count(len(source.photos), "photo"), format_count(len(source.other_files), "other file")
+        content = f"{photos} and {others}"
         raise DataError(
             f"this is none of the formats that can be imported ({content})",
             location=source.path,
@@ -292,9 +294,10 @@ class _Merger:
                 notes.append(f"{first.photo.name} is of several persons: {', '.join(persons)}; the first is taken")
             rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box))
         if repeated:
-            notes.append(f"{repeated:,} photos are in several rows, which were merged; labels that differ stay empty")
+            photos = format_count(repeated, "photo is", "photos are")
+            notes.append(f"{photos} in several rows, which were merged; labels that differ stay empty")
         for name, (same, compared) in self.agreements.items():
-            notes.append(f"{name}: the rows of one photo agree in {same:,} of {compared:,} photos")
+            notes.append(f"{name}: the rows of one photo agree in {same:,} of {format_count(compared, 'photo')}")
         return rows, disagreements
 
     def _merge(
@@ -335,8 +338,8 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
         hint = f"the path of the first photo is {first}"
         raise DataError(f"'{pattern}' matches no photo's path", location="--person", hint=hint)
     shown = ", ".join(list(counts)[:3])
-    of_rows = f"{counts.total():,} of {len(raw.rows):,} rows"
-    return f"persons are read from the paths of {of_rows}: {len(counts):,} persons, such as {shown}"
+    of_rows = f"{counts.total():,} of {format_count(len(raw.rows), 'row')}"
+    return f"persons are read from the paths of {of_rows}: {format_count(len(counts), 'person')}, such as {shown}"
 
 
 class _LabelReader:
@@ -382,7 +385,8 @@ def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:
     notes = []
     if unread:
         shown = ", ".join(unread[:SHOWN_FILES]) + (", ..." if len(unread) > SHOWN_FILES else "")
-        notes.append(f"{len(unread):,} files that may hold labels were not read: {shown}")
+        files = format_count(len(unread), "file that may hold labels was", "files that may hold labels were")
+        notes.append(f"{files} not read: {shown}")
     others = Counter(Path(name).suffix.lower() for name in source.other_files) if source.is_folder else Counter()
     images = {suffix: count for suffix, count in others.items() if suffix in OTHER_IMAGES}
     if images:
@@ -394,7 +398,7 @@ def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:
 def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftOut]) -> DataError:
     reasons = Counter(item.reason for item in left_out)
     listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(4))
-    message = f"the import as {format} gives no label at all, of {len(raw.rows):,} photos"
+    message = f"the import as {format} gives no label at all, of {format_count(len(raw.rows), 'row')}"
     listed = "; ".join((f"left out: {listed}" if listed else "", *raw.notes)).strip("; ")
     hint = "check that the format is right, and name another with --format"
     if any("--map" in reason for reason in reasons) and len(reasons) == 1:

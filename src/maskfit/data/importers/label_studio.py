@@ -27,6 +27,7 @@ from maskfit.data.importers.label_studio_tasks import Answer, Task, read_json_ta
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv, read_json
+from maskfit.text import format_count
 
 SKIPPED = "the task was skipped by an annotator (was_cancelled)"
 NO_ANNOTATION = "the task has no annotation"
@@ -97,7 +98,7 @@ class LabelStudioImporter:
         result.notes += controls.notes()
         if len(annotators) > 1:
             listed = ", ".join(f"{name or '?'} ({count:,})" for name, count in annotators.most_common())
-            result.notes.append(f"{len(annotators)} annotators: {listed}")
+            result.notes.append(f"{format_count(len(annotators), 'annotator')}: {listed}")
         if not has_full_json:
             result.notes.append("skipped tasks are missing in JSON-MIN and CSV; the export as JSON lists them")
         return result
@@ -147,9 +148,8 @@ class _Controls:
         ignored = [f"{name} ({count:,})" for name, count in self._ignored.items() if count]
         notes = [f"controls or columns that hold no label, ignored: {', '.join(ignored)}"] if ignored else []
         if self._unassigned:
-            notes.append(
-                f"labels of the whole photo were ignored where it has several boxes: {self._unassigned:,} times"
-            )
+            photos = format_count(self._unassigned, "photo")
+            notes.append(f"labels of the whole photo, ignored where it has several boxes: {photos}")
         return notes
 
 

@@ -20,6 +20,7 @@ from maskfit.data.photo_dataset import read_label
 from maskfit.errors import DataError, LabelError
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema, as_number
 from maskfit.labels.spellings import MISSING_WORDS, as_integer, fold_spelling, parse_range
+from maskfit.text import format_count
 
 ANY = ""
 """Key of a raw label whose attribute follows from the word."""
@@ -348,7 +349,7 @@ class WordReader:
         for (key, word), reading in unknown[:SHOWN_WORDS]:
             of_key = f" of {key}" if key else ""
             why = f": {reading.problem}" if reading.problem != "no value of the label schema" else ""
-            lines.append(f"- '{word}'{of_key} ({self._counts[key, word]:,} rows){why}")
+            lines.append(f"- '{word}'{of_key} ({format_count(self._counts[key, word], 'row')}){why}")
         if len(unknown) > SHOWN_WORDS:
             lines.append(f"- and {len(unknown) - SHOWN_WORDS} more")
         (key, word), _ = unknown[0]
@@ -356,7 +357,7 @@ class WordReader:
         example = f"{key}:{word}" if key else word
         quote = "'" if re.search(r"[^\w.:-]", example) else ""
         examples = [f"--map {quote}{example}={attribute.values[0]}{quote}", f"--map {quote}{example}={SKIP}{quote}"]
-        plural = "1 word is" if len(unknown) == 1 else f"{len(unknown)} words are"
+        plural = format_count(len(unknown), "word is", "words are")
         values = " | ".join(", ".join(item.values) for item in self._own.attributes)
         raise DataError(
             f"{plural} no value of the label schema:\n" + "\n".join(lines),
