@@ -1,0 +1,78 @@
+"""Tests of what all formats share: detection, merging, persons, and the manifest."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from maskfit.data.importers import write_manifest
+from maskfit.data.read_dataset import read_photos
+from maskfit.errors import DataError
+from maskfit.labels.schema import LABEL_SCHEMAS
+
+HEADER = "file,age,gender,race,service_test\n"
+
+
+def test_the_manifest_reads_back_as_it_was_imported(write_tree, import_, tmp_path):
+    rows = "a.jpg,3-9,Male,White,True\nb.jpg,more than 70,Female,White,True\nc.jpg,25-32,Female,White,True\n"
+    dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"labels.csv": HEADER + rows}))
+    target = write_manifest(dataset, tmp_path / "manifests" / "m.csv")
+    assert target.read_text().splitlines()[:2] == ["path,gender,age", "../source/a.jpg,male,3 to 9"]
+    photos = read_photos(target, LABEL_SCHEMAS["gender-age"])
+    assert photos.attribute_indices(LABEL_SCHEMAS["gender-age"]).tolist() == [[0, 0], [1, 2], [1, -1]]
+
+
+def test_two_formats_are_a_question(write_tree, import_):
+    tasks = [{"id": 1, "data": {"image": "a.jpg"}, "annotations": [{"result": []}]}]
+    root = write_tree("with_mask/a.jpg", texts={"labels.csv": HEADER, "export.json": json.dumps(tasks)})
+    with pytest.raises(DataError, match=r"the format is not certain; it may be folders .*label-studio.*fairface"):
+        import_(root)
+
+
+def test_a_source_of_no_format(write_tree, import_):
+    with pytest.raises(
+        DataError, match=r"none of the formats that can be imported \(1 photo and 1 other file\)"
+    ) as error:
+        import_(write_tree("a.jpg", texts={"notes.md": "x"}))
+    assert "--format: folders, flat" in error.value.hint
+    with pytest.raises(DataError, match="no such folder or file"):
+        import_(write_tree() / "nowhere")
+
+
+def test_what_was_not_read_is_said(write_tree, import_):
+    root = write_tree("with_mask/a.jpg", texts={"with_mask/b.gif": "x", "with_mask/c.gif": "x", "table.xlsx": "x"})
+    notes = import_(root).notes
+    assert "1 file that may hold labels was not read: table.xlsx" in notes
+    assert "images in formats that maskfit does not read: .gif (2)" in notes
+
+
+def test_an_age_out_of_range_leaves_its_row_out(write_tree, import_):
+    rows = "a.jpg,34,Male,White,True\nb.jpg,300,Male,White,True\n"
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"labels.csv": HEADER + rows}))
+    assert [row.photo.name for row in dataset.rows] == ["a.jpg"]
+    assert [(item.location, item.reason) for item in dataset.left_out] == [
+        ("labels.csv row 3", "a value out of range: age must be in [0, 120]")
+    ]
+
+
+def test_persons_from_paths(write_tree, import_, tmp_path):
+    root = write_tree("with_mask/anna_1.jpg", "no_mask/anna_2.jpg", "no_mask/bob_1.jpg", "no_mask/9.jpg")
+    dataset = import_(root, person="([a-z]+)_[^/]*$")
+    assert [row.person for row in dataset.rows] == ["", "anna", "bob", "anna"]
+    assert "persons are read from the paths of 3 of 4 rows: 2 persons, such as anna, bob" in dataset.notes
+    with write_manifest(dataset, tmp_path / "m.csv").open() as stream:
+        assert [row["person"] for row in csv.DictReader(stream)] == ["", "anna", "bob", "anna"]
+
+
+def test_nobody_says_who_is_on_the_photos(write_tree, import_):
+    assert [note for note in import_(write_tree("with_mask/a.jpg", "no_mask/b.jpg")).notes if "folds may leak" in note]
+
+
+def test_a_file_of_the_source_is_never_the_target(write_tree, import_):
+    root = write_tree("a.jpg", texts={"labels.csv": HEADER + "a.jpg,3-9,Male,White,True\n"})
+    dataset = import_(root)
+    with pytest.raises(DataError, match="a file of the source"):
+        write_manifest(dataset, root / "labels.csv")
+    assert (root / "labels.csv").read_text().startswith("file,age")

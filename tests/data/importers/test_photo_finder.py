@@ -1,0 +1,80 @@
+"""Tests of finding photos by the names in label files."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND, PhotoFinder, list_files
+
+NAMES = ("train/1.jpg", "val/1.jpg", "a/Anna.JPG", "8f3a1c01-bob.png", "with space.jpg", "100%.jpg", "x/y/once.jpg")
+
+
+@pytest.fixture
+def finder(tmp_path: Path) -> PhotoFinder:
+    for name in NAMES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    return PhotoFinder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("train/1.jpg", "train/1.jpg"),
+        ("./val/1.jpg", "val/1.jpg"),
+        ("train\\1.jpg", "train/1.jpg"),
+        ("/home/somebody/data/val/1.jpg", "val/1.jpg"),
+        ("C:\\photos\\x\\y\\once.jpg", "x/y/once.jpg"),
+        ("a/anna.jpg", "a/Anna.JPG"),
+        ("bob.png", "8f3a1c01-bob.png"),
+        ("/data/upload/7/8f3a1c01-bob.png", "8f3a1c01-bob.png"),
+        ("/data/upload/7/0123abcd-once.jpg", "x/y/once.jpg"),
+        ("https://labels.example.org/data/with%20space.jpg?size=2", "with space.jpg"),
+        ("/data/local-files/?d=x%2Fy%2Fonce.jpg", "x/y/once.jpg"),
+        ("100%.jpg", "100%.jpg"),
+    ],
+)
+def test_found(finder, tmp_path, name, expected):
+    assert finder.find(name) == (tmp_path / expected, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("1.jpg", AMBIGUOUS), ("test/1.jpg", AMBIGUOUS), ("2.jpg", NOT_FOUND), ("", NOT_FOUND)]
+)
+def test_not_found(finder, name, reason):
+    assert finder.find(name) == (None, reason)
+
+
+def test_an_absolute_path_elsewhere(finder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "elsewhere.jpg"
+    other.write_bytes(b"x")
+    assert finder.find(str(other)) == (other, "")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_unicode_forms(tmp_path, form):
+    name = unicodedata.normalize(form, "가나다.jpg")
+    (tmp_path / name).write_bytes(b"x")
+    other = unicodedata.normalize("NFD" if form == "NFC" else "NFC", name)
+    assert PhotoFinder(tmp_path).find(other) == (tmp_path / name, "")
+
+
+def test_names_that_differ_in_case_only_are_not_mixed_up():
+    finder = PhotoFinder(Path("photos"), ("A.jpg", "a.jpg"))
+    assert finder.find("A.jpg") == (Path("photos/A.jpg"), "")
+    assert finder.find("a.jpg") == (Path("photos/a.jpg"), "")
+    assert finder.find("A.JPG") == (None, AMBIGUOUS)
+
+
+def test_listing_follows_links_without_circles_and_omits_hidden_files(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "real" / "._a.jpg").write_bytes(b"x")
+    (tmp_path / "photos").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "photos" / "linked")
+    os.symlink(tmp_path / "photos", tmp_path / "real" / "circle")
+    assert list_files(tmp_path / "photos") == ("linked/a.jpg",)
