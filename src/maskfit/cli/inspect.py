@@ -18,6 +18,7 @@ from maskfit.cli.console import (
     progress,
     require_extra,
 )
+from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.errors import DataError
 from maskfit.text import format_count
 
@@ -41,6 +42,7 @@ def inspect(
     graphs: Annotated[bool, typer.Option(help="Draw the module graph and the gradient graph.")] = True,
     depth: Annotated[int, typer.Option(min=1, max=10, help="Depth of the module graph.")] = 3,
     faces: Annotated[int, typer.Option(min=0, max=64, help="Number of photos with Grad-CAM.")] = 8,
+    codes: CodesOption = "",
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the gradient check as JSON.")] = False,
 ) -> None:
@@ -66,7 +68,7 @@ def inspect(
     from maskfit.model_file import read_model_metadata
 
     path = find_models([model])[0]
-    photos = _sample_photos(_read_photos(images, read_model_metadata(path).label_schema))
+    photos = _sample_photos(_read_photos(images, read_model_metadata(path).label_schema, parse_codes(codes)))
     with progress("inspecting") as advance:
         inspection = inspect_model(
             path, photos, graphs=stem if graphs else None, depth=depth, faces=faces, progress=advance
@@ -79,7 +81,7 @@ def inspect(
         print_written(path)
 
 
-def _read_photos(images: Path, schema: object) -> list[Photo]:
+def _read_photos(images: Path, schema: object, codes: dict[str, dict[str, str] | str]) -> list[Photo]:
     """Returns photos with labels if the folder is a dataset, otherwise all photos in it."""
     from maskfit.data.image_lists import find_images
     from maskfit.data.read_dataset import read_photos
@@ -87,7 +89,7 @@ def _read_photos(images: Path, schema: object) -> list[Photo]:
 
     assert isinstance(schema, LabelSchema)
     try:
-        return list(read_photos(images, schema).photos)
+        return list(read_photos(images, schema, codes).photos)
     except DataError:
         # A folder that is not a dataset still has photos; a CSV that is not a manifest is an error.
         if images.suffix.lower() == ".csv":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
+from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def label_issues(
             show_default=False,
         ),
     ] = None,
+    codes: CodesOption = "",
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print label issues of every score as JSON.")] = False,
 ) -> None:
@@ -76,7 +78,7 @@ def label_issues(
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)
-    ranked, warnings = rank_label_issues(sources, data, noise)
+    ranked, warnings = rank_label_issues(sources, data, noise, parse_codes(codes))
     for warning in warnings:
         err.print(warning)
     least = DEFAULT_MIN_SCORE if min_score is None else min_score

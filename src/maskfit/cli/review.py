@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, print_written, require_extra
+from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
 from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
-from maskfit.errors import DataError, did_you_mean
+from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
@@ -57,6 +58,7 @@ def review(
     probabilities: ProbabilitiesOption = None,
     label_issues: LabelIssuesOption = None,
     schema: SchemaOption = "mask-gender-age",
+    codes: CodesOption = "",
     log: LogOption = Path("review.jsonl"),
     target: CorrectionsOption = Path("corrections.csv"),
     export: ExportOption = None,
@@ -85,13 +87,11 @@ def review(
     """
     from maskfit.apps.review.review_data import load_review_data
 
-    if schema not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     if export is None:
         require_extra("review", "review", "streamlit")
     check_overwrite(export, force)
     check_overwrite(target, force=True)
-    review_data = load_review_data(source, LABEL_SCHEMAS[schema], probabilities or (), label_issues)
+    review_data = load_review_data(source, find_schema(schema), probabilities or (), label_issues, parse_codes(codes))
     if export is not None:
         _export(review_data, log, export)
         return

@@ -30,6 +30,7 @@ from maskfit.data.detectors import Face
 from maskfit.data.face_boxes import face_of, file_name_with_box
 from maskfit.data.image_decoding import Pixels, content_hash, decode
 from maskfit.data.image_lists import find_images
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import read_manifest
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
@@ -120,6 +121,7 @@ def write_crops(
     *,
     size: tuple[int, int] | None,
     schema: LabelSchema,
+    codes: CodesOption | None = None,
     background_removal: ComponentSpec = NO_BACKGROUND,
     progress: Progress | None = None,
 ) -> CropSummary:
@@ -134,6 +136,7 @@ def write_crops(
         size: (height, width) of the copies in pixels; None for the size of each crop box, without resampling unless the
             box is rotated.
         schema: The label schema of a manifest.
+        codes: Meanings of codes without words in a manifest, as for `read_manifest`.
         background_removal: A component of `BACKGROUNDS`.
         progress: Called with (photos done, all photos).
 
@@ -145,7 +148,7 @@ def write_crops(
         RecipeError: The crop or background is unknown, or an option is invalid.
         MissingExtraError: The crop or background needs an extra.
     """
-    photos = _read(source, out, schema)
+    photos = _read(source, out, schema, codes)
     cropper = DatasetCropper(crop, size, background_removal)
     files = _file_names(photos)
     done = open_crop_log(out / LOG_FILE, cropper.settings(source))
@@ -187,10 +190,10 @@ def write_crops(
     return _write_lists(photos, records, num_resumed, unreadable, out, manifest_schema, cropper)
 
 
-def _read(source: Path, out: Path, schema: LabelSchema) -> Sequence[Photo]:
+def _read(source: Path, out: Path, schema: LabelSchema, codes: CodesOption | None) -> Sequence[Photo]:
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise DataError("the output folder is among the photos", location=out, hint="give a folder outside of them")
-    return list(read_manifest(source, schema)) if source.suffix.lower() == ".csv" else find_images(source)
+    return list(read_manifest(source, schema, codes)) if source.suffix.lower() == ".csv" else find_images(source)
 
 
 class DatasetCropper:

@@ -198,7 +198,7 @@ def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list
                     message = f"column {column} holds only {_join(numbers)}, which looks like band codes: {listed}"
                     hint = (
                         f"rename the column to {name}_band; "
-                        f"if it holds years, set data.codes={{{name}: years}} (--codes of data check and split)"
+                        f"if it holds years, set data.codes={{{name}: years}} (as an option: --codes)"
                     )
                     problems.append(DataProblem("fatal", "codes", f"column {column}", message, hint))
             elif _are_codes(cells):
@@ -274,7 +274,7 @@ def _check_binary(column: str, cells: set[str], name: str, num_values: int, code
     message = f"column {column} holds only the codes 0 and 1, of {num_values} possible values"
     hint = (
         f"say what they mean with data.codes={{{name}: {{0: {values[-1]}, 1: {values[0]}}}}} or "
-        f"{{0: {values[0]}, 1: {values[1]}}} (--codes of data check and split)"
+        f"{{0: {values[0]}, 1: {values[1]}}} (as an option: --codes)"
     )
     if name == column and name.casefold() in CLASS_COLUMNS and attribute.name != name:
         hint += f"; data.codes={{{name}: class}} for class indices"
@@ -282,7 +282,7 @@ def _check_binary(column: str, cells: set[str], name: str, num_values: int, code
 
 
 def _note(column: str, message: str, name: str) -> DataProblem:
-    hint = f"if that is wrong, set data.codes={{{name}: {{0: ..., 1: ...}}}} (--codes of data check and split)"
+    hint = f"if that is wrong, set data.codes={{{name}: {{0: ..., 1: ...}}}} (as an option: --codes)"
     return DataProblem("note", "codes", f"column {column}", message, hint)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.data.image_decoding import Pixels
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import scan_photos
 from maskfit.data.validation import find_problems
@@ -106,13 +107,20 @@ class ExplorationResult:
 
 
 def explore(
-    source: str | Path, schema: LabelSchema, *, limit: int = 24, seed: int = 0, progress: Progress | None = None
+    source: str | Path,
+    schema: LabelSchema,
+    *,
+    codes: CodesOption | None = None,
+    limit: int = 24,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> ExplorationResult:
     """Explores a dataset; every photo is decoded once, downscaled. A defective photo is reported, not raised.
 
     Args:
         source: Dataset folder or manifest, as for `read_photos`.
         schema: Labels to read.
+        codes: Meanings of codes without words, as for `read_photos`.
         limit: Maximum number of photos on a contact sheet, 1 to `MAX_SHEET_PHOTOS`.
         seed: Seed of the samples on the contact sheets.
         progress: Called during the work.
@@ -126,7 +134,7 @@ def explore(
     if not 1 <= limit <= MAX_SHEET_PHOTOS:
         raise DataError(f"limit must be 1 to {MAX_SHEET_PHOTOS}, got {limit}", hint="choose another limit")
     start = time.perf_counter()
-    photos, problems = scan_photos(source, schema)
+    photos, problems = scan_photos(source, schema, codes)
     if not photos:
         raise_if_fatal(problems, Path(source))
         raise DataError("there are no photos here", location=source, hint="name a folder or manifest with photos")

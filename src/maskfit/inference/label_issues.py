@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from maskfit.config.loader import read_recipe
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.label_corrections import Correction, read_corrected, write_corrections
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
@@ -28,7 +29,10 @@ COLUMNS = ("person", "photos", "attribute", "label", "proposed", "score", "reaso
 
 
 def rank_label_issues(
-    paths: Sequence[str | Path], data: str | Path | None = None, noise: float = DEFAULT_NOISE_RATE
+    paths: Sequence[str | Path],
+    data: str | Path | None = None,
+    noise: float = DEFAULT_NOISE_RATE,
+    codes: CodesOption | None = None,
 ) -> tuple[list[LabelIssue], list[str]]:
     """Ranks label issues by the mean prediction of several runs or tables.
 
@@ -37,6 +41,7 @@ def rank_label_issues(
         data: The labelled photos; None takes the first run's own data with its corrections, where they can be read.
             They give the ages behind age bands. Labels that differ from those of training replace them.
         noise: Expected fraction of wrong labels; as for `find_label_issues`.
+        codes: Meanings of codes without words in `data`, as for `read_photos`.
 
     Returns:
         The issues, the most likely first, and warnings for the user.
@@ -46,7 +51,7 @@ def rank_label_issues(
     """
     tables = load_aligned_tables(paths)
     warnings = list(tables.warnings)
-    photos = _load_photos(paths, tables.schema, data, warnings)
+    photos = _load_photos(paths, tables.schema, data, codes, warnings)
     if photos is not None:
         tables = _with_labels(tables, photos, replace_truth=data is not None)
     if tables.truth is None:
@@ -126,11 +131,15 @@ def _file_names(item: LabelIssue) -> list[str]:
 
 
 def _load_photos(
-    paths: Sequence[str | Path], schema: LabelSchema, data: str | Path | None, warnings: list[str]
+    paths: Sequence[str | Path],
+    schema: LabelSchema,
+    data: str | Path | None,
+    codes: CodesOption | None,
+    warnings: list[str],
 ) -> PhotoDataset | None:
     """The labelled photos that the user named, or those of the first run."""
     if data is not None:
-        return read_photos(data, schema)
+        return read_photos(data, schema, codes)
     for path in paths:
         if not is_run_dir(Path(path)):
             continue

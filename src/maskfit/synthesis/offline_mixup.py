@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from maskfit.data.face_boxes import open_picture_of
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
@@ -79,6 +80,7 @@ def write_oversampled(
     out: Path,
     target_count: int,
     *,
+    codes: CodesOption | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> OversampleResult:
@@ -93,6 +95,7 @@ def write_oversampled(
         out: Output folder, new or empty and not within `source`. The manifest is written last: where it exists, the
             dataset is complete.
         target_count: Number of photos per class, blends included; >= 1.
+        codes: Meanings of codes without words, as for `read_photos`.
         seed: Seed of the pairs and of lambda.
         progress: Called with (photos read + blends written, total of both).
 
@@ -103,7 +106,7 @@ def write_oversampled(
         DataError: `out` is not empty or lies within `source`, the source is invalid, or there is nothing to blend.
     """
     _check_output_dir(source, out)
-    photos = read_photos(source, label_schema)
+    photos = read_photos(source, label_schema, codes)
     classes = label_schema.to_class_index(photos.attribute_indices(label_schema))
     sizes = {
         int(class_index): int((classes == class_index).sum()) for class_index in np.unique(classes[classes != UNKNOWN])

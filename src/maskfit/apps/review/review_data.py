@@ -10,6 +10,7 @@ import numpy as np
 
 from maskfit.apps.review.state import ReviewState, scored_index
 from maskfit.config.loader import read_recipe
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.label_corrections import read_corrected
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.label_issues import LabelIssue, fit_and_apply_temperature
@@ -44,7 +45,11 @@ class ReviewData:
 
 
 def load_review_data(
-    source: Path, schema: LabelSchema, probabilities: Sequence[Path] = (), label_issues: Path | None = None
+    source: Path,
+    schema: LabelSchema,
+    probabilities: Sequence[Path] = (),
+    label_issues: Path | None = None,
+    codes: CodesOption | None = None,
 ) -> ReviewData:
     """Loads the input of a review.
 
@@ -55,6 +60,7 @@ def load_review_data(
         probabilities: Runs and tables of out-of-fold probabilities of these photos; several are averaged.
         label_issues: A CSV that `maskfit label-issues` wrote; without one, the label issues are computed from the
             probabilities.
+        codes: Meanings of codes without words in a manifest, as for `read_photos`; a run brings its own.
 
     Returns:
         The input.
@@ -74,14 +80,14 @@ def load_review_data(
         photos, warnings = read_corrected(root, schema, data.label_corrections, data.known_label_errors, data.codes)
         probabilities = probabilities or [source]
     else:
-        photos, _ = read_corrected(source, schema)
+        photos, _ = read_corrected(source, schema, codes=codes)
     review_data = ReviewData(root, ReviewState(photos, schema), warnings=warnings)
     if probabilities:
         review_data.predictions = _load_predictions(review_data.review, probabilities)
     if label_issues is not None:
         issues = read_label_issues(label_issues, review_data.review)
     elif probabilities:
-        issues, more_warnings = rank_label_issues(probabilities, None if is_run else source)
+        issues, more_warnings = rank_label_issues(probabilities, None if is_run else source, codes=codes)
         warnings += more_warnings
     else:
         issues = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
+from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def add_masks(
     landmarks: LandmarksOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the same command in its folder.")] = False,
     workers: WorkersOption = None,
+    codes: CodesOption = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Add synthetic masks to bare faces, in the competition's layout.
@@ -86,12 +88,13 @@ def add_masks(
     from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
     from maskfit.synthesis.masks.write_dataset import check_output_dir, write_masked_dataset
 
+    meanings = parse_codes(codes)
     check_output_dir(source, target, resume=resume)
     find_landmarks = (
         read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
     )
     with progress("detecting faces", unit="faces") as advance:
-        faces = select_faces(source, find_landmarks, persons=persons, seed=seed, progress=advance)
+        faces = select_faces(source, find_landmarks, persons=persons, codes=meanings, seed=seed, progress=advance)
     with progress("adding masks", unit="persons") as advance:
         result = write_masked_dataset(
             faces,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import err, out, print_json, progress
-from maskfit.errors import DataError, did_you_mean
+from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
+from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
@@ -70,6 +71,7 @@ def crop(
     size: SizeOption = None,
     background: BackgroundOption = "none",
     schema: SchemaOption = "mask-gender-age",
+    codes: CodesOption = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Write cropped copies of photos, and list every detected face.
@@ -91,8 +93,7 @@ def crop(
     from maskfit.config.loader import parse_component
     from maskfit.data.crop_dataset import write_crops
 
-    if schema not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    labels, meanings = find_schema(schema), parse_codes(codes)
     spec = _crop_spec(crop_name, detector, weights, margin, face_selection, align)
     output_size = None if size is None else _parse_size(size)
     with progress("cropping") as advance:
@@ -101,7 +102,8 @@ def crop(
             target,
             spec,
             size=output_size,
-            schema=LABEL_SCHEMAS[schema],
+            schema=labels,
+            codes=meanings,
             background_removal=parse_component(background, "data.background_removal"),
             progress=advance,
         )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
-from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.cli.dataset_options import CodesOption, SchemaOption, SourceArgument, find_schema, parse_codes
+from maskfit.errors import DataError
+from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -25,29 +26,6 @@ MAX_FOLD_COLUMNS = 12
 
 MAX_NAME_WIDTH = 48
 """Column width of file names; longer ones shift only their own line."""
-
-SourceArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="ROOT|CSV",
-        help="A folder of person folders (000001_female_Asian_45/mask1.jpg), or a CSV with the column path and any of "
-        "person, mask, gender, age.",
-        show_default=False,
-    ),
-]
-CodesOption = Annotated[
-    str,
-    typer.Option(
-        "--codes",
-        metavar="MAP",
-        help="Meanings of codes without words in a CSV, as in the recipe's data.codes: "
-        "'{gender: {0: female, 1: male}, mask: {0: not_wear, 1: wear}, age: band}'.",
-        show_default=False,
-    ),
-]
-SchemaOption = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
-]
 
 
 def check(
@@ -72,7 +50,7 @@ def check(
     """
     from maskfit.data.validation import validate_dataset
 
-    labels, meanings = find_schema(schema), _parse_codes(codes)
+    labels, meanings = find_schema(schema), parse_codes(codes)
     with progress("checking") as advance:
         result = validate_dataset(source, labels, codes=meanings, progress=advance)
     classes = result.count_classes(labels)
@@ -126,7 +104,7 @@ def split(
     # Checked first: a split makes runs comparable, and reading a large dataset takes a while.
     if target.exists() and not force:
         raise DataError("the file exists", location=target, hint="choose another file, or add --force")
-    photos = read_photos(source, labels, _parse_codes(codes))
+    photos = read_photos(source, labels, parse_codes(codes))
     for line in (*(note.to_line() for note in photos.notes), describe_leak_risk(photos)):
         if line:
             err.print(line, style="yellow")
@@ -166,6 +144,7 @@ def oversample(
     ],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
     schema: SchemaOption = "mask-gender-age",
+    codes: CodesOption = "",
 ) -> None:
     """Oversample rare classes with blends of two photos, to train on with data.extra_train.
 
@@ -180,9 +159,9 @@ def oversample(
     """
     from maskfit.synthesis.offline_mixup import write_oversampled
 
-    labels = find_schema(schema)
+    labels, meanings = find_schema(schema), parse_codes(codes)
     with progress("blending") as advance:
-        result = write_oversampled(source, labels, target, count, seed=seed, progress=advance)
+        result = write_oversampled(source, labels, target, count, codes=meanings, seed=seed, progress=advance)
     rows = [
         (labels.describe(number), result.original_counts[number], blends)
         for number, blends in result.blend_counts.items()
@@ -196,37 +175,6 @@ def oversample(
         err.print(f"skipped {format_count(len(result.unreadable), 'unreadable photo')}:", style="yellow")
         for name, reason in result.unreadable.items():
             err.print(f"  {name}: {reason}")
-
-
-def find_schema(name: str) -> LabelSchema:
-    """Returns the label schema of `--schema`.
-
-    Args:
-        name: A key of `LABEL_SCHEMAS`.
-
-    Returns:
-        The label schema.
-
-    Raises:
-        DataError: The name is unknown.
-    """
-    if name not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
-    return LABEL_SCHEMAS[name]
-
-
-def _parse_codes(text: str) -> dict[str, dict[str, str] | str]:
-    """Returns the meanings of `--codes`, read as the recipe's `data.codes`."""
-    if not text:
-        return {}
-    from maskfit.config.loader import parse_yaml_value
-    from maskfit.config.recipe import DataConfig
-
-    try:
-        return DataConfig(codes=parse_yaml_value(text)).codes
-    except ValueError:
-        hint = "write '{gender: {0: female, 1: male}}', with a space after each colon"
-        raise DataError(f"--codes must map columns to codes and values, got {text}", hint=hint) from None
 
 
 def _to_record(problem: DataProblem) -> dict[str, str]:

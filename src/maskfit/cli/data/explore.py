@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_written, progress
-from maskfit.cli.data.dataset import SchemaOption, SourceArgument, find_schema
+from maskfit.cli.dataset_options import CodesOption, SchemaOption, SourceArgument, find_schema, parse_codes
 from maskfit.errors import DataError
 
 
@@ -24,6 +24,7 @@ def explore(
     ] = 24,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the contact sheets.")] = 0,
     schema: SchemaOption = "mask-gender-age",
+    codes: CodesOption = "",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
 ) -> None:
     """Explore a dataset on one page: class counts, ages, mean faces, outliers, leaks between persons.
@@ -43,12 +44,12 @@ def explore(
     from maskfit.exploration.page import key_findings, write_page
     from maskfit.exploration.statistics import to_json
 
-    label_schema = find_schema(schema)
+    label_schema, meanings = find_schema(schema), parse_codes(codes)
     if target is None and not json:
         raise DataError("no output requested", hint="add --out PAGE, or --json")
     check_overwrite(target, force)
     with _stages() as advance:
-        findings = explore_dataset(source, label_schema, limit=limit, seed=seed, progress=advance)
+        findings = explore_dataset(source, label_schema, codes=meanings, limit=limit, seed=seed, progress=advance)
     written = None if target is None else write_page(target, findings)
     if json:
         print_json(to_json(findings))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, print_written, progress, require_extra
+from maskfit.cli.dataset_options import CodesOption, SchemaOption, find_schema, parse_codes
 from maskfit.cli.defaults import setup_allocator
-from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -50,9 +49,6 @@ JudgeOption = Annotated[
     Path | None,
     typer.Option(metavar="MODEL", help="Classifier that measures quality; must not have seen the held-out persons."),
 ]
-SchemaOption = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
-]
 
 
 def gan(
@@ -72,6 +68,7 @@ def gan(
     judge: JudgeOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
     schema: SchemaOption = "mask-gender-age",
+    codes: CodesOption = "",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
@@ -95,12 +92,9 @@ def gan(
     from maskfit.config.loader import parse_component, read_recipe
     from maskfit.synthesis.gan.pipeline import GanTrainOptions, generate_faces
 
-    if schema not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    labels, meanings = find_schema(schema), parse_codes(codes)
     crop_spec = parse_component(crop, "data.crop") if crop else read_recipe("champion", []).data.crop
-    options = GanTrainOptions(
-        LABEL_SCHEMAS[schema], crop_spec, folds, fold, size, width, batch_size, steps, minutes, resume
-    )
+    options = GanTrainOptions(labels, crop_spec, folds, fold, size, width, batch_size, steps, minutes, resume)
     result = generate_faces(
         source,
         target,
@@ -108,6 +102,7 @@ def gan(
         classes=classes,
         target_count=target_count,
         judge=judge,
+        codes=meanings,
         seed=seed,
         progress_bar=progress,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
-from maskfit.cli.data.dataset import SchemaOption, find_schema
+from maskfit.cli.dataset_options import SchemaOption, find_schema
 from maskfit.errors import DataError
 from maskfit.text import format_count
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
@@ -50,7 +51,9 @@ class GanDataset:
         return {class_index: int(count) for class_index, count in enumerate(counts)}
 
 
-def split_by_fold(source: Path, label_schema: LabelSchema, split_file: Path | None, fold: int) -> GanDataset:
+def split_by_fold(
+    source: Path, label_schema: LabelSchema, split_file: Path | None, fold: int, codes: CodesOption | None = None
+) -> GanDataset:
     """Splits a source like a training on one fold; without a split file all photos are training photos.
 
     Args:
@@ -58,6 +61,7 @@ def split_by_fold(source: Path, label_schema: LabelSchema, split_file: Path | No
         label_schema: Schema of the labels to read.
         split_file: Split file with columns `person,fold`; None for no split.
         fold: Index of the fold whose persons are held out.
+        codes: Meanings of codes without words, as for `read_photos`.
 
     Returns:
         The dataset.
@@ -65,20 +69,23 @@ def split_by_fold(source: Path, label_schema: LabelSchema, split_file: Path | No
     Raises:
         DataError: Source or split file are invalid, a person has no fold, or the fold does not exist.
     """
-    photos = read_photos(source, label_schema)
+    photos = read_photos(source, label_schema, codes)
     if split_file is None:
         return GanDataset(source, label_schema, photos, photos.select([]))
     train, valid = read_splits(split_file).split(photos, fold)
     return GanDataset(source, label_schema, photos.select(train), photos.select(valid))
 
 
-def split_by_persons(source: Path, label_schema: LabelSchema, persons: Collection[str]) -> GanDataset:
+def split_by_persons(
+    source: Path, label_schema: LabelSchema, persons: Collection[str], codes: CodesOption | None = None
+) -> GanDataset:
     """Splits a source into photos of given persons and all others.
 
     Args:
         source: A folder in the competition's layout, or a manifest.
         label_schema: Schema of the labels to read.
         persons: Persons that a generator was trained on.
+        codes: Meanings of codes without words, as for `read_photos`.
 
     Returns:
         The dataset.
@@ -86,7 +93,7 @@ def split_by_persons(source: Path, label_schema: LabelSchema, persons: Collectio
     Raises:
         DataError: The source is invalid, or none of the persons is in it.
     """
-    photos = read_photos(source, label_schema)
+    photos = read_photos(source, label_schema, codes)
     known = set(persons)
 
     def indices(*, train: bool) -> list[int]:

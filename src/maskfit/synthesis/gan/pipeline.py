@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.label_codes import CodesOption
 from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.gan.checkpoint import GanMetadata, load_generator, read_gan_metadata
@@ -83,6 +84,7 @@ def generate_faces(
     classes: str = "thin",
     target_count: int | None = None,
     judge: Path | None = None,
+    codes: CodesOption | None = None,
     seed: int = 0,
     cache_dir: Path | None = None,
     progress_bar: ProgressBar = _no_progress,
@@ -96,6 +98,7 @@ def generate_faces(
         classes: `thin`, `all`, or class indices such as `2,5,8`; see `sampling.select_classes`.
         target_count: Photos per class including the generated faces; None for the average class size.
         judge: Model that evaluates the faces; it must not be trained on the held-out persons.
+        codes: Meanings of codes without words, as for `read_photos`.
         seed: Seed of training and sampling.
         cache_dir: Folder of the image cache; None for the user's cache.
         progress_bar: Creates a progress bar for each stage.
@@ -109,7 +112,7 @@ def generate_faces(
         RecipeError: The crop cannot be built.
         RunError: The losses became non-finite.
     """
-    dataset = _load_dataset(source, out, generator)
+    dataset = _load_dataset(source, out, generator, codes)
     counts = select_classes(classes, dataset.count_classes(), target_count)
     classifier = JudgeClassifier(judge, dataset.label_schema) if judge else None
     if classifier:
@@ -130,12 +133,12 @@ def generate_faces(
     return GanResult(metadata, samples, evaluation, result_dict)
 
 
-def _load_dataset(source: Path, out: Path, generator: GanTrainOptions | Path) -> GanDataset:
+def _load_dataset(source: Path, out: Path, generator: GanTrainOptions | Path, codes: CodesOption | None) -> GanDataset:
     check_output_dir(source, out, resume=isinstance(generator, GanTrainOptions) and generator.resume)
     if isinstance(generator, GanTrainOptions):
-        return split_by_fold(source, generator.label_schema, generator.split_file, generator.fold)
+        return split_by_fold(source, generator.label_schema, generator.split_file, generator.fold, codes)
     metadata = read_gan_metadata(generator)
-    return split_by_persons(source, metadata.label_schema, metadata.persons)
+    return split_by_persons(source, metadata.label_schema, metadata.persons, codes)
 
 
 def _train(

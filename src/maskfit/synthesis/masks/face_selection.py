@@ -12,6 +12,7 @@ import numpy as np
 
 from maskfit.data.competition_layout import FOLDER_REGEX
 from maskfit.data.image_decoding import open_rgb
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import PATH_COLUMNS
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
@@ -71,6 +72,7 @@ def select_faces(
     landmark_source: LandmarkDetector | dict[str, Landmarks],
     *,
     persons: int | None = None,
+    codes: CodesOption | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> FaceSelection:
@@ -81,6 +83,7 @@ def select_faces(
             mask state counts as bare.
         landmark_source: Landmark detector, called from several threads at once; or the landmarks by absolute path.
         persons: Number of faces to select, at random by `seed`; None for all.
+        codes: Meanings of codes without words, as for `read_photos`.
         seed: Seed of the selection.
         progress: Called with (faces found, faces wanted).
 
@@ -90,7 +93,7 @@ def select_faces(
     Raises:
         DataError: The source is invalid, or no face in it can be used.
     """
-    photos = read_photos(source, LABEL_SCHEMAS["mask-gender-age"])
+    photos = read_photos(source, LABEL_SCHEMAS["mask-gender-age"], codes)
     set_aside: dict[str, str] = {}
     candidates, others = _find_candidates(photos, _read_races(source), set_aside)
     order = np.random.default_rng(seed).permutation(len(candidates)) if persons else np.arange(len(candidates))

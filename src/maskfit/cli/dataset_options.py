@@ -1,0 +1,75 @@
+"""Options of every command that reads a dataset: its label schema, and the meanings of codes in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maskfit.errors import DataError, did_you_mean
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+
+SourceArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ROOT|CSV",
+        help="A folder of person folders (000001_female_Asian_45/mask1.jpg), or a CSV with the column path and any of "
+        "person, mask, gender, age.",
+        show_default=False,
+    ),
+]
+CodesOption = Annotated[
+    str,
+    typer.Option(
+        "--codes",
+        metavar="MAP",
+        help="Meanings of codes without words in a CSV, as in the recipe's data.codes: "
+        "'{gender: {0: female, 1: male}, mask: {0: not_wear, 1: wear}, age: band}'.",
+        show_default=False,
+    ),
+]
+SchemaOption = Annotated[
+    str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
+]
+
+
+def find_schema(name: str) -> LabelSchema:
+    """Returns the label schema of `--schema`.
+
+    Args:
+        name: A key of `LABEL_SCHEMAS`.
+
+    Returns:
+        The label schema.
+
+    Raises:
+        DataError: The name is unknown.
+    """
+    if name not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
+    return LABEL_SCHEMAS[name]
+
+
+def parse_codes(text: str) -> dict[str, dict[str, str] | str]:
+    """Returns the meanings of `--codes`, read as the recipe's `data.codes`.
+
+    Args:
+        text: YAML; empty for none.
+
+    Returns:
+        Column to the value of each code, or to the kind of its numbers.
+
+    Raises:
+        DataError: The text is no such mapping.
+    """
+    if not text:
+        return {}
+    from maskfit.config.loader import parse_yaml_value
+    from maskfit.config.recipe import DataConfig
+
+    try:
+        return DataConfig(codes=parse_yaml_value(text)).codes
+    except ValueError:
+        hint = "write '{gender: {0: female, 1: male}}', with a space after each colon"
+        raise DataError(f"--codes must map columns to codes and values, got {text}", hint=hint) from None
