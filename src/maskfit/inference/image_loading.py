@@ -122,7 +122,9 @@ def given_face(image: ImageSource, pixels: Pixels) -> Face | None:
     Raises:
         PhotoError: Nothing of its box is on the photo.
     """
-    return face_of(image, pixels.shape[1], pixels.shape[0]) if isinstance(image, Photo | RemotePhoto) else None
+    if not isinstance(image, Photo | RemotePhoto) or image.box is None:
+        return None
+    return face_of(image, pixels.shape[1], pixels.shape[0])
 
 
 def _check_pixels(pixels: NDArray[np.uint8]) -> Pixels:
