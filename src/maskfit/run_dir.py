@@ -40,6 +40,18 @@ def _with_old_name(path: Path, old_name: str) -> Path:
     return old if old.is_file() and not path.is_file() else path
 
 
+def epoch_of_model(path: Path) -> int:
+    """Returns the epoch in the name of `FoldDir.epoch_model`.
+
+    Args:
+        path: The model file.
+
+    Returns:
+        The epoch, from 0.
+    """
+    return int(path.stem.removeprefix("epoch"))
+
+
 @dataclass(frozen=True)
 class FoldDir:
     """Paths of the files of one fold.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from maskfit.config.recipe import Recipe
-from maskfit.errors import ModelFileError, RecipeError
+from maskfit.data.splits import PersonSplits
+from maskfit.errors import ModelFileError, RecipeError, RunError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_json
 from maskfit.model_file import load_model, read_model_metadata
+from maskfit.run_dir import RunDir
+from maskfit.training.loggers import LOGGERS
 from maskfit.training.plan import make_plan
 from maskfit.training.train import train
 from maskfit.training.warm_start import load_matching_weights
@@ -33,6 +37,62 @@ def test_the_best_epochs_are_kept_in_order(tiny: Make) -> None:
     assert {item["file"] for item in index} == {path.name for path in fold.path.glob("*.safetensors")}
     for item in index:
         assert read_model_metadata(fold.path / item["file"]).scores["epoch"] == item["epoch"]
+
+
+def read_history(folder: RunDir) -> list[dict[str, float]]:
+    with folder.fold(0).metrics.open() as stream:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "column", "sign"), [("loss", "valid_loss", -1), ("mask_f1", "valid_mask_f1", 1), ("off", "epoch", 1)]
+)
+def test_the_best_epoch_is_that_of_the_monitored_metric(tiny: Make, monitor: str, column: str, sign: int) -> None:
+    folder, _ = train(
+        tiny("trainer.epochs=5", f"trainer.monitor={monitor}", "trainer.save_top_k=2", "weight_averaging=none")
+    )
+    ranked = sorted(read_history(folder), key=lambda row: (-sign * row[column], row["epoch"]))
+    kept = read_json(folder.fold(0).models_index)
+    assert [item["epoch"] for item in kept] == [row["epoch"] for row in ranked[:2]]
+    assert read_model_metadata(folder.fold(0).model).scores["epoch"] == ranked[0]["epoch"]
+
+
+def test_training_stops_when_the_monitored_metric_no_longer_improves(tiny: Make, tmp_path: Path) -> None:
+    """As a training without early stopping shows: after the first epoch that is no better than all before."""
+    settings = ("trainer.epochs=6", "trainer.monitor=age_f1", "optimizer.lr=0.03")
+    whole, _ = train(tiny(*settings, f"output_dir={tmp_path / 'whole'}"))
+    values = [row["valid_age_f1"] for row in read_history(whole)]
+    expected = next(epoch for epoch in range(1, 6) if values[epoch] <= max(values[:epoch])) + 1
+    stopped, _ = train(tiny(*settings, "trainer.early_stopping_patience=1", f"output_dir={tmp_path / 'stopped'}"))
+    assert len(read_history(stopped)) == expected < 6
+
+
+def test_the_model_of_every_second_epoch_is_kept_beside_the_best(tiny: Make) -> None:
+    folder, _ = train(tiny("trainer.epochs=5", "trainer.save_every_n_epochs=2", "weight_averaging=none"))
+    fold = folder.fold(0)
+    best = read_json(fold.models_index)[0]["epoch"]
+    names = {path.name for path in fold.path.glob("epoch*.safetensors")}
+    assert names == {f"epoch{epoch:03d}.safetensors" for epoch in (1, 3) if epoch != best}
+    for name in names:
+        assert read_model_metadata(fold.path / name).scores["epoch"] == int(name[5:8])
+
+
+def test_a_metric_without_a_held_out_label_is_said_with_those_that_exist(
+    tiny: Make, faces: Path, tmp_path: Path
+) -> None:
+    persons = sorted(item.name for item in faces.iterdir() if item.is_dir())
+    labels = [f"wear,{name.split('_')[1]},{name.split('_')[3]}" if name != persons[0] else "wear,," for name in persons]
+    rows = [
+        f"{photo},{name},{label}"
+        for name, label in zip(persons, labels, strict=True)
+        for photo in sorted((faces / name).iterdir())
+    ]
+    data = manifest(tmp_path / "some.csv", rows)
+    split = PersonSplits({name: int(name != persons[0]) for name in persons}, 2).write(tmp_path / "split.csv")
+    settings = (f"data.path={data}", f"cv.split_file={split}", "cv.train_folds=0", "trainer.epochs=1")
+    with pytest.raises(RunError, match="gender_f1") as caught:
+        train(tiny(*settings, "trainer.monitor=gender_f1"))
+    assert "mask_f1" in str(caught.value.hint)
 
 
 def test_the_last_epochs_see_everyone_and_leave_the_judged_model_alone(tiny: Make, tmp_path: Path) -> None:
@@ -113,3 +173,24 @@ def test_a_logger_writes_into_the_fold(tiny: Make, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("WANDB_SILENT", "true")
     folder, _ = train(tiny("trainer.epochs=1", f"trainer.loggers={name}"))
     assert any(item.is_file() for item in (folder.fold(0).path / name).rglob("*"))
+
+
+@pytest.mark.parametrize("source", ["recipe", "variables", "nothing"])
+def test_wandb_is_told_where_the_run_belongs(tiny: Make, monkeypatch: pytest.MonkeyPatch, tmp_path, source) -> None:
+    """By the recipe, otherwise by wandb's own variables, otherwise by names of ours."""
+    pytest.importorskip("wandb")
+    seen: dict[str, object] = {}
+    monkeypatch.setattr("maskfit.training.loggers.WandbLogger", lambda **options: seen.update(options))
+    for name in ("PROJECT", "ENTITY", "NAME", "TAGS", "RUN_GROUP"):
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+        if source != "nothing":
+            monkeypatch.setenv(f"WANDB_{name}", f"env-{name.lower()}")
+    keys = ["project=p", "entity=e", "name=n", "tags=[a,b]"] if source == "recipe" else []
+    recipe = tiny(*(f"trainer.wandb.{key}" for key in keys))
+    LOGGERS["wandb"](recipe, tmp_path, f"{recipe.name}, fold 1 of 5")
+    expected = {
+        "recipe": ("p", "e", "n, fold 1 of 5", ["a", "b"]),
+        "variables": ("env-project", "env-entity", "env-name, fold 1 of 5", ["env-tags"]),
+        "nothing": ("maskfit", None, f"{recipe.name}, fold 1 of 5", None),
+    }[source]
+    assert (seen["project"], seen["entity"], seen["name"], seen["tags"]) == expected

@@ -9,6 +9,7 @@ import torch
 from lightning import Trainer
 from torch.utils.data import DataLoader
 
+from maskfit.config.monitor import MACRO_F1
 from maskfit.data.preprocessing import Normalize
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.losses.cross_entropy import CrossEntropy
@@ -16,7 +17,7 @@ from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 from maskfit.training.builders import suppress_lightning_output
-from maskfit.training.task import MONITOR, ClassificationTask
+from maskfit.training.task import ClassificationTask
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 LABELS = [{"mask": "wear", "gender": "male", "age": 30}, {"mask": "incorrect"}, {"gender": "female", "age": 61}, {}]
@@ -69,7 +70,7 @@ def test_validation_needs_targets_and_scores_the_whole_set() -> None:
     with warnings.catch_warnings(action="ignore"):
         trainer.validate(make_task(targets=targets), loader, verbose=False)
         metrics = trainer.callback_metrics
-        assert 0 <= metrics[MONITOR] <= 1
+        assert 0 <= metrics[MACRO_F1.metric] <= 1
         assert {"valid_loss", "valid_mask_f1", "valid_gender_f1", "valid_age_f1"} <= set(metrics)
         with pytest.raises(ValueError, match="validation needs targets"):
             trainer.validate(make_task(), loader, verbose=False)

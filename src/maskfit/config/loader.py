@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from maskfit.config.aliases import upgrade_component, upgrade_options, upgrade_recipe, warn_once
 from maskfit.config.common_names import normalize_components
+from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
@@ -153,6 +154,16 @@ def _validate(
             for name in recipe.heads
             if name not in (*names, "joint")
         ]
+        try:
+            parse_monitor(recipe.trainer.monitor, names)
+        except ValueError as error:
+            problems.append(f"trainer.monitor: {error}")
+        if recipe.trainer.monitor == OFF:
+            needing = {
+                "trainer.early_stopping_patience": recipe.trainer.early_stopping_patience is not None,
+                "lr_scheduler=reduce_on_plateau": recipe.lr_scheduler.name == "reduce_on_plateau",
+            }
+            problems += [f"{key} needs a metric, but trainer.monitor=off" for key, used in needing.items() if used]
     if problems or recipe is None:
         raise RecipeError(
             format_list(list(dict.fromkeys(problems))),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from maskfit.config.monitor import OFF
 from maskfit.errors import did_you_mean
 from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
@@ -38,6 +39,11 @@ def _parse_codes(value: Any) -> Any:
         else meaning
         for column, meaning in value.items()
     }
+
+
+def _parse_monitor_word(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return OFF if value is False else value
 
 
 def _reject_duplicates(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -145,6 +151,22 @@ class HeadConfig(FrozenConfig):
     loss: ComponentSpec | None = None
 
 
+class WandbConfig(FrozenConfig):
+    """Weights & Biases; what is not set comes from its own environment variables.
+
+    Attributes:
+        project: Project; otherwise `WANDB_PROJECT`, otherwise `maskfit`.
+        entity: User or team; otherwise `WANDB_ENTITY`, otherwise the one that is logged in.
+        name: Name of the run, to which the fold is added; otherwise `WANDB_NAME`, otherwise the recipe's name.
+        tags: Tags of the run; otherwise `WANDB_TAGS`.
+    """
+
+    project: str | None = None
+    entity: str | None = None
+    name: str | None = None
+    tags: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
+
+
 class TrainerConfig(FrozenConfig):
     """The training loop.
 
@@ -154,7 +176,9 @@ class TrainerConfig(FrozenConfig):
         accumulate_grad_batches: Steps whose gradients are summed before an optimizer step, >= 1.
         precision: `auto` chooses for this network and device (`training/precision.py`); otherwise as in Lightning.
         gradient_clip_val: Maximum gradient norm; no clipping by default.
-        early_stopping_patience: Epochs without a better macro F1 before training stops; off by default.
+        monitor: Validation metric that selects the best epoch, stops early and drives `reduce_on_plateau`: `macro_f1`,
+            `accuracy`, `loss`, `<attribute>_f1` such as `mask_f1`; `off` keeps the model of the last epoch.
+        early_stopping_patience: Epochs without a better value of `monitor` before training stops; off by default.
         seed: Seed of every random draw, 0 to 2**31 - 1.
         device: `auto` takes the first GPU if there is one.
         devices: Number of GPUs, or CPU processes, on one machine that share each batch.
@@ -163,10 +187,12 @@ class TrainerConfig(FrozenConfig):
         compile: Compile the backbone, which takes up to a minute before the first step of a fold.
         parallel_folds: Number of folds trained at the same time, each in its own process.
         save_every_n_steps: Also save a checkpoint every n steps within an epoch.
+        save_every_n_epochs: Also keep the model of every nth epoch.
         save_top_k: Number of best epochs whose models are kept.
         full_data_epochs: Further epochs on all photos after evaluation; the result is `full_data.safetensors`.
         full_data_lr_factor: Constant factor on the learning rate in these epochs, in (0, 1].
         loggers: Loggers besides the run's own CSV files.
+        wandb: Where the logger `wandb` puts the run.
     """
 
     epochs: Count = 10
@@ -174,6 +200,7 @@ class TrainerConfig(FrozenConfig):
     accumulate_grad_batches: Count = 1
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     gradient_clip_val: Annotated[float, Field(gt=0)] | None = None
+    monitor: Annotated[str, BeforeValidator(_parse_monitor_word)] = "macro_f1"
     early_stopping_patience: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -183,10 +210,12 @@ class TrainerConfig(FrozenConfig):
     compile: bool = False
     parallel_folds: Count = 1
     save_every_n_steps: Count | None = None
+    save_every_n_epochs: Count | None = None
     save_top_k: Count = 1
     full_data_epochs: Annotated[int, Field(ge=0)] = 0
     full_data_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.05
     loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_tuple)] = ()
+    wandb: WandbConfig = WandbConfig()
 
 
 class CVConfig(FrozenConfig):
@@ -290,6 +319,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model": ModelConfig,
     "heads.*": HeadConfig,
     "trainer": TrainerConfig,
+    "trainer.wandb": WandbConfig,
     "cv": CVConfig,
     "card": ModelCardConfig,
 }

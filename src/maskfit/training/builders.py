@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 
+from maskfit.config.monitor import MACRO_F1, parse_monitor
 from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.errors import RecipeError
 from maskfit.losses import AGE_REGRESSION_LOSSES, LOSSES, METRIC_LOSSES
@@ -120,6 +121,7 @@ def _build_task(
         augmentation=instantiate(AUGMENTATIONS, recipe.augmentation, size=recipe.data.image_size),
         batch_mixing=instantiate(BATCH_MIXING, recipe.batch_mixing, schema=plan.train_schema),
         lr_scheduler=lr_scheduler,
+        monitor=parse_monitor(recipe.trainer.monitor, plan.scored_schema.names) or MACRO_F1,
         freezing=instantiate(FREEZING, freeze),
         weight_average=weight_average,
         auxiliary_losses=build_auxiliary_losses(plan, network, metric_loss, seed_key),

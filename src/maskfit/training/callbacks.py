@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from maskfit.config.monitor import MACRO_F1, Monitor
+from maskfit.errors import RunError
 from maskfit.file_io import atomic_write, write_csv, write_json
 from maskfit.model_file import ModelMetadata, save_model
-from maskfit.run_dir import FoldDir
+from maskfit.run_dir import FoldDir, epoch_of_model
 from maskfit.training.progress_reporting import FoldProgress, ProgressReporter
-from maskfit.training.task import MONITOR, ClassificationTask
+from maskfit.training.task import ClassificationTask
 
 
 class CheckpointCallback(Callback):
@@ -27,6 +30,8 @@ class CheckpointCallback(Callback):
         num_photos: Training photos of an epoch, for the rate.
         save_every_n_steps: Also save the resume checkpoint every n steps within an epoch; None for not.
         save_top_k: Number of best epochs whose models are kept, >= 1.
+        monitor: Metric that ranks the epochs; None to keep the last ones.
+        save_every_n_epochs: Also keep the model of every nth epoch; None for not.
     """
 
     def __init__(
@@ -36,12 +41,16 @@ class CheckpointCallback(Callback):
         num_photos: int,
         save_every_n_steps: int | None,
         save_top_k: int,
+        monitor: Monitor | None = MACRO_F1,
+        save_every_n_epochs: int | None = None,
     ) -> None:
         self.folder = folder
         self.build_metadata = build_metadata
         self.num_photos = num_photos
         self.save_every_n_steps = save_every_n_steps
         self.save_top_k = save_top_k
+        self.monitor = monitor
+        self.save_every_n_epochs = save_every_n_epochs
         self.best: list[dict[str, float]] = []
         self.epoch_start = time.perf_counter()
 
@@ -92,9 +101,19 @@ class CheckpointCallback(Callback):
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch = {**scores, "epoch": float(trainer.current_epoch)}
         # The sort is stable: of equal epochs the earlier one is kept.
-        ranked = sorted([*self.best, epoch], key=lambda item: -item[MONITOR])[: self.save_top_k]
+        ranked = sorted([*self.best, epoch], key=self._rank)[: self.save_top_k]
         if epoch in ranked:
             self._save_model(pl_module, epoch, ranked)
+        elif self._is_kept(int(epoch["epoch"])):
+            save_model(self._model_path(epoch), pl_module.eval_network.state_dict(), self.build_metadata(epoch))
+
+    def _rank(self, epoch: dict[str, float]) -> float:
+        """Sort key of an epoch: the better, the smaller."""
+        return -epoch["epoch"] if self.monitor is None else -self.monitor.sort_value(_metric(epoch, self.monitor))
+
+    def _is_kept(self, epoch: int) -> bool:
+        """Whether an epoch's model is kept whatever its score; `epoch` counts from 0."""
+        return self.save_every_n_epochs is not None and (epoch + 1) % self.save_every_n_epochs == 0
 
     def _save_model(self, task: ClassificationTask, epoch: dict[str, float], ranked: list[dict[str, float]]) -> None:
         """Saves an epoch's model, renames the former best one, and deletes those that are no longer among the best.
@@ -102,19 +121,24 @@ class CheckpointCallback(Callback):
         Repeated after a kill at any point, this gives the same files: they are named after epochs, not ranks.
         """
         path = self.folder.model if epoch is ranked[0] else self._model_path(epoch)
-        if epoch is ranked[0] and self.best and self.save_top_k > 1 and not self._model_path(self.best[0]).exists():
+        keeps_former = self.save_top_k > 1 or (self.best and self._is_kept(int(self.best[0]["epoch"])))
+        if epoch is ranked[0] and self.best and keeps_former and not self._model_path(self.best[0]).exists():
             with atomic_write(self._model_path(self.best[0])) as temporary:
                 shutil.copyfile(self.folder.model, temporary)
         save_model(path, task.eval_network.state_dict(), self.build_metadata(epoch))
         self.best = ranked
         kept = [self.folder.model, *(self._model_path(item) for item in ranked[1:])]
         rows = [
-            {"file": path.name, "epoch": int(item["epoch"]), "score": item[MONITOR]}
+            {
+                "file": path.name,
+                "epoch": int(item["epoch"]),
+                "score": item[MACRO_F1.metric] if self.monitor is None else item[self.monitor.metric],
+            }
             for path, item in zip(kept, ranked, strict=True)
         ]
         write_json(self.folder.models_index, rows)
         for path in self.folder.path.glob("epoch*.safetensors"):
-            if path not in kept:
+            if path not in kept and not self._is_kept(epoch_of_model(path)):
                 path.unlink()
 
     def _model_path(self, epoch: dict[str, float]) -> Path:
@@ -164,6 +188,17 @@ class CheckpointCallback(Callback):
             trainer.save_checkpoint(temporary)
 
 
+def _metric(metrics: Mapping[str, float], monitor: Monitor) -> float:
+    """The value of the monitored metric; an attribute without a known label has none."""
+    if monitor.metric not in metrics:
+        known = ", ".join(name.removeprefix("valid_") for name in metrics if name.startswith("valid_"))
+        raise RunError(
+            f"trainer.monitor={monitor.metric.removeprefix('valid_')}: no held-out photo has a label for this metric",
+            hint=f"choose one of {known}",
+        )
+    return metrics[monitor.metric]
+
+
 def _format_number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
@@ -200,7 +235,7 @@ class EpochCallback(Callback):
         """
         assert isinstance(pl_module, ClassificationTask)
         for row in pl_module.history:
-            self.listener(self.fold, int(row["epoch"]), row[MONITOR])
+            self.listener(self.fold, int(row["epoch"]), row[MACRO_F1.metric])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Calls the listener.
@@ -209,7 +244,7 @@ class EpochCallback(Callback):
             trainer: Lightning's trainer.
             pl_module: The task.
         """
-        self.listener(self.fold, trainer.current_epoch, float(trainer.callback_metrics[MONITOR]))
+        self.listener(self.fold, trainer.current_epoch, float(trainer.callback_metrics[MACRO_F1.metric]))
 
 
 class ProgressCallback(Callback):
@@ -219,13 +254,17 @@ class ProgressCallback(Callback):
         reporter: Shows it.
         title: Name of the training: "fold 1 of 5".
         num_photos: Training photos of an epoch.
+        monitor: Metric whose best values are marked; None for none.
     """
 
-    def __init__(self, reporter: ProgressReporter, title: str, num_photos: int) -> None:
+    def __init__(
+        self, reporter: ProgressReporter, title: str, num_photos: int, monitor: Monitor | None = MACRO_F1
+    ) -> None:
         self.reporter = reporter
         self.title = title
         self.num_photos = num_photos
-        self.best = 0.0
+        self.monitor = monitor
+        self.best = -math.inf
         self.start = 0.0
         self.steps = 0
 
@@ -274,7 +313,7 @@ class ProgressCallback(Callback):
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints the epoch's losses and metrics; an asterisk marks a new best macro F1.
+        """Prints the epoch's losses and metrics; an asterisk marks a new best value of the monitored metric.
 
         Args:
             trainer: Lightning's trainer.
@@ -282,13 +321,16 @@ class ProgressCallback(Callback):
         """
         assert isinstance(pl_module, ClassificationTask)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        score = metrics[MONITOR]
-        marker = " *" if score > self.best else ""
-        self.best = max(self.best, score)
+        score = metrics[MACRO_F1.metric]
+        marker = ""
+        if self.monitor is not None:
+            value = self.monitor.sort_value(_metric(metrics, self.monitor))
+            marker = " *" if value > self.best else ""
+            self.best = max(self.best, value)
         parts = [
             f"{name.removeprefix('valid_').removesuffix('_f1')} {value:.3f}"
             for name, value in metrics.items()
-            if name.endswith("_f1") and name != MONITOR
+            if name.endswith("_f1") and name != MACRO_F1.metric
         ]
         loss = float(pl_module.step_losses[-1]) if pl_module.step_losses else 0.0
         self.reporter.line(

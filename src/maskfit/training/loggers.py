@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,9 @@ def tensorboard(recipe: Recipe, folder: Path, title: str) -> Logger:
 def wandb(recipe: Recipe, folder: Path, title: str) -> Logger:
     """Creates a Weights & Biases logger; with WANDB_MODE=offline everything stays in the fold's folder.
 
+    `trainer.wandb` names project, entity, name and tags; what it leaves out comes from wandb's own environment
+    variables.
+
     Args:
         recipe: The recipe of the run; its name becomes the group.
         folder: The fold's folder.
@@ -48,9 +52,23 @@ def wandb(recipe: Recipe, folder: Path, title: str) -> Logger:
     if importlib.util.find_spec("wandb") is None:
         raise MissingExtraError("trainer.loggers=wandb", "track")
     folder.mkdir(parents=True, exist_ok=True)
+    settings = recipe.trainer.wandb
+    name = settings.name or os.environ.get("WANDB_NAME")
     return WandbLogger(
-        name=title, save_dir=folder, project="maskfit", group=recipe.name, config=recipe.model_dump(mode="json")
+        # Every fold is a run of its own, so that a name given once is told apart by the fold.
+        name=title if name is None else f"{name}, {title.removeprefix(f'{recipe.name}, ')}",
+        save_dir=folder,
+        # Lightning's own default would hide the variables.
+        project=settings.project or os.environ.get("WANDB_PROJECT") or "maskfit",
+        entity=settings.entity or os.environ.get("WANDB_ENTITY"),
+        tags=list(settings.tags) or _split_tags(os.environ.get("WANDB_TAGS")),
+        group=os.environ.get("WANDB_RUN_GROUP") or recipe.name,
+        config=recipe.model_dump(mode="json"),
     )
+
+
+def _split_tags(text: str | None) -> list[str] | None:
+    return [tag.strip() for tag in text.split(",") if tag.strip()] if text else None
 
 
 LOGGERS: dict[str, Callable[[Recipe, Path, str], Logger]] = {

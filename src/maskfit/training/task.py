@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from maskfit.config.monitor import MACRO_F1, Monitor
 from maskfit.data.preprocessing import MIN_STD, Normalize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
@@ -27,9 +28,6 @@ from maskfit.training.optim.lr_schedules import LRScheduler, ReduceOnPlateau
 from maskfit.training.optim.weight_averaging import WeightAverage
 from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.seeding import SeedKey, seed_torch
-
-MONITOR = "valid_macro_f1"
-"""Metric that selects the best epoch: macro F1 of the whole validation set, see `primary_score`."""
 
 
 def primary_score(scores: Scores) -> float:
@@ -105,6 +103,7 @@ class ClassificationTask(LightningModule):
             none. Validation images are never augmented.
         batch_mixing: Mixes the augmented images of a batch; None for none.
         lr_scheduler: Factor of the learning rate by optimizer step, or when it is reduced; None for a constant rate.
+        monitor: Validation metric that lowers the rate of a plateau schedule.
         freezing: Sets which weights are trained in an epoch; None for all.
         weight_average: Average of the weights that is validated and saved in place of the network; None for none.
         auxiliary_losses: Losses on backbone features, added to the heads' loss; None for none.
@@ -133,6 +132,7 @@ class ClassificationTask(LightningModule):
         augmentation: Callable[[Tensor], Tensor] | None = None,
         batch_mixing: Mixing | None = None,
         lr_scheduler: LRScheduler | None = None,
+        monitor: Monitor = MACRO_F1,
         freezing: Freezing | None = None,
         weight_average: WeightAverage | None = None,
         auxiliary_losses: AuxiliaryLosses | None = None,
@@ -153,6 +153,7 @@ class ClassificationTask(LightningModule):
         self.augmentation = augmentation
         self.batch_mixing = batch_mixing
         self.lr_scheduler = lr_scheduler
+        self.monitor = monitor
         self.freezing = freezing
         self.weight_average = None if weight_average is None else weight_average.requires_grad_(False)
         self.auxiliary_losses = auxiliary_losses
@@ -182,8 +183,10 @@ class ClassificationTask(LightningModule):
             self.network if auxiliary is None else auxiliary.trainable_modules(self.network)
         )
         if isinstance(self.lr_scheduler, ReduceOnPlateau):
-            plateau = ReduceLROnPlateau(optimizer, "max", self.lr_scheduler.factor, self.lr_scheduler.patience)
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": MONITOR}}
+            plateau = ReduceLROnPlateau(
+                optimizer, self.monitor.mode, self.lr_scheduler.factor, self.lr_scheduler.patience
+            )
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": self.monitor.metric}}
         if self.lr_scheduler is None:
             return optimizer
         return {
@@ -278,7 +281,7 @@ class ClassificationTask(LightningModule):
             raise ValueError("validation needs targets: pass targets=schema.scored_schema().encode_batch(labels)")
         probabilities = logits_to_probabilities(self.schema, logits)
         scores = score(self.scored_schema, self.targets[indices], probabilities=probabilities)
-        row = {"valid_loss": outputs.loss / len(indices), MONITOR: primary_score(scores)}
+        row = {"valid_loss": outputs.loss / len(indices), MACRO_F1.metric: primary_score(scores)}
         if scores.accuracy is not None:
             row["valid_accuracy"] = scores.accuracy
         row |= {f"valid_{name}_f1": item.macro_f1 for name, item in scores.per_attribute.items()}

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from numpy.typing import NDArray
 from timm.layers.norm_act import convert_sync_batchnorm
 
+from maskfit.config.monitor import parse_monitor
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import Normalize
 from maskfit.evaluation.probability_table import ProbabilityTable
@@ -43,7 +44,7 @@ from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.seeding import SeedKey, seed_torch
-from maskfit.training.task import MONITOR, primary_score
+from maskfit.training.task import primary_score
 from maskfit.training.warm_start import load_matching_weights
 
 
@@ -172,6 +173,7 @@ def _build_callbacks(
     plan: TrainingPlan, fold: int, data: FoldData, folder: FoldDir, reporter: ProgressReporter, title: str
 ) -> list[Callback]:
     settings = plan.recipe.trainer
+    monitor = parse_monitor(settings.monitor, plan.scored_schema.names)
     callbacks: list[Callback] = [
         CheckpointCallback(
             folder,
@@ -179,13 +181,18 @@ def _build_callbacks(
             len(data.train),
             settings.save_every_n_steps,
             settings.save_top_k,
+            monitor,
+            settings.save_every_n_epochs,
         ),
-        ProgressCallback(reporter, title, len(data.train)),
+        ProgressCallback(reporter, title, len(data.train), monitor),
     ]
-    if settings.early_stopping_patience:
+    if settings.early_stopping_patience and monitor is not None:
         # Counts right after validation, before the epoch's checkpoint is saved, so that the checkpoint holds the count.
         stop = EarlyStopping(
-            MONITOR, mode="max", patience=settings.early_stopping_patience, check_on_train_epoch_end=False
+            monitor.metric,
+            mode=monitor.mode,
+            patience=settings.early_stopping_patience,
+            check_on_train_epoch_end=False,
         )
         callbacks.insert(0, stop)
     return callbacks
