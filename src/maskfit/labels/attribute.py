@@ -113,10 +113,12 @@ class Attribute(BaseModel):
 
     @cached_property
     def _folded_spellings(self) -> dict[str, int]:
-        """Spellings without regard to spaces, hyphens and underscores; those that would be ambiguous are left out."""
+        """Spellings with single or without spaces, hyphens and underscores; ambiguous ones are left out."""
         codes: dict[str, set[int]] = {}
         for spelling, code in self._spellings.items():
-            codes.setdefault(fold_spelling(spelling), set()).add(code)
+            folded = fold_spelling(spelling)
+            for form in {folded, folded.replace(" ", "")}:
+                codes.setdefault(form, set()).add(code)
         return {spelling: min(found) for spelling, found in codes.items() if len(found) == 1}
 
     def encode(self, value: str | float | None) -> int:
@@ -148,7 +150,10 @@ class Attribute(BaseModel):
         if not self.bin_edges:
             code = as_integer(value)
             folded = self._spellings.get(str(code)) if code is not None else None
-            folded = self._folded_spellings.get(fold_spelling(text)) if folded is None else folded
+            form = fold_spelling(text)
+            # `WithMask` has neither spaces nor underscores.
+            for key in (form, form.replace(" ", "")):
+                folded = self._folded_spellings.get(key) if folded is None else folded
             if folded is not None:
                 return folded
         elif overlap := self._overlap(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "wear": (
@@ -23,7 +24,22 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "yes",
         "true",
         "mask_weared_correct",
+        "mask_worn_correctly",
+        "worn_correctly",
+        "wearing_correctly",
+        "correctly_masked",
+        "cmfd",
+        "face_with_mask",
+        "proper_mask",
+        "properly_worn",
         "con_mascarilla",
+        "com_mascara",
+        "com_máscara",
+        "avec_masque",
+        "mit_maske",
+        "戴口罩",
+        "佩戴口罩",
+        "マスクあり",
         "착용",
         "마스크 착용",
         "마스크착용",
@@ -49,6 +65,15 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "improperly_worn",
         "partial",
         "partial_mask",
+        "incorrectly_masked",
+        "imfd",
+        "mask_chin",
+        "mask_mouth_chin",
+        "mask_nose_mouth",
+        "mask_worn_incorrect",
+        "face_with_mask_incorrect",
+        "wearing_incorrectly",
+        "improper_mask",
         "mascarilla_mal_puesta",
         "오착용",
         "잘못 착용",
@@ -75,7 +100,21 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "bare_face",
         "no",
         "false",
+        "face_no_mask",
+        "face_without_mask",
+        "no_face_mask",
+        "non_mask",
+        "non_masked",
+        "not_masked",
+        "not_wearing_mask",
         "sin_mascarilla",
+        "sem_mascara",
+        "sem_máscara",
+        "sans_masque",
+        "ohne_maske",
+        "未戴口罩",
+        "没戴口罩",
+        "マスクなし",
         "미착용",
         "마스크 미착용",
         "마스크미착용",
@@ -84,8 +123,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "안 씀",
         "안씀",
     ),
-    "male": ("m", "man", "men", "boy", "males", "남", "남자", "남성"),
-    "female": ("f", "w", "woman", "women", "girl", "females", "여", "여자", "여성"),
+    "male": ("m", "man", "men", "boy", "boys", "males", "남", "남자", "남성"),
+    "female": ("f", "w", "woman", "women", "girl", "girls", "females", "여", "여자", "여성"),
 }
 """Value -> other accepted spellings, for any attribute that has the value; the attribute's own spellings come first."""
 
@@ -142,7 +181,7 @@ def fold_spelling(text: str) -> str:
     Returns:
         The reduced spelling.
     """
-    return re.sub(r"[\s_-]+", " ", text.strip().casefold())
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", text).strip().casefold())
 
 
 def is_spreadsheet_date(text: str) -> bool:

@@ -49,6 +49,12 @@ def test_words_in_other_names_only_where_the_format_is_named(write_tree, import_
     assert [item.location for item in dataset.left_out] == ["b.jpg"]
 
 
+def test_words_that_are_ignored_are_said(write_tree, import_, labels_of):
+    dataset = import_(write_tree("00001_Mask.jpg", "00002_Mask_Chin.jpg", "00003_Mask_party.jpg"), "flat")
+    assert [labels["mask"] for labels in labels_of(dataset).values()] == ["wear", "incorrect", "wear"]
+    assert "other words in names, ignored: party (1)" in dataset.notes
+
+
 def test_a_name_that_contradicts_itself_has_no_label(write_tree, import_, labels_of):
     dataset = import_(write_tree("with_mask_then_without_mask.jpg", "with_mask.jpg"), "flat")
     assert labels_of(dataset)["with_mask_then_without_mask.jpg"] == {}

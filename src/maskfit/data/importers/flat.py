@@ -7,7 +7,8 @@ words that are values, in any place, only where the format is named.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import ClassVar
 
@@ -23,6 +24,9 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.text import format_count
+
+SHOWN_WORDS = 8
+"""Ignored words that a note lists."""
 
 NO_WORD = "no part of the name is a label"
 
@@ -51,7 +55,7 @@ class FlatImporter:
         if all(_read_known(name) is not None for name in source.photos):
             return Confidence.SURE
         some = source.photos[:: max(1, len(source.photos) // 50)]
-        found = sum(any(_find_words(PurePosixPath(name).stem, words)) for name in some)
+        found = sum(bool(_find_words(PurePosixPath(name).stem, words)[0]) for name in some)
         return Confidence.POSSIBLE if found > len(some) / 2 else Confidence.NO
 
     def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
@@ -66,17 +70,24 @@ class FlatImporter:
         """
         result = RawImport()
         known = 0
+        ignored: Counter[str] = Counter()
         for name in source.photos:
-            read = _read_known(name)
-            person, labels = read or (
-                "",
-                [(ANY, word) for word in _find_words(PurePosixPath(name).stem, options.words)],
-            )
-            known += read is not None
+            person, labels = "", []
+            if read := _read_known(name):
+                person, labels = read
+                known += 1
+            else:
+                words, others = _find_words(PurePosixPath(name).stem, options.words)
+                labels = [(ANY, word) for word in words]
+                ignored.update(others)
             if labels:
                 result.rows.append(RawRow(source.root / name, name, labels, person))
             else:
                 result.left_out.append(LeftOut(name, NO_WORD))
+        if ignored:
+            listed = ", ".join(f"{word} ({count:,})" for word, count in ignored.most_common(SHOWN_WORDS))
+            more = ", ..." if len(ignored) > SHOWN_WORDS else ""
+            result.notes.append(f"other words in names, ignored: {listed}{more}")
         if known:
             names = format_count(known, "name has", "names have")
             result.notes.append(f"{names} the pattern ID_gender_race_age_photo or ID_photo; ID is the person")
@@ -98,19 +109,23 @@ def _read_known(name: str) -> tuple[str, list[tuple[str, str]]] | None:
     return person, labels
 
 
-def _find_words(stem: str, words: WordReader) -> Iterator[str]:
-    """The words in a name that have a meaning, from left to right, the longest first; numbers have none."""
+def _find_words(stem: str, words: WordReader) -> tuple[list[str], list[str]]:
+    """The words in a name that have a meaning, from left to right, the longest first, and those that have none."""
     parts = [
         part for part in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", stem) if part
     ]
+    found: list[str] = []
+    others: list[str] = []
     start = 0
     while start < len(parts):
         for end in range(min(len(parts), start + MAX_WORD_PARTS), start, -1):
             word = "_".join(parts[start:end])
             # A single letter in a name is seldom a gender.
             if len(word) > 1 and not word.isdecimal() and words.knows(ANY, word):
-                yield word
+                found.append(word)
                 start = end
                 break
         else:
+            others += [parts[start]] if parts[start].isalpha() and len(parts[start]) > 1 else []
             start += 1
+    return found, others

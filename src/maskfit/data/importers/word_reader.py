@@ -319,7 +319,7 @@ class WordReader:
 
     def _split(self, word: str) -> list[dict[str, str]]:
         """Every way to read a word as values of several attributes in a row: `female_with_mask`, `mask-female`."""
-        parts = [part for part in re.split(r"[_\s]+|(?<!\d)-|-(?!\d)", word) if part]
+        parts = [part for part in re.split(r"[_\s]+|(?<!\d)-|-(?!\d)|(?<=[a-z])(?=[A-Z])", word) if part]
         if not 2 <= len(parts) <= 8:
             return []
 
