@@ -72,13 +72,12 @@ class FlatImporter:
         known = 0
         ignored: Counter[str] = Counter()
         for name in source.photos:
-            person, labels = "", []
             if read := _read_known(name):
                 person, labels = read
                 known += 1
             else:
                 words, others = _find_words(PurePosixPath(name).stem, options.words)
-                labels = [(ANY, word) for word in words]
+                person, labels = "", [(ANY, word) for word in words]
                 ignored.update(others)
             if labels:
                 result.rows.append(RawRow(source.root / name, name, labels, person))
