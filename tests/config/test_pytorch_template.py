@@ -105,6 +105,7 @@ def test_the_seeds_own_example(tmp_path):
         3,
         ("wandb",),
     )
+    assert trainer.monitor == "loss"
     assert made.unknown == []
     assert [remark.split(":")[0] for remark in made.warnings] == [
         "loss",
@@ -115,7 +116,6 @@ def test_the_seeds_own_example(tmp_path):
         "trainer.save_dir",
         "trainer.save_period",
         "trainer.verbosity",
-        "trainer.monitor",
         "visualize",
         "submit_dir",
         "info_dir",
@@ -180,9 +180,35 @@ def test_keys_at_the_top_and_in_sections(tmp_path):
     assert recipe.cv.val_fraction == 0.2
     assert made.unknown == ["foo"]
     told = {line.split(":")[0]: line for line in made.warnings}
-    assert set(told) == {"batch_size", "lr", "lr_scheduler.args.mode", "monitor", "n_gpu"}
+    assert set(told) == {"batch_size", "lr", "lr_scheduler.args.mode", "n_gpu"}
     assert "64 is not used, since train_loader.args.batch_size is 48" in told["batch_size"]
-    assert "best validation macro F1" in told["monitor"]
+    assert trainer.monitor == "macro_f1"
+
+
+@pytest.mark.parametrize(
+    ("text", "monitor"),
+    [
+        ("min val_loss", "loss"),
+        ("min val/loss", "loss"),
+        ("max val_accuracy", "accuracy"),
+        ("max val_acc", "accuracy"),
+        ("max val_f1_score", "macro_f1"),
+        ("max macro_f1", "macro_f1"),
+        ("off", "off"),
+        (False, "off"),
+        ("max val_auc", "macro_f1"),
+    ],
+)
+def test_the_metric_that_is_watched(tmp_path, text, monitor):
+    made, recipe = imported(tmp_path, {"epochs": 3, "optimizer": "adam", "trainer": {"monitor": text}})
+    assert recipe.trainer.monitor == monitor
+    assert any("'max val_auc' is no metric here" in line for line in made.warnings) == (text == "max val_auc")
+
+
+def test_without_a_metric_nothing_stops_early_and_it_is_said(tmp_path):
+    made, recipe = imported(tmp_path, {"epochs": 3, "trainer": {"monitor": "off", "early_stop": 5}})
+    assert (recipe.trainer.monitor, recipe.trainer.early_stopping_patience) == ("off", None)
+    assert any(line.startswith("trainer.monitor: without a metric") for line in made.warnings)
 
 
 @pytest.mark.parametrize("section", ["argument", "arguments", "hyperparameters", "trainer", "train"])

@@ -20,6 +20,7 @@ from maskfit.config.common_names import COMMON_OPTIONS, find_component
 from maskfit.config.loader import parse_yaml_value, validate_values
 from maskfit.config.template_keys import (
     LOADER_SECTIONS,
+    MONITOR_WORDS,
     NEUTRAL_SECTIONS,
     NO_COUNTERPART,
     OTHER_SECTIONS,
@@ -432,10 +433,29 @@ class _Reader:
                 self.imported.add_warning(found[0], "set trainer.early_stopping_patience to a number of epochs")
             else:
                 self.imported.set("trainer.early_stopping_patience", found[1])
+        self._read_monitor()
         self._read_devices()
         loggers = [name for name in ("tensorboard", "wandb") if (item := self._take(name)) is not None and item[1]]
         if loggers:
             self.imported.set("trainer.loggers", loggers)
+
+    def _read_monitor(self) -> None:
+        """Reads "min val_loss", "max val_f1" or "off"; without it the best epoch is that of the best macro F1."""
+        if (found := self._take("trainer.monitor")) is None or found[1] in (None, True):
+            return
+        key, value = found
+        words = fold_name(str(value)).removeprefix("min").removeprefix("max")
+        metric = next((name for name, parts in MONITOR_WORDS.items() if any(part in words for part in parts)), None)
+        if value is False or words == "off":
+            metric = "off"
+        if metric is None:
+            self.imported.add_warning(
+                key, f"{value!r} is no metric here; the best epoch is that of the best macro F1, see trainer.monitor"
+            )
+            return
+        self.imported.set("trainer.monitor", metric)
+        if metric == "off" and self.imported.values["trainer"].pop("early_stopping_patience", None) is not None:
+            self.imported.add_warning(key, "without a metric no training stops early, as in pytorch-template")
 
     def _read_devices(self) -> None:
         if (found := self._take("device")) is not None:

@@ -88,6 +88,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "earlystoppatience",
         "patience",
     ),
+    "trainer.monitor": ("monitor", "monitormetric", "metrictomonitor"),
     "trainer.gradient_clip_val": ("gradclip", "clipgrad", "maxgradnorm", "gradientclipval", "gradclipnorm"),
     "trainer.accumulate_grad_batches": (
         "accumulationsteps",
@@ -145,6 +146,13 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 """Setting -> the keys, without case and separators, that hold it; a recipe key, or a word of `pytorch_template`."""
 
+MONITOR_WORDS: dict[str, tuple[str, ...]] = {
+    "loss": ("loss",),
+    "macro_f1": ("f1", "fscore"),
+    "accuracy": ("acc",),
+}
+"""Value of `trainer.monitor` -> parts of the metric's name in a config: "min val_loss", "max val_accuracy"."""
+
 NO_COUNTERPART: dict[str, str] = {
     "amp": "trainer.precision=auto uses 16 bits where they are faster",
     "aug": "the project's own code; choose one with augmentation=light, strong and others",
@@ -171,8 +179,7 @@ NO_COUNTERPART: dict[str, str] = {
     "metrics": "every run reports accuracy, macro F1 and more, over the whole set",
     "mixedprecision": "trainer.precision=auto uses 16 bits where they are faster",
     "modeldir": "a run is one folder: output_dir=DIR",
-    "monitor": "the best epoch is always the one with the best validation macro F1",
-    "monitormode": "the best epoch is always the one with the best validation macro F1",
+    "monitormode": "the direction follows from trainer.monitor: a loss falls, a score rises",
     "numclasses": "the classes follow from data.label_schema",
     "numworkers": "photos are decoded once, with one thread per core",
     "nworkers": "photos are decoded once, with one thread per core",
@@ -181,8 +188,8 @@ NO_COUNTERPART: dict[str, str] = {
     "prefetchfactor": "photos are decoded once, with one thread per core",
     "resume": "maskfit train --resume continues the run in output_dir",
     "savedir": "a run is one folder: output_dir=DIR",
-    "savefreq": "training can be resumed from every epoch; trainer.save_top_k is the number of models kept",
-    "saveperiod": "training can be resumed from every epoch; trainer.save_top_k is the number of models kept",
+    "savefreq": "training can be resumed from every epoch; trainer.save_every_n_epochs keeps further models",
+    "saveperiod": "training can be resumed from every epoch; trainer.save_every_n_epochs keeps further models",
     "shuffle": "training photos are always shuffled, see sampler; validation photos never are",
     "stage": "training and prediction are separate commands, train and predict",
     "submitdir": "maskfit predict writes to --out",
@@ -201,8 +208,8 @@ SCHEDULER_REASONS = {
     "cooldown": "the rate is reduced as soon as patience is over again",
     "lastepoch": "a resumed run continues its schedule by itself",
     "minlr": "the rate has no lower limit",
-    "mode": "the schedule follows the validation macro F1, which increases",
-    "threshold": "any increase of the macro F1 counts",
+    "mode": "the schedule follows trainer.monitor in that metric's own direction",
+    "threshold": "any improvement of trainer.monitor counts",
     "verbose": "progress is shown on a terminal only",
 }
 """Option of a torch scheduler without a counterpart -> reason."""
