@@ -33,6 +33,7 @@ FLOORS = (
         "process_supervisor",
     },
     {"labels", "model_metadata"},
+    {"decision_weights"},
     {"calibration", "model_card", "registry"},
     {"config"},
     {"data", "evaluation", "losses", "models"},

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import Preprocessing
+from maskfit.decision_weights import DecisionWeights
 from maskfit.errors import ModelFileError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_card import ModelCard, Score
@@ -114,3 +115,14 @@ def test_an_old_file_without_card_and_calibration_still_reads(tmp_path: Path) ->
     del old["card"], old["calibration"]
     metadata = ModelMetadata.model_validate(old)
     assert (metadata.card, metadata.calibration) == (ModelCard(), Calibration())
+
+
+def test_a_card_tells_the_decision_weights_and_what_they_gain() -> None:
+    assert "Decision weights" not in render_model_card(METADATA)
+    decision = DecisionWeights(
+        weights={"age": (1.5, 0.7, 1.2)}, before=0.5, after=0.53, gain_low=0.01, gain_high=0.05, photos=310, persons=44
+    )
+    calibration = METADATA.calibration.model_copy(update={"decisions": {"macro-f1": decision}})
+    text = render_model_card(METADATA.model_copy(update={"calibration": calibration}))
+    assert "Decision weights for macro-f1: age <30 x1.50, 30-59 x0.70, >=60 x1.20." in text
+    assert "0.500 without, 0.530 with them, gain +0.030 (+0.010 to +0.050)" in text

@@ -1,4 +1,4 @@
-"""Applies temperature scaling, and holds the abstention thresholds of a model.
+"""Applies temperature scaling, and holds the abstention thresholds and decision weights of a model.
 
 A network that has memorized its training photos predicts 0.99 where it is right nine times out of ten. Dividing its
 logits by one number, the temperature, corrects that without changing any prediction (Guo et al. 2017, "On Calibration
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from maskfit.decision_weights import DecideMode, DecisionWeights, Objective, WeightMap
 from maskfit.labels.schema import JOINT_HEAD, FloatArray, LabelSchema, softmax
 from maskfit.text import format_count
 
@@ -38,6 +39,8 @@ class Calibration(BaseModel):
         temperatures: Head -> temperature in [0.05, 20]: each attribute, or `JOINT_HEAD` alone. Above 1 lowers the
             confidence.
         abstain_below: Attribute -> probability in [0, 1] below which its prediction becomes "not sure".
+        decisions: Objective -> decision weights that gained on other persons; without them the most probable class is
+            predicted.
         photos: Number of photos it was fitted on.
         persons: Number of persons on them.
     """
@@ -46,6 +49,7 @@ class Calibration(BaseModel):
 
     temperatures: dict[str, Temperature] = Field(default_factory=dict, max_length=16)
     abstain_below: dict[str, Fraction] = Field(default_factory=dict, max_length=16)
+    decisions: dict[Objective, DecisionWeights] = Field(default_factory=dict)
     photos: Annotated[int, Field(ge=0)] = 0
     persons: Annotated[int, Field(ge=0)] = 0
 
@@ -76,6 +80,33 @@ class Calibration(BaseModel):
                 '"not sure" thresholds may not hold on other photos'
             )
         return None
+
+    def check_schema(self, schema: LabelSchema) -> None:
+        """Checks that the decision weights are of a schema.
+
+        Args:
+            schema: The scored label schema.
+
+        Raises:
+            ValueError: An attribute is unknown, or has another number of weights than values.
+        """
+        for objective, decision in self.decisions.items():
+            for name, weights in decision.weights.items():
+                if schema.sizes.get(name) != len(weights):
+                    raise ValueError(f"the {objective} weights of {name} do not match its values")
+
+    def decision_weights(self, mode: DecideMode) -> WeightMap:
+        """Returns the decision weights of a mode.
+
+        Args:
+            mode: `argmax`, or an objective.
+
+        Returns:
+            Weights by attribute; empty for `argmax` and where none were kept for the objective.
+        """
+        if mode == "argmax" or mode not in self.decisions:
+            return {}
+        return self.decisions[mode].weights
 
     def apply_temperature(self, schema: LabelSchema, probabilities: NDArray[np.floating]) -> FloatArray:
         """Calibrates probabilities; the most probable class of each row does not change.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from maskfit.decision_weights import describe_decision_weights
 from maskfit.labels.schema import Attribute
 from maskfit.model_card import Score
 from maskfit.model_file import ModelMetadata
@@ -103,7 +104,7 @@ def _format_score(score: Score) -> str:
 
 def _calibration(metadata: ModelMetadata) -> Iterator[str]:
     calibration = metadata.calibration
-    if not calibration.temperatures and not calibration.abstain_below:
+    if not calibration.temperatures and not calibration.abstain_below and not calibration.decisions:
         return
     yield "## Calibration"
     yield ""
@@ -122,6 +123,22 @@ def _calibration(metadata: ModelMetadata) -> Iterator[str]:
         yield f'Predictions with a probability below these thresholds become "not sure": {thresholds}.'
     if never:
         yield f'Predictions that never become "not sure": {never}.'
+    yield from _decision_lines(metadata)
+
+
+def _decision_lines(metadata: ModelMetadata) -> Iterator[str]:
+    schema = metadata.label_schema.scored_schema()
+    for objective, decision in metadata.calibration.decisions.items():
+        gain = f"{decision.gain:+.3f} ({decision.gain_low:+.3f} to {decision.gain_high:+.3f})"
+        yield (
+            f"Decision weights for {objective}: {describe_decision_weights(schema, decision.weights)}. On persons that "
+            f"they were not fitted on: {decision.before:.3f} without, {decision.after:.3f} with them, gain {gain}."
+        )
+    if metadata.calibration.decisions:
+        yield (
+            'They select the class and leave the probabilities as they are; the threshold of "not sure" applies to the '
+            "probability of the selected value. `--decide argmax` ignores them."
+        )
 
 
 def _limitations(metadata: ModelMetadata) -> Iterator[str]:

@@ -96,6 +96,7 @@ class ModelMetadata(BaseModel):
             abs(number) > MAX_OPTION_VALUE for spec in (self.backbone, self.head) for number in _numbers(spec.options)
         ):
             raise ValueError(f"an option of backbone or head is larger than {MAX_OPTION_VALUE:,}")
+        self.calibration.check_schema(self.label_schema.scored_schema())
         # Instantiated, not only looked up: an option out of range is an error now, not at the first photo.
         check_pinned(instantiate(CROPS, self.preprocessing.crop_resize.crop))
         check_pinned(instantiate(BACKGROUNDS, self.preprocessing.crop_resize.background_removal))

@@ -160,3 +160,37 @@ def test_errors_are_raised_before_anything_is_written(command, members, to_predi
         assert message in result.err
         assert not Path("votes").exists()
     assert "the path is not a folder" in command("ensemble", *members, "--out", "file").err
+
+
+def skewed(path: Path, seed: int) -> Path:
+    """Out-of-fold table of 60 persons, of a model with a strong prior for the first class."""
+    random = np.random.default_rng(seed)
+    names = tuple(f"{person:06d}_male_Asian_30/mask{photo}.jpg" for person in range(60) for photo in range(10))
+    table = softmax(random.normal(0, 1, (600, 2)) + np.array([2.0, 0.0]))
+    truth = (random.random(600) > table[:, 0]).astype(np.int64)
+    return ProbabilityTable(names, table, truth).write(path)
+
+
+def test_submissions_are_decided_by_weights_that_gain(command, tmp_path):
+    members = [skewed(tmp_path / "a.csv", 1)]
+    apply = ProbabilityTable(("x.jpg", "y.jpg"), np.array([[0.62, 0.38], [0.97, 0.03]])).write(tmp_path / "p.csv")
+    args = ["ensemble", *members, "--apply", apply, "--schema", "gender", "--combine", "arithmetic", "--out"]
+    result = command(*args, "votes")
+    assert result.code == 0, result.err
+    assert "submission of arithmetic: macro-f1, gender male x0." in result.err
+    assert "arithmetic: decisions for macro F1: gender male x0." in result.out
+    assert list(read_submission("votes/submission-arithmetic.csv", 2).values()) == [1, 0]
+    kept = json.loads(Path("votes/comparison.json").read_text())["judged"][-1]["decisions"]["macro-f1"]
+    assert kept["kept"]
+    assert kept["fitted"]["gain"] == pytest.approx(kept["fitted"]["after"] - kept["fitted"]["before"])
+    result = command(*args, "plain", "--decide", "argmax")
+    assert "submission of arithmetic: the most probable class" in result.err
+    assert list(read_submission("plain/submission-arithmetic.csv", 2).values()) == [0, 0]
+
+
+def test_few_persons_keep_the_most_probable_class(command, members, to_predict):
+    apply = [word for path in to_predict for word in ("--apply", path)]
+    result = command("ensemble", *members, *apply, "--combine", "arithmetic", "--out", "votes")
+    assert "decisions for macro F1: the most probable class; 20 persons" in result.out
+    table = read_table("votes/probabilities-arithmetic.csv", 18)
+    assert list(read_submission("votes/submission-arithmetic.csv").values()) == table.predictions.tolist()

@@ -12,6 +12,7 @@ import pytest
 
 from maskfit.calibration import Calibration
 from maskfit.cli.defaults import EVAL, MODEL, OUTPUT
+from maskfit.decision_weights import DecisionWeights
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.decisions import format_prediction
 from maskfit.inference.predictor import Predictor
@@ -326,3 +327,29 @@ def test_abstained_predictions_are_not_sure(command, model, evaluation, tmp_path
     for line in lines.read_text().splitlines():
         assert not json.loads(line)["attributes"]["age"]["sure"]
     assert "not sure (" in command("predict", unsure, "--images", evaluation / "images").out
+
+
+def test_decide_chooses_how_the_class_is_chosen(command, model, evaluation, expected, tmp_path):
+    decided = shutil.copy(model, tmp_path / "decided.safetensors")
+    metadata = read_model_metadata(decided)
+    decision = DecisionWeights(weights={"gender": (0.01, 100.0)}, before=0.5, after=0.6, gain_low=0, gain_high=0.2)
+    calibration = Calibration(decisions={"macro-f1": decision})
+    update_model_metadata(decided, metadata.model_copy(update={"calibration": calibration}))
+    rows = ["--images", evaluation / "images", "--image-list", evaluation / "info.csv"]
+    result = command("predict", decided, *rows, "--out", "s.csv")
+    assert result.code == 0
+    assert "decisions: macro-f1, gender male x0.01, female x100.00\n" in result.err
+    argmax = expected.table.predictions
+    # The class index is 6 * mask + 3 * gender + age: everybody is female now.
+    assert list(read_submission("s.csv").values()) == [number // 6 * 6 + 3 + number % 3 for number in argmax.tolist()]
+    result = command("predict", decided, *rows, "--out", "a.csv", "--decide", "argmax")
+    assert "decisions: the most probable class\n" in result.err
+    assert list(read_submission("a.csv").values()) == argmax.tolist()
+    result = command("predict", decided, *rows, "--out", "b.csv", "--decide", "accuracy")
+    assert "decisions: the most probable class; no model holds weights for accuracy\n" in result.err
+    result = command("predict", decided, *rows, "--out", "c.csv", "--decide", "best")
+    assert (result.code, "there is no way 'best' to decide" in result.err) == (2, True)
+    assert not Path("c.csv").exists()
+    result = command("predict", decided, evaluation / "images" / ORDER[0], "--faces", "whole")
+    assert "decisions: macro-f1" in result.err
+    assert "female" in result.out

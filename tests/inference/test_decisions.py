@@ -45,3 +45,16 @@ def test_a_probability_at_the_threshold_is_sure():
 
 def test_no_photos_no_answers():
     assert decide(FULL, np.empty((0, 18))) == []
+
+
+def test_weights_select_the_value_and_leave_its_probability_as_it_is():
+    probabilities = row([0.1, 0.8, 0.1], [0.45, 0.55], [0.3, 0.5, 0.2])
+    (plain,) = decide(FULL, probabilities)
+    (weighted,) = decide(FULL, probabilities, {"age": 0.35}, {"age": (2.0, 1.0, 1.0)})
+    assert [item.value for item in plain] == ["incorrect", "female", "30-59"]
+    assert [item.value for item in weighted] == ["incorrect", "female", "<30"]
+    # Abstention is about the probability of what is answered: 0.3, although another value has 0.5.
+    assert weighted[2].probability == pytest.approx(0.3)
+    assert not weighted[2].is_confident
+    assert weighted[2].probabilities == plain[2].probabilities
+    assert weighted[:2] == plain[:2]

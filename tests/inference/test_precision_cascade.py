@@ -238,3 +238,16 @@ def test_calls_from_many_threads():
     assert (found.argmax(1) == ensemble.exact.argmax(1)).mean() > 0.99
     assert len(ensemble.run_fast) == 400
     assert NUM_PROBE_IMAGES < len(ensemble.run_f32) < 200
+
+
+def test_with_decision_weights_the_weighted_probabilities_are_compared():
+    trust = LowPrecisionError(FULL, {}, {"mask": 0.1, "gender": 0.1, "age": 0.1}, {"age": (3.0, 1.0, 1.0)})
+    plain = LowPrecisionError(FULL, {}, {"mask": 0.1, "gender": 0.1, "age": 0.1})
+
+    def table(*age: float) -> np.ndarray:
+        heads = {"mask": np.array([[0.98, 0.01, 0.01]]), "gender": np.array([[0.98, 0.02]]), "age": np.array([age])}
+        return FULL.joint_probabilities(heads)
+
+    # 0.2 x 3 against 0.62: close for the decision, far apart for argmax; and the other way round.
+    assert (trust.needs_f32(table(0.2, 0.62, 0.18))[0], plain.needs_f32(table(0.2, 0.62, 0.18))[0]) == (True, False)
+    assert (trust.needs_f32(table(0.45, 0.46, 0.09))[0], plain.needs_f32(table(0.45, 0.46, 0.09))[0]) == (False, True)

@@ -1,4 +1,4 @@
-"""`maskfit calibrate`: temperatures and abstention thresholds of a run's models."""
+"""`maskfit calibrate`: temperatures, abstention thresholds and decision weights of a run's models."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def calibrate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the fitted values as JSON.")] = False,
 ) -> None:
-    """Fit temperatures and "not sure" thresholds on out-of-fold predictions, and write them into the models.
+    """Fit temperatures, "not sure" thresholds and decision weights on out-of-fold predictions.
+
+    They are written into the models. Decision weights that gain nothing on other persons are left out.
 
     Training does this with a threshold of 0.6 for every attribute. Each call sets all thresholds: attributes that are
     not named go back to 0.6. The accuracy and coverage of a fitted threshold are estimated on persons it was not fitted
@@ -46,7 +48,9 @@ def calibrate(
         maskfit calibrate runs/first --threshold gender=0.7
     """
     min_accuracy, min_coverage, thresholds = map(_parse_fractions, (accuracy, coverage, threshold))
+    from maskfit.evaluation.fit_decisions import describe_fit
     from maskfit.inference.recalibrate import recalibrate
+    from maskfit.model_file import read_model_metadata
     from maskfit.run_dir import RunDir, is_run_dir
 
     if not is_run_dir(run):
@@ -59,6 +63,7 @@ def calibrate(
         print_json(
             {
                 **calibration.model_dump(mode="json"),
+                "decision_fits": {name: fit.to_dict() for name, fit in result.decisions.items()},
                 "thresholds": {name: item.to_dict() for name, item in result.thresholds.items()},
                 "models": [str(path) for path in result.models],
             }
@@ -77,6 +82,10 @@ def calibrate(
             f"without a threshold {item.overall_accuracy.value:.1%} are correct",
             soft_wrap=True,
         )
+    if result.decisions:
+        schema = read_model_metadata(result.models[0]).label_schema.scored_schema()
+        for fit in result.decisions.values():
+            out.print(describe_fit(fit, schema), soft_wrap=True)
     err.print(
         f"written: thresholds of {format_count(len(result.models), 'model')}; export again what was exported from them"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
+from maskfit.decision_weights import DEFAULT_DECIDE, describe_decision_weights, parse_decide_mode
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
@@ -63,6 +64,16 @@ SchemaOption = Annotated[
 ]
 
 
+DecideOption = Annotated[
+    str,
+    typer.Option(
+        metavar="argmax|macro-f1|accuracy",
+        help="How the submissions choose a class: the most probable one, or with weights fitted for a metric on the "
+        "held-out photos; argmax where these gain nothing on other persons.",
+    ),
+]
+
+
 def ensemble(
     sources: SourcesArgument,
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
@@ -72,6 +83,7 @@ def ensemble(
     folds: FoldsOption = 5,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of these folds and of the intervals.")] = 0,
     schema: SchemaOption = None,
+    decide: DecideOption = DEFAULT_DECIDE,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
@@ -79,7 +91,8 @@ def ensemble(
 
     With run folders, or tables with a truth, every method is compared with the best single member. Methods fitted on
     the truth (weighted, greedy, stack, and the best single member itself) are scored on persons they were not fitted
-    on. Writes comparison.csv and .json, and out-of-fold-METHOD.csv.
+    on. Writes comparison.csv and .json, and out-of-fold-METHOD.csv. Decision weights of each method are fitted and
+    scored in the same way.
 
     With --apply, or with tables without a truth, predicts: submission-METHOD.csv and probabilities-METHOD.csv. No photo
     is opened.
@@ -101,10 +114,12 @@ def ensemble(
         fit_votes,
         parse_votes,
         predict_with,
+        select_weights,
         write_predictions,
     )
     from maskfit.inference.ensemble.inputs import load_aligned_tables
 
+    mode = parse_decide_mode(decide)
     tables = load_aligned_tables(sources, _find_schema(schema))
     methods, warnings = parse_votes(combine, weights=_parse_weights(weights), truth=tables.truth is not None)
     inputs = _load_inputs(tables, sources, apply or [])
@@ -114,10 +129,15 @@ def ensemble(
     fitted = fit_votes(tables, methods)
     member_weights = describe_weights(fitted, tables.names)
     written: list[Path] = []
+    results: list[EvaluatedMember] = []
     if tables.truth is not None:
-        written += _compare(tables, methods, member_weights, folder, {"folds": folds, "seed": seed}, json)
+        results, written = _compare(tables, methods, member_weights, folder, {"folds": folds, "seed": seed}, json)
     if inputs is not None:
-        written += write_predictions(folder, predict_with(fitted, inputs))
+        decision_weights = select_weights(results, mode)
+        for name in methods:
+            chosen = describe_decision_weights(tables.schema, decision_weights.get(name, {}))
+            err.print(f"submission of {name}: " + (f"{mode}, {chosen}" if chosen else "the most probable class"))
+        written += write_predictions(folder, predict_with(fitted, inputs), tables.schema, decision_weights)
     for path in written:
         print_written(path)
 
@@ -194,7 +214,7 @@ def _compare(
     folder: Path,
     settings: dict[str, int],
     json: bool,
-) -> list[Path]:
+) -> tuple[list[EvaluatedMember], list[Path]]:
     """Evaluates everything, prints the comparison, and writes it."""
     from maskfit.inference.ensemble.comparison import compare, write_comparison
 
@@ -204,12 +224,14 @@ def _compare(
         print_json({"weights": member_weights, "judged": [item.to_dict() for item in results]})
     else:
         _print_comparison(tables, results, member_weights)
-    return write_comparison(folder, results, member_weights, settings)
+    return results, write_comparison(folder, results, member_weights, settings)
 
 
 def _print_comparison(
     tables: AlignedTables, results: Sequence[EvaluatedMember], member_weights: Mapping[str, Mapping[str, float]]
 ) -> None:
+    from maskfit.evaluation.fit_decisions import describe_fit
+
     rows = []
     for item in results:
         gain = f"{item.gain.value:+.4f}" if item.gain else ""
@@ -234,6 +256,9 @@ def _print_comparison(
         "persons they were not fitted on",
         soft_wrap=True,
     )
+    for item in results:
+        for fit in item.decisions.values():
+            out.print(f"{item.name}: {describe_fit(fit, tables.schema)}", soft_wrap=True)
     for method, weights in member_weights.items():
         nonzero = sorted(((weight, name) for name, weight in weights.items() if weight), key=lambda pair: -pair[0])
         out.print(f"{method}: " + ", ".join(f"{weight:.2f} {name}" for weight, name in nonzero), soft_wrap=True)

@@ -26,6 +26,7 @@ from maskfit.cli.predict_options import (
     BatchSizeOption,
     CombineOption,
     CoresOption,
+    DecideOption,
     EngineOption,
     ForceOption,
     FormatOption,
@@ -50,6 +51,7 @@ from maskfit.cli.prediction_output import (
     print_predictions,
     stream_json,
 )
+from maskfit.decision_weights import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.errors import DataError
 from maskfit.text import format_count
 
@@ -71,6 +73,7 @@ def predict(
     top_k: TopKOption = 1,
     tta: TtaOption = "original",
     combine: CombineOption = "arithmetic",
+    decide: DecideOption = None,
     batch_size: BatchSizeOption = 0,
     engine: EngineOption = "auto",
     force: ForceOption = False,
@@ -114,21 +117,30 @@ def predict(
         },
         for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
     )
-    options: dict[str, Any] = {"tta": tta, "vote": combine, "batch_size": batch_size, "top_k": top_k, "engine": engine}
+    options: dict[str, Any] = {
+        "tta": tta,
+        "vote": combine,
+        "decide": decide or DEFAULT_DECIDE,
+        "batch_size": batch_size,
+        "top_k": top_k,
+        "engine": engine,
+    }
+    parse_decide_mode(options["decide"])
     load = partial(_load_predictor, inputs.models, options)
     if inputs.photos:
         annotator = AnnotatedImageWriter(draw, inputs.photos, force) if draw else None
         if inputs.photos.single_file is None:
             setup_allocator()
         # Loaded for few photos: faces are predicted batch by batch, without parallel batches.
-        print_face_predictions(load_face_predictor(load(()), faces, detector), inputs.photos, annotator, json=json)
+        predictor = load(())
+        _print_decisions(predictor, explicit=decide is not None)
+        print_face_predictions(load_face_predictor(predictor, faces, detector), inputs.photos, annotator, json=json)
     elif shards is not None:
         plan = _shard_plan(inputs.models, images, image_list, format=format_, size=shard_size, **options)
         predict_sharded(plan, shards, image_list, ray=ray, cores=cores, resume=resume, json=json)
     else:
-        _predict_rows(
-            load, images, image_list, OutputPaths(submission, probabilities, attributes_csv, jsonl), force, json
-        )
+        outputs = OutputPaths(submission, probabilities, attributes_csv, jsonl)
+        _predict_rows(load, images, image_list, outputs, force, json, explicit=decide is not None)
 
 
 def _shard_plan(models: Sequence[str], images: str | None, image_list: Path | None, **options: Any) -> ShardPlan:
@@ -146,6 +158,8 @@ def _predict_rows(
     outputs: OutputPaths,
     force: bool,
     json: bool,
+    *,
+    explicit: bool,
 ) -> None:
     """Predicts one row for each photo of a folder or list."""
     folder, image_list = _resolve_images(Path(images) if images else None, image_list)
@@ -157,6 +171,7 @@ def _predict_rows(
         err.print(note)
     predictor = load(photos)
     err.print(f"engine: {_describe_engines(predictor)}")
+    _print_decisions(predictor, explicit)
     predict_all(predictor, photos, outputs, listed=image_list is not None, json=json)
 
 
@@ -214,6 +229,12 @@ def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: 
     return Predictor.load(*models, **settings, num_images=len(photos), log=err.print)
 
 
+def _print_decisions(predictor: Predictor, explicit: bool) -> None:
+    """Prints how classes are chosen, where a model has weights or the user asked for a way."""
+    if predictor.decision_weights or explicit:
+        err.print(f"decisions: {predictor.describe_decisions()}")
+
+
 def _describe_engines(predictor: Predictor) -> str:
     """The engines and batch size, for the log."""
     times = f" x {predictor.num_workers} in parallel" if predictor.num_workers > 1 else ""
@@ -226,6 +247,7 @@ def _json_extras(predictor: Predictor, summary: PredictionSummary, paths: list[P
         "unreadable": summary.unreadable,
         "guessed": summary.shown_fallbacks,
         "written": [str(path) for path in paths],
+        "decide": predictor.describe_decisions(),
         "engines": list(predictor.engines),
         "batch_size": predictor.batch_size,
         "lanes": predictor.num_workers,

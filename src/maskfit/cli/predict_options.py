@@ -74,6 +74,16 @@ CombineOption = Annotated[
         "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
     ),
 ]
+DecideOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decide",
+        metavar="argmax|macro-f1|accuracy",
+        help="How a class is chosen: the most probable one, or with the weights that training fitted for a metric; "
+        "argmax where a model has none.",
+        show_default="macro-f1",
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
 FormatOption = Annotated[str, typer.Option("--format", help="With --shards: csv or parquet.")]

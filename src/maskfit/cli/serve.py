@@ -11,6 +11,7 @@ from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
+from maskfit.decision_weights import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ CombineOption = Annotated[
         "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
     ),
 ]
+DecideOption = Annotated[
+    str,
+    typer.Option(metavar="argmax|macro-f1|accuracy", help="How a class is chosen, as for 'maskfit predict'."),
+]
 EngineOption = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino:precision=bf16.")]
 
 
@@ -101,6 +106,7 @@ def serve(
     top_k: TopKOption = 1,
     tta: TtaOption = "original",
     combine: CombineOption = "arithmetic",
+    decide: DecideOption = DEFAULT_DECIDE,
     engine: EngineOption = "auto",
 ) -> None:
     """Serve models over HTTP: POST photos to /v1/predict, get the prediction of every face as JSON.
@@ -141,6 +147,7 @@ def serve(
         top=top_k,
         views=tta,
         vote=combine,
+        decide=parse_decide_mode(decide),
         engine=engine,
         faces=faces,
         limits=limits,
@@ -161,4 +168,6 @@ def _print_started(service: InferenceService, host: str, port: int) -> None:
     count = format_count(members, "model")
     attributes = ", ".join(service.predictor.schema.names)
     err.print(f"serving {count} for {attributes}; {settings.workers} x {settings.threads} threads")
+    if service.predictor.decision_weights:
+        err.print(f"decisions: {service.predictor.describe_decisions()}")
     out.print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1/predict", soft_wrap=True)

@@ -18,6 +18,7 @@ from maskfit.cli.console import check_overwrite, err, print_written, progress, r
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.predict_options import EngineOption, TopKOption
+from maskfit.decision_weights import DEFAULT_DECIDE
 from maskfit.errors import DataError
 from maskfit.text import format_count
 
@@ -43,6 +44,10 @@ ModelOption = Annotated[
     typer.Option(
         "--model", metavar="MODEL_OR_RUN", help=f"A model or run; several form an ensemble; {DEFAULT_MODEL_HELP}."
     ),
+]
+DecideOption = Annotated[
+    str,
+    typer.Option(metavar="argmax|macro-f1|accuracy", help="How a value is chosen, as for 'maskfit predict'."),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads per network.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, then a summary.")]
@@ -128,6 +133,7 @@ def video(
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,
     top_k: TopKOption = 1,
+    decide: DecideOption = DEFAULT_DECIDE,
     json: JsonOption = False,
 ) -> None:
     """Track people in a video or camera stream, and report who appears, leaves or changes the mask.
@@ -156,9 +162,10 @@ def video(
     models = resolve_models(model)
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         setup_allocator()
-    face_predictor = _load_face_predictor(
-        Predictor.load(*models, engine=engine, threads=threads, top_k=top_k), detector, weights
-    )
+    predictor = Predictor.load(*models, decide=decide, engine=engine, threads=threads, top_k=top_k)
+    if predictor.decision_weights:
+        err.print(f"decisions: {predictor.describe_decisions()}")
+    face_predictor = _load_face_predictor(predictor, detector, weights)
     options = VideoOptions(
         target,
         counts,

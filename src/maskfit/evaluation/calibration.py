@@ -348,10 +348,7 @@ def fit_calibration(
     codes = schema.to_attribute_indices(table.truth) if truth is None and table.truth is not None else truth
     if codes is None:
         raise DataError("the true labels of these photos are unknown", hint="take the table of a run")
-    temperatures = {
-        name: float(np.clip(temperature, MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE))
-        for name, temperature in fit_temperatures(table, schema, codes, heads=(JOINT_HEAD,) if joint else None).items()
-    }
+    temperatures = fit_saved_temperatures(table, schema, codes, joint=joint)
     thresholds = _fit_targets(table, schema, persons, codes, temperatures, targets)
     abstain_below = {name: targets["below"].get(name, DEFAULT_ABSTAIN_BELOW) for name in schema.names}
     abstain_below |= {name: threshold.probability for name, threshold in thresholds.items()}
@@ -362,6 +359,24 @@ def fit_calibration(
         photos=int(known.sum()),
         persons=len(np.unique(np.asarray(persons)[known])),
     ), thresholds
+
+
+def fit_saved_temperatures(
+    table: ProbabilityTable, schema: LabelSchema, codes: IntArray, *, joint: bool = False
+) -> dict[str, float]:
+    """Fits the temperatures that are stored in a model file.
+
+    Args:
+        table: Out-of-fold probabilities of the scored classes, uncalibrated.
+        schema: The scored label schema.
+        codes: Attribute codes, shape (photos, attributes), `UNKNOWN` where not labeled.
+        joint: Whether the network has a single head over all classes, which gets one temperature.
+
+    Returns:
+        Head -> temperature, clipped to [`MIN_SAVED_TEMPERATURE`, `MAX_SAVED_TEMPERATURE`].
+    """
+    fitted = fit_temperatures(table, schema, codes, heads=(JOINT_HEAD,) if joint else None)
+    return {name: float(np.clip(value, MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE)) for name, value in fitted.items()}
 
 
 def _fit_targets(

@@ -1,4 +1,9 @@
-"""Decisions: from probabilities to one value for each attribute, which may be "not sure"."""
+"""Decisions: from probabilities to one value for each attribute, which may be "not sure".
+
+Decision weights (`maskfit.decision_weights`) select the value; its probability stays the calibrated one. So a value
+that is not the most probable may be predicted, with a low probability, and the abstention threshold applies to that
+probability: such a value is more often "not sure" than the most probable one would be.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskfit.decision_weights import WeightMap
 from maskfit.labels.schema import Attribute, LabelSchema
 
 NOT_SURE = "not sure"
@@ -20,7 +26,7 @@ class AttributePrediction:
 
     Attributes:
         attribute: Name of the attribute.
-        value: The most probable value, as tables name it.
+        value: The selected value, as tables name it: the most probable one where there are no decision weights.
         display_name: The same for people.
         probability: Its probability, 0 to 1.
         is_confident: Whether that reaches the attribute's threshold; otherwise the model abstains.
@@ -47,7 +53,7 @@ class AttributePrediction:
         """Converts to JSON types.
 
         Returns:
-            `answer` is the value to act on, "not sure" where the model abstains; `value` is the most probable one.
+            `answer` is the value to act on, "not sure" where the model abstains; `value` is the selected one.
         """
         return {
             "answer": self.value if self.is_confident else NOT_SURE,
@@ -59,7 +65,10 @@ class AttributePrediction:
 
 
 def decide(
-    schema: LabelSchema, probabilities: NDArray[np.floating], abstain_below: Mapping[str, float] | None = None
+    schema: LabelSchema,
+    probabilities: NDArray[np.floating],
+    abstain_below: Mapping[str, float] | None = None,
+    weights: WeightMap | None = None,
 ) -> list[tuple[AttributePrediction, ...]]:
     """Predicts each attribute from the probabilities of the classes.
 
@@ -67,23 +76,29 @@ def decide(
         schema: The schema of the classes.
         probabilities: (photos, classes), rows summing to 1.
         abstain_below: By attribute, the probability below which the model abstains; 0 where left out.
+        weights: Decision weights by attribute; None selects the most probable values.
 
     Returns:
         For each row the attributes in the schema's order.
     """
-    thresholds = dict(abstain_below or {})
+    thresholds, weights = dict(abstain_below or {}), weights or {}
     marginals = schema.marginals(probabilities)
     columns = [
-        _decide_attribute(attribute, marginals[attribute.name], thresholds.get(attribute.name, 0.0))
+        _decide_attribute(
+            attribute,
+            marginals[attribute.name],
+            thresholds.get(attribute.name, 0.0),
+            np.asarray(weights.get(attribute.name, 1.0)),
+        )
         for attribute in schema.attributes
     ]
     return list(zip(*columns, strict=True))
 
 
 def _decide_attribute(
-    attribute: Attribute, probabilities: NDArray[np.floating], threshold: float
+    attribute: Attribute, probabilities: NDArray[np.floating], threshold: float, weights: NDArray[np.floating]
 ) -> Iterator[AttributePrediction]:
-    best = probabilities.argmax(axis=1)
+    best = (probabilities * weights).argmax(axis=1)
     for row, index in zip(probabilities, best.tolist(), strict=True):
         probability = float(row[index])
         yield AttributePrediction(

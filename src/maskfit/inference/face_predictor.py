@@ -374,7 +374,7 @@ class FacePredictor:
         inputs = [item for image in images for item in image.inputs]
         parts = [predictor.runner.forward(batch).combined for batch in batched(inputs, predictor.batch_size)]
         rows = np.concatenate(parts) if parts else np.empty((0, predictor.schema.num_classes))
-        attributes = decide(predictor.schema, rows, predictor.abstain_below)
+        attributes = decide(predictor.schema, rows, predictor.abstain_below, predictor.decision_weights)
         predictions, start = [], 0
         for image in images:
             indices = range(start, start + len(image.inputs))

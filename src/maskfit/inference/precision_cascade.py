@@ -1,9 +1,10 @@
 """Precision cascade: bf16 where that cannot change a prediction, f32 where the margin is too small to tell.
 
 In bf16 a network is up to twice as fast as in f32 and predicts nearly the same. Where the two most probable classes are
-far apart, rounding cannot exchange them; where they are close, the image is recomputed in f32. How close is too close
-is estimated from the first images, which are computed both ways, for each attribute by itself: a network's ages may
-move ten times as far as its genders. The mean shift that bf16 adds to each value is estimated too, and removed.
+far apart, rounding cannot exchange them; where they are close, the image is recomputed in f32. With decision weights
+the weighted probabilities are compared, since they select the class. How close is too close is estimated from the first
+images, which are computed both ways, for each attribute by itself: a network's ages may move ten times as far as its
+genders. The mean shift that bf16 adds to each value is estimated too, and removed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from maskfit.decision_weights import WeightMap, class_weights
 from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner, ModelInput
 from maskfit.inference.image_loading import batched, run_batches_in_parallel
 from maskfit.labels.schema import FloatArray, LabelSchema
@@ -63,9 +65,11 @@ class PrecisionCascade:
 
     Args:
         ensemble: Runs the networks. Where it has no low precision, everything is computed in f32.
+        decision_weights: Decision weights by attribute, which select the prediction.
     """
 
     ensemble: EnsembleRunner
+    decision_weights: WeightMap = field(default_factory=dict)
     _probes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False)
     _error: LowPrecisionError | None = field(default=None, init=False)
     _is_estimated: bool = field(default=False, init=False)
@@ -191,7 +195,7 @@ class PrecisionCascade:
     def _estimate(self) -> None:
         if self._probes:
             fast, exact = (np.concatenate(tables) for tables in zip(*self._probes, strict=True))
-            self._error = estimate_low_precision_error(self.ensemble.schema, fast, exact)
+            self._error = estimate_low_precision_error(self.ensemble.schema, fast, exact, self.decision_weights)
         self._is_estimated = True
 
     def _recompute_close(self, inputs: Sequence[ModelInput], fast: EnsembleOutput) -> EnsembleOutput:
@@ -216,11 +220,13 @@ class LowPrecisionError:
         schema: The schema of the probabilities.
         log_bias: By attribute, what must be added to the logarithm of each value's probability, (values,).
         log_ratio_std: By attribute, the standard deviation of the log-ratio of the two most probable values after that.
+        decision_weights: Decision weights by attribute.
     """
 
     schema: LabelSchema
     log_bias: Mapping[str, FloatArray]
     log_ratio_std: Mapping[str, float]
+    decision_weights: WeightMap = field(default_factory=dict)
 
     def debias(self, fast: FloatArray) -> FloatArray:
         """Removes the mean shift of low precision.
@@ -249,9 +255,12 @@ class LowPrecisionError:
         close = np.zeros(len(debiased), dtype=bool)
         for name, values in self.schema.marginals(debiased).items():
             if values.shape[1] > 1:
+                values = values * np.asarray(self.decision_weights.get(name, 1.0))
                 close |= _log_ratio(values, *_best_two(values)) < MARGIN_STDS * self.log_ratio_std[name]
         if self.schema.num_classes > 1:
             # The errors of the attributes in which the two best classes differ add up in quadrature.
+            if self.decision_weights:
+                debiased = debiased * class_weights(self.schema, self.decision_weights)
             best, second = _best_two(debiased)
             differ = self.schema.to_attribute_indices(best) != self.schema.to_attribute_indices(second)
             stds = np.array([self.log_ratio_std[name] for name in self.schema.names])
@@ -259,13 +268,16 @@ class LowPrecisionError:
         return close
 
 
-def estimate_low_precision_error(schema: LabelSchema, fast: FloatArray, exact: FloatArray) -> LowPrecisionError | None:
+def estimate_low_precision_error(
+    schema: LabelSchema, fast: FloatArray, exact: FloatArray, decision_weights: WeightMap | None = None
+) -> LowPrecisionError | None:
     """Estimates the error of low precision from inputs that were computed both ways.
 
     Args:
         schema: The schema of the probabilities.
         fast: Probabilities (inputs, classes) in low precision.
         exact: The same inputs' in f32.
+        decision_weights: Decision weights by attribute.
 
     Returns:
         The error; None without inputs, or where so many would be recomputed that f32 for all is cheaper.
@@ -286,7 +298,7 @@ def estimate_low_precision_error(schema: LabelSchema, fast: FloatArray, exact: F
         rows = np.arange(len(values))
         first, second = _best_two(values) if values.shape[1] > 1 else (0, 0)
         log_ratio_std[name] = 1.4826 * float(np.median(np.abs(moved[rows, first] - moved[rows, second])))
-    error = LowPrecisionError(schema, log_bias, log_ratio_std)
+    error = LowPrecisionError(schema, log_bias, log_ratio_std, decision_weights or {})
     return error if error.needs_f32(error.debias(fast)).mean() <= MAX_RECOMPUTED else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from maskfit.decision_weights import WeightMap, weighted_classes
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema
@@ -26,6 +27,7 @@ class BatchPredictions:
         unreadable: Photos of the batch that cannot be read, by name, with the reason; they have no row.
         fallback_crops: Photos on which a crop found no face, so that its fallback was used.
         abstain_below: By attribute, the probability below which the model abstains.
+        decision_weights: Decision weights by attribute; empty for the most probable class.
     """
 
     schema: LabelSchema
@@ -35,6 +37,7 @@ class BatchPredictions:
     unreadable: dict[str, str] = field(default_factory=dict)
     fallback_crops: tuple[str, ...] = ()
     abstain_below: dict[str, float] = field(default_factory=dict)
+    decision_weights: WeightMap = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -46,13 +49,13 @@ class BatchPredictions:
 
     @cached_property
     def classes(self) -> IntArray:
-        """(photos,), the most probable class, the lowest of equal ones."""
-        return np.asarray(self.probabilities.argmax(axis=1))
+        """(photos,), the selected class: the most probable one where there are no decision weights."""
+        return weighted_classes(self.schema, self.probabilities, self.decision_weights)
 
     @cached_property
     def confidence(self) -> FloatArray:
         """(photos,), the probability of that class."""
-        return np.asarray(self.probabilities.max(axis=1))
+        return np.asarray(self.probabilities[np.arange(len(self)), self.classes])
 
     def decide(self) -> list[tuple[AttributePrediction, ...]]:
         """Predicts each attribute of each photo.
@@ -60,7 +63,7 @@ class BatchPredictions:
         Returns:
             For each photo the attributes in the schema's order, each of which may be "not sure".
         """
-        return decide(self.schema, self.probabilities, self.abstain_below)
+        return decide(self.schema, self.probabilities, self.abstain_below, self.decision_weights)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Converts to JSON types, photo by photo.
@@ -102,6 +105,7 @@ class Predictions:
         unreadable: Photos that were skipped, by name, with the reason.
         fallback_crops: Photos on which a crop found no face, so that its fallback was used.
         abstain_below: By attribute, the probability below which the model abstains.
+        decision_weights: Decision weights by attribute; empty for the most probable class.
     """
 
     schema: LabelSchema
@@ -110,6 +114,7 @@ class Predictions:
     unreadable: dict[str, str] = field(default_factory=dict)
     fallback_crops: tuple[str, ...] = ()
     abstain_below: dict[str, float] = field(default_factory=dict)
+    decision_weights: WeightMap = field(default_factory=dict)
 
     def decide(self) -> list[tuple[AttributePrediction, ...]]:
         """Predicts each attribute of each photo.
@@ -117,9 +122,15 @@ class Predictions:
         Returns:
             For each photo the attributes in the schema's order, each of which may be "not sure".
         """
-        return decide(self.schema, self.table.probabilities, self.abstain_below)
+        return decide(self.schema, self.table.probabilities, self.abstain_below, self.decision_weights)
+
+    @cached_property
+    def classes(self) -> IntArray:
+        """(photos,), the selected class: the most probable one where there are no decision weights."""
+        return weighted_classes(self.schema, self.table.probabilities, self.decision_weights)
 
     def __iter__(self) -> Iterator[tuple[str, str, float]]:
-        rows = zip(self.table.names, self.table.predictions, self.table.confidence, strict=True)
-        for name, class_index, probability in rows:
-            yield name, self.schema.describe(int(class_index)), float(probability)
+        for name, class_index, row in zip(
+            self.table.names, self.classes.tolist(), self.table.probabilities, strict=True
+        ):
+            yield name, self.schema.describe(class_index), float(row[class_index])

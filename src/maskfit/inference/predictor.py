@@ -14,6 +14,13 @@ from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import CropResize
+from maskfit.decision_weights import (
+    ARGMAX,
+    DEFAULT_DECIDE,
+    combine_weights,
+    describe_decision_weights,
+    parse_decide_mode,
+)
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.engines import AUTO, Logger, parse_engine
@@ -66,6 +73,9 @@ class Predictor:
         members: The members; `load` opens model files and run folders.
         tta: A name of `tta.TTA_METHODS` with options, such as `flip` or `crops:n=4`, or the views themselves.
         vote: A name of `voting.VOTES` that needs no weights.
+        decide: How a class is chosen: `argmax` by probability, `macro-f1` or `accuracy` with the decision weights that
+            training fitted for it. Those of several members are combined by their geometric mean; a member without
+            them counts as argmax.
         batch_size: Images in a batch, >= 1.
         num_workers: Batches that are in flight at the same time, >= 1.
 
@@ -78,11 +88,13 @@ class Predictor:
         num_workers: As the argument.
         abstain_below: By attribute, the probability below which the ensemble abstains ("not sure"): the highest
             threshold of its members.
+        decide: As the argument.
+        decision_weights: By attribute, the decision weights of the ensemble; empty for argmax.
 
     Raises:
         ModelFileError: There is no member, or they do not combine; see `members.check_compatible`.
-        DataError: The TTA or the vote is unknown, the vote needs weights, `batch_size` or `num_workers` is below 1, or
-            the weights of a detector that a member crops with are missing.
+        DataError: The TTA, the vote or `decide` is unknown, the vote needs weights, `batch_size` or `num_workers` is
+            below 1, or the weights of a detector that a member crops with are missing.
         MissingExtraError: A member's crop needs an extra.
     """
 
@@ -92,6 +104,7 @@ class Predictor:
         *,
         tta: str | ComponentSpec | TestTimeAugmentation = "original",
         vote: str = "arithmetic",
+        decide: str = DEFAULT_DECIDE,
         batch_size: int = 32,
         num_workers: int = 1,
     ) -> None:
@@ -109,7 +122,15 @@ class Predictor:
         self.num_workers = num_workers
         thresholds = [member.engine.metadata.calibration.abstain_below for member in members]
         self.abstain_below = {name: max(own.get(name, 0.0) for own in thresholds) for name in self.schema.names}
-        self._cascade = PrecisionCascade(self.runner)
+        self.decide = parse_decide_mode(decide)
+        self.decision_weights = combine_weights(
+            self.schema,
+            [
+                (member.scored_schema, member.engine.metadata.calibration.decision_weights(self.decide))
+                for member in members
+            ],
+        )
+        self._cascade = PrecisionCascade(self.runner, self.decision_weights)
 
     @classmethod
     def load(
@@ -117,6 +138,7 @@ class Predictor:
         *sources: str | Path,
         tta: str | ComponentSpec = "original",
         vote: str = "arithmetic",
+        decide: str = DEFAULT_DECIDE,
         batch_size: int | None = 32,
         threads: int | None = None,
         top_k: int = 1,
@@ -130,6 +152,7 @@ class Predictor:
             sources: Model files, run folders (all their folds) and folds.
             tta: As the constructor.
             vote: As the constructor.
+            decide: As the constructor.
             batch_size: Images in a batch; None selects it by engine and input size.
             threads: Threads for one batch; None leaves the choice to the engine.
             top_k: How many of each fold's best models.
@@ -159,7 +182,14 @@ class Predictor:
             top_k=top_k,
             log=log,
         )
-        return cls(opened.members, tta=views, vote=vote, batch_size=opened.batch_size, num_workers=opened.num_workers)
+        return cls(
+            opened.members,
+            tta=views,
+            vote=vote,
+            decide=decide,
+            batch_size=opened.batch_size,
+            num_workers=opened.num_workers,
+        )
 
     @classmethod
     def default(cls, **options: Any) -> Self:
@@ -208,7 +238,9 @@ class Predictor:
             member.name: np.concatenate([part.members[member.name] for part in parts]) for member in self.members
         }
         fallback_crops = tuple(name for part in parts for name in part.fallback_crops)
-        return Predictions(self.schema, table, members, unreadable, fallback_crops, self.abstain_below)
+        return Predictions(
+            self.schema, table, members, unreadable, fallback_crops, self.abstain_below, self.decision_weights
+        )
 
     def stream(self, images: Iterable[ImageSource], *, skip_unreadable: bool = False) -> Generator[BatchPredictions]:
         """Predicts any number of images, batch by batch in their order, in constant memory.
@@ -241,7 +273,7 @@ class Predictor:
             return [item for _, item in batch if not isinstance(item, str)]
 
         # A cascade of its own, so that the same images always get the same predictions.
-        results = PrecisionCascade(self.runner).predict_stream(
+        results = PrecisionCascade(self.runner, self.decision_weights).predict_stream(
             named, self._load, select_inputs, batch_size=self.batch_size, num_workers=self.num_workers
         )
         with closing(results) as batches:
@@ -269,6 +301,19 @@ class Predictor:
         batch = [self._load(item) for item in images]
         inputs = [item for _, item in batch if not isinstance(item, str)]
         return self._to_predictions(batch, self._cascade.predict(inputs))
+
+    def describe_decisions(self) -> str:
+        """Describes how classes are chosen.
+
+        Returns:
+            Such as "macro-f1, age <30 x1.31, 30-59 x0.62, >=60 x1.23" or "the most probable class".
+        """
+        own = [bool(member.engine.metadata.calibration.decision_weights(self.decide)) for member in self.members]
+        if not self.decision_weights:
+            reason = "" if self.decide == ARGMAX else f"; no model holds weights for {self.decide}"
+            return f"the most probable class{reason}"
+        partly = "" if all(own) else f" ({sum(own)} of {len(own)} models hold weights, the others count as 1)"
+        return f"{self.decide}, {describe_decision_weights(self.schema, self.decision_weights)}{partly}"
 
     @property
     def crop_resizes(self) -> tuple[CropResize, ...]:
@@ -322,6 +367,7 @@ class Predictor:
             {name: reason for name, reason in batch if isinstance(reason, str)},
             tuple(name for name, item in readable if any(crop.fallback for crop in item.crops)),
             self.abstain_below,
+            self.decision_weights,
         )
 
 

@@ -1,14 +1,16 @@
-"""Recalibration of a run: other abstention thresholds, or a run from before there were any."""
+"""Recalibration of a run: other abstention thresholds, or a run from before there were thresholds or decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maskfit.calibration import Calibration
+from maskfit.decision_weights import Objective
 from maskfit.errors import RunError
 from maskfit.evaluation.calibration import AbstentionThreshold, fit_calibration
+from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions, kept_decisions
 from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.labels.schema import JOINT_HEAD
@@ -24,11 +26,13 @@ class RecalibrationResult:
         calibration: The calibration, the same in every model.
         thresholds: By attribute, how the fitted thresholds hold on other persons.
         models: The files that were changed.
+        decisions: Decision weights by objective, also those that are not kept.
     """
 
     calibration: Calibration
     thresholds: dict[str, AbstentionThreshold]
     models: tuple[Path, ...]
+    decisions: dict[Objective, DecisionFit] = field(default_factory=dict)
 
 
 def recalibrate(
@@ -38,7 +42,7 @@ def recalibrate(
     coverage: Mapping[str, float] | None = None,
     threshold: Mapping[str, float] | None = None,
 ) -> RecalibrationResult:
-    """Fits temperatures and thresholds to a run's out-of-fold predictions and writes them into its models.
+    """Fits temperatures, thresholds and decision weights of a run, and writes them into its models.
 
     The folds' own tables, which hold uncalibrated probabilities, stay as they are; the run's table is written again.
     Photos of which only some attributes are known are left out; training itself uses them.
@@ -62,15 +66,13 @@ def recalibrate(
     table = concat_tables([read_table(fold.probabilities, schema.num_classes) for fold in finished])
     if table.truth is None:
         raise RunError("this run's tables have no labels", location=run.path, hint="train it again")
+    persons, joint = _find_persons(run, table.names), metadata.heads == (JOINT_HEAD,)
     calibration, thresholds = fit_calibration(
-        table,
-        schema,
-        _find_persons(run, table.names),
-        joint=metadata.heads == (JOINT_HEAD,),
-        accuracy=accuracy,
-        coverage=coverage,
-        below=threshold,
+        table, schema, persons, joint=joint, accuracy=accuracy, coverage=coverage, below=threshold
     )
+    codes = schema.to_attribute_indices(table.truth)
+    decisions = fit_run_decisions(table, schema, persons, codes, joint=joint)
+    calibration = calibration.model_copy(update={"decisions": kept_decisions(decisions)})
     models = tuple(path for fold in finished for path in sorted(fold.path.glob("*.safetensors")))
     for path in models:
         own = read_model_metadata(path)
@@ -78,7 +80,7 @@ def recalibrate(
     replace(table, probabilities=calibration.apply_temperature(schema, table.probabilities)).write(
         run.oof_probabilities
     )
-    return RecalibrationResult(calibration, thresholds, models)
+    return RecalibrationResult(calibration, thresholds, models, decisions)
 
 
 def _find_persons(run: RunDir, photos: tuple[str, ...]) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any
 from maskfit.data.face_boxes import split_name
 from maskfit.data.image_lists import listed_photo
 from maskfit.data.remote_files import ImageRoot
+from maskfit.decision_weights import DEFAULT_DECIDE
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
 from maskfit.inference.image_loading import ImageSource, RemotePhoto
@@ -46,6 +47,7 @@ class ShardPlan:
         size: Photos in a shard.
         tta: As for `Predictor.load`.
         vote: As for `Predictor.load`.
+        decide: As for `Predictor.load`.
         batch_size: Photos in a batch; 0 selects it by engine and input size.
         top_k: As for `Predictor.load`.
         engine: As for `Predictor.load`.
@@ -58,6 +60,7 @@ class ShardPlan:
     size: int = 2000
     tta: str = "original"
     vote: str = "arithmetic"
+    decide: str = DEFAULT_DECIDE
     batch_size: int = 0
     top_k: int = 1
     engine: str = "auto"
@@ -81,6 +84,7 @@ class ShardPlan:
             *self.models,
             tta=self.tta,
             vote=self.vote,
+            decide=self.decide,
             batch_size=self.batch_size or None,
             top_k=self.top_k,
             engine=self.engine,

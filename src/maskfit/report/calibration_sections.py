@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from maskfit.decision_weights import describe_decision_weights
 from maskfit.evaluation.selective_prediction import RiskCoverage
 from maskfit.html.svg_charts import NUM_COLORS, Line, age_chart, line_chart, reliability_chart
 from maskfit.labels.schema import JOINT_HEAD
@@ -23,6 +24,9 @@ NUM_POINTS = 40
 
 MIN_COVERAGE = 0.05
 """Smallest coverage of a risk-coverage curve; below it single photos make the curve jump."""
+
+OBJECTIVE_NAMES = summary_text.OBJECTIVE_NAMES
+"""Objectives of decision weights in sentences and tables."""
 
 CLASS_NAME = "the class"
 """Name of the combination of all attributes in sentences and tables."""
@@ -113,6 +117,30 @@ def abstention_values(statistics: RunStatistics) -> Values | None:
         ),
         "rows": rows,
     }
+
+
+def decision_values(statistics: RunStatistics) -> Values | None:
+    """Collects the variables of the section on decision weights.
+
+    Args:
+        statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
+    """
+    fits = [fit for fit in statistics.decisions.values() if fit.fitted is not None]
+    if not fits:
+        return None
+    schema = statistics.run.schema
+    rows: list[Row] = []
+    for fit in fits:
+        fitted = fit.fitted
+        assert fitted is not None
+        gain = f"{fitted.gain:+.3f} ({fitted.gain_low:+.3f} to {fitted.gain_high:+.3f})"
+        weights = describe_decision_weights(schema, fitted.weights) or "all 1"
+        cells = [weights if fit.kept else f"not kept: {weights}"]
+        rows.append((OBJECTIVE_NAMES[fit.objective], cells, [number(fitted.before), number(fitted.after), gain]))
+    return {"summary": " ".join(map(summary_text.decisions, fits)), "rows": rows}
 
 
 def _risk_points(curve: RiskCoverage) -> tuple[tuple[float, float], ...]:

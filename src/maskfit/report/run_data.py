@@ -24,7 +24,8 @@ from maskfit.data.splits import read_splits
 from maskfit.errors import DataError, MaskfitError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json
-from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
+from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
 from maskfit.report.slice_columns import read_columns
 from maskfit.run_dir import RunDir, is_run_dir
@@ -46,6 +47,7 @@ class RunData:
         name: Name of the run in comparisons: the name of its directory.
         title: Name and description of its recipe.
         schema: Scored label schema.
+        joint: Whether the networks have a single head over all classes.
         table: Out-of-fold probabilities, calibrated as the models of the run return them.
         uncalibrated: The same before temperature scaling: the tables of the folds; `table` where those are missing.
         truth: (photos, attributes) true value codes.
@@ -65,6 +67,7 @@ class RunData:
     name: str
     title: str
     schema: LabelSchema
+    joint: bool
     table: ProbabilityTable
     uncalibrated: ProbabilityTable
     truth: IntArray
@@ -151,6 +154,7 @@ def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Seque
         name=folder.path.name or str(folder.path),
         title=f"{recipe.name}: {recipe.description}" if recipe.description else recipe.name,
         schema=schema,
+        joint=_has_joint_head(folder),
         table=table,
         uncalibrated=_uncalibrated(folder, table),
         truth=truth,
@@ -177,6 +181,14 @@ def _open(path: str | Path) -> RunDir:
             hint=f"complete it with maskfit train RECIPE output_dir={path} --resume",
         )
     return folder
+
+
+def _has_joint_head(folder: RunDir) -> bool:
+    """Whether the networks have a single head; False where the models are gone."""
+    try:
+        return read_model_metadata(folder.models()[0]).heads == (JOINT_HEAD,)
+    except MaskfitError:
+        return False
 
 
 def _matched(

@@ -13,6 +13,7 @@ from maskfit.report.calibration_sections import (
     abstention_values,
     age_values,
     calibration_values,
+    decision_values,
     learning_curve_values,
 )
 from maskfit.report.prediction_sections import (
@@ -57,6 +58,7 @@ def write_page(path: Path, statistics: RunStatistics) -> Path:
         confusion=confusion_values(statistics),
         calibration=calibration_values(statistics),
         abstention=abstention_values(statistics),
+        decisions=decision_values(statistics),
         slices=slice_values(statistics),
         worst=worst_mistake_values(statistics),
         folds=fold_values(statistics),

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.calibration import apply_temperatures
+from maskfit.decision_weights import Objective
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit, evaluate_calibration, fit_thresholds
+from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions
 from maskfit.evaluation.scores import Scores, confusion_matrices, score
 from maskfit.evaluation.selective_prediction import RiskCoverage, risk_coverage
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
@@ -118,6 +120,7 @@ class RunStatistics:
         confusions: Confusion matrices; see `scores.confusion_matrices`.
         calibration: Calibration before and after temperature scaling; see `calibration.evaluate_calibration`.
         thresholds: Abstention thresholds for `TARGET_ACCURACY`; see `calibration.fit_thresholds`.
+        decisions: Decision weights by objective; see `fit_decisions.fit_run_decisions`.
         ages: Errors by age; None where no age is known as a number.
         slices: Statistics by slice column and value.
     """
@@ -129,6 +132,7 @@ class RunStatistics:
     confusions: Mapping[str, IntArray]
     calibration: Mapping[str, TemperatureFit]
     thresholds: Mapping[str, AbstentionThreshold]
+    decisions: Mapping[Objective, DecisionFit]
     ages: AgeErrors | None
     slices: Mapping[str, Mapping[str, SliceStatistics]]
 
@@ -149,6 +153,7 @@ class RunStatistics:
             "calibration": {name: item.to_dict() for name, item in self.calibration.items()},
             "thresholds": {"accuracy": TARGET_ACCURACY, **thresholds},
             "risk_coverage_area": {name: curve.area() for name, curve in self.risk_coverage.items()},
+            "decisions": {name: fit.to_dict() for name, fit in self.decisions.items()},
             "ages": None if self.ages is None else self.ages.to_dict(),
             "slices": {
                 column: {value: part.to_dict() for value, part in parts.items()}
@@ -178,6 +183,7 @@ def describe(run: RunData, *, draws: int = 1000) -> RunStatistics:
         confusions=confusion_matrices(schema, truth, table.predictions),
         calibration=evaluate_calibration(run.uncalibrated, schema, persons, truth, draws=draws),
         thresholds=fit_thresholds(run.uncalibrated, schema, persons, truth, accuracy=TARGET_ACCURACY, draws=draws),
+        decisions=fit_run_decisions(run.uncalibrated, schema, persons, truth, joint=run.joint),
         ages=_ages(run),
         slices={column: _slices(run, values, draws) for column, values in run.columns.items()},
     )

@@ -10,9 +10,13 @@ import numpy as np
 from maskfit.calibration import MIN_RELIABLE_PERSONS
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import TemperatureFit
+from maskfit.evaluation.fit_decisions import DecisionFit
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report.run_statistics import NEAR_YEARS, TARGET_ACCURACY, AgeErrors, RunStatistics, SliceStatistics
 from maskfit.text import format_count
+
+OBJECTIVE_NAMES = {"macro-f1": "macro F1", "accuracy": "accuracy"}
+"""Objectives of decision weights in sentences."""
 
 MAX_CALIBRATED_ERROR = 0.02
 """Expected calibration error up to which the probabilities are called well calibrated."""
@@ -241,6 +245,23 @@ def calibration(fit: TemperatureFit, name: str) -> str:
         scaled = f"temperature scaling with T = {fit.temperature:.2f} gives a calibration error of {after.error:.3f}"
         return f"{text}; {scaled}."
     return f"{text}; temperature scaling does not help."
+
+
+def decisions(fit: DecisionFit) -> str:
+    """Describes what decision weights gain on other persons.
+
+    Args:
+        fit: The fit for one objective, with fitted weights.
+
+    Returns:
+        A sentence.
+    """
+    name, fitted = OBJECTIVE_NAMES[fit.objective], fit.fitted
+    if fitted is None or fit.kept is None:
+        return f"For {name} the most probable class is predicted: {fit.reason}."
+    change = f"{fitted.before:.3f} to {fitted.after:.3f}"
+    sure = "" if fitted.gain_low > 0 else "; with so few persons this may be chance"
+    return f"Weights fitted for {name} raise it from {change} on persons that they were not fitted on{sure}."
 
 
 def abstention(statistics: RunStatistics) -> list[str]:

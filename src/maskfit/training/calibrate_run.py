@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from maskfit.calibration import Calibration
+from maskfit.decision_weights import Objective
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import fit_calibration
+from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions, kept_decisions
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.scores import Scores
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN
@@ -22,7 +24,22 @@ NUM_WORST_CLASSES = 5
 """Number of classes with the lowest F1 that a model card names."""
 
 
-def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> tuple[Calibration, ProbabilityTable]:
+@dataclass(frozen=True, eq=False)
+class CalibratedRun:
+    """The calibration of a run.
+
+    Attributes:
+        calibration: Temperatures, thresholds and the decision weights that are kept.
+        table: Out-of-fold probabilities after temperature scaling; decision weights do not change them.
+        decisions: Every fit of decision weights, also of those that are not kept.
+    """
+
+    calibration: Calibration
+    table: ProbabilityTable
+    decisions: dict[Objective, DecisionFit]
+
+
+def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> CalibratedRun:
     """Fits the calibration of a run and applies it to the out-of-fold probabilities.
 
     The temperatures are fitted to the same photos that they are then applied to. They are one number per attribute, so
@@ -33,14 +50,18 @@ def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> tuple[Calibrat
         table: Out-of-fold probabilities, uncalibrated.
 
     Returns:
-        The calibration, and the calibrated probabilities.
+        The calibration, the calibrated probabilities and the decisions.
     """
     indices = plan.indices_of(table.names)
     persons = [plan.photos[index].person for index in indices]
     joint = plan.heads == (JOINT_HEAD,)
-    calibration, _ = fit_calibration(table, plan.scored_schema, persons, plan.targets[indices], joint=joint)
-    return calibration, replace(
-        table, probabilities=calibration.apply_temperature(plan.scored_schema, table.probabilities)
+    schema, codes = plan.scored_schema, plan.targets[indices]
+    calibration, _ = fit_calibration(table, schema, persons, codes, joint=joint)
+    decisions = fit_run_decisions(table, schema, persons, codes, joint=joint)
+    return CalibratedRun(
+        calibration.model_copy(update={"decisions": kept_decisions(decisions)}),
+        replace(table, probabilities=calibration.apply_temperature(schema, table.probabilities)),
+        decisions,
     )
 
 

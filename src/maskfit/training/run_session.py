@@ -30,6 +30,7 @@ from maskfit.data.image_cache.cache import CachedImages, open_image_caches
 from maskfit.data.preprocessing import CropResize
 from maskfit.data.splits import read_splits
 from maskfit.errors import RunError
+from maskfit.evaluation.fit_decisions import describe_fit
 from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
@@ -115,15 +116,21 @@ class TrainingRun:
             )
         numbers = plan.fold_numbers()
         tables = [read_table(folder.fold(number).probabilities, plan.scored_schema.num_classes) for number in numbers]
-        calibration, table = calibrate_run(plan, concat_tables(tables))
-        if calibration.warning and console:
-            console.print(calibration.warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        calibrated = calibrate_run(plan, concat_tables(tables))
+        table = calibrated.table
+        if console:
+            if calibrated.calibration.warning:
+                console.print(
+                    calibrated.calibration.warning, style="yellow", markup=False, highlight=False, soft_wrap=True
+                )
+            for fit in calibrated.decisions.values():
+                console.print(describe_fit(fit, plan.scored_schema), markup=False, highlight=False, soft_wrap=True)
         indices = plan.indices_of(table.names)
         persons = [plan.photos[index].person for index in indices]
         scores = score(plan.scored_schema, plan.targets[indices], probabilities=table.probabilities, persons=persons)
         table.write(folder.oof_probabilities)
         for number in numbers:
-            write_model_cards(plan, folder.fold(number), number, scores, calibration)
+            write_model_cards(plan, folder.fold(number), number, scores, calibrated.calibration)
         folds = {number: read_json(folder.fold(number).scores) for number in numbers}
         write_json(
             folder.scores,
@@ -131,6 +138,7 @@ class TrainingRun:
                 "score": primary_score(scores),
                 "per_fold": {str(number): fold["score"] for number, fold in folds.items()},
                 "seconds": sum(fold["seconds"] for fold in folds.values()),
+                "decisions": {name: fit.to_dict() for name, fit in calibrated.decisions.items()},
                 **scores.to_dict(),
             },
         )

@@ -307,7 +307,7 @@ def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
     )
     with pytest.raises(DataError, match="members, but weights"):
         predict_with(fitted, load_aligned_tables(paths[:2]))
-    write_predictions(tmp_path / "out", answers)
+    write_predictions(tmp_path / "out", answers, FULL, {})
     assert read_submission(tmp_path / "out" / "submission-majority_per_attribute.csv") == dict(
         zip(wanted.photos, answers["majority_per_attribute"].predictions.tolist(), strict=True)
     )

@@ -10,6 +10,7 @@ from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import Preprocessing
+from maskfit.decision_weights import ARGMAX
 from maskfit.inference.ensemble_runner import Member
 from maskfit.inference.predictor import Predictor
 from maskfit.model_card import ModelCard
@@ -62,6 +63,8 @@ class ServiceInfo(StrictModel):
         maskfit: The version of the service.
         attributes: The predicted attributes.
         vote: How the members are combined.
+        decide: How a class is chosen: argmax, or by the weights that were fitted for an objective.
+        weights: Decision weights by attribute; empty for argmax.
         views: The test-time augmentation.
         detector: The face detector; null without one.
         members: The models.
@@ -71,6 +74,8 @@ class ServiceInfo(StrictModel):
     maskfit: str = Field(description="The version of the service.")
     attributes: list[AttributeInfo]
     vote: str
+    decide: str = Field(description="How a class is chosen: argmax, or with the weights fitted for an objective.")
+    weights: dict[str, list[float]] = Field(description="Decision weights by attribute; empty for argmax.")
     views: str
     detector: str | None = Field(description="The face detector; null where faces are not detected.")
     members: list[ModelInfo]
@@ -102,6 +107,8 @@ def describe(predictor: Predictor, detector: str | None, views: str, limits: Lim
         maskfit=__version__,
         attributes=attributes,
         vote=predictor.vote,
+        decide=predictor.decide if predictor.decision_weights else ARGMAX,
+        weights={name: values.tolist() for name, values in predictor.decision_weights.items()},
         views=views,
         detector=detector,
         members=[_describe_member(member) for member in predictor.members],

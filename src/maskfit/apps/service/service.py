@@ -48,6 +48,7 @@ class InferenceService:
             *settings.models,
             tta=settings.views,
             vote=settings.vote,
+            decide=settings.decide,
             batch_size=settings.batch_size,
             threads=settings.threads,
             top_k=settings.top,

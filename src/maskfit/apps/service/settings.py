@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from maskfit.decision_weights import DEFAULT_DECIDE
 from maskfit.errors import DataError
 
 SETTINGS_VARIABLE = "MASKFIT_SERVICE"
@@ -60,6 +61,7 @@ class ServiceSettings(BaseModel):
         top: Best models of each fold, as for `Predictor.load`.
         views: Test-time augmentation, as for `Predictor.load`.
         vote: Combination of the models, as for `Predictor.load`.
+        decide: How a class is chosen, as for `Predictor.load`.
         engine: Inference engine, as for `Predictor.load`.
         faces: Whether faces can be detected; otherwise every photo is a portrait and no detector is needed.
         limits: Limits of a request.
@@ -76,6 +78,7 @@ class ServiceSettings(BaseModel):
     top: Count = 1
     views: str = "original"
     vote: str = "arithmetic"
+    decide: str = DEFAULT_DECIDE
     engine: str = "auto"
     faces: bool = True
     limits: Limits = Limits()

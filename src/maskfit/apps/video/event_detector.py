@@ -9,6 +9,7 @@ from typing import Literal
 from maskfit.apps.video.temporal_smoothing import Debouncer, ExponentialSmoother
 from maskfit.apps.video.tracker import Track, Tracker
 from maskfit.data.boxes import Box
+from maskfit.decision_weights import WeightMap
 from maskfit.errors import DataError
 from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.inference.face_predictor import FacePrediction
@@ -113,6 +114,7 @@ class EventDetector:
         schema: The label schema of the predictions.
         abstain_below: Probability below which the model is not sure, by attribute.
         thresholds: What an event requires.
+        decision_weights: Decision weights by attribute; None selects the most probable values.
 
     Attributes:
         schema: The label schema.
@@ -121,7 +123,13 @@ class EventDetector:
         tracker: Tracks the faces.
     """
 
-    def __init__(self, schema: LabelSchema, abstain_below: Mapping[str, float], thresholds: EventThresholds) -> None:
+    def __init__(
+        self,
+        schema: LabelSchema,
+        abstain_below: Mapping[str, float],
+        thresholds: EventThresholds,
+        decision_weights: WeightMap | None = None,
+    ) -> None:
         self.schema = schema
         self.state_attribute = find_state_attribute(schema)
         self.thresholds = thresholds
@@ -130,6 +138,7 @@ class EventDetector:
             **abstain_below,
             self.state_attribute: max(abstain_below.get(self.state_attribute, 0.0), thresholds.min_confidence),
         }
+        self._decision_weights = decision_weights
         self._persons: dict[Track, TrackedPerson] = {}
         self._last_time, self._last_frame = 0.0, 0
 
@@ -203,7 +212,7 @@ class EventDetector:
         marginals = self.schema.marginals(prediction.probabilities[None])
         smoothed = person.smoother.update(time, {name: rows[0] for name, rows in marginals.items()})
         joint = self.schema.joint_probabilities({name: row[None] for name, row in smoothed.items()})
-        (person.predictions,) = decide(self.schema, joint, self._abstain_below)
+        (person.predictions,) = decide(self.schema, joint, self._abstain_below, self._decision_weights)
         previous = person.debouncer.state
         observed = next(item for item in person.predictions if item.attribute == self.state_attribute)
         value = observed.value if observed.is_confident else None

@@ -256,7 +256,9 @@ class _FrameProcessor:
 
     def __post_init__(self) -> None:
         predictor = self.face_predictor.predictor
-        self.detector = EventDetector(predictor.schema, predictor.abstain_below, self.options.thresholds)
+        self.detector = EventDetector(
+            predictor.schema, predictor.abstain_below, self.options.thresholds, predictor.decision_weights
+        )
         self.formatter = EventFormatter(predictor.schema)
         self.counter = MinuteCounter(self.formatter)
         self.events_csv: DurableCsvWriter | None = None

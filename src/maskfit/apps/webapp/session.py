@@ -14,6 +14,7 @@ from PIL import Image
 
 from maskfit.apps.webapp.app_state import MAX_UPLOAD_MB, AppState, PredictionSettings
 from maskfit.data.image_decoding import Pixels, decode
+from maskfit.decision_weights import WeightMap
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
 from maskfit.inference.decisions import AttributePrediction, decide
@@ -117,7 +118,10 @@ class PhotoResult:
 
 
 def reapply_thresholds(
-    schema: LabelSchema, faces: Sequence[FacePrediction], abstain_below: Mapping[str, float]
+    schema: LabelSchema,
+    faces: Sequence[FacePrediction],
+    abstain_below: Mapping[str, float],
+    decision_weights: WeightMap | None = None,
 ) -> FacePredictions:
     """Decides on stored probabilities with other thresholds; no model runs again.
 
@@ -125,13 +129,14 @@ def reapply_thresholds(
         schema: The label schema.
         faces: Predictions of faces.
         abstain_below: Probability below which the prediction is "not sure", by attribute.
+        decision_weights: Decision weights by attribute; None selects the most probable values.
 
     Returns:
         For each face the prediction of each attribute.
     """
     if not faces:
         return ()
-    return tuple(decide(schema, np.stack([face.probabilities for face in faces]), abstain_below))
+    return tuple(decide(schema, np.stack([face.probabilities for face in faces]), abstain_below, decision_weights))
 
 
 def predict_photo(app_state: AppState, photo: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import numpy as np
 
 from maskfit.config.aliases import upgrade_component, warn_once
 from maskfit.config.loader import parse_component
+from maskfit.decision_weights import DecideMode, Objective, WeightMap, weighted_classes
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, bootstrap_counts
+from maskfit.evaluation.fit_decisions import OBJECTIVES, DecisionFit, fit_decisions
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import write_csv, write_json
@@ -228,6 +230,7 @@ class EvaluatedMember:
         table: Its predictions for each photo.
         scores: Its scores, with intervals over persons.
         gain: Its macro F1 minus that of the best single member, on the same bootstrap samples; None for members.
+        decisions: Decision weights by objective, fitted on its table and scored on other persons; empty for members.
     """
 
     name: str
@@ -235,15 +238,17 @@ class EvaluatedMember:
     table: ProbabilityTable
     scores: Scores
     gain: Interval | None = None
+    decisions: Mapping[Objective, DecisionFit] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Converts to JSON types.
 
         Returns:
-            Name, kind, gain and scores.
+            Name, kind, gain, decisions and scores.
         """
         gain = None if self.gain is None else self.gain.to_dict()
-        return {"name": self.name, "kind": self.kind, "gain": gain, **self.scores.to_dict()}
+        decisions = {objective: fit.to_dict() for objective, fit in self.decisions.items()}
+        return {"name": self.name, "kind": self.kind, "gain": gain, "decisions": decisions, **self.scores.to_dict()}
 
 
 def compare(
@@ -308,7 +313,8 @@ def _evaluate(
     persons = np.array(tables.persons)
     indices = tables.schema.to_attribute_indices(truth)
     scores = score(tables.schema, indices, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
-    gain = None
+    gain: Interval | None = None
+    decisions: dict[Objective, DecisionFit] = {}
     if kind in ("vote", "learned"):
         # The same seed draws the same persons for both, so that the difference is paired.
         ours, theirs = (
@@ -319,7 +325,12 @@ def _evaluate(
         )
         single = score(tables.schema, indices, probabilities=reference).macro_f1 or 0.0
         gain = Interval.from_draws((scores.macro_f1 or 0.0) - single, ours - theirs)
-    return EvaluatedMember(name, kind, ProbabilityTable(tables.photos, probabilities, truth), scores, gain)
+        decisions = {
+            objective: fit_decisions(tables.schema, probabilities, truth, persons, objective, draws=draws, seed=seed)
+            for objective in OBJECTIVES
+        }
+    table = ProbabilityTable(tables.photos, probabilities, truth)
+    return EvaluatedMember(name, kind, table, scores, gain, decisions)
 
 
 def fit_votes(tables: AlignedTables, votes: Mapping[str, EnsembleFitter]) -> dict[str, FittedEnsemble]:
@@ -412,12 +423,34 @@ def write_comparison(
     ]
 
 
-def write_predictions(folder: Path, tables: Mapping[str, ProbabilityTable]) -> list[Path]:
+def select_weights(evaluated: Sequence[EvaluatedMember], mode: DecideMode) -> dict[str, WeightMap]:
+    """Returns the decision weights of each vote.
+
+    Args:
+        evaluated: From `compare`.
+        mode: How a class is chosen.
+
+    Returns:
+        By vote, its weights; votes without weights for the mode are left out.
+    """
+    weights: dict[str, WeightMap] = {}
+    for item in evaluated:
+        kept = item.decisions[mode].kept if mode != "argmax" and mode in item.decisions else None
+        if kept is not None:
+            weights[item.name] = kept.weights
+    return weights
+
+
+def write_predictions(
+    folder: Path, tables: Mapping[str, ProbabilityTable], schema: LabelSchema, weights: Mapping[str, WeightMap]
+) -> list[Path]:
     """Writes probabilities-VOTE.csv and submission-VOTE.csv for each vote.
 
     Args:
         folder: Where they are written.
         tables: From `predict_with`.
+        schema: The schema of the classes.
+        weights: From `select_weights`; the submission of a vote without weights has the most probable classes.
 
     Returns:
         The files.
@@ -425,7 +458,8 @@ def write_predictions(folder: Path, tables: Mapping[str, ProbabilityTable]) -> l
     written = []
     for name, table in tables.items():
         written.append(table.write(folder / f"probabilities-{name}.csv"))
-        written.append(write_submission(folder / f"submission-{name}.csv", table.names, table.predictions))
+        classes = weighted_classes(schema, table.probabilities, weights.get(name, {}))
+        written.append(write_submission(folder / f"submission-{name}.csv", table.names, classes))
     return written
 
 

@@ -120,12 +120,13 @@ def _show_photos(
     all_cached = all(session.is_cached(photo, settings) for photo in photos)
     bar = None if all_cached else st.progress(0.0, "predicting photos")
     rows = []
+    decision_weights = session.app_state.predictor(settings.models, settings.vote).decision_weights
     for index, photo in enumerate(photos):
         if bar is not None:
             text = f"predicting {index + 1} of {len(photos)}: {escape_markdown(photo.name)}"
             bar.progress(index / len(photos), text)
         result = session.predict(photo, settings)
-        rows.append(Row(photo.name, result, reapply_thresholds(schema, result.faces, thresholds)))
+        rows.append(Row(photo.name, result, reapply_thresholds(schema, result.faces, thresholds, decision_weights)))
         _show_photo(session, rows[-1], index, settings, schema, thresholds)
     if bar is not None:
         bar.empty()
