@@ -17,6 +17,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,12 +46,34 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Literal[1] = 1
 """Version of the metadata format."""
+BUNDLED_MODEL_NAME = "bundled.onnx"
+"""File of the bundled model, in `weights/` of the package."""
 MAX_METADATA_BYTES = 4 * 2**20
 """Maximum size of the JSON metadata; real files have a few thousand bytes."""
 MAX_OPTION_VALUE = 100_000
 """Maximum of numbers in component options; a depth of a billion would exhaust memory with plain lists."""
 MAX_TEMPORARY_TENSORS = 64
 """Number of tensors that a network may create and drop while it is built, such as a backbone's own classifier."""
+
+
+def bundled_model_path() -> Path:
+    """Finds the model that is installed with maskfit.
+
+    Returns:
+        Its `.onnx` file.
+
+    Raises:
+        ModelFileError: This install is without it.
+    """
+    path = resources.files("maskfit") / "weights" / BUNDLED_MODEL_NAME
+    # A package inside of a zip archive has no file that ONNX Runtime could open.
+    if not isinstance(path, Path) or not path.is_file():
+        raise ModelFileError(
+            "the bundled model is missing from this install",
+            location=str(path),
+            hint="pip install --force-reinstall maskfit, or name a model",
+        )
+    return path
 
 
 class ModelMetadata(BaseModel):

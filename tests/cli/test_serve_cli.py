@@ -79,7 +79,7 @@ def test_defaults_match_the_settings():
     [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)],
 )
 def test_public_host_without_token_warns(capsys, host, requires_token, warned):
-    predictor = SimpleNamespace(members=[1], schema=SimpleNamespace(names=("mask",)))
+    predictor = SimpleNamespace(members=[1], schema=SimpleNamespace(names=("mask",)), decision_weights={})
     settings = SimpleNamespace(workers=1, threads=2)
     _print_started(SimpleNamespace(requires_token=requires_token, predictor=predictor, settings=settings), host, 8000)
     captured = capsys.readouterr()

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 import maskfit
+import maskfit.model_file
 from maskfit.errors import ModelFileError
-from maskfit.inference import input_resolution
-from maskfit.inference.input_resolution import BUNDLED_MODEL_NAME, bundled_model_path
 from maskfit.inference.predictor import Predictor
-from maskfit.model_file import read_model_metadata
+from maskfit.model_file import BUNDLED_MODEL_NAME, bundled_model_path, read_model_metadata
 
 MOST_BYTES = 8_000_000
 
@@ -21,7 +20,7 @@ MOST_BYTES = 8_000_000
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package without a box; gives the place of the model in it."""
-    monkeypatch.setattr(input_resolution.resources, "files", lambda name: tmp_path)
+    monkeypatch.setattr(maskfit.model_file.resources, "files", lambda name: tmp_path)
     return tmp_path / "weights" / BUNDLED_MODEL_NAME
 
 

@@ -127,8 +127,8 @@ class ModelConfig(FrozenConfig):
         backbone: One of maskfit's small CNNs, or any timm model with its options.
         pretrained: `none` for random weights, `timm` for timm's published weights, or a local weight file.
         head: Classification head on the backbone features.
-        init_from: maskfit model to fine-tune from, with this label schema or another; layers that fit are loaded, the
-            others are listed.
+        init_from: maskfit model to fine-tune from, with this label schema or another. Of a `.safetensors` file layers
+            that fit are loaded and the others listed; of an exported `.onnx` file, or `bundled`, the backbone.
         freeze: Which weights are trained in which epoch.
     """
 

@@ -10,12 +10,12 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, ModelFileError, format_list
+from maskfit.model_file import bundled_model_path as bundled_model_path
 from maskfit.model_metadata import METADATA_READERS
 from maskfit.run_dir import FoldDir, RunDir, is_run_dir
 
@@ -24,9 +24,6 @@ MODEL_SUFFIXES = frozenset({*METADATA_READERS, ".pt", ".pt2", ".pth", ".ckpt", "
 
 LIST_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".txt"})
 """Suffixes of image lists, which are no images."""
-
-BUNDLED_MODEL_NAME = "bundled.onnx"
-"""File of the bundled model, in `weights/` of the package."""
 
 
 @dataclass(frozen=True)
@@ -148,26 +145,6 @@ def find_models(sources: Sequence[str | Path], top_k: int = 1) -> list[Path]:
     for path in models:
         unique.setdefault(path.resolve(), path)
     return list(unique.values())
-
-
-def bundled_model_path() -> Path:
-    """Finds the model that is installed with maskfit.
-
-    Returns:
-        Its `.onnx` file.
-
-    Raises:
-        ModelFileError: This install is without it.
-    """
-    path = resources.files("maskfit") / "weights" / BUNDLED_MODEL_NAME
-    # A package inside of a zip archive has no file that ONNX Runtime could open.
-    if not isinstance(path, Path) or not path.is_file():
-        raise ModelFileError(
-            "the bundled model is missing from this install",
-            location=str(path),
-            hint="pip install --force-reinstall maskfit, or name a model",
-        )
-    return path
 
 
 def _is_model(argument: str) -> bool:

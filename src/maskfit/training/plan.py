@@ -21,6 +21,7 @@ from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
+from maskfit.training.warm_start import validate_start
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     with torch.device("meta"):
         draft = build_network(recipe.model.backbone, recipe.model.head, train_schema.sizes)
     validate_network_options(recipe, draft)
+    warnings += validate_start(recipe)
     targets = all_photos.attribute_indices(scored_schema)
     _check_labels(photos, targets[: len(photos)], scored_schema, Path(recipe.data.path))
     _check_age_regression(recipe, photos)

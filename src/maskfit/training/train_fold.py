@@ -45,7 +45,7 @@ from maskfit.training.precision import Kind
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.seeding import SeedKey, seed_torch
 from maskfit.training.task import primary_score
-from maskfit.training.warm_start import load_matching_weights
+from maskfit.training.warm_start import start_network
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def train_fold(
     recipe = plan.recipe
     seed_key: SeedKey = (recipe.trainer.seed, "fold", fold)
     title = f"fold {fold + 1} of {plan.folds.num_folds}" if plan.folds.num_folds > 1 else "training"
-    task = build_task(plan, _build_network(plan, kind, seed_key, reporter), data.train, seed_key)
+    task = build_task(plan, _build_network(plan, kind, data, seed_key, reporter), data.train, seed_key)
     loggers = [LOGGERS[name](recipe, folder.path, f"{recipe.name}, {title}") for name in recipe.trainer.loggers]
     callbacks = _build_callbacks(plan, fold, data, folder, reporter, title)
     if listener is not None:
@@ -157,12 +157,16 @@ def _quiet_fit() -> Iterator[None]:
             raise KeyboardInterrupt from end
 
 
-def _build_network(plan: TrainingPlan, kind: Kind, seed_key: SeedKey, reporter: ProgressReporter) -> Network:
+def _build_network(
+    plan: TrainingPlan, kind: Kind, data: FoldData, seed_key: SeedKey, reporter: ProgressReporter
+) -> Network:
     """Builds a new network; no weights are carried over from fold to fold."""
     seed_torch(*seed_key, "start")
-    network = prepare_network(plan.network(plan.recipe.model.pretrained), plan.recipe, kind)
+    network = plan.network(plan.recipe.model.pretrained)
     if plan.recipe.model.init_from:
-        reporter.line(f"model.init_from: {load_matching_weights(network, plan.recipe.model.init_from)}")
+        line = start_network(network, plan.recipe, data.train, plan.preprocessing.normalization)
+        reporter.line(f"model.init_from: {line}")
+    network = prepare_network(network, plan.recipe, kind)
     if get_process_group().world_size > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
         # BatchNorm over the whole batch, as on one device; torch supports SyncBatchNorm on GPUs only.
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

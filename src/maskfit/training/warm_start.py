@@ -1,18 +1,33 @@
-"""Warm start: initializes a network from a maskfit model of the same or another label schema (iloveslowfood, s1)."""
+"""Warm start: initializes a network from a maskfit model of the same or another label schema (iloveslowfood, s1).
+
+A `.safetensors` model gives all layers that fit; an exported `.onnx` network, such as the bundled model, its backbone.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from maskfit.config.aliases import upgrade_weight_names
-from maskfit.errors import ModelFileError
-from maskfit.model_file import read_model_metadata
+from maskfit.config.recipe import Recipe
+from maskfit.data.preprocessing import Normalize
+from maskfit.errors import ModelFileError, RecipeError
+from maskfit.model_file import bundled_model_path, read_model_metadata
 from maskfit.models.network import Network
 from maskfit.text import format_count
+from maskfit.training.data_loaders import FoldDataset
+from maskfit.training.exported_start import NUM_STATISTICS_PHOTOS, load_exported_backbone
+
+BUNDLED = "bundled"
+"""Value of `model.init_from` that stands for the bundled model."""
+
+STATISTICS_BATCH = 64
+"""Photos per batch when BatchNorm statistics are measured."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,89 @@ class WarmStartReport:
         lines += [f"new: {', '.join(self.new)}"] if self.new else []
         lines += [f"not used: {', '.join(self.unused)}"] if self.unused else []
         return "; ".join(lines)
+
+
+def start_path(recipe: Recipe) -> Path | None:
+    """Returns the model file that a recipe starts from.
+
+    Args:
+        recipe: The recipe; uses `model.init_from`.
+
+    Returns:
+        The file; None where training starts from `model.pretrained` alone.
+
+    Raises:
+        ModelFileError: `bundled` is named, and this install is without the bundled model.
+    """
+    start = recipe.model.init_from
+    if not start:
+        return None
+    return bundled_model_path() if start == BUNDLED else Path(start)
+
+
+def validate_start(recipe: Recipe) -> list[str]:
+    """Checks that a recipe can start from its model, before anything is written.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        Warnings for people.
+
+    Raises:
+        ModelFileError: The file is no maskfit model.
+        RecipeError: It is an exported network of another backbone.
+    """
+    path = start_path(recipe)
+    if path is None:
+        return []
+    metadata = read_model_metadata(path)
+    own, wanted = metadata.backbone, recipe.model.backbone
+    if path.suffix == ".onnx" and own != wanted:
+        options = ", ".join([f"name: {own.name}", *(f"{name}: {value}" for name, value in own.options.items())])
+        raise RecipeError(
+            f"the model to start from has the backbone {own.name}, the recipe {wanted.name}, or with other options",
+            location="model.init_from",
+            hint=f"model.backbone='{{{options}}}'",
+        )
+    if recipe.model.init_from != BUNDLED:
+        return []
+    return [
+        f"the bundled model was trained on: {metadata.card.training_data} Scores on photos of these sets are optimistic"
+    ]
+
+
+def start_network(network: Network, recipe: Recipe, dataset: FoldDataset, normalization: Normalize) -> str:
+    """Loads the model that a recipe starts from into a network.
+
+    Args:
+        network: The network, changed in place.
+        recipe: The recipe, which names a model.
+        dataset: The training photos; BatchNorm statistics of an exported network are measured on some of them.
+        normalization: Input normalization.
+
+    Returns:
+        A line about what was loaded.
+
+    Raises:
+        ModelFileError: The file does not fit the network.
+    """
+    path = start_path(recipe)
+    if path is None:
+        return ""
+    if path.suffix != ".onnx":
+        return str(load_matching_weights(network, path))
+    # Evenly over the set: photos of one person stand next to each other.
+    count = min(NUM_STATISTICS_PHOTOS, len(dataset))
+    positions = np.linspace(0, len(dataset) - 1, count).astype(np.int64)
+    batches = (
+        torch.from_numpy(normalization(dataset.batch(some)["images"].numpy()))
+        for some in np.array_split(positions, -(-count // STATISTICS_BATCH))
+    )
+    loaded = load_exported_backbone(network.backbone, path, batches)
+    return (
+        f"the backbone of {path.name}, {loaded} convolutions; BatchNorm measured on {count} photos; the heads are new"
+    )
 
 
 def load_matching_weights(network: Network, path: str | Path) -> WarmStartReport:
