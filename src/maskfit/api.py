@@ -73,13 +73,14 @@ def load_dataset(
         >>> photo.path, photo.person, photo.labels
 
     Args:
-        path: Folder in the competition's layout (`000001_female_Asian_45/mask1.jpg`), or a CSV manifest with the
-            columns `path,person,mask,gender,age`, of which only `path` is required.
+        path: Folder in the competition's layout (`000001_female_Asian_45/mask1.jpg`), of class folders
+            (`with_mask/a.jpg`) or with labels in file names; or a CSV manifest with the columns
+            `path,person,mask,gender,age`, of which only `path` is required.
         schema: A label schema, or its name: mask-gender-age, mask, mask-gender, gender-age, gender or age.
         label_corrections: CSV files laid over the labels, in order. No photo is changed.
         known_label_errors: Also applies the competition's publicly known label errors up to this confidence tier.
-        codes: Meanings of codes without words in a manifest, by column, such as `{"gender": {"0": "female", "1":
-            "male"}}`; the order of the label schema's values by default.
+        codes: Meanings of codes and of unknown words in a manifest or in class folders, by column or attribute, such as
+            `{"gender": {"0": "female", "1": "male"}}`; the order of the label schema's values by default.
 
     Returns:
         The photos in a stable order, with label, person and path of each.

@@ -75,6 +75,13 @@ def test_json_lists_everything(command, root, tmp_path):
     }  # fmt: skip
 
 
+def test_the_help_names_every_format(command):
+    from maskfit.data.importers import IMPORTERS
+
+    text = " ".join(command("data", "import", "--help").out.replace("│", " ").split())
+    assert f"found by itself where it is certain: {', '.join(IMPORTERS)}." in text.replace("- ", "-")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

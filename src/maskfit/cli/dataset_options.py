@@ -14,8 +14,8 @@ SourceArgument = Annotated[
     Path,
     typer.Argument(
         metavar="ROOT|CSV",
-        help="A folder of person folders (000001_female_Asian_45/mask1.jpg), or a CSV with the column path and any of "
-        "person, mask, gender, age.",
+        help="A folder of person folders (000001_female_Asian_45/mask1.jpg) or class folders (with_mask/a.jpg), or a "
+        "CSV with the column path and any of person, mask, gender, age.",
         show_default=False,
     ),
 ]

@@ -73,7 +73,7 @@ def _customize_recipe(text: str, name: str, origin: str) -> str:
     # The comments at the top describe the shipped recipe.
     body = re.sub(r"\A(#[^\n]*\n|\s*\n)+", "", text)
     body = re.sub(r"^(name|description):[^\n]*\n", "", body, flags=re.MULTILINE)
-    path_line = "  path: photos   # a folder of person folders, or a CSV\n"
+    path_line = "  path: photos   # a folder of person folders or class folders, or a CSV\n"
     if re.search(r"^data:[ ]*\n", body, flags=re.MULTILINE):
         body = re.sub(r"^data:[ ]*\n", f"data:\n{path_line}", body, count=1, flags=re.MULTILINE)
     else:

@@ -84,7 +84,8 @@ class DataConfig(FrozenConfig):
     """Dataset, labels and preprocessing.
 
     Attributes:
-        path: Dataset folder in the competition's layout, or a CSV manifest.
+        path: Dataset folder in the competition's layout, of class folders, or with labels in file names; or a CSV
+            manifest.
         label_schema: What to read from a photo: a name in `labels.schema.LABEL_SCHEMAS`, or attributes written out.
         age_labels: How ages become training labels.
         extra_train: Manifests of train-only photos (pseudo-labels, synthetic photos), never validated on. A photo of a

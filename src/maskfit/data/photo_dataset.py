@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -183,4 +184,4 @@ def is_photo_name(name: str) -> bool:
     Returns:
         Whether the suffix is in `PHOTO_SUFFIXES`.
     """
-    return Path(name).suffix.lower() in PHOTO_SUFFIXES
+    return os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES

@@ -66,6 +66,10 @@ def test_persons_from_paths(write_tree, import_, tmp_path):
         assert [row["person"] for row in csv.DictReader(stream)] == ["", "anna", "bob", "anna"]
 
 
+def test_a_single_value_is_said(write_tree, import_):
+    assert "mask is wear wherever it is known" in import_(write_tree("with_mask/a.jpg", "with_mask/b.jpg")).notes
+
+
 def test_nobody_says_who_is_on_the_photos(write_tree, import_):
     assert [note for note in import_(write_tree("with_mask/a.jpg", "no_mask/b.jpg")).notes if "folds may leak" in note]
 

@@ -36,7 +36,12 @@ def import_(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="NAME", help="Format of the source; found by itself where it is certain."),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Format of the source, found by itself where it is certain: folders, flat, voc, yolo, coco, cvat, "
+            "boxes, label-studio, utkface, all-age-faces, fairface, adience, mmpretrain.",
+        ),
     ] = None,
     maps: Annotated[
         list[str] | None,

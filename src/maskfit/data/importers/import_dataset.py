@@ -205,6 +205,7 @@ def import_dataset(
         notes.append(
             "nobody says who is on the photos; where a person has several, folds may leak (--person, see --help)"
         )
+    notes += _note_single_values(rows)
     known = {name for row in rows for name in row.labels}
     if not known:
         raise _no_labels(path, format, raw, left_out)
@@ -376,6 +377,16 @@ class _LabelReader:
     def _may_agree(self, name: str, one: str, other: str) -> bool:
         attribute = self.words.schema[name]
         return bool((attribute.allowed_mask(one) & attribute.allowed_mask(other)).any())
+
+
+def _note_single_values(rows: Sequence[ImportedRow]) -> list[str]:
+    """Notes on attributes that have the same value in all rows: half of the source may be missing."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for name, cell in row.labels.items():
+            values.setdefault(name, set()).add(cell)
+    single = {name: next(iter(cells)) for name, cells in values.items() if len(cells) == 1}
+    return [f"{name} is {cell} wherever it is known" for name, cell in single.items() if len(rows) > 1]
 
 
 def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:
