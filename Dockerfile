@@ -1,6 +1,6 @@
 # The service without torch: docker build -t maskfit .
-# docker run --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 -v ./models:/models:ro -v ./detectors:/detectors:ro \
-#     -e MASKFIT_TOKEN maskfit /models/model.onnx
+# docker run --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 -v ./models:/models:ro -e MASKFIT_TOKEN maskfit /models/model.onnx
+# A model trained on crops of another detector than the bundled one also needs -v ./detectors:/detectors:ro.
 FROM python:3.11-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 \

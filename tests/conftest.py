@@ -19,6 +19,8 @@ from maskfit.data import detectors, saliency
 from maskfit.data.detectors.interface import Face, Pixels
 from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
 
+from .detector_networks import write_network
+
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 """A rectangle of each is a face, the first the surest."""
 LEFT_EYE, RIGHT_EYE = (255, 255, 0), (0, 255, 255)
@@ -138,7 +140,7 @@ def bright(monkeypatch: pytest.MonkeyPatch, saliency_file: Path) -> Path:
 def painted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bright: Path) -> Iterator[type[Painted]]:
     """Puts `Painted` in the place of the detectors that crops have by default, and `painted_by_file` beside them; what
     is salient to crops is what is bright."""
-    for name in ("yunet", "mtcnn"):
+    for name in ("bundled", "yunet", "mtcnn"):
         monkeypatch.setitem(detectors.DETECTORS, name, Painted)
     monkeypatch.setitem(detectors.DETECTORS, "painted_by_file", PaintedByFile)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -147,6 +149,23 @@ def painted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bright: Path) -> It
     Painted.looks.clear()
     yield Painted
     detectors._load.cache_clear()
+
+
+@pytest.fixture
+def detector_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small network of a detector's kind, which finds a face on photos of 64 x 64 pixels."""
+
+    def write(kind: str, name: str = "") -> Path:
+        pytest.importorskip("onnx")
+        return write_network(kind, tmp_path / (name or f"some_{kind}.onnx"))
+
+    return write
+
+
+@pytest.fixture
+def no_packaged_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An install whose detector was removed."""
+    monkeypatch.setattr("maskfit.data.pretrained_weights.packaged_weights", lambda name: None)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def with_detector(painted, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a detector."""
-    monkeypatch.setattr("maskfit.inference.face_predictor.find_local_detector", lambda: None)
+    monkeypatch.setattr("maskfit.inference.detector_choice.find_local_detector", lambda: None)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_every_face_has_a_line(command, bundled_model, with_detector, photo):
 def test_named_model_wins_over_the_environment(command, model, photo, no_detector, monkeypatch):
     result = command("predict", model, photo)
     assert result.code == 0, result.err
-    assert result.out.startswith("two.png: mask ")
+    assert result.out.startswith("two.png: no face detector: whole photo taken as one face: mask ")
     assert "no model named" not in result.err
     monkeypatch.setenv("SM_CHANNEL_MODEL", str(model))
     again = command("predict", photo)
@@ -63,24 +63,29 @@ def test_missing_detector_is_noted_once(command, bundled_model, photo, no_detect
     assert result.code == 0, result.err
     assert len(result.out.splitlines()) == 7
     assert result.err.count("no face detector on this machine, so each photo is taken as one face") == 1
-    assert "pip install 'maskfit[faces]'" in result.err
+    assert "pip install --force-reinstall maskfit" in result.err
+    assert "--faces whole" in result.err
     assert "--detector yunet" in result.err
     quiet = command("predict", photo, "--faces", "whole")
     assert "no face detector" not in quiet.err
-    assert quiet.out == result.out.splitlines()[0] + "\n"
+    note = "no face detector: whole photo taken as one face: "
+    assert quiet.out == result.out.splitlines()[0].replace(note, "") + "\n"
+    assert result.out.count(note) == 7
+    assert json.loads(command("predict", photo, "--json").out)["photos"][0]["note"] == note.removesuffix(": ")
+    assert json.loads(command("predict", photo, "--json", "--faces", "whole").out)["photos"][0]["note"] is None
 
 
 def test_photo_without_a_face_is_predicted_whole(command, bundled_model, with_detector, paint):
     Image.fromarray(paint(60, 50)).save("none.png")
     result = command("predict", "none.png")
-    assert result.out.startswith("none.png: no face found, whole photo: mask ")
+    assert result.out.startswith("none.png: no face found: whole photo taken as one face: mask ")
 
 
 def test_lines_reach_a_pipe_beside_a_progress_bar(command, bundled_model, no_detector, photo, monkeypatch):
     from maskfit.cli.console import err
 
     monkeypatch.setattr(err, "_force_terminal", True)
-    assert command("predict", photo).out.startswith("two.png: mask ")
+    assert command("predict", photo, "--faces", "whole").out.startswith("two.png: mask ")
 
 
 def test_json_has_boxes_and_nothing_else_is_printed(command, bundled_model, with_detector, photo):
@@ -88,7 +93,7 @@ def test_json_has_boxes_and_nothing_else_is_printed(command, bundled_model, with
     result = command("predict", photo, "bad.jpg", "--json", "--draw", "drawn")
     assert result.code == 0, result.err
     data = json.loads(result.out)
-    assert data["detector"] == "yunet"
+    assert data["detector"] == "bundled"
     (one,) = data["photos"]
     assert (one["photo"], one["width"], one["height"], one["found"], one["drawn"]) == (
         "two.png",

@@ -30,7 +30,7 @@ def predictor(models) -> Predictor:
 
 
 @pytest.fixture
-def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_packaged_detector: None) -> None:
     """A machine without weights and without facenet-pytorch, and no network either."""
     real = importlib.util.find_spec
     monkeypatch.setattr(
@@ -57,6 +57,9 @@ def test_without_a_detector_each_photo_is_one_face_and_nothing_is_fetched(no_det
     assert reader.detector is None
     reading = reader.predict_one(photos[0])
     assert (reading.num_faces, len(reading.faces)) == (0, 1)
+    assert reading.note == reading.to_dict()["note"] == "no face detector: whole photo taken as one face"
+    # Who asks for the whole photo is told nothing.
+    assert FacePredictor.from_predictor(predictor, "whole").predict_one(photos[0]).note is None
     expected = predictor.predict(photos[:1]).table.probabilities[0]
     np.testing.assert_allclose(reading.faces[0].probabilities, expected, atol=1e-6)
     with pytest.raises(DataError, match=r"no face detector(.|\n)*--detector yunet"):
@@ -78,8 +81,12 @@ def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypat
     }
 
 
-def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(painted, predictor, monkeypatch):
-    monkeypatch.delitem(detectors.DETECTORS, "yunet")
+def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(
+    painted, predictor, monkeypatch, no_packaged_detector
+):
+    for name in ("bundled", "yunet"):
+        # Its weights are missing. Not deleted: an entry that comes back is the last one.
+        monkeypatch.setitem(detectors.DETECTORS, name, detectors.DETECTORS["painted_by_file"])
     monkeypatch.setattr(painted, "package", "numpy", raising=False)
     said: list[str] = []
     FacePredictor.from_predictor(predictor, "whole", log=said.append)
@@ -87,12 +94,22 @@ def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(painted
     assert said == []
     FacePredictor.from_predictor(predictor, log=said.append)
     assert len(said) == 1
-    assert "--detector yunet" in said[0]
+    assert "--detector bundled" in said[0]
 
 
 def test_a_model_with_a_detector_of_its_own_brings_it(painted, paint, tmp_path):
     own = Predictor.load(make_model(tmp_path / "m.safetensors", crop=ComponentSpec.create("face", top=0.1)))
-    assert FacePredictor.from_predictor(own).predict_one(paint(160, 220, SMALL, LARGE)).num_faces == 2
+    said: list[str] = []
+    predictor = FacePredictor.from_predictor(own, log=said.append)
+    assert predictor.predict_one(paint(160, 220, SMALL, LARGE)).num_faces == 2
+    assert predictor.detector.detector == "yunet"
+    FacePredictor.from_predictor(own, detector="yunet:score=0.4", log=said.append)
+    assert said == []
+    # Another one is taken only where it is named, and that is told.
+    other = FacePredictor.from_predictor(own, detector="bundled", log=said.append)
+    assert other.detector.detector == "bundled"
+    (line,) = said
+    assert "by 'bundled', as named; the model was trained on crops of 'yunet'" in line
 
 
 def test_words_that_do_not_fit_are_refused(predictor, painted):

@@ -129,6 +129,10 @@ COMMAND_TABLE = {
             "maskfit.cli.video:video",
             "Track people in a video or camera stream, and report who appears, leaves or changes the mask.",
         ),
+        "detectors": LazyCommand(
+            "maskfit.cli.detectors:detectors",
+            "List face detectors with recall and time, and where they are on this machine; download one.",
+        ),
         "export": LazyCommand(
             "maskfit.cli.export:export",
             "Export a model to ONNX or OpenVINO, which run without torch, or to bare weights.",

@@ -29,8 +29,8 @@ FacesOption = Annotated[
     typer.Option(
         "--faces",
         metavar="auto|find|whole",
-        help="auto predicts every face if a detector is on this machine, otherwise takes each photo as one face; "
-        "find requires a detector; whole uses none.",
+        help="auto predicts every face, or says that each photo is taken as one face where there is no detector; "
+        "find requires a detector; whole takes each photo as one face.",
         rich_help_panel=PANEL,
         show_default="auto",
     ),
@@ -39,8 +39,9 @@ DetectorOption = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        metavar="NAME",
-        help="Face detector: yunet, ultra_light or mtcnn; missing weights are downloaded once.",
+        metavar="NAME|FILE.onnx",
+        help="Face detector: a name (bundled, yunet, ...; see maskfit detectors), whose missing weights are downloaded "
+        "once, or an .onnx file; with options: yunet:side=640.",
         rich_help_panel=PANEL,
         show_default=False,
     ),
@@ -129,7 +130,9 @@ def load_face_predictor(predictor: Predictor, faces: str | None, detector: str |
         )
     face_predictor = FacePredictor.from_predictor(predictor, mode, detector, log=err.print)
     if face_predictor.detector is None and mode != "whole":
-        err.print(f"no face detector on this machine, so each photo is taken as one face; {NO_DETECTOR_HINT}")
+        err.print(
+            f"no face detector on this machine, so each photo is taken as one face; {NO_DETECTOR_HINT}", style="yellow"
+        )
     return face_predictor
 
 
@@ -164,7 +167,7 @@ def print_face_predictions(
                         {"photo": photo.name, **prediction.to_dict(), "drawn": annotated and str(annotated)}
                     )
                 else:
-                    for line in format_faces(photo.name, prediction, detection_ran=face_predictor.detector is not None):
+                    for line in format_faces(photo.name, prediction):
                         print(line, file=stream)
             advance(results.read + len(results.unreadable), len(photos))
     _check_any_read(results, photos)
@@ -179,22 +182,20 @@ def print_face_predictions(
             err.print(f"  {name}: {error.message}")
 
 
-def format_faces(name: str, prediction: PhotoPrediction, *, detection_ran: bool) -> Iterator[str]:
+def format_faces(name: str, prediction: PhotoPrediction) -> Iterator[str]:
     """Formats one line for each face on a photo, or one for the whole photo.
 
     Args:
         name: Name of the photo.
         prediction: Its predictions.
-        detection_ran: Whether face detection ran.
 
     Yields:
         Lines.
     """
     for number, face in enumerate(prediction.faces, start=1):
-        position = f" face {number} of {prediction.num_faces} ({_format_box(face)})" if face.face else ""
-        if detection_ran and not face.face:
-            position = " no face found, whole photo"
-        yield f"{name}:{position and position + ':'} {', '.join(item.full_text for item in face.attributes)}"
+        position = f"face {number} of {prediction.num_faces} ({_format_box(face)})" if face.face else prediction.note
+        position = f" {position}:" if position else ""
+        yield f"{name}:{position} {', '.join(item.full_text for item in face.attributes)}"
 
 
 def _format_box(face: FacePrediction) -> str:
@@ -226,7 +227,6 @@ def _check_any_read(results: FaceResults, photos: NamedPhotos) -> None:
 
 
 def _detector_name(face_predictor: FacePredictor) -> str | None:
-    if face_predictor.detector is None:
-        return None
-    detector = face_predictor.detector.detector
-    return detector if isinstance(detector, str) else str(detector["name"])
+    from maskfit.inference.detector_choice import detector_name
+
+    return detector_name(face_predictor.detector) if face_predictor.detector else None

@@ -196,14 +196,10 @@ def _check_outputs(paths: list[Path], force: bool) -> None:
 
 
 def _load_face_predictor(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
-    from maskfit.config.loader import parse_component
-    from maskfit.data.crops.face import FaceCrop
+    from maskfit.inference.detector_choice import parse_detector
     from maskfit.inference.face_predictor import FacePredictor
 
-    face_crop = None
-    if detector or weights:
-        spec = parse_component(detector or "yunet", "data.crop.detector").model_dump(mode="json")
-        face_crop = FaceCrop(spec, None if weights is None else str(weights))
+    face_crop = None if detector is None and weights is None else parse_detector(detector, weights)
     return FacePredictor(predictor, detector=face_crop, predict_whole_image=False)
 
 

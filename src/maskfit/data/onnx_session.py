@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError
 from maskfit.onnx_runtime import import_onnxruntime
 
 
-def open_session(path: Path, hint: str) -> Any:
+def open_session(path: Path, hint: str, content: bytes | None = None) -> Any:
     """Opens an ONNX Runtime session on one CPU thread.
 
     Photos are processed in parallel instead, which is faster; and with one thread the results do not depend on the
@@ -21,6 +20,7 @@ def open_session(path: Path, hint: str) -> Any:
     Args:
         path: The `.onnx` file.
         hint: Hint of the error.
+        content: What to open instead of the file's own content; `path` then only names it.
 
     Returns:
         The session.
@@ -33,7 +33,7 @@ def open_session(path: Path, hint: str) -> Any:
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content or str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class.
         reason = str(error).splitlines()[0]
         raise DataError(
@@ -41,7 +41,7 @@ def open_session(path: Path, hint: str) -> Any:
         ) from None
 
 
-def run_session(session: Any, blob: NDArray[np.float32], path: Path, network: str, hint: str) -> dict[str, Any]:
+def run_session(session: Any, blob: NDArray[Any], path: Path, network: str, hint: str) -> dict[str, Any]:
     """Runs a network with one input.
 
     Args:

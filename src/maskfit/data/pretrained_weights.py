@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -31,18 +32,28 @@ class WeightsCache(NamedTuple):
 
     Attributes:
         description: What the weights belong to, for messages: "a detector".
-        env_var: Environment variable that names a folder with weights, for machines without internet access.
+        env_var: Environment variable that names a folder with weights, or one file, for machines without internet
+            access.
         folder: Name of the folder in the user's cache.
         max_bytes: Maximum size of a weights file.
+        remedy: What helps at once where weights are missing; "" for nothing.
     """
 
     description: str
     env_var: str
     folder: str
     max_bytes: int
+    remedy: str = ""
 
 
-DETECTOR_CACHE = WeightsCache("a detector", "MASKFIT_DETECTORS", "detectors", 64 * 2**20)
+DETECTOR_CACHE = WeightsCache(
+    "a detector",
+    "MASKFIT_DETECTORS",
+    "detectors",
+    64 * 2**20,
+    "--detector bundled needs no other file, --detector FILE.onnx takes one from anywhere, 'maskfit detectors' lists "
+    "those on this machine",
+)
 SALIENCY_CACHE = WeightsCache("a saliency network", "MASKFIT_SALIENCY", "saliency", 1024 * 2**20)
 
 
@@ -109,6 +120,28 @@ def add_to_cache(path: Path, cache: WeightsCache = DETECTOR_CACHE) -> WeightsFil
     return weights
 
 
+_named_files: dict[str, Path] = {}
+"""Files that `use_file` named in this process, by SHA-256."""
+
+
+def use_file(path: Path, cache: WeightsCache = DETECTOR_CACHE) -> WeightsFile:
+    """Names a weights file for this process only: `find_weights` finds it where it is, and nothing is copied.
+
+    Args:
+        path: The file.
+        cache: Its kind.
+
+    Returns:
+        The weights.
+
+    Raises:
+        DataError: The file is missing, too large, or not readable.
+    """
+    weights = WeightsFile(path.name, checksum(path, cache), cache=cache)
+    _named_files[weights.sha256] = path
+    return weights
+
+
 def find_weights(weights: WeightsFile) -> Path:
     """Finds weights on this machine, or downloads them.
 
@@ -140,6 +173,18 @@ def find_weights(weights: WeightsFile) -> Path:
     return _download(weights)
 
 
+def find_local_weights(weights: WeightsFile) -> Path | None:
+    """Finds weights on this machine by file name only.
+
+    Args:
+        weights: The weights.
+
+    Returns:
+        The file that `find_weights` would take without a download; None if there is none.
+    """
+    return next((path for path in _candidates(weights) if path.is_file()), None)
+
+
 def is_available(weights: WeightsFile) -> bool:
     """Returns whether weights are on this machine, by file name only.
 
@@ -149,7 +194,7 @@ def is_available(weights: WeightsFile) -> bool:
     Returns:
         Whether `find_weights` would find a file without a download.
     """
-    return any(path.is_file() for path in _candidates(weights))
+    return find_local_weights(weights) is not None
 
 
 @runtime_checkable
@@ -201,10 +246,34 @@ def check_pinned(component: object) -> None:
         raise ValueError("weights must be named by their SHA-256, not only by a path")
 
 
+def packaged_weights(name: str) -> Path | None:
+    """Returns weights that are installed with maskfit.
+
+    Args:
+        name: File name.
+
+    Returns:
+        The file; None where this install has none of that name.
+    """
+    path = resources.files("maskfit") / "weights" / Path(name).name
+    # A package inside of a zip archive has no file that ONNX Runtime could open.
+    return path if isinstance(path, Path) and path.is_file() else None
+
+
 def _candidates(weights: WeightsFile) -> Iterator[Path]:
-    folder = os.environ.get(weights.cache.env_var)
-    if folder:
-        yield Path(folder) / Path(weights.name).name
+    if weights.sha256 in _named_files:
+        yield _named_files[weights.sha256]
+    packaged = packaged_weights(weights.name)
+    if packaged:
+        yield packaged
+    named = os.environ.get(weights.cache.env_var)
+    if named:
+        place, name = Path(named), Path(weights.name).name
+        if not place.is_file():
+            yield place / name
+        elif place.name == name:
+            # A file that is named alone may belong to another network.
+            yield place
     yield _cache_path(weights)
 
 
@@ -215,7 +284,8 @@ def _cache_path(weights: WeightsFile) -> Path:
 
 def _manual_hint(weights: WeightsFile) -> str:
     source = f"download {weights.url} elsewhere, " if weights.url else "copy them from where the model was trained, "
-    return f"{source}put the file as {weights.name} into a folder, and set {weights.cache.env_var} to that folder"
+    hint = f"{source}put the file as {weights.name} into a folder, and set {weights.cache.env_var} to that folder"
+    return f"{weights.cache.remedy}; or {hint}" if weights.cache.remedy else hint
 
 
 def _download(weights: WeightsFile) -> Path:

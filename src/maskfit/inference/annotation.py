@@ -85,6 +85,9 @@ def annotate_faces(
         left, upper, right, lower = face.box or (0, 0, width, height)
         box = (left / width, upper / height, right / width, lower / height)
         first, *rest = [_short_text(item) for item in own] if full else [label_text(own[0])]
+        if full and prediction.note:
+            # Before everything else, which is left out where there is no room.
+            first, rest = prediction.note, [first, *rest]
         shown = 0 if full and len(prediction.faces) == 1 else number
         color = face_color(schema, own)
         short = label_text(own[0])

@@ -10,14 +10,14 @@ from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
-from maskfit.config.loader import parse_component
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.crops.face import FaceCrop
-from maskfit.data.detectors import Face, find_local_detector
+from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.inference.detector_choice import default_detector, detector_name, parse_detector
 from maskfit.inference.engines import Logger
 from maskfit.inference.ensemble_runner import ModelInput
 from maskfit.inference.image_loading import (
@@ -45,11 +45,17 @@ FaceMode = Literal["auto", "find", "whole"]
 """Which faces are predicted. `find`: every face, which needs a detector. `whole`: the whole image as one face. `auto`:
 `find` where a detector is on this machine, else `whole`."""
 
-NO_DETECTOR_HINT = "--detector yunet downloads one (320 kB), pip install 'maskfit[faces]' installs one with torch"
+NO_DETECTOR_HINT = (
+    "pip install --force-reinstall maskfit restores the bundled one, --detector yunet downloads one (320 kB), "
+    "--faces whole takes each photo as one face"
+)
 """How to get a detector."""
 
+NO_DETECTOR_NOTE = "no face detector: whole photo taken as one face"
+NO_FACE_NOTE = "no face found: whole photo taken as one face"
+
 SLOW_DETECTOR_MESSAGE = (
-    "faces are detected by MTCNN, which takes seconds to load; --detector yunet downloads a faster one (320 kB)"
+    "faces are detected by MTCNN, which takes seconds to load; --detector bundled, or yunet (320 kB), is faster"
 )
 """Logged where the only local detector is the one that imports torch."""
 
@@ -119,11 +125,13 @@ class PhotoPrediction:
         height: Height of the upright image in pixels.
         faces: The predictions, the largest face first. Where no face was found or looked for, one for the whole image,
             unless the predictor was told otherwise.
+        note: Why the whole image was taken as one face, where nobody asked for that; None otherwise.
     """
 
     width: int
     height: int
     faces: tuple[FacePrediction, ...]
+    note: str | None = None
 
     @property
     def num_faces(self) -> int:
@@ -134,12 +142,13 @@ class PhotoPrediction:
         """Converts to JSON types.
 
         Returns:
-            `width`, `height`, `found` (how many faces were detected), and `faces`.
+            `width`, `height`, `found` (how many faces were detected), `note` and `faces`.
         """
         return {
             "width": self.width,
             "height": self.height,
             "found": self.num_faces,
+            "note": self.note,
             "faces": [item.to_dict() for item in self.faces],
         }
 
@@ -154,14 +163,15 @@ class FacePredictor:
 
     Args:
         predictor: The models; `load` opens model files and run folders.
-        detector: A crop that detects faces; None takes that of the models, or else YuNet.
+        detector: A crop that detects faces; None takes that of the models, or else `default_detector`.
         detect: Whether to detect faces; without, each image is taken as a portrait, as `Predictor` takes it.
         predict_whole_image: Whether an image without a face gets a prediction of the whole of it.
         max_faces: Faces of one image that are predicted, the largest first, >= 1.
         min_face_side: Width in pixels that a face must have.
+        is_detector_missing: Without `detect`: whether each prediction notes that there was no detector.
 
     Raises:
-        DataError: `max_faces` is below 1, or the detector's weights are missing and cannot be fetched.
+        DataError: `max_faces` is below 1, there is no detector, or its weights are missing and cannot be fetched.
         MissingExtraError: The detector needs an extra.
     """
 
@@ -174,6 +184,7 @@ class FacePredictor:
         predict_whole_image: bool = True,
         max_faces: int = MAX_FACES,
         min_face_side: float = MIN_FACE_SIDE,
+        is_detector_missing: bool = False,
     ) -> None:
         if max_faces < 1:
             raise DataError(f"max_faces must be >= 1, got {max_faces}")
@@ -181,9 +192,11 @@ class FacePredictor:
         self.predict_whole_image = predict_whole_image
         self.max_faces = max_faces
         self.min_face_side = min_face_side
+        self.is_detector_missing = is_detector_missing
         own = [crop_resize.face_crop for crop_resize in predictor.runner.crop_resizes]
-        self.detector = (detector or next(filter(None, own), None) or FaceCrop()) if detect else None
-        if self.detector is not None:
+        self.detector: FaceCrop | None = None
+        if detect:
+            self.detector = detector or next(filter(None, own), None) or default_detector() or FaceCrop("bundled")
             # Now, and not at the first image: fails where its weights are missing.
             self.detector.pinned()
 
@@ -201,8 +214,8 @@ class FacePredictor:
         Args:
             sources: Model files, run folders and folds; none, or None, opens the bundled model.
             faces: Which faces are predicted; see `FaceMode`.
-            detector: A name of `DETECTORS` with options, such as `yunet:side=640`; its weights are downloaded where
-                they are missing. None downloads nothing.
+            detector: A detector's name or file, with options, such as `yunet:side=640`; see `parse_detector`. Weights
+                of a name are downloaded where they are missing. None downloads nothing.
             log: Receives a line about what takes time.
             **options: As for `Predictor.load`.
 
@@ -234,36 +247,42 @@ class FacePredictor:
         Args:
             predictor: The models. Those that crop by a detector of their own bring it.
             faces: Which faces are predicted; see `FaceMode`.
-            detector: A name of `DETECTORS` with options, such as `yunet:side=640`; its weights are downloaded where
-                they are missing.
-            log: Receives a line about what takes time.
+            detector: A detector's name or file, with options, such as `yunet:side=640`; see `parse_detector`. Weights
+                of a name are downloaded where they are missing.
+            log: Receives a line about what takes time, and one where a model was trained with another detector.
 
         Returns:
             The face predictor.
 
         Raises:
-            DataError: `faces` is `find` and there is no detector on this machine; or the named one has no weights here
-                and they cannot be downloaded; or one is named with `whole`.
+            DataError: `faces` is `find` and there is no detector on this machine; or the named one is no detector's
+                file, or has no weights here and they cannot be downloaded; or one is named with `whole`.
             RecipeError: There is no such detector, or it has no such option.
             MissingExtraError: The detector needs an extra.
         """
         if detector is not None:
             if faces == "whole":
                 raise DataError("a detector is of no use where faces are not detected", hint="leave out one of the two")
-            spec = parse_component(detector, "data.crop.detector")
-            return cls(predictor, detector=FaceCrop(spec.model_dump(mode="json")))
+            named = parse_detector(detector)
+            trained = {detector_name(item.face_crop) for item in predictor.runner.crop_resizes if item.face_crop}
+            if trained - {detector_name(named)}:
+                log(
+                    f"faces are detected by '{detector_name(named)}', as named; the model was trained on crops of "
+                    f"{', '.join(map(repr, sorted(trained)))}, which may cost accuracy"
+                )
+            return cls(predictor, detector=named)
         if faces == "whole":
             return cls(predictor, detect=False)
         if any(crop_resize.face_crop for crop_resize in predictor.runner.crop_resizes):
             return cls(predictor)
-        local = find_local_detector()
+        local = default_detector()
         if local is not None:
-            if local == "mtcnn":
+            if detector_name(local) == "mtcnn":
                 log(SLOW_DETECTOR_MESSAGE)
-            return cls(predictor, detector=FaceCrop(local))
+            return cls(predictor, detector=local)
         if faces == "find":
             raise DataError("there is no face detector on this machine", hint=NO_DETECTOR_HINT)
-        return cls(predictor, detect=False)
+        return cls(predictor, detect=False, is_detector_missing=True)
 
     def predict(self, images: Sequence[ImageSource]) -> list[PhotoPrediction]:
         """Predicts the faces of images and keeps all predictions; `stream` yields them one by one.
@@ -384,8 +403,16 @@ class FacePredictor:
                 FacePrediction(attributes[index], rows[index], face, item.crops[0])
                 for index, face, item in zip(indices, faces, image.inputs, strict=True)
             ]
-            predictions.append(PhotoPrediction(image.width, image.height, tuple(own)))
+            note = None if image.faces or not own else self._whole_image_note
+            predictions.append(PhotoPrediction(image.width, image.height, tuple(own), note))
         return predictions
+
+    @property
+    def _whole_image_note(self) -> str | None:
+        """What is said of an image that is predicted as a whole."""
+        if self.detector is None:
+            return NO_DETECTOR_NOTE if self.is_detector_missing else None
+        return NO_FACE_NOTE
 
     def _load(self, image: ImageSource) -> DetectedFaces:
         """Reads, detects and preprocesses an image.

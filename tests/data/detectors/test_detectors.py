@@ -38,6 +38,9 @@ SIZES = [(8, 8), (1, 1), (1, 900), (700, 3), (512, 384), (2000, 3000)]
 def test_published_weights_have_a_checksum_and_a_url(name):
     published = DETECTORS[name].published
     assert len(bytes.fromhex(published.sha256)) == 32
+    if name in ("bundled", "centerface"):  # The one comes with maskfit, the other inside of another package.
+        assert published.url == ""
+        return
     assert published.url.startswith("https://")
     assert published.url.endswith(f"/{published.name}")
 

@@ -91,6 +91,7 @@ def build_response_model(schema: LabelSchema) -> type[BaseModel]:
         width=(Pixels, Field(description="Of the upright photo.")),
         height=(Pixels, Field(description="Of the upright photo.")),
         found=(Annotated[int, Field(ge=0)], Field(description="Detected faces.")),
+        note=(str | None, Field(description="Why the whole photo was taken as one face; null otherwise.")),
         faces=(list[face], Field(description="The largest first.")),  # type: ignore[valid-type]
     )
     return create_model(

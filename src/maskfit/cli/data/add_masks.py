@@ -36,7 +36,9 @@ NumIncorrectOption = Annotated[
     typer.Option("--n-incorrect", metavar="N", min=1, max=7, help="Wrongly worn masks per face, each in another way."),
 ]
 ScarfOption = Annotated[bool, typer.Option("--scarf", help="Also the bare face with a scarf around the neck.")]
-DetectorOption = Annotated[str, typer.Option("--detector", metavar="NAME", help="Landmark detector: yunet or mtcnn.")]
+DetectorOption = Annotated[
+    str, typer.Option("--detector", metavar="NAME", help="Landmark detector: yunet, bundled, centerface or mtcnn.")
+]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the detector.")]
 LandmarksOption = Annotated[
     Path | None,

@@ -30,7 +30,11 @@ CropOption = Annotated[
     str, typer.Option("--crop", metavar="CROP", help="Crop, as in data.crop: face, variance, center:scale=0.8.")
 ]
 DetectorOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="yunet, mtcnn or ultra_light; with options: yunet:side=640.")
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE.onnx",
+        help="bundled, yunet, ... (see maskfit detectors) or a file; with options: yunet:side=640.",
+    ),
 ]
 WeightsOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Weights of the detector; downloaded once by default.")
@@ -123,12 +127,16 @@ def _crop_spec(
 ) -> ComponentSpec:
     """Returns the crop with the options of the command line."""
     from maskfit.config.loader import parse_component
+    from maskfit.inference.detector_choice import parse_detector
     from maskfit.registry import ComponentSpec
 
     spec = parse_component(crop_name, "data.crop")
     options: dict[str, Any] = {}
     if detector is not None:
-        options["detector"] = parse_component(detector, "data.crop.detector").model_dump(mode="json")
+        named = parse_detector(detector)
+        options["detector"] = named.detector
+        if named.weights is not None:
+            options["weights"] = named.weights
     if weights is not None:
         options["weights"] = str(weights)
     if margin is not None:

@@ -1,6 +1,6 @@
 """Registry of face detectors, loading of their weights, and a cache of their results.
 
-YuNet and Ultra-Light run in the base install; MTCNN needs the extra `faces`.
+The bundled detector, YuNet, Ultra-Light and CenterFace run in the base install; MTCNN needs the extra `faces`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from maskfit.data.detectors.bundled import Bundled
+from maskfit.data.detectors.centerface import CenterFace
 from maskfit.data.detectors.interface import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.ultra_light import UltraLight
@@ -35,11 +37,13 @@ __all__ = [
 ]
 
 DETECTORS: dict[str, Callable[..., Detector]] = {
+    "bundled": Bundled,
     "yunet": YuNet,
+    "centerface": CenterFace,
     "ultra_light": UltraLight,
     "mtcnn": Mtcnn,
 }
-"""Face detectors by their name in recipes (`data.crop.detector`)."""
+"""Face detectors by their name in recipes (`data.crop.detector`), in the order of preference where none is named."""
 
 MAX_CACHED_PHOTOS = 65_536
 """Maximum photos whose faces a `CachedDetector` keeps in memory."""

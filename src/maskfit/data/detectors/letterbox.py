@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from maskfit.data.detectors.interface import Pixels
@@ -18,12 +18,12 @@ class LetterboxedImage(NamedTuple):
     """A photo resized and padded for a detector.
 
     Attributes:
-        canvas: Input pixels, float32 (height, width, 3); the padding is black.
+        canvas: Input pixels, (height, width, 3); the padding is black.
         scale: Canvas pixels per photo pixel, (2,): horizontal and vertical.
         border: Canvas pixels left of the photo and above it.
     """
 
-    canvas: NDArray[np.float32]
+    canvas: NDArray[Any]
     scale: NDArray[np.float64]
     border: int
 
@@ -39,7 +39,9 @@ class LetterboxedImage(NamedTuple):
         return np.asarray((points - self.border) / self.scale)
 
 
-def letterbox(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: int = 0) -> LetterboxedImage:
+def letterbox(
+    photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: int = 0, dtype: DTypeLike = np.float32
+) -> LetterboxedImage:
     """Resizes a photo bilinearly and pads it with black.
 
     Args:
@@ -47,24 +49,26 @@ def letterbox(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], bor
         size: (height, width) of the resized photo.
         canvas: (height, width) of the padded result.
         border: Padding to the left and above, in canvas pixels.
+        dtype: Type of the padded result.
 
     Returns:
         The padded image and its mapping to the photo.
     """
     height, width = size
     resized = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
-    padded = np.zeros((*canvas, 3), dtype=np.float32)
+    padded = np.zeros((*canvas, 3), dtype=dtype)
     padded[border : border + height, border : border + width] = np.asarray(resized)
     return LetterboxedImage(padded, np.array([width / photo.shape[1], height / photo.shape[0]]), border)
 
 
-def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], content: bytes | None = None) -> Any:
     """Opens a detector network and checks its inputs and outputs; see `onnx_session.open_session`.
 
     Args:
         path: The `.onnx` file.
         inputs: Names of its inputs.
         outputs: Names of its outputs, in any order.
+        content: The network, where it is not the file's own content.
 
     Returns:
         An ONNX Runtime session.
@@ -72,7 +76,7 @@ def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) 
     Raises:
         DataError: The file is not such a network.
     """
-    session = open_session(path, hint="give the path of the detector's .onnx file")
+    session = open_session(path, hint="give the path of the detector's .onnx file", content=content)
     found = [item.name for item in session.get_inputs()], sorted(item.name for item in session.get_outputs())
     if found != (list(inputs), sorted(outputs)):
         raise DataError(
@@ -84,7 +88,7 @@ def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) 
     return session
 
 
-def run_network(session: Any, blob: NDArray[np.float32], path: Path) -> dict[str, NDArray[np.float32]]:
+def run_network(session: Any, blob: NDArray[Any], path: Path) -> dict[str, NDArray[np.float32]]:
     """Runs a detector network.
 
     Args:

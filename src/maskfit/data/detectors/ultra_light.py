@@ -19,6 +19,8 @@ from maskfit.data.pretrained_weights import WeightsFile
 HEIGHT, WIDTH = 480, 640
 """The only input size of the network."""
 
+INPUT = "input"
+OUTPUTS = ("scores", "boxes")
 IOU_THRESHOLD = 0.3
 
 
@@ -45,7 +47,7 @@ class UltraLight:
         validate_options(score)
         self.score = score
         self._path = weights
-        self._network = open_network(weights, ("input",), ("scores", "boxes"))
+        self._network = open_network(weights, (INPUT,), OUTPUTS)
 
     def detect(self, photos: Sequence[Pixels]) -> list[list[Face]]:
         """Detects the faces on each photo; see `Detector.detect`.

@@ -20,7 +20,9 @@ from maskfit.data.pretrained_weights import WeightsFile
 STRIDES = (8, 16, 32)
 """Strides in pixels of the network's three feature maps."""
 
+INPUT = "input"
 OUTPUT_KINDS = ("cls", "obj", "bbox", "kps")
+OUTPUTS = tuple(f"{kind}_{stride}" for kind in OUTPUT_KINDS for stride in STRIDES)
 IOU_THRESHOLD = 0.3
 RETRY_BORDER = 0.25
 """Black border of the second pass, as a fraction of the photo's longer side."""
@@ -54,8 +56,7 @@ class YuNet:
         self.side = side
         self.score = score
         self._path = weights
-        outputs = tuple(f"{kind}_{stride}" for kind in OUTPUT_KINDS for stride in STRIDES)
-        self._network = open_network(weights, ("input",), outputs)
+        self._network = open_network(weights, (INPUT,), OUTPUTS)
 
     def detect(self, photos: Sequence[Pixels]) -> list[list[Face]]:
         """Detects the faces on each photo; see `Detector.detect`.

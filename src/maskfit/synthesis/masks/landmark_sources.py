@@ -72,7 +72,7 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
     return found
 
 
-LANDMARK_DETECTORS = ("yunet", "mtcnn")
+LANDMARK_DETECTORS = ("yunet", "bundled", "centerface", "mtcnn")
 """Detectors that return landmarks, not only boxes."""
 
 
