@@ -132,6 +132,22 @@ def test_boxes_in_percent_become_pixels_with_the_labels_of_their_region(write_tr
     ]
 
 
+def test_polygons_and_rotated_rectangles_are_bounded_and_other_shapes_ignored(write_tree, import_):
+    size = {"original_width": 200, "original_height": 100, "from_name": "label", "to_name": "image"}
+    points = {"points": [[10, 20], [40, 30], [20, 80]], "closed": True, "polygonlabels": ["with_mask"]}
+    results = [
+        {"id": "p", "type": "polygonlabels", "value": points, **size},
+        {"id": "b", "type": "brushlabels", "value": {"format": "rle", "brushlabels": ["no_mask"]}, **size},
+        rectangle("no mask", "r", x=50, y=10, width=20, height=40) | {"id": "r"},
+    ]
+    results[2]["value"]["rotation"] = 90
+    root = write_tree("g.jpg", texts={"export.json": json.dumps([task(6, "g.jpg", annotation(1, *results))])})
+    assert [(row.box, row.labels["mask"]) for row in import_(root).rows] == [
+        ((20, 20, 80, 80), "wear"),
+        ((60, 10, 100, 50), "not_wear"),
+    ]
+
+
 def test_a_label_of_the_whole_photo_is_given_to_no_face_of_several(write_tree, import_):
     place = {"x": 0, "y": 0, "width": 50, "height": 50}
     other = place | {"x": 50}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ OWN_FIELDS = frozenset(
     {"id", "annotation_id", "annotator", "created_at", "updated_at", "lead_time", "agreement", "predictions", "_row_id"}
 )
 """Fields of JSON-MIN and CSV that are neither data nor labels."""
+
+WHOLE_PHOTO = frozenset({"choices", "taxonomy", "number", "rating", "textarea", "labels"})
+"""Types of results that may be labels of the whole photo."""
 
 PERSON_FIELDS = ("person", "person_id")
 """Fields of a task's data that say who is on the photo."""
@@ -120,9 +124,11 @@ def _read_result(result: Mapping[str, Any]) -> Iterator[ControlValue]:
     words = _words(value.get(kind))
     # Choices of a region have its identifier too; those of the whole photo have one of their own.
     region, box = str(result.get("id", "")), None
-    if kind.startswith("rectangle") and "width" in value:
+    if kind.startswith(("rectangle", "polygon")):
         box = _to_box(value, result)
-    yield ControlValue(str(result.get("from_name", "")), words, region, box)
+    # A label of another shape, or of one without a size, is not of the whole photo: it names no face.
+    if box is not None or kind in WHOLE_PHOTO:
+        yield ControlValue(str(result.get("from_name", "")), words, region, box)
 
 
 def _read_min_value(name: str, value: Any) -> list[ControlValue]:
@@ -140,8 +146,11 @@ def _read_min_value(name: str, value: Any) -> list[ControlValue]:
             values += [ControlValue(name, words)] if words else []
             continue
         words = next((words for key in item if (words := _words(item[key])) and key not in _GEOMETRY), ())
-        box = _to_box(item, item) if "rectanglelabels" in item else None
-        values.append(ControlValue(name, words, f"{name} {number}" if box else "", box))
+        box = _to_box(item, item) if {"rectanglelabels", "polygonlabels"} & {*item} else None
+        if box is not None or not _GEOMETRY & {*item}:
+            values.append(ControlValue(name, words, f"{name} {number}" if box else "", box))
+        elif "choices" in item:
+            values.append(ControlValue(name, words))
     return values
 
 
@@ -159,14 +168,28 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _to_box(value: Mapping[str, Any], sizes: Mapping[str, Any]) -> Box | None:
-    """The box in pixels of a rectangle in percent; None where the photo's size is not given."""
+    """The box in pixels of a rectangle or polygon in percent; None where the photo's size is not given."""
     try:
         width, height = float(sizes["original_width"]), float(sizes["original_height"])
-        left, upper = float(value["x"]) * width / 100, float(value["y"]) * height / 100
-        right, lower = left + float(value["width"]) * width / 100, upper + float(value["height"]) * height / 100
+        if "points" in value:
+            across = [float(x) * width / 100 for x, _ in value["points"]]
+            down = [float(y) * height / 100 for _, y in value["points"]]
+        else:
+            across, down = _corners(value, width, height)
     except (KeyError, TypeError, ValueError):
         return None
-    return round(left, 2), round(upper, 2), round(right, 2), round(lower, 2)
+    return round(min(across), 2), round(min(down), 2), round(max(across), 2), round(max(down), 2)
+
+
+def _corners(value: Mapping[str, Any], width: float, height: float) -> tuple[list[float], list[float]]:
+    """The corners of a rectangle in pixels, which is rotated clockwise around its first corner."""
+    left, upper = float(value["x"]) * width / 100, float(value["y"]) * height / 100
+    wide, high = float(value["width"]) * width / 100, float(value["height"]) * height / 100
+    angle = math.radians(float(value.get("rotation") or 0))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    across = [left + x * wide * cosine - y * high * sine for x, y in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    down = [upper + x * wide * sine + y * high * cosine for x, y in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    return across, down
 
 
 def _annotator(value: Any) -> str:
