@@ -11,8 +11,9 @@ def test_bands_and_names_that_occur_in_train_and_val(write_tree, import_, labels
         + "train/1.jpg,50-59,Male,East Asian,True\ntrain/2.jpg,0-2,Female,Indian,False\n",
         "fairface_label_val.csv": HEADER + "val/1.jpg,more than 70,Female,White,True\nval/9.jpg,3-9,Male,Black,False\n",
     }
-    dataset = import_(write_tree("train/1.jpg", "train/2.jpg", "val/1.jpg", texts=texts))
+    dataset = import_(write_tree("train/1.jpg", "train/2.jpg", "val/1.jpg", "val/new.jpg", texts=texts))
     assert dataset.format == "fairface"
+    assert "1 photo has no row: val/new.jpg" in dataset.notes
     assert [(f"{row.photo.parent.name}/{row.photo.name}", dict(row.labels)) for row in dataset.rows] == [
         ("train/1.jpg", {"gender": "male", "age": "50 to 59"}),
         ("train/2.jpg", {"gender": "female", "age": "0 to 2"}),

@@ -96,6 +96,7 @@ def test_all_exports_give_the_same_labels(write_tree, import_, labels_of, export
     assert said == {("b.jpg", "mask", ("wear", "incorrect")), ("d.jpg", "mask", ("wear", "incorrect"))}
     assert "controls or columns that hold no label, ignored: state (1)" in dataset.notes
     assert "mask: the rows of one photo agree in 0 of 1 photo" in dataset.notes
+    assert "2 photos have no row: c.jpg, g.jpg" in dataset.notes
 
 
 def test_skipped_and_missing_tasks_are_listed(write_tree, import_):

@@ -63,6 +63,7 @@ class AdienceImporter:
                 wrong_way_round += row["age"] == "(25, 23)"
                 labels = (("gender", row["gender"]), ("age", row["age"]))
                 result.rows.append(RawRow(photo, location, labels, person=row["user_id"]))
+        result.note_photos_without_row(finder)
         if wrong_way_round:
             result.notes.append(
                 f"{format_count(wrong_way_round, 'age is', 'ages are')} (25, 23), which is no band, and no label; "

@@ -65,6 +65,7 @@ class FairFaceImporter:
                     continue
                 num_dates += row["age"] in DATES
                 result.rows.append(RawRow(photo, location, (("gender", row["gender"]), ("age", row["age"]))))
+        result.note_photos_without_row(finder)
         if num_dates:
             result.notes.append(
                 f"{format_count(num_dates, 'age is a date', 'ages are dates')} that a spreadsheet made of a band: "

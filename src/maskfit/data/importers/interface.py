@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 from maskfit.data.importers.photo_finder import PhotoFinder
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import ANY, BAND_SUFFIX, WordReader
+from maskfit.text import format_count
 
 __all__ = [
     "ANY",
@@ -24,6 +25,9 @@ __all__ = [
     "RawImport",
     "RawRow",
 ]
+
+SHOWN_PHOTOS = 3
+"""Photos without a row that a note lists."""
 
 Box = tuple[float, float, float, float]
 """Left, upper, right and lower edge in pixels of the upright photo; right and lower are not included."""
@@ -86,6 +90,18 @@ class RawImport:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+
+    def note_photos_without_row(self, finder: PhotoFinder) -> None:
+        """Adds a note on photos that no row is about; for formats whose label files name photos.
+
+        Args:
+            finder: What found the photos of the rows.
+        """
+        used = {row.photo for row in self.rows}
+        names = [name for name in finder.names if finder.folder / name not in used]
+        if names:
+            shown = ", ".join(names[:SHOWN_PHOTOS]) + (", ..." if len(names) > SHOWN_PHOTOS else "")
+            self.notes.append(f"{format_count(len(names), 'photo has', 'photos have')} no row: {shown}")
 
 
 @dataclass(frozen=True, slots=True)

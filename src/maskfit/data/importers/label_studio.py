@@ -95,6 +95,7 @@ class LabelStudioImporter:
                         continue
                     annotators[answer.annotator] += 1
                     result.rows += [RawRow(photo, location, labels, task.person, box) for box, labels in regions]
+        result.note_photos_without_row(finder)
         result.notes += controls.notes()
         if len(annotators) > 1:
             listed = ", ".join(f"{name or '?'} ({count:,})" for name, count in annotators.most_common())

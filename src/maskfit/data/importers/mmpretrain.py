@@ -76,6 +76,7 @@ class MMPretrainImporter:
                     continue
                 labels = list(_read_labels(item.get("gt_label"), metainfo, options.words, ignored))
                 result.rows.append(RawRow(photo, location, labels))
+        result.note_photos_without_row(finder)
         if ignored:
             listed = ", ".join(f"{task} ({count:,})" for task, count in ignored.items())
             result.notes.append(f"tasks that are no attribute of the label schema, ignored: {listed}")
