@@ -15,8 +15,10 @@ from maskfit.cli.defaults import EVAL, MODEL, OUTPUT
 from maskfit.decision_weights import DecisionWeights
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.decisions import format_prediction
+from maskfit.inference.person_pooling import pool_probabilities
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import read_submission
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import read_model_metadata, update_model_metadata
 
 ORDER = ["b.jpg", "3.jpg", "7.jpg", "e.jpg", "0.jpg", "9.jpg"]
@@ -353,3 +355,41 @@ def test_decide_chooses_how_the_class_is_chosen(command, model, evaluation, expe
     result = command("predict", decided, evaluation / "images" / ORDER[0], "--faces", "whole")
     assert "decisions: macro-f1" in result.err
     assert "female" in result.out
+
+
+def test_by_person_pools_gender_and_age_over_a_list_or_folders(command, model, evaluation):
+    rows = ["--images", evaluation / "images", "--image-list"]
+    persons = ["p", "q", "p", "p", "q", "r"]
+    lines = ["ImageID,person", *(f"{name},{person}" for name, person in zip(ORDER, persons, strict=True))]
+    Path("list.csv").write_text("\n".join(lines) + "\n")
+    assert command("predict", model, *rows, "list.csv", "--probabilities", "plain.csv").code == 0
+    result = command("predict", model, *rows, "list.csv", "--probabilities", "pooled.csv", "--by", "person")
+    assert result.code == 0, result.err
+    assert "by person: gender, age pooled over 5 photos of 2 persons with several photos; the class of" in result.err
+    plain, pooled = (read_table(name, 18) for name in ("plain.csv", "pooled.csv"))
+    expected = pool_probabilities(LABEL_SCHEMAS["mask-gender-age"], plain.probabilities, persons)
+    np.testing.assert_allclose(pooled.probabilities, expected, atol=1e-7)
+    assert pooled.names == plain.names
+    # The same by folders, without a list.
+    for name, person in zip(ORDER, persons, strict=True):
+        Path("sorted", person).mkdir(parents=True, exist_ok=True)
+        shutil.copy(evaluation / "images" / name, Path("sorted", person))
+    result = command("predict", model, "--images", "sorted", "--probabilities", "folders.csv", "--by", "person")
+    assert "pooled over 5 photos of 2 persons" in result.err
+    names = [f"{person}/{name}" for name, person in zip(ORDER, persons, strict=True)]
+    np.testing.assert_allclose(read_table("folders.csv", 18).reindex(names).probabilities, expected, atol=1e-7)
+
+
+def test_by_person_is_refused_where_nobody_knows_the_persons(command, model, evaluation):
+    for args, message in (
+        (["--image-list", evaluation / "info.csv", "--by", "person"], "no photo is in a folder that names its person"),
+        (["--by", "face"], "--by face is unknown"),
+        (["--by", "person", "--shards", "s"], "--by person needs all photos at once"),
+    ):
+        result = command("predict", model, "--images", evaluation / "images", *args)
+        assert (result.code, message in result.err) == (2, True), result.err
+    result = command("predict", model, evaluation / "images" / ORDER[0], "--by", "person")
+    assert (result.code, "--by needs --images" in result.err) == (2, True), result.err
+    Path("list.csv").write_text(f"ImageID,person\n{ORDER[0]},p\n{ORDER[1]},\n")
+    result = command("predict", model, "--images", evaluation / "images", "--image-list", "list.csv", "--by", "person")
+    assert (result.code, "row 3 names no person" in result.err) == (2, True), result.err

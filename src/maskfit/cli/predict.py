@@ -24,6 +24,7 @@ from maskfit.cli.predict_faces import (
 from maskfit.cli.predict_options import (
     AttributesOption,
     BatchSizeOption,
+    ByOption,
     CombineOption,
     CoresOption,
     DecideOption,
@@ -74,6 +75,7 @@ def predict(
     tta: TtaOption = "original",
     combine: CombineOption = "arithmetic",
     decide: DecideOption = None,
+    by: ByOption = None,
     batch_size: BatchSizeOption = 0,
     engine: EngineOption = "auto",
     force: ForceOption = False,
@@ -114,6 +116,7 @@ def predict(
             "--probabilities": probabilities,
             "--attributes-csv": attributes_csv,
             "--jsonl": jsonl,
+            "--by": by,
         },
         for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
     )
@@ -126,6 +129,7 @@ def predict(
         "engine": engine,
     }
     parse_decide_mode(options["decide"])
+    _check_by(by, sharded=shards is not None)
     load = partial(_load_predictor, inputs.models, options)
     if inputs.photos:
         annotator = AnnotatedImageWriter(draw, inputs.photos, force) if draw else None
@@ -140,7 +144,7 @@ def predict(
         predict_sharded(plan, shards, image_list, ray=ray, cores=cores, resume=resume, json=json)
     else:
         outputs = OutputPaths(submission, probabilities, attributes_csv, jsonl)
-        _predict_rows(load, images, image_list, outputs, force, json, explicit=decide is not None)
+        _predict_rows(load, images, image_list, outputs, force, json, by=by, explicit=decide is not None)
 
 
 def _shard_plan(models: Sequence[str], images: str | None, image_list: Path | None, **options: Any) -> ShardPlan:
@@ -159,6 +163,7 @@ def _predict_rows(
     force: bool,
     json: bool,
     *,
+    by: str | None,
     explicit: bool,
 ) -> None:
     """Predicts one row for each photo of a folder or list."""
@@ -172,11 +177,38 @@ def _predict_rows(
     predictor = load(photos)
     err.print(f"engine: {_describe_engines(predictor)}")
     _print_decisions(predictor, explicit)
-    predict_all(predictor, photos, outputs, listed=image_list is not None, json=json)
+    persons = _list_persons(predictor, photos, image_list) if by else None
+    predict_all(predictor, photos, outputs, listed=image_list is not None, json=json, persons=persons)
+
+
+def _check_by(by: str | None, *, sharded: bool) -> None:
+    if by not in (None, "person"):
+        raise DataError(f"--by {by} is unknown", hint="--by person")
+    if by and sharded:
+        raise DataError(
+            "--by person needs all photos at once, --shards predicts them apart", hint="drop one of the two"
+        )
+
+
+def _list_persons(predictor: Predictor, photos: ListedImages | ImageFolder, image_list: Path | None) -> dict[str, str]:
+    """The person on each photo, by the photo's name; fails where the models predict nothing of a person."""
+    from maskfit.data.image_lists import read_list_persons
+    from maskfit.inference.person_pooling import persons_of_folders, pooled_attributes
+
+    pooled_attributes(predictor.schema)
+    names = [photo.name for photo in photos]
+    persons = (read_list_persons(image_list) if image_list else None) or persons_of_folders(names)
+    return dict(zip(names, persons, strict=True))
 
 
 def predict_all(
-    predictor: Predictor, photos: ListedImages | ImageFolder, outputs: OutputPaths, *, listed: bool, json: bool
+    predictor: Predictor,
+    photos: ListedImages | ImageFolder,
+    outputs: OutputPaths,
+    *,
+    listed: bool,
+    json: bool,
+    persons: Mapping[str, str] | None = None,
 ) -> None:
     """Predicts photos into files and onto standard output.
 
@@ -187,6 +219,8 @@ def predict_all(
         listed: Whether every photo needs a row: then an unreadable photo is an error, and nothing is written or
             printed.
         json: Print the predictions as JSON.
+        persons: Person on each photo, by its name: predictions are pooled over a person's photos, and all of them are
+            kept until the last one is done; None predicts each photo by itself.
     """
     from maskfit.inference.prediction_writers import open_prediction_writers
 
@@ -209,13 +243,36 @@ def predict_all(
             else stack.enter_context(progress(f"predicting with {format_count(len(predictor.members), 'model')}"))
         )
         done = 0
+        kept: list[BatchPredictions] = []
         for predictions in stack.enter_context(closing(predictor.stream(photos, skip_unreadable=not listed))):
-            for sink in sinks:
-                sink(predictions)
+            if persons is None:
+                _emit(predictions, sinks)
+            else:
+                kept.append(predictions)
             done += predictions.num_processed
             if advance:
                 advance(done, len(photos))
+        if persons is not None:
+            _emit_pooled(kept, persons, sinks)
     summary.print(list(paths.values()))
+
+
+def _emit(predictions: BatchPredictions, sinks: Sequence[Callable[[BatchPredictions], None]]) -> None:
+    for sink in sinks:
+        sink(predictions)
+
+
+def _emit_pooled(
+    batches: Sequence[BatchPredictions],
+    persons: Mapping[str, str],
+    sinks: Sequence[Callable[[BatchPredictions], None]],
+) -> None:
+    """Pools the predictions of all photos by person, and says what that changed."""
+    from maskfit.inference.person_pooling import pool_predictions
+
+    pooled = pool_predictions(batches, [persons[name] for batch in batches for name in batch.names])
+    err.print(str(pooled))
+    _emit(pooled.predictions, sinks)
 
 
 def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: Sized) -> Predictor:

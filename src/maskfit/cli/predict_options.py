@@ -84,6 +84,16 @@ DecideOption = Annotated[
         show_default="macro-f1",
     ),
 ]
+ByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="person",
+        help="With --images: pool what belongs to a person (all attributes but the mask) over the person's photos. The "
+        "person is the column person of --image-list, otherwise the photo's folder.",
+        show_default=False,
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
 FormatOption = Annotated[str, typer.Option("--format", help="With --shards: csv or parquet.")]

@@ -23,6 +23,9 @@ from maskfit.file_io import iter_csv
 ID_COLUMN = "ImageID"
 """Column of the evaluation list with the photos' names."""
 
+PERSON_COLUMN = "person"
+"""Column of a list with the person on each photo, for predictions by person."""
+
 
 @dataclass(frozen=True)
 class ListedImages(Sequence[Photo]):
@@ -126,6 +129,28 @@ def _iter_names(folder: Path, prefix: str) -> Iterator[str]:
             yield from _iter_names(folder / name, prefix + name)
         else:
             yield prefix + name
+
+
+def read_list_persons(path: Path) -> list[str] | None:
+    """Reads who is on each photo of a list.
+
+    Args:
+        path: A CSV with a column `ImageID`.
+
+    Returns:
+        Its column `person` in the order of the rows; None where it has no such column.
+
+    Raises:
+        DataError: The file is not such a CSV, or a row names no person.
+    """
+    persons = []
+    for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
+        if PERSON_COLUMN not in row:
+            return None
+        if not row[PERSON_COLUMN]:
+            raise DataError(f"row {number} names no person", location=path, hint="name the person in every row")
+        persons.append(row[PERSON_COLUMN])
+    return persons
 
 
 def read_image_list(path: Path, folder: Path) -> ListedImages:
