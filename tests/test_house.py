@@ -31,6 +31,7 @@ FLOORS = (
         "onnx_runtime",
         "option_values",
         "process_supervisor",
+        "progress_log",
     },
     {"labels", "model_metadata"},
     {"decision_weights"},

@@ -49,6 +49,19 @@ def test_overrides_change_the_recipe(command, trained):
     assert f"report: runs/[x] {'y' * 100}/report.html\n" in result.out
 
 
+@pytest.mark.parametrize(("uv", "program"), [("", "maskfit"), ("/usr/bin/uv", "uv run --no-sync maskfit")])
+def test_it_ends_with_commands_to_copy(command, trained, monkeypatch, uv, program):
+    monkeypatch.setenv("UV", uv)
+    lines = command("train", "fast").out.splitlines()[-3:]
+    run = f"'runs/[x] {'y' * 100}'"
+    assert lines == [
+        f"next: {program} predict {run} photo.jpg",
+        f"next: {program} model-card {run}",
+        f"next: {program} label-issues {run} --out issues.csv",
+    ]
+    assert "next:" not in command("train", "fast", "--json").out
+
+
 def test_allocator_is_logged_once_and_can_be_disabled(command, trained, monkeypatch):
     monkeypatch.delenv(DISABLED_VARIABLE, raising=False)
     monkeypatch.setattr(

@@ -18,6 +18,7 @@ from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import atomic_write
 from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.submission import read_submission, write_submission
+from maskfit.progress_log import log_progress
 from maskfit.run_dir import RunDir
 from maskfit.synthesis.drawn import write_eval_set, write_train_set
 from maskfit.text import format_count
@@ -26,6 +27,9 @@ from maskfit.training.train import train
 
 NUM_TRAIN_PERSONS = 240
 """Persons in the training set: enough for every class, few enough for a minute of training."""
+
+PHOTO_SIZE = (192, 256)
+"""Width and height of the drawn photos: what the network sees of a face is smaller still."""
 
 RECIPE_OVERRIDES = (
     "cv.val_fraction=0.2",
@@ -92,15 +96,18 @@ def run_demo(
         f"1. drawing {format_count(num_train_persons, 'person')} for training and "
         f"{num_eval_persons} others for evaluation"
     )
-    photos = write_train_set(out / "train", num_train_persons, seed=0)
-    eval_list = write_eval_set(out / "eval", num_eval_persons, seed=1)
+    with log_progress(console, "drawing", "persons for training") as advance:
+        photos = write_train_set(out / "train", num_train_persons, seed=0, size=PHOTO_SIZE, progress=advance)
+    with log_progress(console, "drawing", "persons for evaluation") as advance:
+        eval_list = write_eval_set(out / "eval", num_eval_persons, seed=1, size=PHOTO_SIZE, progress=advance)
     console.print("2. training a small network from scratch, with a fifth of the persons held out")
     paths = [f"data.path={photos}", f"output_dir={out / 'run'}", f"data.cache_dir={out / 'stores'}"]
     recipe = read_recipe("fast", [*paths, *RECIPE_OVERRIDES, *overrides], registries=RECIPE_REGISTRY)
     run, held_out = train(recipe, console=console)
     console.print("3. predicting the evaluation list")
     images = eval_list.parent / "images"
-    predictions = Predictor.load(run.path, tta="flip").predict(read_image_list(eval_list, images))
+    with log_progress(console, "predicting"):
+        predictions = Predictor.load(run.path, tta="flip").predict(read_image_list(eval_list, images))
     table = predictions.table
     submission = write_submission(out / "submission.csv", table.names, table.predictions)
     truth = read_submission(eval_list.parent / "truth.csv")

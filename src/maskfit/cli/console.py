@@ -146,6 +146,18 @@ def check_overwrite(path: Path | None, force: bool) -> None:
         raise DataError(f"no permission to write into {place}", location=path, hint="choose another folder")
 
 
+def print_next(*commands: str) -> None:
+    """Prints commands that continue the work, a line each, to be copied.
+
+    Args:
+        commands: What follows "maskfit", with paths quoted for a shell.
+    """
+    # uv run leaves no command in the user's PATH; with --no-sync it starts at once, and installs nothing more.
+    program = "uv run --no-sync maskfit" if os.environ.get("UV") else "maskfit"
+    for command in commands:
+        out.print(f"next: {program} {command}", soft_wrap=True)
+
+
 def require_extra(verb: str, extra: str, *modules: str) -> None:
     """Checks that the packages of an extra are installed, without importing them.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_table, require_extra
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_next, print_table, require_extra
 from maskfit.cli.defaults import setup_allocator
 
 
@@ -25,7 +26,10 @@ def demo(
     """
     require_extra("demo", "train", *TRAIN_MODULES)
     setup_allocator()
-    from maskfit.apps.demo import run_demo
+    from maskfit.progress_log import log_progress
+
+    with log_progress(err, "importing torch"):
+        from maskfit.apps.demo import run_demo
 
     result = run_demo(folder, err)
     rows = [
@@ -38,7 +42,12 @@ def demo(
     out.print(f"report       {result.run.report}", soft_wrap=True)
     out.print(f"submission   {result.submission}", soft_wrap=True)
     out.print(f"predictions  {result.prediction_grid}", soft_wrap=True)
-    out.print(f"next: maskfit predict {result.run.path} --images YOUR_PHOTOS", soft_wrap=True)
+    run = quote(str(result.run.path))
+    print_next(
+        f"predict {run} --images {quote(str(folder / 'eval' / 'images'))} --out answers.csv",
+        f"model-card {run}",
+        "train champion data.path=YOUR_PHOTOS output_dir=runs/first",
+    )
     if open_:
         for path in (result.run.report, result.prediction_grid):
             typer.launch(str(path.resolve()))

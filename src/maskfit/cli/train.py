@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as json_text
 import os
+from shlex import quote
 from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
+from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_next, print_table, require_extra
 from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
 from maskfit.text import format_count
 
@@ -39,10 +40,13 @@ def train(
     allocator_note = setup_allocator()
     if allocator_note:
         err.print(allocator_note)
-    from maskfit.config.loader import read_recipe
-    from maskfit.training.parallel.distributed import is_main_process
-    from maskfit.training.recipe_registry import RECIPE_REGISTRY
-    from maskfit.training.train import train as train_recipe
+    from maskfit.progress_log import log_progress
+
+    with log_progress(err, "importing torch"):
+        from maskfit.config.loader import read_recipe
+        from maskfit.training.parallel.distributed import is_main_process
+        from maskfit.training.recipe_registry import RECIPE_REGISTRY
+        from maskfit.training.train import train as train_recipe
 
     resolved = read_recipe(recipe, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
     if ray is None:
@@ -63,6 +67,8 @@ def train(
         rows.insert(0, ("all classes", scores.accuracy, scores.macro_f1))
     print_table(f"{folder.path}: {format_count(scores.photos, 'held-out photo')}", ["", "accuracy", "macro F1"], rows)
     out.print(f"report: {folder.report}", soft_wrap=True)
+    run = quote(str(folder.path))
+    print_next(f"predict {run} photo.jpg", f"model-card {run}", f"label-issues {run} --out issues.csv")
 
 
 def from_environment() -> list[str]:

@@ -8,6 +8,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from maskfit.progress_log import LOG_INTERVAL_SECONDS, Heartbeat, format_duration
+
 
 @dataclass(frozen=True)
 class FoldProgress:
@@ -56,14 +58,18 @@ class ProgressReporter(Protocol):
 
 
 class ConsoleReporter:
-    """Prints lines and a progress bar for each fold.
+    """Prints lines and a progress bar for each fold; in a log a line about each fold instead, within ten seconds.
 
     Args:
-        console: Output; one that is not a terminal gets only the lines.
+        console: Output.
+        interval: Seconds between two lines in a log.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, interval: float = LOG_INTERVAL_SECONDS) -> None:
         self.console = console
+        self.interval = interval
+        self._running: dict[str, FoldProgress] = {}
+        self._heartbeat: Heartbeat | None = None
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -81,6 +87,7 @@ class ConsoleReporter:
             text: The line.
         """
         self.console.print(text, markup=False, highlight=False)
+        Heartbeat.touch(self.console)
 
     def show(self, progress: FoldProgress) -> None:
         """Updates the progress bar of a fold.
@@ -88,6 +95,9 @@ class ConsoleReporter:
         Args:
             progress: The progress.
         """
+        self._running[progress.title] = progress
+        if self._heartbeat is None:
+            self._heartbeat = Heartbeat(self.console, lambda seconds: self._describe(), self.interval)
         if not self.tasks:
             self.bar.start()
         if progress.title not in self.tasks:
@@ -99,8 +109,12 @@ class ConsoleReporter:
             total=float(progress.total),
             completed=progress.done,
             rate=f"{rate:,.0f}" if rate else "-",
-            left=f"{seconds // 60}:{seconds % 60:02d}" if rate else "-:--",
+            left=format_duration(seconds) if rate else "-:--",
         )
+
+    def _describe(self) -> str:
+        """Returns the lines for a log; called from the heartbeat's thread."""
+        return "\n".join(map(_format_line, list(self._running.values())))
 
     def end(self, title: str) -> None:
         """Removes the progress bar of a fold.
@@ -108,8 +122,20 @@ class ConsoleReporter:
         Args:
             title: Name of the training.
         """
+        self._running.pop(title, None)
+        if not self._running and self._heartbeat is not None:
+            self._heartbeat.close()
+            self._heartbeat = None
         if title not in self.tasks:
             return
         self.bar.remove_task(self.tasks.pop(title))
         if not self.tasks:
             self.bar.stop()
+
+
+def _format_line(progress: FoldProgress) -> str:
+    done = f"{progress.title} · {progress.epoch} · {100 * progress.done / max(progress.total, 1):.0f} %"
+    if not progress.photos_per_second:
+        return f"{done} · the first step is running"
+    left = format_duration(progress.seconds_left)
+    return f"{done} · {progress.photos_per_second:,.0f} photos/s · {left} left"

@@ -34,6 +34,7 @@ from maskfit.evaluation.fit_decisions import describe_fit
 from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
+from maskfit.progress_log import log_progress
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.text import format_count
@@ -277,9 +278,10 @@ def _open_caches(plan: TrainingPlan, console: Console) -> tuple[CachedImages, Ca
     if train_crop_resize != val_crop_resize:
         requests.append((val_crop_resize, plan.val_indices()))
     start = time.perf_counter()
-    with console.status("decoding photos") as status:
+    with console.status("decoding photos") as status, log_progress(console, "decoding photos") as advance:
 
         def show(done: int, total: int) -> None:
+            advance(done, total)
             rate = done / (time.perf_counter() - start)
             status.update(
                 f"decoding photos: {done:,} of {total:,} · {rate:,.0f}/s · {(total - done) / rate:.0f} s left"

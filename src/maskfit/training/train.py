@@ -6,6 +6,7 @@ from rich.console import Console
 
 from maskfit.config.recipe import Recipe
 from maskfit.evaluation.scores import Scores
+from maskfit.progress_log import log_progress
 from maskfit.run_dir import RunDir
 from maskfit.training.parallel.multi_device import train_multi_device
 from maskfit.training.parallel.parallel_folds import train_folds_in_parallel
@@ -31,11 +32,14 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
     console = console or Console(quiet=True)
     if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
         return train_multi_device(recipe, resume=resume, console=console)
-    run = prepare_run(recipe, resume=resume, console=console)
+    with log_progress(console, "reading the dataset"):
+        run = prepare_run(recipe, resume=resume, console=console)
     reporter = ConsoleReporter(console)
     max_parallel = min(recipe.trainer.parallel_folds, len(run.unfinished_folds()))
-    if max_parallel > 1:
-        train_folds_in_parallel(run.folder.path, run.unfinished_folds(), max_parallel, reporter)
-    for number in run.plan.fold_numbers():
-        run.train_fold(number, reporter)
-    return run.folder, run.finalize(console)
+    with log_progress(console, "training and evaluating"):
+        if max_parallel > 1:
+            train_folds_in_parallel(run.folder.path, run.unfinished_folds(), max_parallel, reporter)
+        for number in run.plan.fold_numbers():
+            run.train_fold(number, reporter)
+    with log_progress(console, "scoring, and writing the report"):
+        return run.folder, run.finalize(console)

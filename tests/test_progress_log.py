@@ -1,0 +1,95 @@
+"""Lines about long steps in a log."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from maskfit.progress_log import Heartbeat, format_duration, format_progress, log_progress
+
+
+class Log(io.StringIO):
+    """Notes when each line came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def write(self, text: str) -> int:
+        self.times += [time.monotonic()] * text.count("\n")
+        return super().write(text)
+
+
+def wait_for(log: Log, lines: int) -> list[str]:
+    end = time.monotonic() + 20
+    while len(log.times) < lines and time.monotonic() < end:
+        time.sleep(0.01)
+    return log.getvalue().splitlines()
+
+
+def test_a_running_step_prints_rate_and_time_left():
+    log = Log()
+    with log_progress(Console(file=log, width=200), "drawing", "persons", interval=0.2) as advance:
+        assert wait_for(log, 1)[0] == "drawing: 0 s so far"
+        advance(10, 1000)
+        line = wait_for(log, 2)[1]
+    assert line.startswith("drawing: 10 of 1,000 persons · ")
+    assert line.endswith(" left")
+    count = len(log.times)
+    time.sleep(0.5)
+    assert len(log.times) == count
+
+
+def test_of_nested_steps_the_inner_one_prints_and_others_wait_for_its_lines():
+    log = Log()
+    console = Console(file=log)
+    with log_progress(console, "outer", interval=0.3):
+        with log_progress(console, "inner", interval=0.3):
+            wait_for(log, 2)
+        wait_for(log, 3)
+    names = [line.split(":")[0] for line in log.getvalue().splitlines()]
+    assert names[:3] == ["inner", "inner", "outer"]
+    gaps = [later - earlier for earlier, later in zip(log.times, log.times[1:], strict=False)]
+    assert min(gaps) >= 0.25
+
+
+def test_lines_of_others_put_it_off():
+    log = Log()
+    console = Console(file=log)
+    with log_progress(console, "step", interval=0.6):
+        for _ in range(8):
+            Heartbeat.touch(console)
+            time.sleep(0.1)
+        assert log.getvalue() == ""
+        assert wait_for(log, 1)
+
+
+@pytest.mark.parametrize("settings", [{"force_terminal": True}, {"quiet": True}])
+def test_a_terminal_and_a_quiet_console_get_no_lines(settings):
+    log = io.StringIO()
+    with log_progress(Console(file=log, **settings), "step", interval=0.01):
+        time.sleep(0.2)
+    assert log.getvalue() == ""
+
+
+def test_an_error_ends_the_lines():
+    log = Log()
+
+    def work() -> None:
+        with log_progress(Console(file=log), "step", interval=0.05):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    time.sleep(0.3)
+    assert log.getvalue() == ""
+
+
+def test_formats():
+    assert format_progress(120, 240, "persons", 20) == "120 of 240 persons · 6.0/s · 0:20 left"
+    assert format_progress(5000, None, "photos", 10) == "5,000 photos · 500/s"
+    assert format_progress(0, 10, "photos", 10) == "0 of 10 photos · 0.0/s"
+    assert [format_duration(seconds) for seconds in (0, 65.9, 3723)] == ["0:00", "1:05", "1:02:03"]
