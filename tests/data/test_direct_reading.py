@@ -52,6 +52,8 @@ def test_class_folders(tree, schema):
 def test_class_folders_of_ages_and_genders(tree):
     photos = read_photos(tree("female/20-29/a.jpg", "male/60+/b.jpg", "male/25-32/c.jpg"), LABEL_SCHEMAS["gender-age"])
     assert photos.attribute_indices(LABEL_SCHEMAS["gender-age"]).tolist() == [[1, 0], [0, -1], [0, 2]]
+    assert "25-32 = age 25 to 32 (<30 or 30-59) (1)" in photos.notes[0].message
+    assert "data.codes={gender: {male: male}}" in photos.notes[0].hint
 
 
 def test_labels_and_persons_in_file_names(tree, schema):

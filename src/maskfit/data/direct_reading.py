@@ -121,7 +121,12 @@ def _describe(dataset: ImportedDataset) -> list[DataProblem]:
     codes = ", ".join(f"{code.word} = {code.meaning} ({code.count:,})" for code in words[:MAX_SHOWN])
     more = ", ..." if len(words) > MAX_SHOWN else ""
     message = f"read as {IMPORTERS[dataset.format].title}; {codes}{more}"
-    hint = "if that is wrong, set data.codes={mask: {with_mask: wear}} (--codes of data check and split)"
+    example = "mask: {with_mask: wear}"
+    if words and words[0].meaning.count(" "):
+        name, _, cell = words[0].meaning.split(", ")[0].partition(" ")
+        value = cell.rpartition("(")[2].rstrip(")").partition(" or ")[0]
+        example = f"{name}: {{{words[0].word}: {value}}}"
+    hint = f"if that is wrong, say what is meant: data.codes={{{example}}} (--codes of data check and split)"
     notes = [DataProblem("note", "format", where, message, hint)]
     hint = f"if that is not meant: {IMPORT_COMMAND.format(source=shlex.quote(where), options='')}"
     # The warning about persons comes from whoever reads the dataset, as for manifests.
@@ -199,6 +204,8 @@ def _ask_for_words(source: ImportSource, schema: LabelSchema) -> tuple[str, str,
     options = "".join(f"--map {shlex.quote(f'{word}=skip')} " for word in unknown[:MAX_MAPS])
     options += "--map '*=skip' " if len(unknown) > MAX_MAPS else ""
     hint = IMPORT_COMMAND.format(source=shlex.quote(str(source.path)), options=f"--format folders {options}")
+    if not unknown:
+        return "labels", message, hint
     values = ", ".join(value for attribute in schema.attributes for value in attribute.values)
     if len(unknown) > MAX_MAPS and not any(words.knows("", part) for part in folders):
         message += "\n(if the folders are persons, their labels have to come from a table)"

@@ -196,7 +196,7 @@ class WordReader:
             if reading.how == "number" and number is not None and not reading.problem:
                 numbers.setdefault(key, Counter())[number] += count
                 continue
-            meaning = ", ".join(f"{name} {cell}" for name, cell in reading.labels.items()) or "no label"
+            meaning = ", ".join(map(self._describe, reading.labels, reading.labels.values())) or "no label"
             meaning = "left out" if reading.skip or reading.problem else meaning
             lines.append(CodeReading(key or "any", word, meaning, reading.how, count))
         for key, counts in numbers.items():
@@ -206,6 +206,18 @@ class WordReader:
                 span = f"{len(counts)} numbers, {min(counts):g} to {max(counts):g}"
                 lines.append(CodeReading(key, span, f"{key} as it is", "number", counts.total()))
         return lines
+
+    def _describe(self, name: str, cell: str) -> str:
+        """A cell for people: of a band that is no value of its own, also the values that it allows."""
+        attribute = self.schema[name]
+        if not attribute.bin_edges or cell in attribute.values or as_number(cell) is not None:
+            return f"{name} {cell}"
+        allowed = [
+            value
+            for value, is_allowed in zip(attribute.values, attribute.allowed_mask(cell), strict=True)
+            if is_allowed
+        ]
+        return f"{name} {cell} ({' or '.join(allowed)})"
 
     def _parse_map(self, item: str) -> tuple[str, str, str]:
         left, equals, value = item.partition("=")
