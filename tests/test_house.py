@@ -29,7 +29,6 @@ FLOORS = (
         "memory_allocator",
         "onnx_metadata",
         "onnx_runtime",
-        "option_values",
         "process_supervisor",
         "progress_log",
     },

@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Path:
 def test_a_page_is_written_once_and_figures_are_printed(command, run):
     result = command("report", run, "--out", "page.html")
     assert result.code == 0, result.err
-    assert result.out.startswith("written: page.html (0.")
+    assert result.out.startswith("written: page.html: 0.")
     text = Path("page.html").read_text(encoding="utf-8")
     assert "24 photos of 8 persons" in text
     result = command("report", run, "--out", "page.html")

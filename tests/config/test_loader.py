@@ -99,7 +99,12 @@ def read_recipe_of(values: dict[str, Any]) -> Recipe:
 # Every key is read
 
 
-OWNERS = {"": ("recipe", "resolved"), "trainer": ("trainer", "settings"), "heads.*": ("config",)}
+OWNERS = {
+    "": ("recipe", "resolved"),
+    "trainer": ("trainer", "settings"),
+    "heads.*": ("config",),
+    "trainer.wandb": ("tracking",),
+}
 """What a section's value is called where its keys are read, besides the section's own name."""
 
 

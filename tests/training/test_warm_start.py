@@ -19,9 +19,9 @@ BACKBONE = "model.backbone={name: mobilenetv2_100, pad_type: same}"
 
 
 def test_bundled_stands_for_the_bundled_model(tiny: Make) -> None:
-    assert start_path(tiny()) is None
-    assert start_path(tiny("model.init_from=bundled")) == bundled_model_path()
-    assert str(start_path(tiny("model.init_from=a/b.safetensors"))) == "a/b.safetensors"
+    assert start_path(tiny().model) is None
+    assert start_path(tiny("model.init_from=bundled").model) == bundled_model_path()
+    assert str(start_path(tiny("model.init_from=a/b.safetensors").model)) == "a/b.safetensors"
 
 
 def test_another_backbone_is_refused_before_anything_is_written(tiny: Make) -> None:
@@ -39,7 +39,7 @@ def test_a_missing_model_is_refused_before_anything_is_written(tiny: Make) -> No
 
 def test_the_plan_says_what_the_bundled_model_has_seen(tiny: Make) -> None:
     recipe = tiny("model.init_from=bundled", BACKBONE)
-    (line,) = validate_start(recipe)
+    (line,) = validate_start(recipe.model)
     assert "All-Age-Faces" in line
     assert "optimistic" in line
     assert line in make_plan(recipe).warnings

@@ -52,16 +52,16 @@ def wandb(recipe: Recipe, folder: Path, title: str) -> Logger:
     if importlib.util.find_spec("wandb") is None:
         raise MissingExtraError("trainer.loggers=wandb", "track")
     folder.mkdir(parents=True, exist_ok=True)
-    settings = recipe.trainer.wandb
-    name = settings.name or os.environ.get("WANDB_NAME")
+    tracking = recipe.trainer.wandb
+    name = tracking.name or os.environ.get("WANDB_NAME")
     return WandbLogger(
         # Every fold is a run of its own, so that a name given once is told apart by the fold.
         name=title if name is None else f"{name}, {title.removeprefix(f'{recipe.name}, ')}",
         save_dir=folder,
         # Lightning's own default would hide the variables.
-        project=settings.project or os.environ.get("WANDB_PROJECT") or "maskfit",
-        entity=settings.entity or os.environ.get("WANDB_ENTITY"),
-        tags=list(settings.tags) or _split_tags(os.environ.get("WANDB_TAGS")),
+        project=tracking.project or os.environ.get("WANDB_PROJECT") or "maskfit",
+        entity=tracking.entity or os.environ.get("WANDB_ENTITY"),
+        tags=list(tracking.tags) or _split_tags(os.environ.get("WANDB_TAGS")),
         group=os.environ.get("WANDB_RUN_GROUP") or recipe.name,
         config=recipe.model_dump(mode="json"),
     )

@@ -8,7 +8,7 @@ import shutil
 import torch
 from torch import nn
 
-from maskfit.config.recipe import Recipe
+from maskfit.config.recipe import TrainerConfig
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network
 from maskfit.training.kernels.depthwise_bf16 import optimize_depthwise_bf16
@@ -16,12 +16,12 @@ from maskfit.training.kernels.squeeze_excite import optimize_squeeze_excite
 from maskfit.training.precision import Kind
 
 
-def prepare_network(network: Network, recipe: Recipe, kind: Kind) -> Network:
+def prepare_network(network: Network, settings: TrainerConfig, kind: Kind) -> Network:
     """Prepares a network for training; weights keep their names, since no module is wrapped.
 
     Args:
         network: The network, changed in place.
-        recipe: The recipe; uses `trainer.gradient_checkpointing` and `trainer.compile`.
+        settings: The section `trainer` of the recipe; uses `gradient_checkpointing` and `compile`.
         kind: The run's precision.
 
     Returns:
@@ -32,36 +32,37 @@ def prepare_network(network: Network, recipe: Recipe, kind: Kind) -> Network:
     optimize_squeeze_excite(network)
     if kind == "bf16-mixed":
         optimize_depthwise_bf16(network)
-    if recipe.trainer.gradient_checkpointing:
+    if settings.gradient_checkpointing:
         _enable_checkpointing(network.backbone.body)
-    if recipe.trainer.compile:
+    if settings.compile:
         # One graph per shape, so that their order does not matter: a resumed run starts with another batch.
         network.backbone.compile(dynamic=False)
     return network
 
 
-def validate_network_options(recipe: Recipe, draft: Network) -> None:
+def validate_network_options(settings: TrainerConfig, backbone: str, draft: Network) -> None:
     """Checks that this network and this machine support the trainer's options, before anything is written.
 
     Args:
-        recipe: The recipe.
+        settings: The section `trainer` of the recipe.
+        backbone: Name of the backbone.
         draft: The network; may be on the meta device.
 
     Raises:
         RecipeError: The backbone does not support gradient checkpointing, or there is no C++ compiler.
     """
-    if recipe.trainer.gradient_checkpointing:
+    if settings.gradient_checkpointing:
         try:
             _enable_checkpointing(draft.backbone.body)
         except (AttributeError, AssertionError, NotImplementedError):
             raise RecipeError(
-                f"the backbone '{recipe.model.backbone.name}' does not support gradient checkpointing",
+                f"the backbone '{backbone}' does not support gradient checkpointing",
                 location="trainer.gradient_checkpointing",
                 hint="set trainer.gradient_checkpointing=false, and for less memory a smaller trainer.batch_size with "
                 "trainer.accumulate_grad_batches, or choose another backbone",
             ) from None
     # On a GPU torch uses its own compiler.
-    if recipe.trainer.compile and not torch.cuda.is_available() and not _find_compiler():
+    if settings.compile and not torch.cuda.is_available() and not _find_compiler():
         raise RecipeError(
             "trainer.compile needs a C++ compiler on a CPU, and none was found",
             location="trainer.compile",

@@ -194,8 +194,8 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     # The meta device gives a network's shapes without the memory of its weights.
     with torch.device("meta"):
         draft = build_network(recipe.model.backbone, recipe.model.head, train_schema.sizes)
-    validate_network_options(recipe, draft)
-    warnings += validate_start(recipe)
+    validate_network_options(recipe.trainer, recipe.model.backbone.name, draft)
+    warnings += validate_start(recipe.model)
     targets = all_photos.attribute_indices(scored_schema)
     _check_labels(photos, targets[: len(photos)], scored_schema, Path(recipe.data.path))
     _check_age_regression(recipe, photos)

@@ -164,9 +164,9 @@ def _build_network(
     seed_torch(*seed_key, "start")
     network = plan.network(plan.recipe.model.pretrained)
     if plan.recipe.model.init_from:
-        line = start_network(network, plan.recipe, data.train, plan.preprocessing.normalization)
+        line = start_network(network, plan.recipe.model, data.train, plan.preprocessing.normalization)
         reporter.line(f"model.init_from: {line}")
-    network = prepare_network(network, plan.recipe, kind)
+    network = prepare_network(network, plan.recipe.trainer, kind)
     if get_process_group().world_size > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
         # BatchNorm over the whole batch, as on one device; torch supports SyncBatchNorm on GPUs only.
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -219,7 +219,7 @@ def train_on_full_data(
         reporter: Shows the progress.
     """
     network, metadata = load_model(folder.model)
-    network = prepare_network(network, plan.recipe, kind).train()
+    network = prepare_network(network, plan.recipe.trainer, kind).train()
     dataset = FoldDataset(
         data.train.images, data.train.allowed, np.concatenate([data.train.indices, data.valid.indices])
     )

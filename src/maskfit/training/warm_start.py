@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from maskfit.config.aliases import upgrade_weight_names
-from maskfit.config.recipe import Recipe
+from maskfit.config.recipe import ModelConfig
 from maskfit.data.preprocessing import Normalize
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.model_file import bundled_model_path, read_model_metadata
@@ -51,11 +51,11 @@ class WarmStartReport:
         return "; ".join(lines)
 
 
-def start_path(recipe: Recipe) -> Path | None:
-    """Returns the model file that a recipe starts from.
+def start_path(model: ModelConfig) -> Path | None:
+    """Returns the model file that training starts from.
 
     Args:
-        recipe: The recipe; uses `model.init_from`.
+        model: The section `model` of the recipe; uses `init_from`.
 
     Returns:
         The file; None where training starts from `model.pretrained` alone.
@@ -63,17 +63,17 @@ def start_path(recipe: Recipe) -> Path | None:
     Raises:
         ModelFileError: `bundled` is named, and this install is without the bundled model.
     """
-    start = recipe.model.init_from
+    start = model.init_from
     if not start:
         return None
     return bundled_model_path() if start == BUNDLED else Path(start)
 
 
-def validate_start(recipe: Recipe) -> list[str]:
-    """Checks that a recipe can start from its model, before anything is written.
+def validate_start(model: ModelConfig) -> list[str]:
+    """Checks that training can start from its model, before anything is written.
 
     Args:
-        recipe: The recipe.
+        model: The section `model` of the recipe.
 
     Returns:
         Warnings for people.
@@ -82,11 +82,11 @@ def validate_start(recipe: Recipe) -> list[str]:
         ModelFileError: The file is no maskfit model.
         RecipeError: It is an exported network of another backbone.
     """
-    path = start_path(recipe)
+    path = start_path(model)
     if path is None:
         return []
     metadata = read_model_metadata(path)
-    own, wanted = metadata.backbone, recipe.model.backbone
+    own, wanted = metadata.backbone, model.backbone
     if path.suffix == ".onnx" and own != wanted:
         options = ", ".join([f"name: {own.name}", *(f"{name}: {value}" for name, value in own.options.items())])
         raise RecipeError(
@@ -94,19 +94,19 @@ def validate_start(recipe: Recipe) -> list[str]:
             location="model.init_from",
             hint=f"model.backbone='{{{options}}}'",
         )
-    if recipe.model.init_from != BUNDLED:
+    if model.init_from != BUNDLED:
         return []
     return [
         f"the bundled model was trained on: {metadata.card.training_data} Scores on photos of these sets are optimistic"
     ]
 
 
-def start_network(network: Network, recipe: Recipe, dataset: FoldDataset, normalization: Normalize) -> str:
-    """Loads the model that a recipe starts from into a network.
+def start_network(network: Network, model: ModelConfig, dataset: FoldDataset, normalization: Normalize) -> str:
+    """Loads the model that training starts from into a network.
 
     Args:
         network: The network, changed in place.
-        recipe: The recipe, which names a model.
+        model: The section `model` of the recipe, which names a file.
         dataset: The training photos; BatchNorm statistics of an exported network are measured on some of them.
         normalization: Input normalization.
 
@@ -116,7 +116,7 @@ def start_network(network: Network, recipe: Recipe, dataset: FoldDataset, normal
     Raises:
         ModelFileError: The file does not fit the network.
     """
-    path = start_path(recipe)
+    path = start_path(model)
     if path is None:
         return ""
     if path.suffix != ".onnx":

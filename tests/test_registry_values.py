@@ -11,8 +11,7 @@ import torch
 
 from maskfit.errors import MaskfitError
 from maskfit.labels.schema import LABEL_SCHEMAS
-from maskfit.option_values import check_value
-from maskfit.registry import ComponentSpec, instantiate, option_docs, validate_spec
+from maskfit.registry import ComponentSpec, check_value, instantiate, option_docs, validate_spec
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
