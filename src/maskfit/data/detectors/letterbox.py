@@ -10,8 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from maskfit.data.detectors.interface import Pixels
-from maskfit.data.onnx_session import open_session, run_session
 from maskfit.errors import DataError
+from maskfit.onnx_runtime import open_session, run_session
 
 
 class LetterboxedImage(NamedTuple):
@@ -62,7 +62,7 @@ def letterbox(
 
 
 def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], content: bytes | None = None) -> Any:
-    """Opens a detector network and checks its inputs and outputs; see `onnx_session.open_session`.
+    """Opens a detector network and checks its inputs and outputs; see `onnx_runtime.open_session`.
 
     Args:
         path: The `.onnx` file.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskfit.data.detectors import bundled, centerface, ultra_light, yunet
-from maskfit.data.onnx_session import open_session
 from maskfit.errors import DataError
+from maskfit.onnx_runtime import open_session
 
 SIGNATURES: dict[str, tuple[str, frozenset[str]]] = {
     "bundled": (bundled.INPUT, frozenset(bundled.OUTPUTS)),
