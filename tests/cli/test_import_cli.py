@@ -113,7 +113,8 @@ def test_check_split_and_explore_take_class_folders(command, root, tmp_path):
 
 
 def test_train_takes_class_folders(command, root, tmp_path):
-    options = ("data.label_schema=mask", "trainer.epochs=1", "cv.num_folds=2", "model.pretrained=none")
+    small = ("data.image_size=24", "model.backbone.width=4", f"data.cache_dir={tmp_path}", "trainer.device=cpu")
+    options = ("data.label_schema=mask", "trainer.epochs=1", "cv.num_folds=2", "model.pretrained=none", *small)
     run = tmp_path / "run"
     result = command("train", "fast", f"data.path={root}", f"output_dir={run}", *options)
     assert result.code == 0, result.err
