@@ -73,6 +73,10 @@ COMMAND_TABLE = {
             "maskfit.cli.evaluate:evaluate",
             "Score a submission: accuracy and macro F1, overall, per class and per attribute.",
         ),
+        "evaluate scenes": LazyCommand(
+            "maskfit.cli.evaluate_scenes:evaluate_scenes",
+            "Evaluate detector and model together on scenes with annotated faces.",
+        ),
         "report": LazyCommand(
             "maskfit.cli.report:report",
             "Write the report of a run, or compare several, on one self-contained page.",

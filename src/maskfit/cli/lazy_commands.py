@@ -106,8 +106,15 @@ class _Group(TyperGroup):
             new = self.renamed[args[0]]
             _warn(f"'{ctx.command_path} {args[0]}' is now '{ctx.command_path} {new}'")
             args = [new, *args[1:]]
+        if " ".join(args[:2]) in self.commands:
+            # A command of two words beside one of its first word: `evaluate scenes` beside `evaluate`.
+            args = [" ".join(args[:2]), *args[2:]]
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and self._load(str(name)), upgrade_arguments(str(name), rest, _warn)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Completes single words: a shell would split a command of two."""
+        return [item for item in super().shell_complete(ctx, incomplete) if " " not in item.value]
 
     def _load(self, name: str) -> Any:
         loaded = load_command(self.import_paths[name])
