@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
 from typer.testing import CliRunner
 
@@ -190,3 +191,28 @@ def test_a_complete_truth_has_no_remarks(files):
     result = run(*files)
     assert "macro F1: class" not in result.stdout
     assert "only class" not in result.stdout
+
+
+def test_a_manifest_is_a_truth_and_a_list(command, model, tmp_path):
+    for seed, name in enumerate("abc"):
+        pixels = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    manifest = tmp_path / "faces.csv"
+    manifest.write_text(
+        "path,mask,gender,age,left,upper,right,lower\na.png,wear,male,40,0,0,30,40\na.png,wear,male,40,40,0,80,50\n"
+        "b.png,wear,female,40,,,,\nc.png,wear,,,,,,\n"
+    )
+    submission = tmp_path / "submission.csv"
+    predicted = command("predict", model, "--image-list", manifest, "--out", submission)
+    assert predicted.code == 0, predicted.err
+    assert [line.rpartition(",")[0] for line in submission.read_text().splitlines()[1:]] == [
+        '"a.png[0,0,30,40]"', '"a.png[40,0,80,50]"', "b.png", "c.png",
+    ]  # fmt: skip
+    result = command("evaluate", manifest, submission)
+    assert result.code == 0, result.err
+    assert "3 photos" in result.out
+    assert "rows of the truth that lack a label, which take no part: 1" in result.out
+    scores = json.loads(command("evaluate", manifest, submission, "--json").out)
+    classes = [int(line.rpartition(",")[2]) for line in submission.read_text().splitlines()[1:]]
+    expected = np.mean([own == true for own, true in zip(classes, (1, 1, 4), strict=False)])
+    assert scores["accuracy"]["value"] == pytest.approx(expected)

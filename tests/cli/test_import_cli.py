@@ -120,3 +120,38 @@ def test_train_takes_class_folders(command, root, tmp_path):
     assert result.code == 0, result.err
     assert "without_mask = mask not_wear (6)" in result.err + result.out
     assert (run / "oof_probabilities.csv").is_file()
+
+
+def test_faces_with_boxes_are_cropped_into_photos_of_their_own(command, tmp_path):
+    root = tmp_path / "voc"
+    root.mkdir()
+    group = Image.new("RGB", (200, 100), (90, 90, 90))
+    group.paste((250, 0, 0), (20, 30, 50, 70))
+    group.paste((0, 0, 250), (140, 30, 170, 70))
+    group.save(root / "a.png")
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{left}</xmin><ymin>30</ymin><xmax>{left + 30}</xmax><ymax>70</ymax>"
+        "</bndbox></object>"
+        for name, left in (("with_mask", 20), ("without_mask", 140))
+    )
+    (root / "a.xml").write_text(f"<annotation><filename>a.png</filename>{objects}</annotation>")
+    manifest, crops = tmp_path / "faces.csv", tmp_path / "crops"
+    assert "--crop needs --out" in command("data", "import", root, "--crop", crops).err
+    assert not crops.exists()
+    result = command("data", "import", root, "--out", manifest, "--crop", crops)
+    assert result.code == 0, result.err
+    with (crops / "manifest.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["mask"], row["person"]) for row in rows] == [("wear", "voc/a.png"), ("not_wear", "voc/a.png")]
+    for row, color in zip(rows, ((250, 0, 0), (0, 0, 250)), strict=True):
+        copy = Image.open(crops / row["path"])
+        assert copy.getpixel((copy.width // 2, copy.height // 2)) == color
+        assert copy.width < 100
+    # A folder with other files is never written into.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    again = command("data", "import", root, "--out", manifest, "--force", "--crop", other)
+    assert (again.code, (other / "mine.txt").read_text()) == (2, "mine")
+    record = json.loads(command("data", "import", root, "--out", manifest, "--force", "--crop", crops, "--json").out)
+    assert record["crops"] == {"manifest": str(crops / "manifest.csv"), "files": 2}

@@ -26,7 +26,8 @@ def evaluate(
         list[Path] | None,
         typer.Argument(
             metavar="TRUTH SUBMISSION",
-            help="CSVs with the columns ImageID,ans; TRUTH may be a folder with truth.csv, info.csv or a single CSV. "
+            help="CSVs with the columns ImageID,ans; TRUTH may be a manifest, or a folder with truth.csv, info.csv or "
+            "a single CSV. "
             f"A single argument is the submission, with the truth from {TRUTH}; without arguments the submission is "
             f"submission.csv in {OUTPUT}.",
             show_default=False,
@@ -57,15 +58,18 @@ def evaluate(
     import numpy as np
 
     from maskfit.evaluation.scores import score
-    from maskfit.inference.submission import read_submission
+    from maskfit.inference.submission import read_submission, read_truth
 
     if schema not in LABEL_SCHEMAS:
         raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     label_schema = LABEL_SCHEMAS[schema]
     truth_path, submission_path = _find_files(files or [])
-    truth = read_submission(truth_path, label_schema.num_classes)
+    truth, unlabeled = read_truth(truth_path, label_schema)
     submission = read_submission(submission_path, label_schema.num_classes)
-    submission, remarks = _match_unicode(truth, submission)
+    submission, remarks = _match_unicode(dict.fromkeys(unlabeled, 0) | truth, submission)
+    if unlabeled:
+        submission = {name: index for name, index in submission.items() if name not in unlabeled}
+        remarks.append(f"rows of the truth that lack a label, which take no part: {len(unlabeled):,}")
     predictions = _align_predictions(truth, submission, truth_path, submission_path)
     indices = label_schema.to_attribute_indices(list(truth.values()))
     scores = score(label_schema, indices, predictions=np.array(predictions, dtype=np.int64))

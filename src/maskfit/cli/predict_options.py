@@ -63,7 +63,11 @@ ImagesOption = Annotated[
     str | None, typer.Option(metavar="DIR", help="Folder of photos; with --shards also s3://, gs://, https://.")
 ]
 ImageListOption = Annotated[
-    Path | None, typer.Option("--image-list", help="CSV with the column ImageID: the photos to predict, in order.")
+    Path | None,
+    typer.Option(
+        "--image-list",
+        help="CSV with the column ImageID, or a manifest, perhaps with boxes: the photos to predict, in order.",
+    ),
 ]
 SubmissionOption = Annotated[Path | None, typer.Option("--out", help="Write a submission, ImageID,ans.")]
 ProbabilitiesOption = Annotated[Path | None, typer.Option(help="Write the probability of every class.")]

@@ -16,6 +16,7 @@ from typing import overload
 from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.face_boxes import find_box_columns, name_with_box, split_name
 from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError
+from maskfit.data.manifest_columns import PATH_COLUMNS
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv
@@ -157,8 +158,9 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     """Reads an evaluation list; no row is skipped, because a submission needs all of them.
 
     Args:
-        path: A CSV with a column `ImageID`, and perhaps the box of a face in four columns (`data.face_boxes`); a photo
-            may then have a row for each face. Other columns (`ans`) are ignored.
+        path: A CSV with a column `ImageID`, or one of `PATH_COLUMNS` as a manifest has, and perhaps the box of a face
+            in four columns (`data.face_boxes`); a photo may then have a row for each face. Other columns (`ans`) are
+            ignored.
         folder: The folder that every `ImageID` is relative to.
 
     Returns:
@@ -171,13 +173,14 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     problems: list[str] = []
     first_rows: dict[str, int] = {}
     boxes = BoxReader(None)
-    for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
+    column = find_id_column(path)
+    for number, row in enumerate(iter_csv(path, (column,)), start=2):
         if number == 2:
             boxes = _open_boxes(path, row)
-        name = row[ID_COLUMN]
+        name = row[column]
         problem = _check_name(name, folder)
         if not problem:
-            name, problem = _add_box(boxes, number, row, folder)
+            name, problem = _add_box(boxes, number, name, row, folder)
         if not problem and (first := first_rows.setdefault(name, number)) != number:
             problem = f"{name} is already in row {first}"
         if problem:
@@ -203,9 +206,28 @@ def _open_boxes(path: Path, row: Mapping[str, str]) -> BoxReader:
         raise DataError(error.message, location=path, hint=error.hint) from None
 
 
-def _add_box(boxes: BoxReader, number: int, row: Mapping[str, str], folder: Path) -> tuple[str, str]:
+def find_id_column(path: Path) -> str:
+    """Finds the column of a list that names the photos.
+
+    Args:
+        path: A CSV.
+
+    Returns:
+        `ImageID`, or where there is none the first of `PATH_COLUMNS`, as spelled in the file; `ImageID` where there is
+        neither.
+
+    Raises:
+        DataError: The file is not a CSV.
+    """
+    columns = {column.casefold(): column for column in next(iter_csv(path, ()), {})}
+    if ID_COLUMN in columns.values():
+        return ID_COLUMN
+    return next((columns[name] for name in PATH_COLUMNS if name in columns), ID_COLUMN)
+
+
+def _add_box(boxes: BoxReader, number: int, name: str, row: Mapping[str, str], folder: Path) -> tuple[str, str]:
     """The name of a row with its box, and what is wrong with that."""
-    name, mistakes = row[ID_COLUMN], list[tuple[str, str]]()
+    mistakes: list[tuple[str, str]] = []
     try:
         box = boxes.read(number, row, listed_photo(folder, name).path, mistakes)
     except EmptyBoxError:

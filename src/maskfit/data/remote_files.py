@@ -14,7 +14,7 @@ from typing import Any
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns, name_with_box
 from maskfit.data.image_decoding import MAX_BYTES
-from maskfit.data.image_lists import ID_COLUMN, ImageFolder, read_image_list
+from maskfit.data.image_lists import ImageFolder, find_id_column, read_image_list
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list
 from maskfit.file_io import iter_csv
@@ -185,11 +185,12 @@ def _iter_names_with_boxes(path: Path) -> Iterator[str]:
         DataError: A box is invalid.
     """
     columns: BoxColumns | None = None
-    for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
+    column = find_id_column(path)
+    for number, row in enumerate(iter_csv(path, (column,)), start=2):
         try:
             if number == 2:
                 columns = find_box_columns({column.casefold(): column for column in row})
-            yield name_with_box(row[ID_COLUMN], columns.read(row) if columns else None)
+            yield name_with_box(row[column], columns.read(row) if columns else None)
         except DataError as error:
             raise DataError(f"row {number}: {error.message}", location=path, hint=error.hint) from None
 

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.data.face_boxes import find_box_columns, name_with_box
+from maskfit.data.manifest import read_manifest
+from maskfit.data.manifest_columns import PATH_COLUMNS
 from maskfit.errors import DataError, format_list
-from maskfit.file_io import read_csv, write_csv
-from maskfit.labels.schema import LABEL_SCHEMAS, IntArray
+from maskfit.file_io import iter_csv, read_csv, write_csv
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, IntArray, LabelSchema
 from maskfit.labels.spellings import as_integer
 from maskfit.text import format_count
 
@@ -93,6 +95,31 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
     if problems:
         raise DataError(f"invalid rows:\n{format_list(problems)}", location=path, hint="correct these rows")
     return predictions
+
+
+def read_truth(path: Path, schema: LabelSchema) -> tuple[dict[str, int], frozenset[str]]:
+    """Reads the truth: `ImageID,ans`, or a manifest, whose labels then count.
+
+    Args:
+        path: The CSV.
+        schema: The label schema.
+
+    Returns:
+        The class index by photo name, in the order of the rows, and the names of rows that lack a label.
+
+    Raises:
+        DataError: As `read_submission` and `data.manifest.read_manifest`, or no row has all labels of the schema.
+    """
+    header = {name.casefold() for name in next(iter_csv(path, ()), {})}
+    if {ID_COLUMN.casefold(), CLASS_COLUMN} <= header or not header & {*PATH_COLUMNS}:
+        return read_submission(path, schema.num_classes), frozenset()
+    photos = read_manifest(path, schema)
+    classes = schema.to_class_index(photos.attribute_indices(schema)).tolist()
+    truth = {photo.name: index for photo, index in zip(photos, classes, strict=True) if index != UNKNOWN}
+    if not truth:
+        names = ", ".join(schema.names)
+        raise DataError(f"no row has all of {names}", location=path, hint="name the label schema with --schema")
+    return truth, frozenset(photo.name for photo in photos if photo.name not in truth)
 
 
 def _check_pairs(names: Sequence[str], classes: ArrayLike) -> IntArray:

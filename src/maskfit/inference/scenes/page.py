@@ -7,7 +7,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont
 
 from maskfit.data.image_decoding import open_rgb
 from maskfit.errors import PhotoError
