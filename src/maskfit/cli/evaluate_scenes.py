@@ -91,6 +91,7 @@ def evaluate_scenes(
         maskfit evaluate scenes voc-folder runs/first --images photos --detector yunet:side=640 --json
     """
     from maskfit.data.importers import import_dataset
+    from maskfit.inference.detector_choice import detector_name
     from maskfit.inference.predictor import Predictor
     from maskfit.inference.scenes.evaluate import evaluate_scenes as evaluate
     from maskfit.inference.scenes.evaluate import group_scenes
@@ -110,10 +111,11 @@ def evaluate_scenes(
         from maskfit.inference.scenes.page import write_scenes_page
 
         write_scenes_page(page, evaluation, boxes.name, worst)
+    name = "" if faces.detector is None else detector_name(faces.detector)
     if json:
-        print_json(_to_record(evaluation, boxes, page))
+        print_json({"detector": name, **_to_record(evaluation, boxes, page)})
         return
-    _print_evaluation(evaluation, boxes)
+    _print_evaluation(evaluation, boxes, name)
     if page is not None:
         print_written(page, console=out)
 
@@ -127,13 +129,13 @@ def _print_notes(dataset: ImportedDataset, notes: list[str]) -> None:
             err.print(f"note: {note}", soft_wrap=True)
 
 
-def _print_evaluation(evaluation: SceneEvaluation, boxes: Path) -> None:
+def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str) -> None:
     from maskfit.inference.scenes.page import describe_errors, format_size
 
     scores = evaluation.scores
     out.print(
         f"{boxes}: {scores.photos:,} photos, {scores.faces:,} faces of at least {scores.min_side:g} pixels "
-        f"({scores.small_faces:,} smaller ones do not count), IoU {scores.iou_threshold:g}",
+        f"({scores.small_faces:,} smaller ones do not count), IoU {scores.iou_threshold:g}, detector {detector}",
         soft_wrap=True,
     )
     out.print()
