@@ -65,7 +65,7 @@ def load_dataset(
     known_label_errors: Literal["none", "certain", "likely"] = "none",
     codes: Mapping[str, Mapping[str, str] | str] | None = None,
 ) -> PhotoDataset:
-    """Reads a labelled photo dataset from disk.
+    """Reads a labeled photo dataset from disk.
 
     Example:
         >>> dataset = maskfit.load_dataset("photos")
@@ -261,7 +261,7 @@ def find_label_issues(
 
     Args:
         members: Run folders, or tables of out-of-fold probabilities of the same photos; several are averaged.
-        dataset: The labelled photos, where they are not what the first run was trained on.
+        dataset: The labeled photos, where they are not what the first run was trained on.
         noise: Expected fraction of wrong labels, in (0, 1).
 
     Returns:

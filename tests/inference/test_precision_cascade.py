@@ -13,9 +13,9 @@ from maskfit.inference.ensemble_runner import EnsembleOutput
 from maskfit.inference.precision_cascade import (
     MARGIN_STDS,
     NUM_PROBE_IMAGES,
-    LowPrecisionError,
     PrecisionCascade,
-    estimate_low_precision_error,
+    PrecisionErrorEstimate,
+    estimate_precision_error,
 )
 from maskfit.labels.schema import LABEL_SCHEMAS
 
@@ -39,7 +39,7 @@ def products(count: int, seed: int = 0, noise: tuple[float, ...] = (0, 0, 0), sh
     return table
 
 
-def far_apart(row: np.ndarray, trust: LowPrecisionError) -> bool:
+def far_apart(row: np.ndarray, trust: PrecisionErrorEstimate) -> bool:
     """Whether the best of each attribute and of all classes are far enough from the next, value by value."""
     cube = row.reshape(3, 2, 3)
     for name, values in zip(FULL.names, (cube.sum((1, 2)), cube.sum((0, 2)), cube.sum((0, 1))), strict=True):
@@ -55,7 +55,7 @@ def far_apart(row: np.ndarray, trust: LowPrecisionError) -> bool:
 
 
 def test_answers_are_close_by_any_attribute_or_by_the_class():
-    trust = LowPrecisionError(
+    trust = PrecisionErrorEstimate(
         FULL, {name: np.zeros(size) for name, size in FULL.sizes.items()}, {"mask": 0.02, "gender": 0.05, "age": 0.2}
     )
     table = rows(300)
@@ -68,7 +68,7 @@ def test_answers_are_close_by_any_attribute_or_by_the_class():
 def test_each_attribute_has_its_own_deviation():
     noise = (0.002, 0.01, 0.05)
     exact, fast = products(2000), products(2000, noise=noise)
-    trust = estimate_low_precision_error(FULL, fast[:32], exact[:32])
+    trust = estimate_precision_error(FULL, fast[:32], exact[:32])
     assert trust is not None
     for name, own in zip(FULL.names, noise, strict=True):
         # The difference of two errors, measured on 32 photos.
@@ -82,7 +82,7 @@ def test_each_attribute_has_its_own_deviation():
 
 def test_what_fewer_bits_add_on_the_average_is_taken_away():
     exact, fast = products(500), products(500, noise=(0.002, 0.002, 0.002), shift=0.2)
-    trust = estimate_low_precision_error(FULL, fast[:32], exact[:32])
+    trust = estimate_precision_error(FULL, fast[:32], exact[:32])
     assert trust is not None
     corrected = trust.debias(fast)
     assert np.abs(corrected.sum(1) - 1).max() < 1e-12
@@ -95,7 +95,7 @@ def test_joint_answers_that_fewer_bits_turned_are_close():
     exact = rows(2000)
     logs = np.log(np.maximum(exact, 1e-12)) + np.random.default_rng(1).normal(0, 0.01, exact.shape)
     fast = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
-    trust = estimate_low_precision_error(FULL, fast[:32], exact[:32])
+    trust = estimate_precision_error(FULL, fast[:32], exact[:32])
     assert trust is not None
     turned = fast.argmax(1) != exact.argmax(1)
     assert turned.any()
@@ -104,13 +104,13 @@ def test_joint_answers_that_fewer_bits_turned_are_close():
 
 def test_where_nearly_all_are_close_none_is_trusted():
     exact = rows(32)
-    assert estimate_low_precision_error(FULL, rows(32, seed=1), exact) is None
-    assert estimate_low_precision_error(FULL, exact[:0], exact[:0]) is None
+    assert estimate_precision_error(FULL, rows(32, seed=1), exact) is None
+    assert estimate_precision_error(FULL, exact[:0], exact[:0]) is None
 
 
 def test_the_same_answers_are_trusted_all():
     exact = rows(32)
-    trust = estimate_low_precision_error(FULL, exact, exact)
+    trust = estimate_precision_error(FULL, exact, exact)
     assert trust is not None
     assert not trust.needs_f32(trust.debias(exact)).any()
 
@@ -118,10 +118,10 @@ def test_the_same_answers_are_trusted_all():
 def test_one_attribute_alone_and_probabilities_of_nothing():
     scheme = LABEL_SCHEMAS["mask"]
     sure = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
-    trust = estimate_low_precision_error(scheme, sure, sure)
+    trust = estimate_precision_error(scheme, sure, sure)
     assert trust is not None
     assert np.abs(trust.debias(sure) - sure).max() < 1e-12
-    wide = LowPrecisionError(scheme, {"mask": np.zeros(3)}, {"mask": 0.01})
+    wide = PrecisionErrorEstimate(scheme, {"mask": np.zeros(3)}, {"mask": 0.01})
     assert wide.needs_f32(sure).tolist() == [False, True, False]
 
 

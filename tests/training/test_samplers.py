@@ -25,7 +25,7 @@ def make(name: str, classes: np.ndarray = CLASSES, **options: object) -> Sampler
 
 
 def draw(sampler: Sampler, epoch: int = 0, seed: int = 0) -> np.ndarray:
-    return sampler.draw(derive_generator(seed, "order", epoch))
+    return sampler.sample_indices(derive_generator(seed, "order", epoch))
 
 
 def by_class(indices: np.ndarray) -> dict[int, int]:

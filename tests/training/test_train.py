@@ -158,6 +158,28 @@ def test_a_killed_run_resumed_is_the_uncut_run(
     assert resumed.oof_probabilities.read_text() == whole.oof_probabilities.read_text()
 
 
+def test_a_checkpoint_with_other_weights_is_refused_with_what_to_do(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As versions wrote it that called the backbone `trunk`."""
+    recipe = tiny(f"output_dir={tmp_path / 'cut'}", "trainer.epochs=3")
+    with monkeypatch.context() as patch:
+        kill_at(patch, 5)
+        with pytest.raises(Killed):
+            train(recipe)
+    path = RunDir(tmp_path / "cut").fold(0).checkpoint
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"] = {
+        name.replace("backbone", "trunk"): value for name, value in checkpoint["state_dict"].items()
+    }
+    torch.save(checkpoint, path)
+    with pytest.raises(RunError, match=r"weights are unknown and \d+ missing, such as .*trunk") as caught:
+        train(recipe, resume=True)
+    assert "delete this file and --resume" in str(caught.value)
+    path.unlink()
+    assert train(recipe, resume=True)[0].fold(0).done
+
+
 def test_a_resumed_run_leaves_finished_folds_alone(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny("cv.num_folds=2", "trainer.epochs=1")
     folder, scores = train(recipe)

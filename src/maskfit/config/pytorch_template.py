@@ -34,7 +34,7 @@ from maskfit.errors import RecipeError, did_you_mean
 from maskfit.registry import RegistryEntry, find_name, fold_name
 
 LOSS_HEADS = ("mask", "gender", "age")
-"""Heads of the entries of `loss_name`, in the order of cv-08 (s4)."""
+"""Heads of the entries of `loss_name`, in the order of cv-08."""
 
 NUM_AGE_BANDS = 6
 """Number of age classes in cv-08: below 20, four decades, 60 and over."""

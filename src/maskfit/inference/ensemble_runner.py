@@ -60,7 +60,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class MemberComposition:
+class EnsemblePlan:
     """How the predictions of members become one.
 
     Attributes:
@@ -115,7 +115,7 @@ def schema_signature(schema: LabelSchema) -> SchemaSignature:
     return tuple((attribute.name, attribute.values) for attribute in schema.attributes)
 
 
-def compose_members(schemas: Sequence[LabelSchema]) -> MemberComposition | None:
+def compose_members(schemas: Sequence[LabelSchema]) -> EnsemblePlan | None:
     """Finds how members of these schemas combine.
 
     They combine where all have the same classes; or where no attribute is in two different schemas, and all attributes
@@ -133,17 +133,17 @@ def compose_members(schemas: Sequence[LabelSchema]) -> MemberComposition | None:
     groups = tuple(tuple(indices) for indices in by_signature.values())
     parts = tuple(schemas[indices[0]] for indices in groups)
     if len(parts) == 1:
-        return MemberComposition(parts[0], parts, groups)
+        return EnsemblePlan(parts[0], parts, groups)
     attributes = [attribute for part in parts for attribute in part.attributes]
     combined = sorted(item for part in parts for item in schema_signature(part))
     for schema in LABEL_SCHEMAS.values():
         if sorted(schema_signature(schema)) == combined:
             ordered = sorted(attributes, key=lambda attribute: schema.names.index(attribute.name))
-            return MemberComposition(LabelSchema(attributes=tuple(ordered)), parts, groups)
+            return EnsemblePlan(LabelSchema(attributes=tuple(ordered)), parts, groups)
     return None
 
 
-def check_compatible(members: Sequence[Member]) -> MemberComposition:
+def check_compatible(members: Sequence[Member]) -> EnsemblePlan:
     """Finds how members combine.
 
     Args:
@@ -315,7 +315,7 @@ class EnsembleRunner:
     """
 
     def __init__(
-        self, members: Sequence[Member], composition: MemberComposition, tta: TestTimeAugmentation, vote: str
+        self, members: Sequence[Member], composition: EnsemblePlan, tta: TestTimeAugmentation, vote: str
     ) -> None:
         self.members = list(members)
         self.composition = composition

@@ -38,7 +38,7 @@ def rank_label_issues(
 
     Args:
         paths: Run folders and CSVs of out-of-fold probabilities, of the same photos.
-        data: The labelled photos; None takes the first run's own data with its corrections, where they can be read.
+        data: The labeled photos; None takes the first run's own data with its corrections, where they can be read.
             They give the ages behind age bands. Labels that differ from those of training replace them.
         noise: Expected fraction of wrong labels; as for `find_label_issues`.
         codes: Meanings of codes without words in `data`, as for `read_photos`.
@@ -137,7 +137,7 @@ def _load_photos(
     codes: CodesOption | None,
     warnings: list[str],
 ) -> PhotoDataset | None:
-    """The labelled photos that the user named, or those of the first run."""
+    """The labeled photos that the user named, or those of the first run."""
     if data is not None:
         return read_photos(data, schema, codes)
     for path in paths:

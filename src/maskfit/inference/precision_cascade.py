@@ -71,7 +71,7 @@ class PrecisionCascade:
     ensemble: EnsembleRunner
     decision_weights: WeightMap = field(default_factory=dict)
     _probes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False)
-    _error: LowPrecisionError | None = field(default=None, init=False)
+    _error: PrecisionErrorEstimate | None = field(default=None, init=False)
     _is_estimated: bool = field(default=False, init=False)
     _estimating: Lock = field(default_factory=Lock, init=False)
     _probing: Lock = field(default_factory=Lock, init=False)
@@ -195,7 +195,7 @@ class PrecisionCascade:
     def _estimate(self) -> None:
         if self._probes:
             fast, exact = (np.concatenate(tables) for tables in zip(*self._probes, strict=True))
-            self._error = estimate_low_precision_error(self.ensemble.schema, fast, exact, self.decision_weights)
+            self._error = estimate_precision_error(self.ensemble.schema, fast, exact, self.decision_weights)
         self._is_estimated = True
 
     def _recompute_close(self, inputs: Sequence[ModelInput], fast: EnsembleOutput) -> EnsembleOutput:
@@ -213,7 +213,7 @@ class PrecisionCascade:
 
 
 @dataclass(frozen=True)
-class LowPrecisionError:
+class PrecisionErrorEstimate:
     """How low precision changes probabilities.
 
     Attributes:
@@ -268,9 +268,9 @@ class LowPrecisionError:
         return close
 
 
-def estimate_low_precision_error(
+def estimate_precision_error(
     schema: LabelSchema, fast: FloatArray, exact: FloatArray, decision_weights: WeightMap | None = None
-) -> LowPrecisionError | None:
+) -> PrecisionErrorEstimate | None:
     """Estimates the error of low precision from inputs that were computed both ways.
 
     Args:
@@ -298,7 +298,7 @@ def estimate_low_precision_error(
         rows = np.arange(len(values))
         first, second = _best_two(values) if values.shape[1] > 1 else (0, 0)
         log_ratio_std[name] = 1.4826 * float(np.median(np.abs(moved[rows, first] - moved[rows, second])))
-    error = LowPrecisionError(schema, log_bias, log_ratio_std, decision_weights or {})
+    error = PrecisionErrorEstimate(schema, log_bias, log_ratio_std, decision_weights or {})
     return error if error.needs_f32(error.debias(fast)).mean() <= MAX_RECOMPUTED else None
 
 

@@ -22,10 +22,10 @@ class AgeLabelRule(BaseModel):
 
     Attributes:
         old_from_age: Lower edge of the oldest band in training, in (0, 120]; not moved by default. Official: 60;
-            iloveslowfood (s1): 58; other teams: 57 or 59.
+            iloveslowfood: 58; other teams: 57 or 59.
         exclude: Age ranges [low, high], both ends included, that are left out of training (a winning team: 27-29 and
             57-59).
-        by_decade: Train on bands of ten years (cv-08 (s4)); the same as `bin_width: 10`.
+        by_decade: Train on bands of ten years (cv-08); the same as `bin_width: 10`.
         bin_width: Train on bands of this many years, 2 to 30, from age 20 to the oldest band. Predictions are summed
             over the official bands.
     """

@@ -1,4 +1,4 @@
-"""Regression losses on the age in years, added to the class losses as auxiliary losses (project nlp09, s2).
+"""Regression losses on the age in years, added to the class losses as auxiliary losses (project nlp09).
 
 The age in years separates 31 from 59, which lie in one age band. Predictions do not use the regressed age; the
 gradient only shapes the backbone.
@@ -62,7 +62,7 @@ class AgeRegressionLoss(nn.Module):
 
 
 def mse(weight: float = 0.001) -> AgeRegressionLoss:
-    """Builds a squared error in years; nlp09 (s2) found a weight of 0.001 better than 1.
+    """Builds a squared error in years; nlp09 found a weight of 0.001 better than 1.
 
     Args:
         weight: Factor of the loss relative to the heads' loss, > 0.

@@ -9,7 +9,7 @@ from maskfit.losses.per_sample_loss import PerSampleLoss
 
 
 class Brier(PerSampleLoss):
-    """Sum of squared differences between probabilities and label (Brier 1950; summed form of iloveslowfood's MSE, s1).
+    """Sum of squared differences between probabilities and label (Brier 1950; summed form of iloveslowfood's MSE).
 
     The allowed classes count as one class, so that a sample with several costs nothing once they have all probability.
 
@@ -35,7 +35,7 @@ class Brier(PerSampleLoss):
 
 
 class SmoothL1(PerSampleLoss):
-    """As `Brier`, with the Huber distance: d^2 / (2 beta) below beta, d - beta / 2 above (project iloveslowfood, s1).
+    """As `Brier`, with the Huber distance: d^2 / (2 beta) below beta, d - beta / 2 above (project iloveslowfood).
 
     Args:
         counts: (classes,) number of training samples of each class, for the class weights.

@@ -35,7 +35,7 @@ def inverse(counts: Tensor) -> Tensor:
 
 
 def one_minus_frequency(counts: Tensor) -> Tensor:
-    """Returns 1 - n / N (project nlp09, s2): mild weights, never above 1.
+    """Returns 1 - n / N (project nlp09): mild weights, never above 1.
 
     Args:
         counts: (classes,) number of training samples of each class.

@@ -12,7 +12,7 @@ MIN_COMPLEMENT = 1e-12
 
 
 class Focal(PerSampleLoss):
-    """(1 - p)^gamma times the cross-entropy -log p (Lin et al. 2017, arXiv:1708.02002; used by s1, s2 and s4).
+    """(1 - p)^gamma times the cross-entropy -log p (Lin et al. 2017, arXiv:1708.02002; iloveslowfood, nlp09, cv-08).
 
     The factor is computed per sample. One of the source projects applied it to the mean loss of the batch, which gives
     every sample the same factor and so only changes the learning rate.
@@ -21,7 +21,7 @@ class Focal(PerSampleLoss):
         counts: (classes,) number of training samples of each class, for the class weights.
         gamma: Focusing exponent, >= 0; 0 is cross-entropy.
         smoothing: Label smoothing in [0, 1); each class of the uniform part has its own focal factor.
-        class_weights: As for `PerSampleLoss`; cv-08 (s4) gives numbers.
+        class_weights: As for `PerSampleLoss`; cv-08 gives numbers.
 
     Raises:
         ValueError: An option is out of range.

@@ -9,7 +9,7 @@ from maskfit.losses.per_sample_loss import PerSampleLoss, log_allowed_probabilit
 
 
 class LDAM(PerSampleLoss):
-    """Cross-entropy after subtracting a margin from the true class's logit (arXiv:1906.07413; project nlp09, s2).
+    """Cross-entropy after subtracting a margin from the true class's logit (arXiv:1906.07413; project nlp09).
 
     The margin of a class is proportional to n^(-1/4), n being its number of training samples, so that the rarest class
     has the largest one. For a sample with several allowed classes, each loses its own margin. Source: Cao et al. 2019.

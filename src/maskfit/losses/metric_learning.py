@@ -1,4 +1,4 @@
-"""Metric-learning losses on backbone features, added to the heads' losses as auxiliary losses (project cv-08, s4).
+"""Metric-learning losses on backbone features, added to the heads' losses as auxiliary losses (project cv-08).
 
 They pull features of one class together and push those of other classes apart; predictions do not depend on them
 directly. The losses are those of pytorch-metric-learning; this module selects the samples and applies the weight.

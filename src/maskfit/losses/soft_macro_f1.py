@@ -10,7 +10,7 @@ from maskfit.losses.cross_entropy import CrossEntropy
 
 
 class SoftMacroF1Loss(nn.Module):
-    """1 - mean over classes of 2 TP / (2 TP + FP + FN), counted in probabilities over the batch (project nlp09, s2).
+    """1 - mean over classes of 2 TP / (2 TP + FP + FN), counted in probabilities over the batch (project nlp09).
 
     The loss is a property of the batch; every sample with a known label gets it as its loss, so that the mean equals
     it. A class counts in the mean by its number of samples in the batch, at most 1: the F1 of an absent class is
@@ -51,7 +51,7 @@ class SoftMacroF1Loss(nn.Module):
 
 
 class CrossEntropyF1(nn.Module):
-    """(1 - f1_weight) * cross-entropy + f1_weight * soft macro F1 (project nlp09, s2).
+    """(1 - f1_weight) * cross-entropy + f1_weight * soft macro F1 (project nlp09).
 
     Cross-entropy gives every sample its own gradient, soft macro F1 follows the competition's score.
 

@@ -1,4 +1,4 @@
-"""Heads with self-attention among the attributes (the THANets of iloveslowfood, s1, with two errors corrected).
+"""Heads with self-attention among the attributes (the THANets of iloveslowfood, with two errors corrected).
 
 iloveslowfood merged its attention heads without transposing them back, which mixed tokens and heads, and scaled by the
 total width instead of one head's width.
@@ -90,7 +90,7 @@ class AttributeTokens(nn.Module):
 
 
 class MultiLabelTHANet(nn.Module):
-    """Self-attention among the attributes with one output per attribute (iloveslowfood, s1).
+    """Self-attention among the attributes with one output per attribute (iloveslowfood).
 
     Args:
         features: Number of backbone features.
@@ -113,7 +113,7 @@ class MultiLabelTHANet(nn.Module):
 
 
 class MultiClassTHANet(nn.Module):
-    """Self-attention among the attributes, and a last layer that maps their logits to joint classes (s1).
+    """Self-attention among the attributes, and a last layer that maps their logits to joint classes (iloveslowfood).
 
     Args:
         features: Number of backbone features.
@@ -137,7 +137,7 @@ class MultiClassTHANet(nn.Module):
 
 
 class THANet(nn.Module):
-    """Parallel heads, one per attribute and one over the joint classes, whose logits are added (iloveslowfood, s1).
+    """Parallel heads, one per attribute and one over the joint classes, whose logits are added (iloveslowfood).
 
     iloveslowfood returned the four outputs separately. Here a class's logit is the joint head's plus those of its
     attribute values, so that all heads learn from every label and contribute to the prediction: the attribute heads

@@ -92,7 +92,7 @@ def three_conv(*, weights: str, dropout: float = 0.25) -> Backbone:
 
 
 def custom_dark(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1, 2, 2, 1)) -> Backbone:
-    """Builds a DarkNet-like CNN, see `reference_cnns.CustomDark` (project boostup, s0).
+    """Builds a DarkNet-like CNN, see `reference_cnns.CustomDark` (project boostup).
 
     Args:
         weights: Must be "none".

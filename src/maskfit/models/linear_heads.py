@@ -37,7 +37,7 @@ def init_weights(head: nn.Module, init: str) -> None:
     Args:
         head: The head.
         init: "default" leaves torch's initialization; "xavier" sets Xavier uniform weights (Glorot and Bengio 2010,
-            tried by nlp09, s2) and zero biases.
+            tried by nlp09) and zero biases.
 
     Raises:
         ValueError: `init` is neither.
@@ -53,7 +53,7 @@ def init_weights(head: nn.Module, init: str) -> None:
 
 
 class MultiHead(nn.Module):
-    """One linear layer per attribute on shared features (the three-way head of boostup, s0, and cv-08, s4).
+    """One linear layer per attribute on shared features (the three-way head of boostup, and cv-08).
 
     Args:
         features: Number of backbone features.
@@ -98,7 +98,7 @@ class SingleHead(nn.Module):
 
 
 class MultiSampleDropoutHead(nn.Module):
-    """Linear layers whose logits are averaged over several dropout masks (Inoue 2019, arXiv:1905.09788; nlp09, s2).
+    """Linear layers whose logits are averaged over several dropout masks (Inoue 2019, arXiv:1905.09788; nlp09).
 
     The paper averages the losses; averaging the logits is a common variant that works with any loss.
 

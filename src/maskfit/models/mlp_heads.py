@@ -10,7 +10,7 @@ from maskfit.models.linear_heads import Init, Logits, head_outputs, init_weights
 
 
 class OneHiddenLayerHead(nn.Module):
-    """A hidden layer, ReLU, dropout and a linear layer (nlp09, s2: width 512, dropout 0.7 gave its best score).
+    """A hidden layer, ReLU, dropout and a linear layer (nlp09: width 512, dropout 0.7 gave its best score).
 
     Args:
         features: Number of backbone features.
@@ -49,7 +49,7 @@ class OneHiddenLayerHead(nn.Module):
 
 
 class BatchNormDropoutHead(nn.Module):
-    """Linear layer, BatchNorm, dropout, ReLU, linear layer (the "Vanilla" networks of iloveslowfood, s1).
+    """Linear layer, BatchNorm, dropout, ReLU, linear layer (the "Vanilla" networks of iloveslowfood).
 
     iloveslowfood kept the backbone's own ImageNet classifier as the first layer; here it is initialized at random,
     since backbones come without a classifier.
@@ -91,7 +91,7 @@ class BatchNormDropoutHead(nn.Module):
 
 
 class MlpHead(nn.Module):
-    """A multi-layer perceptron with ReLU per attribute (boostup, s0: widths 500 and 100).
+    """A multi-layer perceptron with ReLU per attribute (boostup: widths 500 and 100).
 
     Args:
         features: Number of backbone features.

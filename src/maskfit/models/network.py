@@ -13,7 +13,7 @@ from maskfit.registry import ComponentSpec, instantiate
 
 
 class AgeRegressor(nn.Module):
-    """Linear regression of the age in years from backbone features (project nlp09, s2).
+    """Linear regression of the age in years from backbone features (project nlp09).
 
     The layer predicts standardized ages, (age - `mean`) / `std`, so that its weights are of the size of the heads'.
 

@@ -1,4 +1,4 @@
-"""CNNs of the competition's baseline and of boostup (s0), for training from scratch."""
+"""CNNs of the competition's baseline and of boostup, for training from scratch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class DarkBlock(nn.Module):
 
 
 class CustomDark(nn.Module):
-    """A DarkNet-like CNN (boostup's custom model, s0, which scored 2.5 % accuracy, corrected so that it trains).
+    """A DarkNet-like CNN (boostup's custom model, which scored 2.5 % accuracy, corrected so that it trains).
 
     Every convolution has BatchNorm and every block a shortcut; a stage has one or two blocks where DarkNet-53 has up to
     eight. About 3.7 million weights at the defaults.

@@ -131,7 +131,7 @@ class TrainLoader:
         return self.dataset.batches(self._positions(epoch, done), self.pinned)
 
     def _positions(self, epoch: int, done: int) -> Iterator[NDArray[np.int64]]:
-        order = self.sampler.draw(derive_generator(*self.seed_key, "order", epoch))
+        order = self.sampler.sample_indices(derive_generator(*self.seed_key, "order", epoch))
         ranks = self.process_group.world_size
         for number in range(done, len(self)):
             positions = order[number * self.batch_size : (number + 1) * self.batch_size]

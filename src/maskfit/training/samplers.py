@@ -25,7 +25,7 @@ class Sampler(Protocol):
         """Returns the number of photos in an epoch; the same for every epoch."""
         ...
 
-    def draw(self, rng: np.random.Generator) -> Indices:
+    def sample_indices(self, rng: np.random.Generator) -> Indices:
         """Draws the photos of an epoch.
 
         Args:
@@ -50,7 +50,7 @@ class RandomSampler:
     def __len__(self) -> int:
         return self.count
 
-    def draw(self, rng: np.random.Generator) -> Indices:
+    def sample_indices(self, rng: np.random.Generator) -> Indices:
         """Draws the photos of an epoch; see `Sampler.draw`."""
         return rng.permutation(self.count)
 
@@ -70,20 +70,20 @@ class _ClassSampler(ABC):
         """Number of photos of known class in an epoch."""
 
     @abstractmethod
-    def draw_known(self, rng: np.random.Generator) -> Indices:
+    def sample_known_indices(self, rng: np.random.Generator) -> Indices:
         """Draws the photos of known class, (num_known,), in any order."""
 
     def __len__(self) -> int:
         return self.num_known + len(self.unknown)
 
-    def draw(self, rng: np.random.Generator) -> Indices:
+    def sample_indices(self, rng: np.random.Generator) -> Indices:
         """Draws the photos of an epoch; see `Sampler.draw`."""
-        known = self.draw_known(rng) if self.groups else np.empty(0, dtype=np.int64)
+        known = self.sample_known_indices(rng) if self.groups else np.empty(0, dtype=np.int64)
         return rng.permutation(np.concatenate([known, self.unknown]))
 
 
 class ClassWeightedSampler(_ClassSampler):
-    """As many photos as there are, drawn with replacement by class weight (project nlp09, s2).
+    """As many photos as there are, drawn with replacement by class weight (project nlp09).
 
     As torch's WeightedRandomSampler: some photos occur several times in an epoch, others not at all.
 
@@ -109,7 +109,7 @@ class ClassWeightedSampler(_ClassSampler):
         """Number of photos of known class in an epoch."""
         return len(self.indices)
 
-    def draw_known(self, rng: np.random.Generator) -> Indices:
+    def sample_known_indices(self, rng: np.random.Generator) -> Indices:
         """Draws the photos of known class, (num_known,)."""
         return rng.choice(self.indices, size=self.num_known, p=self.probabilities)
 
@@ -124,10 +124,10 @@ class _FixedCountSampler(_ClassSampler):
         """Number of photos of known class in an epoch."""
         return int(self.counts.sum())
 
-    def draw_known(self, rng: np.random.Generator) -> Indices:
+    def sample_known_indices(self, rng: np.random.Generator) -> Indices:
         """Draws the photos of known class, (num_known,)."""
         return np.concatenate(
-            [_draw_evenly(group, int(count), rng) for group, count in zip(self.groups, self.counts, strict=True)]
+            [_sample_evenly(group, int(count), rng) for group, count in zip(self.groups, self.counts, strict=True)]
         )
 
 
@@ -146,7 +146,7 @@ class ClassBalancedSampler(_FixedCountSampler):
 
 
 class UnderSampler(_FixedCountSampler):
-    """Reduces every class to the count of the smallest one; each epoch omits other photos (project nlp09, s2).
+    """Reduces every class to the count of the smallest one; each epoch omits other photos (project nlp09).
 
     Args:
         classes: As for `RandomSampler`.
@@ -164,7 +164,7 @@ class UnderSampler(_FixedCountSampler):
 
 
 class OverSampler(_FixedCountSampler):
-    """Raises every class to the count of the largest one by repeating photos (project nlp09, s2).
+    """Raises every class to the count of the largest one by repeating photos (project nlp09).
 
     Every photo occurs at least once.
 
@@ -183,7 +183,7 @@ class OverSampler(_FixedCountSampler):
         self.counts = np.maximum(self.sizes, round(ratio * int(self.sizes.max(initial=0))))
 
 
-def _draw_evenly(group: Indices, count: int, rng: np.random.Generator) -> Indices:
+def _sample_evenly(group: Indices, count: int, rng: np.random.Generator) -> Indices:
     """Draws `count` photos of a group; their counts differ by one at most."""
     repeats, rest = divmod(count, len(group))
     return np.concatenate([np.tile(group, repeats), rng.permutation(group)[:rest]])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from maskfit.config.monitor import parse_monitor
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import Normalize
+from maskfit.errors import RunError
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.scores import score
 from maskfit.file_io import write_json
@@ -118,6 +120,8 @@ def train_fold(
     process_group = get_process_group()
     val_loader = build_val_loader(plan, data.valid)
     resume = folder.checkpoint if folder.checkpoint.is_file() else None
+    if resume:
+        _check_resumable(resume, task)
     with _quiet_fit():
         trainer.fit(task, build_train_loader(plan, data.train, task), val_loader, ckpt_path=resume, weights_only=True)
     fit_end = time.perf_counter()
@@ -128,6 +132,26 @@ def train_fold(
         _write_results(plan, data, folder, table, task.history, time.perf_counter() - fit_end)
     process_group.barrier()
     return table
+
+
+def _check_resumable(path: Path, task: torch.nn.Module) -> None:
+    """Checks that a checkpoint has the task's weights by name; versions before the public API named them otherwise.
+
+    Raises:
+        RunError: It has other weights.
+    """
+    saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    expected = task.state_dict()
+    unknown = [name for name in saved if name not in expected]
+    missing = [name for name in expected if name not in saved]
+    if unknown or missing:
+        raise RunError(
+            f"this checkpoint is of another network or of another version of maskfit: "
+            f"{format_count(len(unknown), 'weight is', 'weights are')} unknown and {len(missing)} missing, such as "
+            f"{(unknown or missing)[0]}",
+            location=path,
+            hint="resume with the version that wrote it, or delete this file and --resume: the fold then starts again",
+        )
 
 
 def _write_results(

@@ -1,4 +1,4 @@
-"""Warm start: initializes a network from a maskfit model of the same or another label schema (iloveslowfood, s1).
+"""Warm start: initializes a network from a maskfit model of the same or another label schema (iloveslowfood).
 
 A `.safetensors` model gives all layers that fit; an exported `.onnx` network, such as the bundled model, its backbone.
 """

@@ -201,3 +201,10 @@ def test_a_zoom_makes_the_face_larger_or_smaller():
 def test_windows_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         RandomAffineCrop((8, 8), **options)
+
+
+def test_white_stays_in_range():
+    """Bilinear weights sum to 1 only up to rounding; over white that gave 255.00002."""
+    seed_torch(0, "white")
+    warped = RandomAffineCrop((23, 29), area=(0.3, 1.0), degrees=30.0)(torch.full((64, 3, 40, 37), 255.0))
+    assert warped.max() <= 255

@@ -126,7 +126,7 @@ class DynamicBatcher:
             self._network_thread.join()
 
     def _on_done(self, job: _Job, future: Future[PhotoPrediction]) -> None:
-        """Counts a photo; called once for each, when it has a result or its request was cancelled."""
+        """Counts a photo; called once for each, when it has a result or its request was canceled."""
         job.content = b""
         if future.cancelled():
             outcome = "lost"
@@ -201,7 +201,7 @@ class DynamicBatcher:
             self._set_result(job, prediction)
 
     def _set_result(self, job: _Job, result: PhotoPrediction | Exception) -> None:
-        """Sets the result of a photo, unless its request was cancelled."""
+        """Sets the result of a photo, unless its request was canceled."""
         if not job.future.set_running_or_notify_cancel():
             return
         if isinstance(result, Exception):

@@ -4,8 +4,8 @@ The steps are in `random_affine_crop` (crop, flip, rotation), `color_jitter`, `d
 `randaugment`. They run on whole batches, on the device of the images. Validation images are never augmented: they have
 the crop, size and normalization of prediction.
 
-The center crop of a source project after a resize (nlp09, s2: 256, then 224) is its recipe's `data.crop` (center, scale
-224/256), the same in training and prediction; the size of what it takes random crops from (iloveslowfood, s1: 384 for
+The center crop of a source project after a resize (nlp09: 256, then 224) is its recipe's `data.crop` (center, scale
+224/256), the same in training and prediction; the size of what it takes random crops from (iloveslowfood: 384 for
 224) is the recipe's `data.train_resize_scale`.
 """
 
@@ -68,7 +68,7 @@ def none(size: Size) -> Augmentation:
 
 
 def flip(size: Size, flip: float = 0.5) -> Augmentation:
-    """Builds a random horizontal flip of the whole image (boostup, s0).
+    """Builds a random horizontal flip of the whole image (boostup).
 
     Args:
         size: (height, width) of the result.
@@ -81,7 +81,7 @@ def flip(size: Size, flip: float = 0.5) -> Augmentation:
 
 
 def random_resized_crop(size: Size, area: Range = (0.08, 1.0), ratio: Range = (3 / 4, 4 / 3)) -> Augmentation:
-    """Builds a random resized crop with torchvision's default ranges (iloveslowfood's `base`, s1).
+    """Builds a random resized crop with torchvision's default ranges (iloveslowfood's `base`).
 
     Its 384-pixel center crop is the recipe's `data.crop`, so that validation and prediction have it too.
 
@@ -103,7 +103,7 @@ def rand_augment(
     operations: int = 2,
     magnitude: float = 9,
 ) -> Augmentation:
-    """Builds a random resized crop followed by RandAugment (iloveslowfood's `random`, `tta` and `facecrop`, s1).
+    """Builds a random resized crop followed by RandAugment (iloveslowfood's `random`, `tta` and `facecrop`).
 
     Those three differ elsewhere only: in test-time augmentation and in `data.crop`.
 
@@ -128,7 +128,7 @@ def color_jitter(
     hue: float = 0.5,
     flip: float = 0.5,
 ) -> Augmentation:
-    """Builds torchvision's color jitter in random order, and a flip (nlp09, s2).
+    """Builds torchvision's color jitter in random order, and a flip (nlp09).
 
     Args:
         size: (height, width) of the result.
@@ -159,7 +159,7 @@ def one_of_color(
     hue: float = 0.3,
     flip: float = 0.5,
 ) -> Augmentation:
-    """Builds exactly one strong change of brightness, contrast, saturation or hue, and a flip (level1-06, s3).
+    """Builds exactly one strong change of brightness, contrast, saturation or hue, and a flip (level1-06).
 
     Args:
         size: (height, width) of the result.
@@ -191,7 +191,7 @@ def shift_scale_rotate(
     hole: Range = (1 / 28, 1 / 28),
     dropout: float = 0.3,
 ) -> Augmentation:
-    """Builds shift, scale, rotation, brightness, contrast, flip, blur or noise, and coarse dropout (cv-08, s4).
+    """Builds shift, scale, rotation, brightness, contrast, flip, blur or noise, and coarse dropout (cv-08).
 
     The defaults of blur, noise and holes are about those of albumentations: kernels of 3 to 7 pixels, a variance of 10
     to 50, up to 8 holes of 8 of 224 pixels.
@@ -238,7 +238,7 @@ def crop_color_blur(
 ) -> Augmentation:
     """Builds crop, flip, rotation, color changes and occasional blur, all moderate.
 
-    Stands in for the "complex transformation" of boostup (s0), which does not describe it further.
+    Stands in for the "complex transformation" of boostup, which does not describe it further.
 
     Args:
         size: (height, width) of the result.

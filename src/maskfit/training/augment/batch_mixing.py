@@ -281,7 +281,7 @@ def mixup(schema: LabelSchema, alpha: float = 0.2, prob: float = 1.0) -> Mixing:
 
 
 def cutmix(schema: LabelSchema, beta: float = 1.0, prob: float = 0.5) -> Mixing:
-    """Builds CutMix: a box of another image (Yun et al. 2019, arXiv:1905.04899; boostup, s0, with beta 1).
+    """Builds CutMix: a box of another image (Yun et al. 2019, arXiv:1905.04899; boostup, with beta 1).
 
     Args:
         schema: Labels that the network is trained on.
@@ -296,7 +296,7 @@ def cutmix(schema: LabelSchema, beta: float = 1.0, prob: float = 0.5) -> Mixing:
 
 
 def vertical_cutmix(schema: LabelSchema, beta: float = 1.0, prob: float = 0.5) -> Mixing:
-    """Builds a CutMix with a vertical strip over the full height (level1-06, s3).
+    """Builds a CutMix with a vertical strip over the full height (level1-06).
 
     Forehead, eyes and mask in the strip are then those of one face.
 

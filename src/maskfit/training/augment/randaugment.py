@@ -1,4 +1,4 @@
-"""RandAugment (Cubuk et al. 2020, arXiv:1909.13719; iloveslowfood, s1): random operations of one magnitude per image.
+"""RandAugment (Cubuk et al. 2020, arXiv:1909.13719; iloveslowfood): random operations of one magnitude per image.
 
 The 14 operations and their ranges are those of torchvision's `RandAugment` with 31 magnitude bins, so that a magnitude
 of 9 means the same. Differences: beyond the border lies the image's mirror image, and images are sheared about their

@@ -89,7 +89,7 @@ def warp(images: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
     """Resamples images bilinearly by affine maps.
 
     Args:
-        images: (batch, 3, height, width; float32).
+        images: (batch, 3, height, width; float32 in 0 to 255).
         matrices: (batch, 2, 3), on the CPU: maps positions in the result to positions in the image, (x, y) with -1 and
             1 at the outer edges. Beyond the border lies the image's mirror image.
         size: (height, width) of the result.
@@ -99,4 +99,5 @@ def warp(images: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
     """
     matrices = matrices.to(images.device, non_blocking=True)
     grid = F.affine_grid(matrices, [len(images), 3, *size], align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    # Bilinear weights sum to 1 up to rounding, which can exceed 255 by 1e-5.
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False).clamp_(0, 255)

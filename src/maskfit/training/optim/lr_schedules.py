@@ -79,7 +79,7 @@ def cosine(epochs: int, epoch_steps: int, warmup: float = 1.0, floor: float = 0.
 def cosine_restarts(
     epochs: int, epoch_steps: int, period: float = 10.0, stretch: float = 1.0, floor: float = 0.01
 ) -> Factor:
-    """Builds half cosines with warm restarts (SGDR, arXiv:1608.03983; iloveslowfood, s1).
+    """Builds half cosines with warm restarts (SGDR, arXiv:1608.03983; iloveslowfood).
 
     Args:
         epochs: Number of epochs of the training.
@@ -111,7 +111,7 @@ def cosine_restarts(
 
 
 def exponential(epochs: int, epoch_steps: int, factor: float = 0.995) -> Factor:
-    """Builds a multiplication of the rate by a factor after each epoch (nlp09, s2: 0.995).
+    """Builds a multiplication of the rate by a factor after each epoch (nlp09: 0.995).
 
     Args:
         epochs: Number of epochs of the training.
@@ -125,7 +125,7 @@ def exponential(epochs: int, epoch_steps: int, factor: float = 0.995) -> Factor:
 
 
 def step(epochs: int, epoch_steps: int, every: int = 5, factor: float = 0.1) -> Factor:
-    """Builds a multiplication of the rate by a factor after every few epochs (cv-08, s4: 5, 0.1).
+    """Builds a multiplication of the rate by a factor after every few epochs (cv-08: 5, 0.1).
 
     Args:
         epochs: Number of epochs of the training.
@@ -145,7 +145,7 @@ def step(epochs: int, epoch_steps: int, every: int = 5, factor: float = 0.1) -> 
 
 
 def triangular2(epochs: int, epoch_steps: int, period: float = 4.0, floor: float = 0.1) -> Factor:
-    """Builds a triangular cyclic rate whose amplitude halves each cycle (Smith 2017, arXiv:1506.01186; level1-06, s3).
+    """Builds a triangular cyclic rate whose amplitude halves each cycle (Smith 2017, arXiv:1506.01186; level1-06).
 
     Args:
         epochs: Number of epochs of the training.

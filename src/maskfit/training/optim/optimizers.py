@@ -47,7 +47,7 @@ def adam(network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.0, amsgra
         network: The modules to train.
         lr: Learning rate, >= 0.
         weight_decay: Weight decay of weight matrices, >= 0.
-        amsgrad: Whether to use AMSGrad, as cv-08 (s4) does.
+        amsgrad: Whether to use AMSGrad, as cv-08 does.
 
     Returns:
         The optimizer.
@@ -73,7 +73,7 @@ def adamw(
 
 
 def adamp(network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.0) -> Optimizer:
-    """Builds AdamP, which slows down the growth of weight norms (Heo et al. 2021, arXiv:2006.08217; iloveslowfood, s1).
+    """Builds AdamP, which slows down the growth of weight norms (Heo et al. 2021, arXiv:2006.08217; iloveslowfood).
 
     Args:
         network: The modules to train.
@@ -94,7 +94,7 @@ def adamp(network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.0) -> Op
 def sgd(
     network: nn.Module, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
 ) -> Optimizer:
-    """Builds stochastic gradient descent (boostup, s0; iloveslowfood, s1).
+    """Builds stochastic gradient descent (boostup; iloveslowfood).
 
     Args:
         network: The modules to train.

@@ -63,7 +63,7 @@ class ExponentialMovingAverage(WeightAverage):
 
 
 class StochasticWeightAveraging(WeightAverage):
-    """SWA: mean of the weights at the end of each epoch of the last part (arXiv:1803.05407; boostup, s0).
+    """SWA: mean of the weights at the end of each epoch of the last part (arXiv:1803.05407; boostup).
 
     Needs a learning rate that does not decay to zero: `lr_scheduler=constant` or `triangular2`.
 
