@@ -241,8 +241,8 @@ def test_calls_from_many_threads():
 
 
 def test_with_decision_weights_the_weighted_probabilities_are_compared():
-    trust = LowPrecisionError(FULL, {}, {"mask": 0.1, "gender": 0.1, "age": 0.1}, {"age": (3.0, 1.0, 1.0)})
-    plain = LowPrecisionError(FULL, {}, {"mask": 0.1, "gender": 0.1, "age": 0.1})
+    trust = PrecisionErrorEstimate(FULL, {}, {"mask": 0.1, "gender": 0.1, "age": 0.1}, {"age": (3.0, 1.0, 1.0)})
+    plain = PrecisionErrorEstimate(FULL, {}, {"mask": 0.1, "gender": 0.1, "age": 0.1})
 
     def table(*age: float) -> np.ndarray:
         heads = {"mask": np.array([[0.98, 0.01, 0.01]]), "gender": np.array([[0.98, 0.02]]), "age": np.array([age])}
