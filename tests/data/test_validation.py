@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -152,3 +153,29 @@ def test_meanings_of_codes_are_a_note(tmp_path, write_photo, schema):
         ("note", "gender: 0 = female, 1 = male (data.codes)")
     ]
     assert report.photos[0].labels == {"gender": "female"}
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_truncated_jpeg_is_found_wherever_it_ends(tmp_path, progressive):
+    """The check decodes at an eighth of the size; it refuses what decoding for training refuses."""
+    from maskfit.data.image_decoding import open_rgb
+    from maskfit.data.photo_dataset import Photo
+    from maskfit.data.validation import _inspect
+    from maskfit.errors import PhotoError
+
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((180, 240)).save(tmp_path / "whole.jpg", progressive=progressive)
+    content = (tmp_path / "whole.jpg").read_bytes()
+    refused = 0
+    for end in (*range(200, len(content), 311), len(content) - 40, len(content) - 2, len(content)):
+        path = tmp_path / "cut.jpg"
+        path.write_bytes(content[:end])
+        try:
+            open_rgb(path)
+            expected = False
+        except PhotoError:
+            expected = True
+        refused += expected
+        assert (_inspect(Photo(path, "cut.jpg", "a")).error is not None) is expected, end
+    assert refused > 5
+    assert _inspect(Photo(tmp_path / "whole.jpg", "whole.jpg", "a")).size == (180, 240)

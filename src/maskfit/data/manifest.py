@@ -27,7 +27,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from maskfit.data.boxes import Box
@@ -172,6 +172,16 @@ def _read_box(columns: ManifestColumns, row: dict[str, str]) -> Box | None:
         return None
 
 
+@dataclass(slots=True)
+class _RowLabels:
+    """What the label cells of a row mean."""
+
+    labels: dict[str, str | float] = field(default_factory=dict)
+    mistakes: list[tuple[str, str]] = field(default_factory=list)
+    missing_words: list[tuple[str, str]] = field(default_factory=list)
+    straddling: list[tuple[str, str]] = field(default_factory=list)
+
+
 class _RowReader:
     """Reads rows into photos, and collects their problems."""
 
@@ -186,6 +196,11 @@ class _RowReader:
         self._missing_words: Counter[tuple[str, str]] = Counter()
         self._straddling: Counter[tuple[str, str]] = Counter()
         self._file_persons: Counter[str] = Counter()
+        self._label_columns = tuple(
+            column for column in (*columns.labels.values(), *columns.bands.values(), columns.number) if column
+        )
+        self._known: dict[tuple[str, ...], _RowLabels] = {}
+        self._absolute_root = os.path.abspath(root)
 
     def read(self, number: int, row: dict[str, str]) -> Photo | None:
         """Returns the photo of a row; None where the row has problems."""
@@ -206,7 +221,8 @@ class _RowReader:
             except EmptyBoxError:
                 file = None
             else:
-                first = self._first_rows.setdefault(name_with_box(os.path.abspath(file), box), number)
+                absolute = f"{self._absolute_root}/{cell}" if _is_plain(cell) else os.path.abspath(file)
+                first = self._first_rows.setdefault(name_with_box(absolute, box), number)
                 if first != number:
                     mistakes.append(
                         (f"{name_with_box(cell, box)} is already in row {first}", "keep one of the two rows")
@@ -253,8 +269,21 @@ class _RowReader:
         return person
 
     def _read_labels(self, row: dict[str, str], mistakes: list[tuple[str, str]]) -> dict[str, str | float]:
+        """The labels of a row; rows with the same label cells, of which a table has few kinds, are decoded once."""
+        cells = tuple([row[column] for column in self._label_columns])
+        known = self._known.get(cells)
+        if known is None:
+            known = self._known[cells] = _RowLabels()
+            known.labels = self._decode_labels(row, known)
+        mistakes += known.mistakes
+        self._missing_words.update(known.missing_words)
+        self._straddling.update(known.straddling)
+        return dict(known.labels)
+
+    def _decode_labels(self, row: dict[str, str], found: _RowLabels) -> dict[str, str | float]:
         """The labels of a row; years take precedence over the band, an attribute's column over the class index."""
         labels: dict[str, str | float] = {}
+        mistakes = found.mistakes
         hint = "correct the cell, or leave it empty"
         for attribute in self.codes.schema.attributes:
             candidates: list[str | float] = []
@@ -264,11 +293,11 @@ class _RowReader:
                     if text := row[column] if column else "":
                         value = self.codes.read(attribute, text, is_band=is_band)
                         if value is None:
-                            self._missing_words[column, text] += 1
+                            found.missing_words.append((column, text))
                         else:
                             candidates.append(value)
                             if isinstance(value, str) and _to_scored(attribute, value) == UNKNOWN:
-                                self._straddling[column, text] += 1
+                                found.straddling.append((column, text))
             except LabelError as error:
                 mistakes.append((str(error), hint))
                 continue
@@ -351,6 +380,8 @@ def _find_file(cell: str, root: Path) -> Path | None:
     """The file of a path cell; None where it does not exist."""
     if not cell:
         return None
+    if os.path.isfile(os.path.join(root, cell)):
+        return root / cell
     # A table written on Windows has backslashes; a file with a backslash in its name is found first. Korean and
     # accented names have two Unicode forms, and a table may have the other one.
     plain = cell.replace("\\", "/")
@@ -362,7 +393,9 @@ def _find_file(cell: str, root: Path) -> Path | None:
 
 def _read_times(cell: str, mistakes: list[tuple[str, str]]) -> int:
     """The number of repetitions; 1 where the cell is invalid, which adds a mistake."""
-    times = as_integer(cell or "1")
+    if not cell:
+        return 1
+    times = as_integer(cell)
     if times is None or not 1 <= times <= MAX_REPEAT:
         mistakes.append(
             (
@@ -387,6 +420,13 @@ def _to_scored(attribute: Attribute, value: str | float) -> int:
     return attribute.scored_attribute().encode(value) if code == UNKNOWN else int(attribute.to_scored_index()[code])
 
 
+def _is_plain(cell: str) -> bool:
+    """Whether a path is relative, with nothing to resolve in it, so that it is the photo's name as it stands."""
+    return "\\" not in cell and not {"", ".", ".."} & set(cell.split("/"))
+
+
 def _name_photo(file: Path, cell: str, root: Path) -> str:
+    if _is_plain(cell) and file == root / cell:
+        return cell
     name = PurePosixPath(os.path.relpath(file, root)).as_posix()
     return file.as_posix() if os.path.isabs(cell) and name.startswith("../") else name

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from maskfit.data.boxes import Box
 from maskfit.data.data_problems import DataProblem
-from maskfit.data.image_decoding import content_hash, open_rgb, read_bytes, sniff_format
+from maskfit.data.image_decoding import content_hash, open_downscaled, read_bytes, sniff_format
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import scan_photos
@@ -197,10 +197,11 @@ def _inspect_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageI
 def _inspect(photo: Photo) -> ImageInfo:
     try:
         content = read_bytes(photo.path)
-        image = open_rgb(content, name=photo.file_name)
+        # All data of a JPEG is read at an eighth of its size too, so damage is found in a fraction of the time.
+        _, size = open_downscaled(content, (1, 1), name=photo.file_name)
     except PhotoError as error:
         return ImageInfo(error=unreadable_problem(photo, error))
-    return ImageInfo(content_hash(content), sniff_format(content), image.size)
+    return ImageInfo(content_hash(content), sniff_format(content), size)
 
 
 def unreadable_problem(photo: Photo, error: PhotoError) -> DataProblem:
