@@ -150,3 +150,9 @@ def test_the_manifest_is_one_that_training_reads(tmp_path: Path):
     with pytest.raises(DataError, match=r"2\.jpg"):
         write_pseudo_labels(tmp_path / "again.csv", made, SCHEME, images)
     assert not (tmp_path / "again.csv").exists()
+
+
+def test_persons_of_faces_are_listed_with_their_boxes(tmp_path):
+    path = tmp_path / "persons.csv"
+    path.write_text("ImageID,person,left,upper,right,lower\na.jpg,anna,1,2,3,4\na.jpg,ben,5,2,9,4\nb.jpg,ben,,,,\n")
+    assert read_persons(path) == {"a.jpg[1,2,3,4]": "anna", "a.jpg[5,2,9,4]": "ben", "b.jpg": "ben"}

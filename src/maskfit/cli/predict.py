@@ -197,7 +197,11 @@ def _list_persons(predictor: Predictor, photos: ListedImages | ImageFolder, imag
 
     pooled_attributes(predictor.schema)
     names = [photo.name for photo in photos]
-    persons = (read_list_persons(image_list) if image_list else None) or persons_of_folders(names)
+    persons = read_list_persons(image_list) if image_list else None
+    if persons is None and any(photo.box is not None for photo in photos):
+        # The faces of a photo, and of a folder of scenes, are different people.
+        raise DataError("the list has boxes and does not say who is who", hint="add a column person, or leave out --by")
+    persons = persons or persons_of_folders(names)
     return dict(zip(names, persons, strict=True))
 
 

@@ -145,7 +145,7 @@ def read_list_persons(path: Path) -> list[str] | None:
         DataError: The file is not such a CSV, or a row names no person.
     """
     persons = []
-    for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
+    for number, row in enumerate(iter_csv(path, ()), start=2):
         if PERSON_COLUMN not in row:
             return None
         if not row[PERSON_COLUMN]:

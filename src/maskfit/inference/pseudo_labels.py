@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.data_problems import MAX_LISTED
-from maskfit.data.face_boxes import BOX_COLUMNS, format_edge, split_name
+from maskfit.data.face_boxes import BOX_COLUMNS, find_box_columns, format_edge, name_with_box, split_name
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import read_csv, write_csv
@@ -156,7 +156,8 @@ def read_persons(path: Path) -> dict[str, str]:
     column = next((name for name in NAME_COLUMNS if rows and name in rows[0]), None)
     if column is None:
         raise DataError("no column names the photos", location=path, hint=f"call it {' or '.join(NAME_COLUMNS)}")
-    persons = {row[column]: row["person"] for row in rows}
+    boxes = find_box_columns({name.casefold(): name for name in rows[0]})
+    persons = {name_with_box(row[column], boxes.read(row) if boxes else None): row["person"] for row in rows}
     if len(persons) < len(rows):
         raise DataError("duplicate photos", location=path, hint="give each photo one row")
     return persons
