@@ -124,5 +124,6 @@ def test_a_card_tells_the_decision_weights_and_what_they_gain() -> None:
     )
     calibration = METADATA.calibration.model_copy(update={"decisions": {"macro-f1": decision}})
     text = render_model_card(METADATA.model_copy(update={"calibration": calibration}))
-    assert "Decision weights for macro-f1: age <30 x1.50, 30-59 x0.70, >=60 x1.20." in text
+    # A paragraph of its own.
+    assert "\n\nDecision weights for macro-f1: age <30 x1.50, 30-59 x0.70, >=60 x1.20." in text
     assert "0.500 without, 0.530 with them, gain +0.030 (+0.010 to +0.050)" in text

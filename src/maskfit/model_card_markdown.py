@@ -123,7 +123,9 @@ def _calibration(metadata: ModelMetadata) -> Iterator[str]:
         yield f'Predictions with a probability below these thresholds become "not sure": {thresholds}.'
     if never:
         yield f'Predictions that never become "not sure": {never}.'
-    yield from _decision_lines(metadata)
+    if calibration.decisions:
+        yield ""
+        yield from _decision_lines(metadata)
 
 
 def _decision_lines(metadata: ModelMetadata) -> Iterator[str]:
@@ -134,11 +136,10 @@ def _decision_lines(metadata: ModelMetadata) -> Iterator[str]:
             f"Decision weights for {objective}: {describe_decision_weights(schema, decision.weights)}. On persons that "
             f"they were not fitted on: {decision.before:.3f} without, {decision.after:.3f} with them, gain {gain}."
         )
-    if metadata.calibration.decisions:
-        yield (
-            'They select the class and leave the probabilities as they are; the threshold of "not sure" applies to the '
-            "probability of the selected value. `--decide argmax` ignores them."
-        )
+    yield (
+        'They select the class and leave the probabilities as they are; the threshold of "not sure" applies to the '
+        "probability of the selected value. `--decide argmax` ignores them."
+    )
 
 
 def _limitations(metadata: ModelMetadata) -> Iterator[str]:
