@@ -6,9 +6,35 @@ exception is a bug in maskfit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+
+_CONTROL_CHARACTERS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
+"""Terminal controls, line breaks, and what Python reads for bytes of a file name that are no UTF-8."""
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""Escapes what must not reach a terminal or a table: control characters, line breaks, bytes that are no UTF-8.
+
+    Args:
+        text: Any text, such as a file name.
+        keep: Characters that are left as they are.
+
+    Returns:
+        The text with escapes such as `\n` and `\xff`; equal to `text` where there was nothing to escape.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        character = match[0]
+        if character in keep:
+            return character
+        # Python reads a byte of a file name that is no UTF-8 as the surrogate U+DC00 + byte.
+        code = ord(character) - 0xDC00 if "\udc80" <= character <= "\udcff" else ord(character)
+        return chr(code).encode("unicode_escape").decode()
+
+    return _CONTROL_CHARACTERS.sub(escape, text)
 
 
 class MaskfitError(Exception):
@@ -27,11 +53,11 @@ class MaskfitError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        lines = [self.message]
+        lines = [printable(self.message, keep="\n\t")]
         if self.location:
-            lines.append(f"  at: {self.location}")
+            lines.append(f"  at: {printable(self.location)}")
         if self.hint:
-            lines.append(f"  next: {self.hint}")
+            lines.append(f"  next: {printable(self.hint)}")
         return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_table, progress
+from maskfit.cli.console import err, find_listed_images, out, print_json, print_table, progress
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models
 from maskfit.errors import DataError, MaskfitError
 
@@ -53,14 +53,13 @@ def benchmark(
 
         maskfit benchmark runs/first --engine torch --engine torch:precision=bf16 --json
     """
-    from maskfit.data.image_lists import find_images
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
     from maskfit.inference.input_resolution import find_models
 
     batch_sizes = _parse_batch_sizes(batch_size)
     path = find_models(resolve_models([model] if model else []))[0]
     engines = engine or find_engines(path)
-    files = [] if photos is None else [photo.path for photo in find_images(photos)]
+    files = [] if photos is None else [photo.path for photo in find_listed_images(photos)]
     rows: list[BenchmarkResult] = []
     failed: dict[str, str] = {}
     with progress("measuring", unit="engines") as advance:

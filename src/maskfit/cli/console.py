@@ -5,20 +5,38 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from maskfit.errors import DataError, MissingExtraError
+from maskfit.errors import DataError, MissingExtraError, printable
+from maskfit.text import format_count
 
-# Text is printed as it is: in a file name `[1]` is not markup and `:dog:` not an emoji. Color comes from `style=`.
-out = Console(highlight=False, markup=False, emoji=False)
+if TYPE_CHECKING:
+    from maskfit.data.photo_dataset import Photo
+
+
+class PlainConsole(Console):
+    """A console that prints text as it is, except that control characters, as in file names, are escaped."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints like rich's console.
+
+        Args:
+            objects: Texts and rich's renderables.
+            **options: As for rich's console.
+        """
+        super().print(*(printable(item, keep="\n\t") if isinstance(item, str) else item for item in objects), **options)
+
+
+# In a file name `[1]` is not markup and `:dog:` not an emoji. Color comes from `style=`.
+out = PlainConsole(highlight=False, markup=False, emoji=False)
 """For results."""
 
-err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+err = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 """For progress, warnings and errors."""
 
 
@@ -37,6 +55,41 @@ def print_error(error: object) -> None:
     """
     err.print("error:", style="bold red", end=" ")
     err.print(str(error))
+
+
+def print_set_aside(reasons: Mapping[str, str], shown: int | None = None) -> None:
+    """Prints what could not be used, with a count, on standard error; nothing where there is none.
+
+    Args:
+        reasons: Reasons by name; the name of a folder ends with a slash.
+        shown: How many to list; None for all.
+    """
+    if not reasons:
+        return
+    folders = sum(name.endswith("/") for name in reasons)
+    photos = len(reasons) - folders
+    counts = [(photos, "unreadable photo"), (folders, "folder")]
+    listed = " and ".join(format_count(count, noun) for count, noun in counts if count)
+    err.print(f"set aside {listed}:", style="yellow")
+    for name, reason in list(reasons.items())[:shown]:
+        err.print(f"  {printable(name)}: {printable(reason)}")
+
+
+def find_listed_images(folder: Path) -> list[Photo]:
+    """Lists the photos of a folder, and prints which of its entries cannot be used.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The photos, sorted by name.
+    """
+    from maskfit.data.image_lists import ImageFolder
+
+    images = ImageFolder(folder)
+    photos = list(images)
+    print_set_aside(images.set_aside)
+    return photos
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import check_overwrite, print_json, print_table, print_written, progress, require_extra
+from maskfit.cli.console import (
+    check_overwrite,
+    find_listed_images,
+    print_json,
+    print_table,
+    print_written,
+    progress,
+    require_extra,
+)
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.text import format_count
 
@@ -76,7 +84,6 @@ def export(
         require_extra("export", "train", "onnx", "onnxscript")
     if format_ is ExportFormat.openvino:
         require_extra("export --format openvino", "openvino", "openvino")
-    from maskfit.data.image_lists import find_images
     from maskfit.inference.export import EXPORTS, export_model
 
     for output in EXPORTS[format_].files(file):
@@ -88,8 +95,8 @@ def export(
             file,
             format_,
             half=half,
-            calibrate=find_images(calibrate) if calibrate else None,
-            photos=find_images(images) if images else None,
+            calibrate=find_listed_images(calibrate) if calibrate else None,
+            photos=find_listed_images(images) if images else None,
             progress=advance,
         )
     _print_result(result, _build_rows(source, result, timing), json)

@@ -11,6 +11,7 @@ from maskfit.cli.console import (
     TRAIN_MODULES,
     check_overwrite,
     err,
+    find_listed_images,
     out,
     print_json,
     print_table,
@@ -83,7 +84,6 @@ def inspect(
 
 def _read_photos(images: Path, schema: object, codes: dict[str, dict[str, str] | str]) -> list[Photo]:
     """Returns photos with labels if the folder is a dataset, otherwise all photos in it."""
-    from maskfit.data.image_lists import find_images
     from maskfit.data.read_dataset import read_photos
     from maskfit.labels.schema import LabelSchema
 
@@ -94,7 +94,7 @@ def _read_photos(images: Path, schema: object, codes: dict[str, dict[str, str] |
         # A folder that is not a dataset still has photos; a CSV that is not a manifest is an error.
         if images.suffix.lower() == ".csv":
             raise
-        return find_images(images)
+        return find_listed_images(images)
 
 
 def _sample_photos(photos: list[Photo]) -> list[Photo]:

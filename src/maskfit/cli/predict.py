@@ -226,6 +226,7 @@ def predict_all(
         persons: Person on each photo, by its name: predictions are pooled over a person's photos, and all of them are
             kept until the last one is done; None predicts each photo by itself.
     """
+    from maskfit.data.image_lists import ImageFolder
     from maskfit.inference.prediction_writers import open_prediction_writers
 
     paths = outputs.named()
@@ -248,6 +249,8 @@ def predict_all(
         )
         done = 0
         kept: list[BatchPredictions] = []
+        if isinstance(photos, ImageFolder):
+            summary.unreadable |= photos.set_aside
         for predictions in stack.enter_context(closing(predictor.stream(photos, skip_unreadable=not listed))):
             if persons is None:
                 _emit(predictions, sinks)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_written, progress
-from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
+from maskfit.cli.console import err, out, print_json, print_set_aside, print_written, progress
+from maskfit.errors import DataError, PhotoError, did_you_mean, format_list, printable
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -171,15 +171,12 @@ def print_face_predictions(
                         print(line, file=stream)
             advance(results.read + len(results.unreadable), len(photos))
     _check_any_read(results, photos)
+    unreadable = photos.set_aside | {name: error.message for name, error in results.unreadable.items()}
     if json:
-        unreadable = {name: error.message for name, error in results.unreadable.items()}
         print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
     if annotator:
         print_written(annotator.target, format_count(results.read, "photo") if annotator.folder else "")
-    if results.unreadable:
-        err.print(f"set aside {format_count(len(results.unreadable), 'unreadable photo')}:", style="yellow")
-        for name, error in results.unreadable.items():
-            err.print(f"  {name}: {error.message}")
+    print_set_aside(unreadable)
 
 
 def format_faces(name: str, prediction: PhotoPrediction) -> Iterator[str]:
@@ -195,7 +192,7 @@ def format_faces(name: str, prediction: PhotoPrediction) -> Iterator[str]:
     for number, face in enumerate(prediction.faces, start=1):
         position = f"face {number} of {prediction.num_faces} ({_format_box(face)})" if face.face else prediction.note
         position = f" {position}:" if position else ""
-        yield f"{name}:{position} {', '.join(item.full_text for item in face.attributes)}"
+        yield f"{printable(name)}:{position} {', '.join(item.full_text for item in face.attributes)}"
 
 
 def _format_box(face: FacePrediction) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from maskfit.cli.console import check_overwrite, err, print_written
-from maskfit.errors import DataError
+from maskfit.cli.console import check_overwrite, err, print_set_aside, print_written
+from maskfit.errors import DataError, printable
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -98,10 +98,7 @@ class PredictionSummary:
             more = self.num_fallbacks - len(shown)
             named = ", ".join(shown) + (f" and {more:,} more" if more else "")
             err.print(f"no face found in {format_count(self.num_fallbacks, 'photo')}, using the fallback crop: {named}")
-        if self.unreadable:
-            err.print(f"set aside {format_count(len(self.unreadable), 'unreadable photo')}:", style="yellow")
-            for name, reason in self.unreadable.items():
-                err.print(f"  {name}: {reason}")
+        print_set_aside(self.unreadable)
 
 
 @contextmanager
@@ -133,7 +130,7 @@ def print_predictions(predictions: BatchPredictions, stream: TextIO) -> None:
     from maskfit.inference.decisions import format_prediction
 
     for name, decisions in zip(predictions.names, predictions.decide(), strict=True):
-        stream.write(f"{name}: {format_prediction(decisions)}\n")
+        stream.write(f"{printable(name)}: {format_prediction(decisions)}\n")
 
 
 @contextmanager

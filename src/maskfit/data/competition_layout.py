@@ -11,8 +11,9 @@ import re
 from pathlib import Path
 
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.image_lists import check_entry_name, is_folder
 from maskfit.data.photo_dataset import Photo, PhotoDataset, is_hidden_or_system_file, is_photo_name, read_label
-from maskfit.errors import LabelError
+from maskfit.errors import LabelError, printable
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema
 
 FOLDER_REGEX = re.compile(r"(?P<id>[^_\s]+)_(?P<gender>[A-Za-z]+)_(?P<race>[^_]+)_(?P<age>\d+(\.\d+)?)")
@@ -74,7 +75,9 @@ def scan_layout(root: Path, schema: LabelSchema) -> tuple[PhotoDataset, list[Dat
     for entry in entries:
         if is_hidden_or_system_file(entry.name):
             num_hidden += 1
-        elif entry.is_dir():
+        elif reason := _check_entry(entry):
+            problems.append(DataProblem("fatal", "file name", printable(entry.name), *reason))
+        elif is_folder(entry):
             labels = _parse_folder_name(entry.name, attributes, problems)
             num_hidden += _read_person(entry, labels, photos, problems)
         elif is_photo_name(entry.name):
@@ -103,7 +106,7 @@ def find_person_dirs(root: Path) -> Path:
     Raises:
         OSError: The folder cannot be read.
     """
-    if any(FOLDER_REGEX.fullmatch(entry.name) and entry.is_dir() for entry in _sorted_entries(root)):
+    if any(FOLDER_REGEX.fullmatch(entry.name) and is_folder(entry) for entry in _sorted_entries(root)):
         return root
     images = root / "images"
     return images if images.is_dir() else root
@@ -168,7 +171,7 @@ def _read_person(
         problems.append(DataProblem("fatal", "folder", folder.name, _read_error(error), "check its permissions"))
         return 0
     for entry in entries:
-        name = f"{folder.name}/{entry.name}"
+        name = f"{folder.name}/{printable(entry.name)}"
         if is_hidden_or_system_file(entry.name):
             num_hidden += 1
             continue
@@ -187,10 +190,24 @@ def _read_person(
     return num_hidden
 
 
+def _check_entry(entry: os.DirEntry[str]) -> tuple[str, str] | None:
+    """Message and hint for an entry that may be or hold photos and cannot be used; None for any other."""
+    try:
+        if not entry.is_dir() and not is_photo_name(entry.name):
+            return None
+    except OSError as error:
+        # A link to itself, or into a folder without permission.
+        return f"the link cannot be followed: {error.strerror or error}", "repair or delete it"
+    message, _, hint = check_entry_name(entry.name).partition("; ")
+    return (message, hint) if message else None
+
+
 def _check_file(entry: os.DirEntry[str], stem: str, name_of_stem: dict[str, str]) -> tuple[str, str] | None:
     """Message and hint for a file that does not belong into a person's folder; None for a valid one."""
+    if reason := _check_entry(entry):
+        return reason
     if not entry.is_file():
-        kind = "a folder" if entry.is_dir() else "a broken link" if entry.is_symlink() else "not a regular file"
+        kind = "a folder" if is_folder(entry) else "a broken link" if entry.is_symlink() else "not a regular file"
         return f"{kind} in a person's folder; expected {FILE_PATTERN}", "move it out of the folder"
     if stem not in STEMS or not is_photo_name(entry.name):
         return f"expected {FILE_PATTERN}", "rename it, or move it out of the folder"

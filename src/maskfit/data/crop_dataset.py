@@ -11,7 +11,7 @@ OUT/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ from maskfit.data.detection_sheet import DetectionRow, detection_sheet
 from maskfit.data.detectors import Face
 from maskfit.data.face_boxes import face_of, file_name_with_box
 from maskfit.data.image_decoding import Pixels, content_hash, decode
-from maskfit.data.image_lists import find_images
+from maskfit.data.image_lists import ImageFolder
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import read_manifest
 from maskfit.data.photo_dataset import Photo
@@ -148,7 +148,7 @@ def write_crops(
         RecipeError: The crop or background is unknown, or an option is invalid.
         MissingExtraError: The crop or background needs an extra.
     """
-    photos = _read(source, out, schema, codes)
+    photos, set_aside = _read(source, out, schema, codes)
     cropper = DatasetCropper(crop, size, background_removal)
     files = _file_names(photos)
     done = open_crop_log(out / LOG_FILE, cropper.settings(source))
@@ -166,7 +166,7 @@ def write_crops(
         return cropper.write(pixels, out, draft, face)
 
     records: dict[str, CropRecord] = {}
-    unreadable: dict[str, str] = {}
+    unreadable = dict(set_aside)
     with ThreadPoolExecutor() as pool, (out / LOG_FILE).open("a", encoding="utf-8") as journal:
         for start in range(0, len(photos), BATCH_SIZE):
             batch = photos[start : start + BATCH_SIZE]
@@ -190,10 +190,16 @@ def write_crops(
     return _write_lists(photos, records, num_resumed, unreadable, out, manifest_schema, cropper)
 
 
-def _read(source: Path, out: Path, schema: LabelSchema, codes: CodesOption | None) -> Sequence[Photo]:
+def _read(
+    source: Path, out: Path, schema: LabelSchema, codes: CodesOption | None
+) -> tuple[Sequence[Photo], Mapping[str, str]]:
+    """The photos, and what of a folder is set aside."""
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise DataError("the output folder is among the photos", location=out, hint="give a folder outside of them")
-    return list(read_manifest(source, schema, codes)) if source.suffix.lower() == ".csv" else find_images(source)
+    if source.suffix.lower() == ".csv":
+        return list(read_manifest(source, schema, codes)), {}
+    images = ImageFolder(source)
+    return list(images), images.set_aside
 
 
 class DatasetCropper:

@@ -218,7 +218,8 @@ def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYT
             status = source.stat()
         except (OSError, ValueError) as error:
             missing = isinstance(error, FileNotFoundError)
-            message = "there is no such photo" if missing else f"the photo cannot be read: {error}"
+            reason = getattr(error, "strerror", None) or error
+            message = "there is no such photo" if missing else f"the photo cannot be read: {reason}"
             raise PhotoError(message, location=label, hint="check the path") from None
         if not stat.S_ISREG(status.st_mode):
             raise PhotoError("the path is not a regular file", location=label, hint="give the path of a photo")

@@ -1,7 +1,8 @@
 """Photos without labels: the evaluation list `info.csv` (`ImageID,ans`), or all photos of a folder.
 
 Both are lazy: of a list only the names are kept, some hundred bytes per photo; of a folder only the names of one folder
-at a time.
+at a time. No entry of a folder is passed over in silence: what could hold photos and cannot be used is set aside, with
+a reason.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import overload
+from typing import NamedTuple, overload
 
 from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.face_boxes import find_box_columns, name_with_box, split_name
 from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError
 from maskfit.data.manifest_columns import PATH_COLUMNS
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
-from maskfit.errors import DataError, format_list
+from maskfit.errors import DataError, format_list, printable
 from maskfit.file_io import iter_csv
 
 ID_COLUMN = "ImageID"
@@ -72,17 +73,30 @@ def listed_photo(folder: Path, name: str) -> Photo:
     return Photo(folder / file, name, file, box=box)
 
 
+class FolderEntry(NamedTuple):
+    """An entry of a folder of photos.
+
+    Attributes:
+        name: Path relative to the folder, with slashes; printable, and with a slash at its end for a folder.
+        reason: Why it is set aside; empty for a photo.
+    """
+
+    name: str
+    reason: str = ""
+
+
 @dataclass(frozen=True)
 class ImageFolder:
     """All photos in a folder and its subfolders, sorted by name, without labels; each name occurs once.
 
-    Hidden and system files and files without a photo's suffix are ignored; links to folders are not followed.
+    Hidden and system files and files without a photo's suffix are ignored. What may hold photos and cannot be used is
+    in `set_aside`.
 
     Attributes:
         path: The folder.
 
     Raises:
-        DataError: The folder is missing, is a file, or holds no photo.
+        DataError: The folder is missing, is a file, cannot be listed, or holds no photo.
     """
 
     path: Path
@@ -93,43 +107,100 @@ class ImageFolder:
         if not self.path.is_dir():
             raise DataError("there is no such folder", location=self.path, hint="check the path")
         if next(iter(self), None) is None:
+            lines = [f"{name}: {reason}" for name, reason in self.set_aside.items()]
             raise DataError(
-                "there is no photo in this folder", location=self.path, hint="give a folder with .jpg or .png files"
+                "there is no photo in this folder" + (f":\n{format_list(lines)}" if lines else ""),
+                location=self.path,
+                hint="make them readable, or rename them" if lines else "give a folder with .jpg or .png files",
             )
 
     def __iter__(self) -> Iterator[Photo]:
-        return (Photo(self.path / name, name, name) for name in _iter_names(self.path, ""))
+        return (Photo(self.path / name, name, name) for name, reason in self.entries() if not reason)
 
     def __len__(self) -> int:
-        return self._count
+        return self._counted[0]
+
+    @property
+    def set_aside(self) -> Mapping[str, str]:
+        """Entries that may hold photos and cannot be used, by printable name, with the reason."""
+        return self._counted[1]
+
+    def entries(self) -> Iterator[FolderEntry]:
+        """Lists the photos and what is set aside.
+
+        Yields:
+            The entries, sorted by name.
+        """
+        return _iter_entries(self.path, "")
 
     @cached_property
-    def _count(self) -> int:
+    def _counted(self) -> tuple[int, dict[str, str]]:
         # Counted once: files may be added and removed in the meantime.
-        return sum(1 for _ in _iter_names(self.path, ""))
+        count, set_aside = 0, {}
+        for name, reason in self.entries():
+            if reason:
+                set_aside[name] = reason
+            else:
+                count += 1
+        return count, set_aside
 
 
-def _iter_names(folder: Path, prefix: str) -> Iterator[str]:
-    """Yields the names of all photos in `folder` after `prefix`, in the order of sorting all of them."""
-    names = []
+def check_entry_name(name: str) -> str:
+    """Checks that a file name can stand in tables and on a terminal.
+
+    Args:
+        name: Name of a file or folder, as Python lists it.
+
+    Returns:
+        Why it cannot; empty for a usable name.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "the file name is not UTF-8; rename it"
+    return "" if printable(name) == name else "the file name has control characters or a line break; rename it"
+
+
+def is_folder(entry: os.DirEntry[str], *, follow_symlinks: bool = True) -> bool:
+    """Returns whether an entry is a folder; unlike `DirEntry.is_dir` it raises nothing for a link to itself.
+
+    Args:
+        entry: The entry.
+        follow_symlinks: Whether a link to a folder is one.
+
+    Returns:
+        Whether it is a folder, as far as that can be found out.
+    """
+    try:
+        return entry.is_dir(follow_symlinks=follow_symlinks)
+    except OSError:
+        return False
+
+
+def _iter_entries(folder: Path, prefix: str) -> Iterator[FolderEntry]:
+    """Yields photos and what is set aside in `folder`, named after `prefix`, in the order of sorting all of them."""
+    found: list[tuple[str, str]] = []
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_hidden_or_system_file(entry.name):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    # With its slash, a folder sorts where the names of its photos do.
-                    names.append(f"{entry.name}/")
-                elif is_photo_name(entry.name) and not entry.is_dir():
-                    names.append(entry.name)
-    except OSError:
-        # As in os.walk: a folder that cannot be read, or was removed in the meantime, is skipped.
-        return
-    for name in sorted(names):
-        if name.endswith("/"):
-            yield from _iter_names(folder / name, prefix + name)
+            found = [item for entry in entries if (item := _classify(entry)) is not None]
+    except OSError as error:
+        # A folder without a name is the one that was asked for.
+        yield FolderEntry(prefix or "./", f"the folder cannot be listed: {error.strerror or error}")
+    for name, reason in sorted(found):
+        if name.endswith("/") and not reason:
+            yield from _iter_entries(folder / name, prefix + name)
         else:
-            yield prefix + name
+            yield FolderEntry(prefix + printable(name), reason)
+
+
+def _classify(entry: os.DirEntry[str]) -> tuple[str, str] | None:
+    """Name and reason of an entry; None where it is no photo and holds none. With a slash it sorts as its photos do."""
+    if is_hidden_or_system_file(entry.name):
+        return None
+    if is_folder(entry, follow_symlinks=False):
+        return f"{entry.name}/", check_entry_name(entry.name)
+    if is_folder(entry):
+        return f"{entry.name}/", "a link to a folder, which is not followed"
+    # A broken link, or one to itself, is a photo that cannot be read.
+    return (entry.name, check_entry_name(entry.name)) if is_photo_name(entry.name) else None
 
 
 def read_list_persons(path: Path) -> list[str] | None:

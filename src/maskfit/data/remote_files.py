@@ -14,9 +14,9 @@ from typing import Any
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns, name_with_box
 from maskfit.data.image_decoding import MAX_BYTES
-from maskfit.data.image_lists import ImageFolder, find_id_column, read_image_list
+from maskfit.data.image_lists import FolderEntry, ImageFolder, check_entry_name, find_id_column, read_image_list
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
-from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list
+from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list, printable
 from maskfit.file_io import iter_csv
 
 PROTOCOL_PACKAGES = {
@@ -79,7 +79,18 @@ class ImageRoot:
         return filesystem, str(path).rstrip("/")
 
     def names(self) -> Iterator[str]:
-        """Lists all photos below the root; hidden and system files are ignored.
+        """Lists all photos below the root that can be used.
+
+        Yields:
+            Names relative to the root, in the order of `entries`.
+
+        Raises:
+            DataError: As `entries`.
+        """
+        return (name for name, reason in self.entries() if not reason)
+
+    def entries(self) -> Iterator[FolderEntry]:
+        """Lists all photos below the root, and what may hold photos and cannot be used; hidden files are ignored.
 
         Yields:
             Names relative to the root, folder by folder, sorted within each.
@@ -88,25 +99,26 @@ class ImageRoot:
             DataError: There is no photo, or the root cannot be listed.
         """
         if not is_url(self.root):
-            yield from (photo.name for photo in ImageFolder(Path(self.root)))
+            yield from ImageFolder(Path(self.root)).entries()
             return
         found = False
-        for name in self._walk():
-            found = True
-            yield name
+        for entry in self._walk():
+            found = found or not entry.reason
+            yield entry
         if not found:
             raise DataError(
                 "there is no photo below this URL", location=self.root, hint="check the URL, or give a --image-list"
             )
 
-    def _walk(self) -> Iterator[str]:
+    def _walk(self) -> Iterator[FolderEntry]:
         filesystem, root = self._filesystem
         try:
             for folder, _, files in filesystem.walk(root, on_error="raise"):
                 relative = str(folder).rstrip("/").removeprefix(root).strip("/")
                 for name in sorted(file.rpartition("/")[2] for file in files):
                     if is_photo_name(name) and not is_hidden_or_system_file(name):
-                        yield f"{relative}/{name}" if relative else name
+                        name = f"{relative}/{name}" if relative else name
+                        yield FolderEntry(printable(name), check_entry_name(name))
         except (OSError, ValueError) as error:
             raise DataError(
                 f"the URL cannot be listed: {_first_line(error)}", location=self.root, hint="check the URL"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskfit.data.image_lists import ImageFolder
@@ -32,9 +32,11 @@ class NamedPhotos:
 
     Attributes:
         paths: Images and folders.
+        unlisted: Folders that a pattern leads into and that cannot be listed, with the reason.
     """
 
     paths: tuple[Photo | ImageFolder, ...]
+    unlisted: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Photo]:
         seen: set[str] = set()
@@ -55,6 +57,16 @@ class NamedPhotos:
     def __len__(self) -> int:
         """Counts the images; one that is named twice counts twice."""
         return sum(1 if isinstance(item, Photo) else len(item) for item in self.paths)
+
+    @property
+    def set_aside(self) -> dict[str, str]:
+        """What may hold images and cannot be used, by printable path, with the reason."""
+        reasons = dict(self.unlisted)
+        for item in self.paths:
+            if isinstance(item, ImageFolder):
+                # Joined as text: `Path` would drop the slash at the end of a folder.
+                reasons |= {f"{item.path}/{name}": reason for name, reason in item.set_aside.items()}
+        return reasons
 
     @property
     def single_file(self) -> Photo | None:
@@ -105,7 +117,8 @@ def resolve_inputs(arguments: Sequence[str]) -> ResolvedInputs:
         lines = [f"{problem.location}: {problem.message}" for problem in problems]
         raise DataError(f"{len(problems)} arguments cannot be used:\n{format_list(lines)}", hint=problems[0].hint)
     unique = tuple(dict.fromkeys(images))
-    return ResolvedInputs(tuple(models), NamedPhotos(unique) if unique else None)
+    unlisted = {name: reason for argument in arguments for name, reason in _unlisted_folders(argument)}
+    return ResolvedInputs(tuple(models), NamedPhotos(unique, unlisted) if unique else None)
 
 
 def find_models(sources: Sequence[str | Path], top_k: int = 1) -> list[Path]:
@@ -187,13 +200,16 @@ def _find_photos(argument: str) -> list[Photo | ImageFolder]:
 def _open_folder(path: Path) -> ImageFolder:
     if not os.access(path, os.R_OK | os.X_OK):
         raise DataError("this folder cannot be read", location=path, hint="check its permissions")
-    if not _has_photos(path):
+    try:
+        return ImageFolder(path)
+    except DataError as error:
+        if "\n" in error.message:
+            raise
         raise DataError(
             "this folder has no photos, and is no run: it has no recipe.yaml",
             location=path,
             hint="name a folder with .jpg or .png files, or a run folder",
-        )
-    return ImageFolder(path)
+        ) from None
 
 
 def _has_photos(path: Path) -> bool:
@@ -202,6 +218,20 @@ def _has_photos(path: Path) -> bool:
     except DataError:
         return False
     return True
+
+
+def _unlisted_folders(argument: str) -> Iterator[tuple[str, str]]:
+    """Folders that a pattern leads into and that `glob` passes over in silence, with the reason."""
+    if not glob.has_magic(argument) or os.path.exists(argument):
+        return
+    for folder in sorted(glob.glob(os.path.dirname(argument) or os.curdir, recursive=True)):
+        try:
+            with os.scandir(folder):
+                pass
+        except NotADirectoryError:
+            continue
+        except OSError as error:
+            yield f"{folder.rstrip('/')}/", f"the folder cannot be listed: {error.strerror or error}"
 
 
 def _match_pattern(pattern: str) -> Iterator[Photo]:

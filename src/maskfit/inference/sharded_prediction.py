@@ -5,6 +5,7 @@ RESULT/
   lists/000000.csv          the names of a shard's photos, in order
   answers/000000.parquet    a row for each of them that can be read (or .csv)
   unreadable/000000.csv     those that cannot, and why
+  unreadable/listing.csv    entries of the folder that may hold photos and could not be listed, and why
   summary.json              totals; written last
 
 A shard's table appears whole, after its list of unreadable photos; until then nothing of the shard counts. A process
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.data.face_boxes import split_name
-from maskfit.data.image_lists import listed_photo
+from maskfit.data.image_lists import FolderEntry, listed_photo
 from maskfit.data.remote_files import ImageRoot
 from maskfit.decision_weights import DEFAULT_DECIDE
 from maskfit.errors import DataError, RunError, did_you_mean
@@ -147,6 +148,11 @@ class ShardDir:
         """
         return self.path / "unreadable" / f"{shard:06d}.csv"
 
+    @property
+    def unlisted(self) -> Path:
+        """The entries of the folder that are set aside before any shard."""
+        return self.path / "unreadable" / "listing.csv"
+
     def read_plan(self) -> ShardPlan:
         """Reads the plan of a prediction that was started.
 
@@ -200,16 +206,32 @@ def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | No
             hint="add --resume to continue the predictions in it, or name another folder",
         )
     count = 0
-    rest = iter(ImageRoot(plan.root).names() if names is None else names)
+    unlisted: dict[str, str] = {}
+    entries = ImageRoot(plan.root).entries() if names is None else (FolderEntry(name) for name in names)
+    rest = _split_entries(entries, unlisted)
     while part := list(islice(rest, plan.size)):
         write_csv(folder.list_(count // plan.size), [ID_COLUMN], ([name] for name in part))
         count += len(part)
     if not count:
         raise DataError("there are no photos", location=plan.root, hint="check the folder or the list")
+    if unlisted:
+        write_csv(folder.unlisted, [ID_COLUMN, "reason"], unlisted.items())
+    else:
+        # An attempt that did not end may have left one.
+        folder.unlisted.unlink(missing_ok=True)
     counted = ShardPlan(**{**asdict(plan), "num_images": count})
     # Written last: where it exists, the lists are whole.
     write_json(folder.plan, asdict(counted))
     return counted
+
+
+def _split_entries(entries: Iterable[FolderEntry], unlisted: dict[str, str]) -> Iterator[str]:
+    """Yields the names of photos and collects the other entries."""
+    for name, reason in entries:
+        if reason:
+            unlisted[name] = reason
+        else:
+            yield name
 
 
 def _resume(folder: ShardDir, plan: ShardPlan) -> ShardPlan:
@@ -319,10 +341,11 @@ def write_summary(folder: ShardDir, plan: ShardPlan) -> dict[str, Any]:
     """
     lists = (folder.unreadable(number) for number in range(plan.num_shards))
     lost = sum(len(read_csv(path, [ID_COLUMN])) for path in lists if path.is_file())
+    unlisted = len(read_csv(folder.unlisted, [ID_COLUMN])) if folder.unlisted.is_file() else 0
     summary = {
-        "photos": plan.num_images,
+        "photos": plan.num_images + unlisted,
         "answered": plan.num_images - lost,
-        "unreadable": lost,
+        "unreadable": lost + unlisted,
         "shards": plan.num_shards,
         "answers": str(folder.path / "answers"),
     }

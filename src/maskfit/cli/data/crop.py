@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, progress
+from maskfit.cli.console import err, out, print_json, print_set_aside, progress
 from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
@@ -195,12 +195,9 @@ def _print_summary(summary: CropSummary) -> None:
         records = format_count(len(summary.records), "photo")
         line = f"nothing found in {len(summary.fallback_crops):,} of {records}, using the fallback crop: {names}"
         err.print(line, style="yellow")
-    if summary.unreadable:
-        err.print(f"set aside {format_count(len(summary.unreadable), 'unreadable photo')}:", style="yellow")
-        for name, reason in list(summary.unreadable.items())[:SHOWN]:
-            err.print(f"  {name}: {reason}")
-        if len(summary.unreadable) > SHOWN:
-            err.print(f"  all of them: {summary.faces.parent / 'unreadable.csv'}")
+    print_set_aside(summary.unreadable, SHOWN)
+    if len(summary.unreadable) > SHOWN:
+        err.print(f"  all of them: {summary.faces.parent / 'unreadable.csv'}")
     out.print(f"list: {summary.faces}", soft_wrap=True)
     out.print(f"to look at: {summary.sheet}", soft_wrap=True)
     if summary.manifest:

@@ -1,0 +1,69 @@
+"""Fixtures: faults of folders, disks and processes that tests of any command can use; and the command itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import bundled_model, command, evaluation, model, run_dir
+
+__all__ = ["bundled_model", "command", "evaluation", "model", "run_dir"]
+
+
+def write_photo(path: Path, seed: int = 0) -> Path:
+    """Writes a photo of 48 x 64 pixels, whatever is on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((48, 64)).save(path)
+    return path
+
+
+@pytest.fixture
+def no_permission(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Refuses to list a folder, also to root, whom permissions do not bind."""
+    refused: set[str] = set()
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if isinstance(path, str | Path) and os.path.abspath(path) in refused:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    return lambda path: refused.add(os.path.abspath(path))
+
+
+@pytest.fixture
+def troubled_folder(tmp_path: Path, no_permission: Callable[[Path], None]) -> Path:
+    """A folder with three good photos and seven entries that cannot be used, each for another reason."""
+    folder = tmp_path / "photos"
+    for number, name in enumerate(("a.jpg", "sub/b.jpg", "z.jpg")):
+        write_photo(folder / name, number)
+    write_photo(folder / "locked" / "c.jpg")
+    no_permission(folder / "locked")
+    (folder / "sub" / "loop.jpg").symlink_to(folder / "sub" / "loop.jpg")
+    (folder / "sub" / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "album").symlink_to(folder / "sub")
+    photo = (folder / "a.jpg").read_bytes()
+    for name in (b"caf\xe9.jpg", b"red\x1b[31m.jpg", b"two\nlines.jpg"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(photo)
+    return folder
+
+
+TROUBLED = {
+    "locked/": "the folder cannot be listed: Permission denied",
+    "sub/loop.jpg": "Too many levels of symbolic links",
+    "sub/gone.jpg": "there is no such photo",
+    "album/": "a link to a folder, which is not followed",
+    r"caf\xe9.jpg": "not UTF-8",
+    r"red\x1b[31m.jpg": "control characters or a line break",
+    r"two\nlines.jpg": "control characters or a line break",
+}
+"""Printable names in `troubled_folder` with a part of the reason."""
+GOOD = ("a.jpg", "sub/b.jpg", "z.jpg")
+"""Photos in `troubled_folder` that can be used."""
