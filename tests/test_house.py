@@ -31,6 +31,7 @@ FLOORS = (
         "onnx_runtime",
         "process_supervisor",
         "progress_log",
+        "thread_pool",
     },
     {"labels", "model_metadata"},
     {"decision_weights"},

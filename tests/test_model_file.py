@@ -270,10 +270,10 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "no JSON": ("{", "invalid JSON"),
     "no object": ("3", "valid dictionary|object"),
     "nothing": ("", "invalid JSON"),
-    "nested deeply": ("[" * 2_000_000, "recursion depth"),
+    "nested deeply": ("[" * 2_000_000, "nests too deep"),
     "nested deeply in the recipe": (
         changed("recipe", 0).replace('"recipe": 0', '"recipe": ' + '{"a":' * 500_000),
-        "recursion depth",
+        "nests too deep",
     ),
     "huge": (changed("description", "x" * MAX_METADATA_BYTES), "the metadata has .* bytes, more than"),
     "of a newer format": (changed("format", 2), "newer maskfit"),

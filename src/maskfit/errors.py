@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 _CONTROL_CHARACTERS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 """Terminal controls, line breaks, and what Python reads for bytes of a file name that are no UTF-8."""
@@ -87,6 +89,34 @@ class ModelFileError(MaskfitError):
 
 class RunError(MaskfitError):
     """A run folder already exists, is incomplete, or was made from another recipe."""
+
+
+class DiskFullError(MaskfitError):
+    """There is no room for a file; what was there before is unchanged.
+
+    Args:
+        path: The file or folder that was written.
+        needed: Bytes that it needs at least; None where unknown.
+        free: Bytes that are free on its disk; None where unknown.
+        too_large: Whether a limit of the file's size is in the way, not the disk.
+    """
+
+    def __init__(
+        self, path: str | Path, needed: int | None = None, free: int | None = None, *, too_large: bool = False
+    ) -> None:
+        self.path, self.needed, self.free, self.too_large = path, needed, free, too_large
+        parts = [] if needed is None else [f"at least {needed:,} bytes are needed"]
+        parts += [] if free is None else [f"{free:,} are free"]
+        problem = "the file is larger than this file system or process may write" if too_large else "the disk is full"
+        super().__init__(
+            problem + (f": {', '.join(parts)}" if parts else ""),
+            location=path,
+            hint="make room, then run the command again",
+        )
+
+    def __reduce__(self) -> Any:
+        # By default an exception is unpickled from its message, which this class is not constructed from.
+        return partial(type(self), too_large=self.too_large), (self.path, self.needed, self.free)
 
 
 class MissingExtraError(MaskfitError):

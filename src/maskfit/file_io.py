@@ -1,41 +1,268 @@
-"""Atomic file writes (a temporary file in the target's folder, then a rename), and reading of CSV and JSON files."""
+"""Atomic file writes (a temporary file in the target's folder, then a rename), and reading of CSV and JSON files.
+
+A temporary file is locked by the process that writes it. One of a process that was killed is not: it is removed when
+the same target is written next.
+"""
 
 from __future__ import annotations
 
 import csv
+import errno
+import hashlib
 import io
 import json
 import os
 import re
 import secrets
+import shutil
+import sys
+import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from maskfit.errors import DataError, MaskfitError
+from maskfit.errors import DataError, DiskFullError, MaskfitError
+
+if sys.platform != "win32":
+    import fcntl
+
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of the operating system where there is no room for what is written."""
+
+_DISK_FULL_TEXT = re.compile(
+    r"no space left|quota exceeded|file too large|file write failed|os error (28|122|27)\b", re.IGNORECASE
+)
+"""How libraries with exceptions of their own report the same."""
+
+_TEMPORARY_NAME = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.part")
+
+_scan_lock = threading.Lock()
+_leftovers: dict[Path, dict[str, list[Path]]] = {}
+"""By folder and target name: temporary files that were there when this process first wrote into the folder."""
+
+_claims: dict[str, int] = {}
+"""Open lock files by claimed path."""
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, needed: int | None = None) -> Iterator[Path]:
     """Replaces a file atomically: readers see either the old file or the new one, never a part of it.
 
     Args:
         path: The target; its folder is created where it is missing.
+        needed: Size of the file in bytes where it is known, for the error of a full disk.
 
     Yields:
         A temporary path in the same folder, renamed to `path` on leaving without an exception.
+
+    Raises:
+        DataError: The file cannot be created.
+        DiskFullError: There is no room for it; the old file is unchanged.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
-    # Not tempfile, whose files are readable by their owner only: the user's umask applies here.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
+    with writing(path, needed=needed), _temporary(path, folder=False) as temporary, writing(path, temporary, needed):
         yield temporary
         temporary.replace(path)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Creates a folder next to a target, for the caller to fill and to rename to it.
+
+    Args:
+        path: The target.
+
+    Yields:
+        The folder, removed on leaving if it still has its name.
+    """
+    with writing(path), _temporary(Path(path), folder=True) as temporary, writing(path, temporary):
+        yield temporary
+
+
+@contextmanager
+def writing(path: Path, temporary: Path | None = None, needed: int | None = None) -> Iterator[None]:
+    """Turns the errors of a full disk, in whatever form a library raises them, into one that says what to do.
+
+    Args:
+        path: What is written, or its folder.
+        temporary: The file that is written in its place: what is in it counts as needed.
+        needed: Size in bytes where it is known.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DiskFullError: There is no room for it.
+    """
+    try:
+        yield
+    except MaskfitError:
+        raise
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        if needed is None:
+            needed = _written_bytes(temporary or path)
+        too_large = isinstance(error, OSError) and error.errno == errno.EFBIG
+        raise DiskFullError(path, needed, None if too_large else free_bytes(path), too_large=too_large) from error
+
+
+def _written_bytes(path: Path) -> int | None:
+    """One more byte than was written so far to a file or a temporary folder; None for any other folder."""
+    with suppress(OSError):
+        if path.is_file():
+            return path.stat().st_size + 1
+        if _TEMPORARY_NAME.fullmatch(path.name):
+            return sum(item.stat().st_size for item in path.rglob("*") if item.is_file()) + 1
+    return None
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Returns whether an exception says that there is no room on the disk.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        Whether it, or what caused it, does.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in DISK_FULL_ERRNOS
+    return bool(_DISK_FULL_TEXT.search(str(error)))
+
+
+def free_bytes(path: Path) -> int | None:
+    """Measures the room on the disk of a path.
+
+    Args:
+        path: A file or folder, which need not exist.
+
+    Returns:
+        Bytes that this user can write; None where it cannot be measured.
+    """
+    try:
+        return shutil.disk_usage(next(part for part in (path, *path.absolute().parents) if part.exists())).free
+    except (OSError, StopIteration):
+        return None
+
+
+@contextmanager
+def _temporary(path: Path, *, folder: bool) -> Iterator[Path]:
+    """Creates and locks a temporary file or folder for a target, and removes it unless it was renamed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary, descriptor = _create_locked(path, folder=folder)
+    except OSError as error:
+        if error.errno in DISK_FULL_ERRNOS:
+            raise
+        raise DataError(
+            f"cannot be written: {error.strerror}", location=path, hint="check path and permissions, or choose another"
+        ) from error
+    try:
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        if folder:
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _create_locked(path: Path, *, folder: bool) -> tuple[Path, int]:
+    while True:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+        # Not tempfile, whose files are readable by their owner only: the user's umask applies here.
+        if folder:
+            temporary.mkdir()
+            descriptor = os.open(temporary, os.O_RDONLY)
+        else:
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        # Between its creation and its lock another process may take it for a leftover.
+        if _lock(descriptor) is not False and temporary.exists():
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Locks an open file without waiting; False where another process has it, None where files cannot be locked."""
+    if sys.platform == "win32":
+        # Nothing is locked, and so nothing of earlier runs is removed.
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes the temporary files for a target that no process writes any more."""
+    folder = path.parent.absolute()
+    with _scan_lock:
+        if folder not in _leftovers:
+            # One look for each folder: thousands of files may be written into it.
+            found: dict[str, list[Path]] = {}
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if match := _TEMPORARY_NAME.fullmatch(entry.name):
+                        found.setdefault(match["target"], []).append(folder / entry.name)
+            _leftovers[folder] = found
+        leftovers = _leftovers[folder].pop(path.name, [])
+    for leftover in leftovers:
+        with suppress(OSError):
+            descriptor = os.open(leftover, os.O_RDONLY)
+            try:
+                # Only with the lock: where files cannot be locked, another process may still write it.
+                if _lock(descriptor):
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def claim(path: Path) -> None:
+    """Reserves an output for this process until `release_claims`, so that of two commands the second is refused.
+
+    The reservation ends with the process in any case. It is known to processes of the same user on this machine.
+
+    Args:
+        path: The file or folder.
+
+    Raises:
+        DataError: Another process has reserved it.
+    """
+    target = os.path.realpath(path)
+    if target in _claims:
+        return
+    lock_file = _claim_file(target)
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        # A reservation is a service, no condition.
+        return
+    if _lock(descriptor) is False:
+        os.close(descriptor)
+        raise DataError(
+            "another command is writing this", location=path, hint="wait until it has ended, or choose another output"
+        )
+    _claims[target] = descriptor
+
+
+def release_claims() -> None:
+    """Ends all reservations of this process."""
+    while _claims:
+        os.close(_claims.popitem()[1])
+
+
+def _claim_file(target: str) -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    # In the system's folder for temporary files, not beside the target, where files would remain after a kill.
+    return Path(tempfile.gettempdir()) / f"maskfit-{user}" / f"{hashlib.sha1(os.fsencode(target)).hexdigest()}.lock"
 
 
 def user_cache_dir(name: str) -> Path:
@@ -61,9 +288,27 @@ def write_text(path: Path, text: str) -> Path:
     Returns:
         The path.
     """
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    content = text.encode()
+    with atomic_write(path, needed=len(content)) as temporary:
+        temporary.write_bytes(content)
     return Path(path)
+
+
+def save_image(image: Any, path: Path, format: str, **options: Any) -> None:
+    """Writes an image; on a full disk this is an error, where Pillow, given a path, may leave the end of a JPEG out.
+
+    Pillow's encoders write to a file by themselves and take a short write for a whole one
+    (`findings/pillow_jpeg_short_write.sh`).
+
+    Args:
+        image: A Pillow image.
+        path: The file, usually the temporary one of `atomic_write`.
+        format: Pillow's name of the format.
+        **options: Pillow's options of the format.
+    """
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    path.write_bytes(stream.getbuffer())
 
 
 def write_json(path: Path, value: Any) -> Path:
@@ -219,6 +464,25 @@ def _find_delimiter(text: str) -> str:
     return "," if "," in first_row else max(";\t", key=first_row.count) if re.search("[;\t]", first_row) else ","
 
 
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """Parses JSON; whatever is wrong with it, also a nesting without end, is a ValueError.
+
+    Args:
+        text: JSON.
+        **options: Options of `json.loads`.
+
+    Returns:
+        The decoded value.
+
+    Raises:
+        ValueError: It is not valid JSON.
+    """
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file.
 
@@ -232,13 +496,13 @@ def read_json(path: Path) -> Any:
         MaskfitError: The file cannot be read or is not valid JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MaskfitError("there is no such file", location=path, hint="check the path") from None
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
         raise MaskfitError(message, location=path, hint="check path and permissions") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:  # also of JSON's own and of Unicode
         raise MaskfitError(
             f"invalid JSON: {error}", location=path, hint="restore the file or generate it again"
         ) from None

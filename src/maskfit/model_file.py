@@ -31,7 +31,7 @@ from maskfit.data.crops import CROPS
 from maskfit.data.preprocessing import Preprocessing
 from maskfit.data.pretrained_weights import check_pinned
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
-from maskfit.file_io import atomic_write
+from maskfit.file_io import atomic_write, parse_json
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
@@ -192,12 +192,12 @@ def parse_model_metadata(metadata: Mapping[str, str] | None, path: Path) -> Mode
             hint="do not trust this file",
         )
     try:
-        return ModelMetadata.model_validate(_upgrade(json.loads(text), path))
-    except (ValidationError, RecipeError, RecursionError, json.JSONDecodeError) as error:
+        return ModelMetadata.model_validate(_upgrade(parse_json(text), path))
+    except (ValidationError, RecipeError, RecursionError, ValueError) as error:
         reason = str(error)
         if isinstance(error, ValidationError):
             reason = _format_errors(error)
-        elif isinstance(error, json.JSONDecodeError):
+        elif isinstance(error, ValueError):
             reason = f"invalid JSON: {error}"
         raise ModelFileError(
             f"the metadata is damaged or from a newer maskfit than {__version__}: {reason:.500}",
@@ -245,9 +245,10 @@ def save_model(path: Path, weights: Mapping[str, Tensor], metadata: ModelMetadat
 
     # Copies, because safetensors rejects tensors that share memory, as tied weights do.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    with atomic_write(path) as temporary:
-        # Not save_file, whose files are readable by their owner only, whatever the user's umask.
-        temporary.write_bytes(save(copies, metadata.to_metadata()))
+    # Not save_file, whose files are readable by their owner only, whatever the user's umask.
+    content = save(copies, metadata.to_metadata())
+    with atomic_write(path, needed=len(content)) as temporary:
+        temporary.write_bytes(content)
     return path
 
 
@@ -268,7 +269,7 @@ def update_model_metadata(path: Path, metadata: ModelMetadata) -> Path:
         return path
     with path.open("rb") as stream, atomic_write(path) as temporary:
         (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
+        header = parse_json(stream.read(length))
         header["__metadata__"] |= metadata.to_metadata()
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         # The format aligns the weights to eight bytes.

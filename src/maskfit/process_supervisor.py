@@ -25,6 +25,9 @@ from maskfit.errors import MaskfitError
 GRACE_SECONDS = 1.5
 """Seconds between SIGTERM and SIGKILL when workers are stopped; all of them are gone within two."""
 
+POLL_SECONDS = 0.5
+"""Seconds between two looks whether the parent is still there, in processes that multiprocessing did not start."""
+
 USER_ERROR_CODE = 2
 """Exit code of a worker that ended with a `MaskfitError`, as of the command itself."""
 
@@ -287,7 +290,7 @@ def _run_worker(target: Callable[..., None], args: tuple[Any, ...], pipe: Connec
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if grace_seconds:
         signal.signal(signal.SIGTERM, _interrupt_on_sigterm)
-    threading.Thread(target=_exit_with_parent, args=(grace_seconds,), daemon=True).start()
+    exit_with_parent(grace_seconds)
     try:
         target(pipe, *args)
     except MaskfitError as error:
@@ -303,12 +306,24 @@ def _run_worker(target: Callable[..., None], args: tuple[Any, ...], pipe: Connec
         raise
 
 
+def exit_with_parent(grace_seconds: float = GRACE_SECONDS) -> None:
+    """Ends this process when its parent is gone, so that two commands never write to one folder; returns at once.
+
+    Args:
+        grace_seconds: Seconds between SIGTERM to itself and its end; 0 ends it at once.
+    """
+    threading.Thread(target=_exit_with_parent, args=(grace_seconds,), daemon=True).start()
+
+
 def _exit_with_parent(grace_seconds: float) -> None:
-    """Ends this worker when its parent process is gone, so that two commands never write to one folder."""
     parent = parent_process()
-    if parent is None:
-        return
-    wait([parent.sentinel])
+    if parent is not None:
+        wait([parent.sentinel])
+    else:
+        # Not started by multiprocessing: an orphan gets another parent.
+        number = os.getppid()
+        while os.getppid() == number:
+            time.sleep(POLL_SECONDS)
     if grace_seconds:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace_seconds)

@@ -77,12 +77,21 @@ def test_interrupt_exits_with_130(command, monkeypatch):
     assert (result.code, result.err) == (130, "stopped\n")
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ELOOP, errno.EROFS])
 def test_os_errors_of_the_user_have_no_traceback(command, monkeypatch, number):
     make_commands_raise(monkeypatch, OSError(number, os.strerror(number), "/some/[file].csv"))
     result = command()
     assert result.code == 2
     assert result.err.startswith(f"error: {os.strerror(number)}\n  at: /some/[file].csv\n")
+
+
+def test_a_full_disk_is_named(command, monkeypatch):
+    make_commands_raise(monkeypatch, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/[file].csv"))
+    result = command()
+    assert result.code == 2
+    assert (
+        result.err == "error: the disk is full\n  at: /some/[file].csv\n  next: make room, then run the command again\n"
+    )
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError(errno.EIO, "x"), ValueError("[x]")])

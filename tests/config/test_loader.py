@@ -279,7 +279,10 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         ),
         ("description=5", "description: must be a string, got 5"),
         ("loss=3", "loss: must be a mapping of keys to values, got 3"),
-        ("loss={name: cross_entropy, 1: 2}", "loss.options: must be a string, got 1"),
+        (
+            "loss={name: cross_entropy, 1: 2}",
+            "loss: 'cross_entropy' has no option '1'; known: class_weights, smoothing",
+        ),
         ("heads.maks.loss_weight=1", "heads.maks: there is no such head; did you mean 'mask'?"),
     ],
 )

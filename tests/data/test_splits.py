@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -242,3 +244,20 @@ def test_a_dataset_without_persons_may_leak():
     assert "each of the 2 counts as a person of its own, and folds may leak" in describe_leak_risk(unknown)
     assert describe_leak_risk(unknown.select([0])) == ""
     assert describe_leak_risk(replace(unknown, photos=(unknown[0], alone[1]))) == ""
+
+
+@pytest.mark.parametrize("fold", [30_000_000, 3_000_000_000, 2**63, 10**17, "9" * 5000, "0" * 900 + "7"])
+def test_a_fold_number_from_a_file_costs_nothing(tmp_path, fold):
+    """Neither memory nor time grows with the number."""
+    path = tmp_path / "folds.csv"
+    path.write_text(f"person,fold\na,0\nb,1\nc,{fold}\n")
+    begin = time.perf_counter()
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            read_splits(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - begin < 2
+    assert str(path) in str(caught.value)

@@ -127,3 +127,14 @@ def test_folds_are_stacked_and_a_photo_in_two_folds_is_refused():
         concat_tables([make("a"), ProbabilityTable(("z",), np.array([[0.5, 0.5]]))])
     with pytest.raises(DataError, match="no table"):
         concat_tables([])
+
+
+@pytest.mark.parametrize("truth", ["9" * 5000, "1e3", "2.5", "٣", "99"])
+def test_a_truth_that_is_no_class_index_names_the_row(tmp_path, truth):
+    path = make("ab").write(tmp_path / "table.csv")
+    lines = path.read_text().splitlines()
+    lines[1] = f"{lines[1].rpartition(',')[0]},{truth}"
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert len(str(caught.value)) < 500

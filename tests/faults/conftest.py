@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,35 @@ TROUBLED = {
 """Printable names in `troubled_folder` with a part of the reason."""
 GOOD = ("a.jpg", "sub/b.jpg", "z.jpg")
 """Photos in `troubled_folder` that can be used."""
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six drawn persons, 42 photos of 48 x 64 pixels, in the competition's layout."""
+    from maskfit.synthesis.drawn import write_train_set
+
+    return write_train_set(tmp_path_factory.mktemp("faces") / "drawn", 6, seed=3, size=(48, 64), workers=1)
+
+
+TINY = (
+    "data.image_size=24",
+    "model.backbone.width=4",
+    "trainer.epochs=2",
+    "trainer.batch_size=16",
+    "trainer.device=cpu",
+    "data.cache_dir=cache",
+    "output_dir=run",
+)
+"""Settings of a training that takes a second."""
+
+
+@contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """Lets no file of this process grow beyond a size, as a full disk does; other processes are not touched."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -145,3 +145,23 @@ def test_old_recipe_keys_are_upgraded(tmp_path: Path) -> None:
     ]
     assert "a space must not contain 'data.path'" in validation_errors(tmp_path, "data.root: [a, b]")
     assert "a space must not contain 'cv'" in validation_errors(tmp_path, "folds: [2, 3]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1: [a, b]",
+        "optimizer.lr: {1: 2}",
+        'optimizer.lr: {low: !!int "", high: 1}',
+        "trainer.epochs: {low: 1, high: " + "9" * 400 + "}",
+        "trainer.epochs: {low: 1, high: 1e308, step: 1e-308}",
+        "optimizer.lr: &a [*a]",
+        "loss: " + "[" * 300 + "]" * 300,
+        "optimizer.lr: {low: !!timestamp x, high: 2020-01-01}",
+        "optimizer.lr: {low: .nan, high: .inf}",
+        "loss: [{name: [focal]}, !!set {a}]",
+        "- optimizer.lr",
+    ],
+)
+def test_odd_yaml_is_one_clean_error(tmp_path: Path, text: str) -> None:
+    assert len(validation_errors(tmp_path, text)) < 2000

@@ -387,7 +387,7 @@ def test_failure_leaves_no_files(tmp_path, monkeypatch, workers):
         rmtree(folder, **kwargs)
 
     drawing, rmtree = [], shutil.rmtree
-    monkeypatch.setattr("maskfit.synthesis.drawn.write_dataset.shutil.rmtree", remove)
+    monkeypatch.setattr("maskfit.file_io.shutil.rmtree", remove)
     with pytest.raises(KeyboardInterrupt):
         write_train_set(tmp_path / "faces", 3, size=SMALL, workers=workers, progress=stop)
     assert (list(tmp_path.iterdir()), drawing) == ([], [])

@@ -15,7 +15,7 @@ from maskfit.data.image_lists import read_image_list
 from maskfit.errors import DataError
 from maskfit.evaluation.prediction_grid import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import Scores, score
-from maskfit.file_io import atomic_write
+from maskfit.file_io import atomic_write, save_image
 from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.submission import read_submission, write_submission
 from maskfit.progress_log import log_progress
@@ -124,5 +124,5 @@ def _write_prediction_grid(path: Path, predictions: Predictions, truth: dict[str
         for name, text, probability in list(predictions)[:MAX_GRID_PHOTOS]
     ]
     with atomic_write(path) as temporary:
-        prediction_grid(photos, columns=6).save(temporary, "PNG", optimize=True)
+        save_image(prediction_grid(photos, columns=6), temporary, "PNG", optimize=True)
     return path

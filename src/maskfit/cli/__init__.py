@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import errno
 import gc
+import inspect
 import os
+import signal
 import sys
+import tempfile
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from maskfit.cli.defaults import load_environment
-from maskfit.cli.lazy_commands import LazyCommand, make_lazy_app
+from maskfit.cli.lazy_commands import LazyCommand, load_command, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
-from maskfit.errors import MaskfitError, OldNameWarning
+from maskfit.errors import DiskFullError, MaskfitError, OldNameWarning
+from maskfit.file_io import is_disk_full, release_claims
 from maskfit.version import __version__
 
 _default_format_warning = warnings.formatwarning
 
 EXIT_INTERRUPTED = 130
 """Exit code of a command that the user interrupted, as in shells."""
+
+EXIT_TERMINATED = 143
+"""Exit code of a command that SIGTERM ended, as in shells."""
 
 USER_ERRNOS = frozenset(
     {
@@ -34,9 +45,9 @@ USER_ERRNOS = frozenset(
         errno.EISDIR,
         errno.ENOTDIR,
         errno.EEXIST,
-        errno.ENOSPC,
-        errno.EDQUOT,
         errno.ENAMETOOLONG,
+        errno.ENOTEMPTY,
+        errno.ELOOP,
     }
 )
 """Errors of the operating system that the user can fix."""
@@ -240,18 +251,69 @@ def _options(
 def main() -> None:
     """Runs a command; errors that the user can fix are printed without a traceback, with exit code 2."""
     warnings.formatwarning = _format_warning
+    _open_standard_streams()
     try:
-        code = _run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader closed the pipe, as `head -1` does. Python would report it again when flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        with _stop_on_sigterm():
+            code = _run()
+            try:
+                sys.stdout.flush()
+            except OSError as error:
+                code = _report_lost_output(error)
+    except BrokenPipeError as error:
+        code = _report_lost_output(error)
+    finally:
+        release_claims()
     if "torch" not in sys.modules:
         # Memory is freed with the process; the final garbage collection would take 0.07 s after a prediction. With
         # torch it is kept, since triton reports leaks without it.
         gc.freeze()
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Opens standard streams that the caller closed (`>&-`): the next file would take their place, and their output."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def _report_lost_output(error: OSError) -> int:
+    """Reports results that standard output did not take, and drops what is left; returns the exit code."""
+    # Python would report it again when flushing at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        # The reader closed the pipe, as `head -1` does.
+        return 1
+    message = f"standard output cannot be written: {error.strerror}"
+    _print_error(DiskFullError("standard output") if is_disk_full(error) else MaskfitError(message, hint="check it"))
+    return 2
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Ends the command on SIGTERM like on Ctrl-C: processes that it started end, temporary files are removed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # Once: a second one must not interrupt the removal of files.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(EXIT_TERMINATED)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _format_warning(
@@ -271,9 +333,14 @@ def _run() -> int | str | None:
     try:
         root_group()
     except MaskfitError as error:
+        if isinstance(error, DiskFullError) and _can_resume():
+            error.hint = "make room, then run the same command again with --resume"
         _print_error(error)
         return 2
     except OSError as error:
+        if is_disk_full(error):
+            _print_error(DiskFullError(error.filename or _find_full_output()))
+            return 2
         if error.errno not in USER_ERRNOS:
             raise
         _print_error(
@@ -283,11 +350,30 @@ def _run() -> int | str | None:
         )
         return 2
     except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and stop.code != EXIT_INTERRUPTED:
-            return stop.code
-        typer.echo("stopped", err=True)
-        return EXIT_INTERRUPTED
+        code = stop.code if isinstance(stop, SystemExit) else EXIT_INTERRUPTED
+        if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+            typer.echo("stopped", err=True)
+        return code
     return 0
+
+
+def _find_full_output() -> str:
+    """What could not be written where the error has no name, as those of maskfit's own files have."""
+    return f"a file in {os.getcwd()} or {tempfile.gettempdir()}" if sys.stdout.isatty() else "standard output"
+
+
+def _can_resume() -> bool:
+    """Whether the command has the option --resume."""
+    commands = {
+        name: item
+        for table in (COMMAND_TABLE, DATA_COMMANDS_TABLE)
+        for group in table.values()
+        for name, item in group.items()
+    }
+    renamed = {**COMMANDS, **DATA_COMMANDS}
+    names = [renamed.get(word, word) for word in sys.argv[1:3] if word != "data"]
+    command = load_command(commands[names[0]].import_path) if names and names[0] in commands else None
+    return command is not None and "resume" in inspect.signature(command).parameters
 
 
 def _print_error(error: MaskfitError) -> None:

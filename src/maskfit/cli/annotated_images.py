@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from maskfit.cli.console import check_overwrite
 from maskfit.errors import DataError
-from maskfit.file_io import atomic_write
+from maskfit.file_io import atomic_write, claim, save_image
 
 if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
@@ -49,6 +49,8 @@ class AnnotatedImageWriter:
             raise DataError("several photos need a folder, got a file", location=target, hint="--draw FOLDER")
         elif photos.single_file is None and not force and target.is_dir() and any(target.iterdir()):
             raise DataError("the folder is not empty", location=target, hint="choose a new one, or add --force")
+        else:
+            claim(target)
 
     def write(self, photo: Photo, prediction: PhotoPrediction, schema: LabelSchema) -> Path:
         """Writes a photo with its predictions.
@@ -72,10 +74,10 @@ class AnnotatedImageWriter:
         path = self._unused_path(photo) if self.folder else self.target
         if path.exists() and (path.samefile(photo.path) or os.path.realpath(path) in self._sources):
             raise DataError("the output is a source photo", location=path, hint="choose another file or folder")
-        check_overwrite(path, self.force)
+        check_overwrite(path, self.force, reserve=False)
         annotated = draw_annotations(Image.fromarray(load_image(photo)), annotate_faces(schema, prediction, full=True))
         with atomic_write(path) as temporary:
-            annotated.save(temporary, FORMATS[path.suffix.lower()], quality=92)
+            save_image(annotated, temporary, FORMATS[path.suffix.lower()], quality=92)
         self.written.add(path)
         return path
 

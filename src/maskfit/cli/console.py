@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from maskfit.errors import DataError, MissingExtraError, printable
+from maskfit.file_io import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -178,15 +179,17 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
         yield advance
 
 
-def check_overwrite(path: Path | None, force: bool) -> None:
-    """Checks that an output file can be written, before any work is done.
+def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True) -> None:
+    """Checks that an output file can be written, before any work is done, and reserves it for this command.
 
     Args:
         path: The file; None is accepted.
         force: Whether an existing file may be replaced.
+        reserve: Whether another command that would write it meanwhile is refused.
 
     Raises:
-        DataError: The file exists and `force` is false, the path is a folder, or its folder is not writable.
+        DataError: The file exists and `force` is false, the path is a folder, its folder is not writable, or another
+            command writes it.
     """
     if path is None:
         return
@@ -197,6 +200,8 @@ def check_overwrite(path: Path | None, force: bool) -> None:
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise DataError(f"no permission to write into {place}", location=path, hint="choose another folder")
+    if reserve:
+        claim(path)
 
 
 def print_next(*commands: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError
+from maskfit.file_io import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def predict_sharded(
     from maskfit.data.remote_files import read_image_names
     from maskfit.inference.sharded_prediction import ShardDir, pending, start_or_resume, write_summary
 
+    claim(folder)
     shard_dir = ShardDir(folder)
     names = None if list_ is None else read_image_names(list_, plan.root, err.print)
     with err.status("listing photos"):

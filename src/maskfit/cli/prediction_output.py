@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from maskfit.cli.console import check_overwrite, err, print_set_aside, print_written
 from maskfit.errors import DataError, printable
+from maskfit.file_io import writing
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ def buffered_stdout(buffer: bool) -> Iterator[TextIO]:
     if not buffer:
         yield sys.stdout
         return
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+    with (
+        writing(Path(tempfile.gettempdir())),
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as stream,
+    ):
         yield stream
         stream.seek(0)
         shutil.copyfileobj(stream, sys.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import os
+from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_next, print_table, require_extra
 from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
+from maskfit.file_io import claim
 from maskfit.text import format_count
 
 
@@ -49,6 +51,10 @@ def train(
         from maskfit.training.train import train as train_recipe
 
     resolved = read_recipe(recipe, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
+    if resolved.output_dir and is_main_process():
+        # Other processes may train other folds of the same run.
+        for name in [f"fold{number}" for number in resolved.cv.train_folds] or ["."]:
+            claim(Path(resolved.output_dir) / name)
     if ray is None:
         folder, scores = train_recipe(resolved, resume=resume, console=err)
     else:

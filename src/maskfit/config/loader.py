@@ -8,7 +8,6 @@ loss with another option.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -22,7 +21,9 @@ from maskfit.config.aliases import upgrade_component, upgrade_options, upgrade_r
 from maskfit.config.common_names import normalize_components
 from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
+from maskfit.config.safe_yaml import FLOAT_RESOLVER, parse_yaml
 from maskfit.errors import RecipeError, did_you_mean, format_list
+from maskfit.file_io import parse_json
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 from maskfit.text import format_count
 
@@ -288,30 +289,11 @@ def _read_with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str
     return dict(_merge(_read_with_bases(path, (*seen, name)), values))
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML loader that reads `1e-4` as a float (as YAML 1.2 does) and rejects duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE_TAG]
-        duplicates = {str(key) for key in keys if keys.count(key) > 1}
-        if duplicates:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"duplicate key {', '.join(duplicates)}", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
 class _Dumper(yaml.SafeDumper):
-    """Safe YAML dumper that quotes strings which `_Loader` would read as numbers."""
+    """Safe YAML dumper that quotes strings which the loader would read as numbers."""
 
 
-_MERGE_TAG = "tag:yaml.org,2002:merge"
-"""Tag of the merge key `<<`."""
-
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-    )
+_Dumper.add_implicit_resolver(*FLOAT_RESOLVER)
 
 
 def parse_yaml_value(text: str) -> Any:
@@ -324,12 +306,9 @@ def parse_yaml_value(text: str) -> Any:
         The value as plain Python objects.
 
     Raises:
-        ValueError: The text is not valid YAML, or a date does not exist.
+        ValueError: The text is not valid YAML or exceeds a limit of `safe_yaml`, or a date does not exist.
     """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    return parse_yaml(text)
 
 
 def parse_component(text: str, registry: str | None = None) -> ComponentSpec:
@@ -378,7 +357,7 @@ def _parse(text: str, *, location: str) -> dict[str, Any]:
     kind = "JSON" if location.endswith(".json") else "YAML"
     try:
         if kind == "JSON":
-            values = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_reject_duplicates)
+            values = parse_json(text.lstrip("\ufeff"), object_pairs_hook=_reject_duplicates)
         else:
             values = parse_yaml_value(text)
     except ValueError as error:

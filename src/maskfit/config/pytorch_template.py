@@ -7,7 +7,6 @@ none is ignored silently, as the source projects did with options that they neve
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from maskfit.config.template_keys import (
     TYPE_WORDS,
 )
 from maskfit.errors import RecipeError, did_you_mean
+from maskfit.file_io import parse_json
 from maskfit.registry import RegistryEntry, find_name, fold_name
 
 LOSS_HEADS = ("mask", "gender", "age")
@@ -138,7 +138,7 @@ def _read(path: Path) -> dict[str, Any]:
     # Strings are matched first, so that the // of a URL in one is not taken for a comment.
     without_comments = re.sub(r'("(?:\\.|[^"\\\n])*")|//[^\n]*', lambda match: match[1] or "", text)
     try:
-        config = parse_yaml_value(text) if kind == "YAML" else json.loads(without_comments)
+        config = parse_yaml_value(text) if kind == "YAML" else parse_json(without_comments)
     except ValueError as error:
         raise RecipeError(f"invalid {kind}: {error}", location=path, hint="correct the line that is named") from None
     if not isinstance(config, dict) or not config:

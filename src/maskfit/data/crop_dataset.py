@@ -12,7 +12,6 @@ OUT/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,9 +35,10 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
 from maskfit.data.pretrained_weights import pin_component
 from maskfit.errors import DataError, MaskfitError, PhotoError, format_list
-from maskfit.file_io import atomic_write, write_csv
+from maskfit.file_io import atomic_write, save_image, write_csv, writing
 from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
+from maskfit.thread_pool import thread_pool
 
 FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE = (
     "faces.csv",
@@ -167,7 +167,8 @@ def write_crops(
 
     records: dict[str, CropRecord] = {}
     unreadable = dict(set_aside)
-    with ThreadPoolExecutor() as pool, (out / LOG_FILE).open("a", encoding="utf-8") as journal:
+    log = out / LOG_FILE
+    with thread_pool() as pool, writing(log), log.open("a", encoding="utf-8") as journal:
         for start in range(0, len(photos), BATCH_SIZE):
             batch = photos[start : start + BATCH_SIZE]
             for photo, item in zip(batch, pool.map(process, batch), strict=True):
@@ -272,9 +273,8 @@ class DatasetCropper:
         crop_box = found if isinstance(found, CropBox) else CropBox(found)
         path = out / draft.file
         with atomic_write(path) as temporary:
-            Image.fromarray(extract_crop(self.remove_background(photo, crop_box), crop_box, self.size)).save(
-                temporary, **SAVE_OPTIONS[path.suffix.lower()]
-            )
+            copy = extract_crop(self.remove_background(photo, crop_box), crop_box, self.size)
+            save_image(Image.fromarray(copy), temporary, **SAVE_OPTIONS[path.suffix.lower()])
         return replace(draft, crop_box=crop_box, faces=faces)
 
     def remove_background(self, photo: Pixels, crop_box: CropBox) -> Pixels:
@@ -366,7 +366,7 @@ def _write_lists(
     sheet = out / SHEET_FILE
     with atomic_write(sheet) as temporary:
         cards = [_sheet_row(item, paths[item.photo], cropper) for item in _sheet_samples(items)]
-        detection_sheet(cards).save(temporary, "JPEG", quality=90)
+        save_image(detection_sheet(cards), temporary, "JPEG", quality=90)
     return CropSummary(items, num_resumed, unreadable, faces, sheet, manifest)
 
 

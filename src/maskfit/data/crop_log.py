@@ -11,7 +11,7 @@ from typing import Any
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.detectors.interface import Face
 from maskfit.errors import DataError
-from maskfit.file_io import write_text
+from maskfit.file_io import parse_json, write_text
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def open_crop_log(path: Path, settings: dict[str, Any]) -> dict[str, CropRecord]
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     try:
-        logged = json.loads(lines[0])
+        logged = parse_json(lines[0])
     except ValueError:
         logged = None
     if logged != settings:
@@ -88,7 +88,7 @@ def to_line(record: CropRecord) -> str:
 def _parse_line(line: str) -> CropRecord | None:
     """The record of a line; None where it is damaged, so that its photo is processed again."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         faces = tuple(
             Face(
                 _to_box(face["box"]),

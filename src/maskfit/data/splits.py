@@ -28,6 +28,9 @@ TRAIN_ONLY = -1
 MIXED = -2
 """Value in a stratum for an attribute in which a person's photos differ."""
 
+MAX_SHOWN = 12
+"""Fold numbers that an error lists."""
+
 Indices = NDArray[np.int64]
 Stratum = tuple[int, ...]
 
@@ -49,8 +52,10 @@ class PersonSplits:
 
     def __post_init__(self) -> None:
         folds = set(self.fold_of_person.values()) - {TRAIN_ONLY}
-        if folds != set(range(self.num_folds)) or not folds:
-            found = ", ".join(map(str, sorted(folds))) or "none"
+        # By count first: the number comes from a file, and a range of it may not fit into memory.
+        if not folds or len(folds) != self.num_folds or folds != set(range(self.num_folds)):
+            shown = sorted(folds)[:MAX_SHOWN]
+            found = ", ".join(map(str, shown)) + (", ..." if len(folds) > len(shown) else "") if folds else "none"
             raise DataError(
                 f"fold numbers must be 0 to {max(self.num_folds, 1) - 1} without a gap, or {TRAIN_ONLY}; found: "
                 f"{found}",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
+from maskfit.labels.spellings import as_integer
 from maskfit.text import format_count
 
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -268,11 +269,11 @@ def _parse_row(row: dict[str, str], columns: Sequence[str], number: int, problem
 def _parse_truth(row: dict[str, str], number: int, problems: list[str]) -> int:
     if row["truth"] == "":
         return UNKNOWN
-    try:
-        return int(row["truth"])
-    except ValueError:
-        problems.append(f"row {number}: truth '{row['truth']}' is not a class index")
+    truth = as_integer(row["truth"])
+    if truth is None:
+        problems.append(f"row {number}: truth '{row['truth']:.40}' is not a class index")
         return UNKNOWN
+    return truth
 
 
 def _read_only(array: Array) -> Array:

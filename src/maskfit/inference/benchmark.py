@@ -27,6 +27,7 @@ from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, 
 from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
 from maskfit.memory_allocator import configure_malloc
+from maskfit.process_supervisor import exit_with_parent
 from maskfit.registry import ComponentSpec
 from maskfit.text import format_count
 
@@ -234,4 +235,5 @@ def _time_network(path: Path, name: str, batches: Sequence[int], seconds: float)
 
 
 if __name__ == "__main__":
+    exit_with_parent(grace_seconds=0)
     print(json.dumps(_run_job(json.loads(sys.stdin.read()))))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -196,18 +197,27 @@ def run_batches_in_parallel(
     readers = ThreadPoolExecutor(num_readers or available_cpus(), "reader")
     workers = ThreadPoolExecutor(num_workers, "worker")
 
+    stopped = Event()
+
+    def load_unless_stopped(item: Item) -> Loaded:
+        if stopped.is_set():
+            raise CancelledError
+        return load(item)
+
     def run(parts: Sequence[Future[Loaded]]) -> Result:
         return process([part.result() for part in parts])
 
     try:
         pending: deque[Future[Result]] = deque()
         for batch in batches:
-            pending.append(workers.submit(run, [readers.submit(load, item) for item in batch]))
+            pending.append(workers.submit(run, [readers.submit(load_unless_stopped, item) for item in batch]))
             if len(pending) >= num_workers + PREFETCH_BATCHES:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
+        # A worker that waits for the rest of its batch ends now: nobody takes its result.
+        stopped.set()
         # Workers first: one that has begun still waits for what is being loaded for it.
         workers.shutdown(cancel_futures=True)
         readers.shutdown(cancel_futures=True)

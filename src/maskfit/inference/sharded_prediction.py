@@ -158,9 +158,23 @@ class ShardDir:
 
         Returns:
             The plan.
+
+        Raises:
+            RunError: The plan is damaged.
         """
-        values = {_OLD_PLAN_KEYS.get(key, key): value for key, value in read_json(self.plan).items()}
-        return ShardPlan(**{**values, "models": tuple(values["models"])})
+        try:
+            values = {_OLD_PLAN_KEYS.get(key, key): value for key, value in read_json(self.plan).items()}
+            plan = ShardPlan(**{**values, "models": tuple(values["models"])})
+            # The numbers come from a file: no loop runs over more shards than there are lists.
+            lists = sum(1 for _ in self.list_(0).parent.iterdir())
+            sound = plan.size >= 1 and 1 <= plan.num_shards <= lists and plan.format in FORMATS
+        except (AttributeError, KeyError, TypeError, OSError):
+            sound = False
+        if not sound:
+            raise RunError(
+                "the plan is damaged, or lists of photos are missing", location=self.plan, hint="start in a new folder"
+            )
+        return plan
 
 
 @dataclass(frozen=True)

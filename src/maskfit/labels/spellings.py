@@ -159,6 +159,10 @@ _RANGES: tuple[tuple[re.Pattern[str], bool, int], ...] = tuple(
 """Pattern of a half-open range; whether its number is the lower end; what is added to the number in whole years."""
 
 
+MAX_LENGTH = 1000
+"""Characters of a number; longer text is none."""
+
+
 def as_integer(value: str | float) -> int | None:
     """Converts a value to an integer; `2.0` is 2, as pandas writes integers in a column with gaps.
 
@@ -166,9 +170,10 @@ def as_integer(value: str | float) -> int | None:
         value: A number or text with ASCII digits.
 
     Returns:
-        The integer, or None where the value is not a whole number.
+        The integer, or None where the value is not a whole number of at most 18 digits.
     """
-    match = re.fullmatch(r"([+-]?[0-9]+)(\.0*)?", str(value).strip())
+    # 18 digits fit into 64 bits; Python refuses to convert thousands.
+    match = re.fullmatch(r"([+-]?0*[0-9]{1,18})(\.0*)?", str(value).strip()) if len(str(value)) <= MAX_LENGTH else None
     return int(match[1]) if match else None
 
 

@@ -358,7 +358,8 @@ def _inconsistencies(item: Range) -> list[str]:
 
 
 def _divides(step: float, span: float) -> bool:
-    return math.isclose(span / step, round(span / step), rel_tol=1e-9) and round(span / step) > 0
+    ratio = span / step
+    return math.isfinite(ratio) and math.isclose(ratio, round(ratio), rel_tol=1e-9) and round(ratio) > 0
 
 
 def _read_choice(key: str, values: Sequence[Any], problems: list[str]) -> Choice | None:

@@ -22,9 +22,10 @@ from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
-from maskfit.file_io import atomic_write, write_csv
+from maskfit.file_io import atomic_write, save_image, write_csv
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 from maskfit.text import format_count
+from maskfit.thread_pool import thread_pool
 
 MANIFEST = "manifest.csv"
 
@@ -114,7 +115,7 @@ def write_oversampled(
     rare_classes = [class_index for class_index, size in sizes.items() if size < target_count]
     indices = np.flatnonzero(np.isin(classes, rare_classes))
     rows: list[list[object]] = []
-    with ThreadPoolExecutor() as pool:
+    with thread_pool() as pool:
         counter = _Counter(len(indices), progress)
         unreadable = _find_unreadable(photos, indices, pool, counter)
         persons = np.unique([photo.person for photo in photos], return_inverse=True)[1]
@@ -241,7 +242,7 @@ def blend_photos(first: Image.Image, second: Image.Image, lam: float) -> Image.I
 
 def _write(path: Path, image: Image.Image) -> None:
     with atomic_write(path) as temporary:
-        image.save(temporary, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        save_image(image, temporary, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
 def _blend_labels(first: Photo, second: Photo, label_schema: LabelSchema) -> Sequence[object]:

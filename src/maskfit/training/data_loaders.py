@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskfit.data.image_cache.cache import CachedImages
+from maskfit.thread_pool import thread_pool
 from maskfit.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from maskfit.training.samplers import Sampler
 from maskfit.training.seeding import SeedKey, derive_generator
@@ -74,7 +74,7 @@ class FoldDataset:
             return _pin_memory(batch) if pinned else batch
 
         remaining = iter(positions)
-        with ThreadPoolExecutor(1, "batches") as thread:
+        with thread_pool(1, "batches") as thread:
             pending = deque(thread.submit(read, some) for some in islice(remaining, PREFETCH_BATCHES))
             while pending:
                 batch = pending.popleft().result()

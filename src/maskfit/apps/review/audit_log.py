@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.errors import DataError, MaskfitError, format_list
+from maskfit.file_io import parse_json
 from maskfit.text import format_count
 
 FORMAT_VERSION = 1
@@ -150,7 +151,9 @@ class AuditLog:
         except OSError as error:
             self._stream.truncate(before)
             raise DataError(
-                f"the log cannot be written: {error.strerror}", location=self.path, hint="free disk space"
+                f"the log cannot be written: {error.strerror}; {len(text):,} bytes are needed",
+                location=self.path,
+                hint="make room and answer again; earlier answers are saved",
             ) from error
 
 
@@ -206,7 +209,7 @@ def replay_log(path: Path, review: ReviewState) -> LogReplay:
 
 def _parse(path: Path, number: int, text: bytes) -> dict[str, Any]:
     try:
-        line = json.loads(text)
+        line = parse_json(text)
     except ValueError:
         line = None
     if not isinstance(line, dict):

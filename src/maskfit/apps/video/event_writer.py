@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from maskfit.apps.video.event_detector import Event, EventDetector, find_state_attribute, format_state
+from maskfit.file_io import writing
 from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels.schema import LabelSchema
 
@@ -31,9 +33,9 @@ class DurableCsvWriter:
     """
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._stream, lineterminator="\n")
+        self._stream = path.open("wb", buffering=0)
         self.write([header])
 
     def write(self, rows: Iterable[Sequence[object]]) -> None:
@@ -42,8 +44,18 @@ class DurableCsvWriter:
         Args:
             rows: The cells of each row.
         """
-        self._writer.writerows(rows)
-        self._stream.flush()
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        content, start = text.getvalue().encode(), self._stream.tell()
+        with writing(self.path, needed=start + len(content)):
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[self._stream.write(rest) or 0 :]
+            except OSError:
+                # What was written before stays whole.
+                self._stream.truncate(start)
+                raise
 
     def __enter__(self) -> DurableCsvWriter:
         return self

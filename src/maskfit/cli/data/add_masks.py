@@ -10,6 +10,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
 from maskfit.cli.dataset_options import CodesOption, parse_codes
+from maskfit.file_io import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def add_masks(
 
     meanings = parse_codes(codes)
     check_output_dir(source, target, resume=resume)
+    claim(target)
     find_landmarks = (
         read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
     )

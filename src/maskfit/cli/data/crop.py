@@ -10,6 +10,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_set_aside, progress
 from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
 from maskfit.errors import DataError
+from maskfit.file_io import claim
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
@@ -100,6 +101,7 @@ def crop(
     labels, meanings = find_schema(schema), parse_codes(codes)
     spec = _crop_spec(crop_name, detector, weights, margin, face_selection, align)
     output_size = None if size is None else _parse_size(size)
+    claim(target)
     with progress("cropping") as advance:
         summary = write_crops(
             source,

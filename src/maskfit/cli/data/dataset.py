@@ -12,6 +12,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
 from maskfit.cli.dataset_options import CodesOption, SchemaOption, SourceArgument, find_schema, parse_codes
 from maskfit.errors import DataError
+from maskfit.file_io import claim
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 
@@ -104,6 +105,7 @@ def split(
     # Checked first: a split makes runs comparable, and reading a large dataset takes a while.
     if target.exists() and not force:
         raise DataError("the file exists", location=target, hint="choose another file, or add --force")
+    claim(target)
     photos = read_photos(source, labels, parse_codes(codes))
     for line in (*(note.to_line() for note in photos.notes), describe_leak_risk(photos)):
         if line:
@@ -131,6 +133,7 @@ def synthesize(
     """
     from maskfit.synthesis.drawn import write_train_set
 
+    claim(target)
     with progress("drawing", unit="persons") as advance:
         images = write_train_set(target, persons, seed=seed, progress=advance)
     print_written(images, format_count(persons, "person"), console=out)
@@ -160,6 +163,7 @@ def oversample(
     from maskfit.synthesis.offline_mixup import write_oversampled
 
     labels, meanings = find_schema(schema), parse_codes(codes)
+    claim(target)
     with progress("blending") as advance:
         result = write_oversampled(source, labels, target, count, codes=meanings, seed=seed, progress=advance)
     rows = [

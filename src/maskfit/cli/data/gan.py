@@ -10,6 +10,7 @@ import typer
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, print_written, progress, require_extra
 from maskfit.cli.dataset_options import CodesOption, SchemaOption, find_schema, parse_codes
 from maskfit.cli.defaults import setup_allocator
+from maskfit.file_io import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def gan(
     labels, meanings = find_schema(schema), parse_codes(codes)
     crop_spec = parse_component(crop, "data.crop") if crop else read_recipe("champion", []).data.crop
     options = GanTrainOptions(labels, crop_spec, folds, fold, size, width, batch_size, steps, minutes, resume)
+    claim(target)
     result = generate_faces(
         source,
         target,

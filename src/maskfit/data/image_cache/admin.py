@@ -7,7 +7,6 @@ refuses the removal instead).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from maskfit.data.image_cache.files import (
     PIXELS_FILE,
 )
 from maskfit.errors import DataError
+from maskfit.file_io import parse_json
 
 SECONDS_PER_DAY = 86_400
 UNITS = {
@@ -174,7 +174,7 @@ def parse_size(text: str) -> int:
 
 def _read_info(path: Path) -> CacheInfo:
     try:
-        metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
+        metadata = parse_json((path / METADATA_FILE).read_text(encoding="utf-8"))
         height, width = metadata["size"]
         crop = metadata["crop"]
         size, crop = (int(height), int(width)), str(crop["name"] if isinstance(crop, dict) else crop)

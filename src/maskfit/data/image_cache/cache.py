@@ -30,6 +30,7 @@ from maskfit.data.preprocessing import CropResize, ImageBatch, apply_all
 from maskfit.errors import DataError, PhotoError, format_list
 from maskfit.file_io import user_cache_dir
 from maskfit.text import format_count
+from maskfit.thread_pool import thread_pool
 
 FORMAT_VERSION = 1
 """Part of every cache's name; incremented when decoding or resampling changes, so that old pixels are not read."""
@@ -163,7 +164,7 @@ def open_image_caches(
             for crop_resize, requested in zip(settings, indices, strict=True)
         ]
         filler = _CacheFiller(photos, caches, progress)
-        with ThreadPoolExecutor() as pool:
+        with thread_pool() as pool:
             filler.fill(pool)
             if filler.is_incomplete():
                 # Rows found at first were removed before the lock was taken; with the lock that cannot happen again.

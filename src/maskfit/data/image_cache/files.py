@@ -10,7 +10,6 @@ have open stay valid, even if the cache is removed and rebuilt in another order.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, ImageBatch
 from maskfit.errors import DataError
-from maskfit.file_io import write_text
+from maskfit.file_io import free_bytes, is_disk_full, write_text
 
 KEYS_FILE, PIXELS_FILE, METADATA_FILE, LOCK_FILE, LAST_USED_FILE = (
     "keys.txt",
@@ -109,9 +108,11 @@ class ImageCacheFiles:
             self._keys_writer.write("".join(f"{key}\n" for key in images).encode("ascii"))
             self._keys_writer.flush()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_disk_full(error):
                 raise
-            raise disk_full_error(self.folder, "the disk is full") from None
+            needed, free = sum(image.nbytes for image in images.values()), free_bytes(self.folder)
+            message = f"the disk is full: the next {len(images)} photos need {needed:,} bytes, {free or 0:,} are free"
+            raise disk_full_error(self.folder, message) from None
         self.row_of_key |= {key: len(self.row_of_key) + index for index, key in enumerate(images)}
 
     def memory_map(self) -> ImageBatch:
@@ -214,7 +215,8 @@ def disk_full_error(folder: Path, message: str) -> DataError:
     return DataError(
         message,
         location=folder,
-        hint="maskfit data cache lists what can be removed; data.cache_dir=DIR uses another disk",
+        hint="make room and run the command again, which continues; maskfit data cache lists what can be removed, "
+        "data.cache_dir=DIR uses another disk",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from maskfit.errors import DataError, PhotoError
 from maskfit.inference.engines.engine import Engine, TorchEngine
 from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import ModelMetadata
+from maskfit.thread_pool import thread_pool
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images)."""
@@ -132,7 +132,7 @@ def read_frames(
         except PhotoError:
             return None
 
-    with ThreadPoolExecutor() as pool:
+    with thread_pool() as pool:
         for start in range(0, len(photos), BATCH_SIZE):
             batch = photos[start : start + BATCH_SIZE]
             frames = [frame for frame in pool.map(read, batch) if frame is not None]

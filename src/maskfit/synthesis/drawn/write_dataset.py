@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from maskfit.errors import DataError
+from maskfit.file_io import save_image, temporary_folder
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn.demographics import sample_demographics
 from maskfit.synthesis.drawn.person import sample_person
@@ -84,7 +83,8 @@ def write_train_set(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
-    with _staging_dir(out) as folder, parallel_map(len(jobs), workers) as map_jobs:
+    with _staging_dir(out) as create, parallel_map(len(jobs), workers) as map_jobs:
+        folder = create()
         images = folder / "images"
         images.mkdir(parents=True)
         rows: list[list[str]] = []
@@ -128,7 +128,8 @@ def write_eval_set(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
-    with _staging_dir(out) as folder, parallel_map(len(jobs), workers) as map_jobs:
+    with _staging_dir(out) as create, parallel_map(len(jobs), workers) as map_jobs:
+        folder = create()
         images = folder / "images"
         images.mkdir(parents=True)
         rows: list[list[str]] = []
@@ -157,24 +158,26 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 @contextmanager
-def _staging_dir(out: Path) -> Iterator[Path]:
-    """Yields the path of a temporary sibling of `out`; renamed to `out` on success, removed on error.
+def _staging_dir(out: Path) -> Iterator[Callable[[], Path]]:
+    """Yields a function that creates a temporary sibling of `out`; renamed to `out` on success, removed on error.
 
-    It is not created here: the worker processes start after this is entered and must be running before anything is
-    written,
-    and must have ended before the folder is removed, or files that they still save would remain.
+    Created by the caller: the worker processes start after this is entered and must be running before anything is
+    written, and must have ended before the folder is removed, or files that they still save would remain.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("the output folder must be a new or empty folder", location=out, hint="choose another folder")
-    folder = out.parent / f".{out.name}.{secrets.token_hex(4)}.part"
-    try:
-        yield folder
+    with ExitStack() as stack:
+        created: list[Path] = []
+
+        def create() -> Path:
+            created.append(stack.enter_context(temporary_folder(out)))
+            return created[0]
+
+        yield create
         if out.exists():
             out.rmdir()
-        folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        created[0].rename(out)
 
 
 def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:
@@ -211,9 +214,9 @@ def _write_anonymous(images: Path, seed: int, size: tuple[int, int], job: _Job) 
 
 def _save(photo: RenderedPhoto, path: Path) -> None:
     if path.suffix == ".png":
-        photo.image.save(path, compress_level=3)
+        save_image(photo.image, path, "PNG", compress_level=3)
     else:
-        photo.image.save(path, format="JPEG", quality=photo.quality)
+        save_image(photo.image, path, "JPEG", quality=photo.quality)
 
 
 def _row(photo: RenderedPhoto, path: Path) -> list[str]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from maskfit.config.aliases import upgrade_gan_metadata, warn_once
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.file_io import atomic_write
+from maskfit.file_io import atomic_write, parse_json
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
@@ -117,8 +117,8 @@ def read_gan_metadata(path: Path) -> GanMetadata:
             "not a generator file", location=path, hint="use a gan.safetensors that 'maskfit data gan' wrote"
         )
     try:
-        return GanMetadata.model_validate(_upgrade(json.loads(text), path))
-    except (ValidationError, RecipeError, RecursionError, json.JSONDecodeError) as error:
+        return GanMetadata.model_validate(_upgrade(parse_json(text), path))
+    except (ValidationError, RecipeError, RecursionError, ValueError) as error:
         raise ModelFileError(
             f"the metadata is damaged or from a newer maskfit than {__version__}: {error!s:.300}",
             location=path,

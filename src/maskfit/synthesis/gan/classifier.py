@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from maskfit.errors import ModelFileError
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import load_model
 from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.thread_pool import thread_pool
 
 BATCH_SIZE = 64
 """Images per forward pass."""
@@ -115,7 +115,7 @@ class JudgeClassifier:
             Features and predictions.
         """
         frame = self.metadata.preprocessing.crop_resize.__call__
-        with ThreadPoolExecutor() as pool:
+        with thread_pool() as pool:
             return self._predict(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), advance)
 
     def _predict(self, frames: Callable[[NDArray[np.int64]], ImageBatch], count: int, advance: Advance) -> JudgeOutput:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from maskfit.file_io import atomic_write
+from maskfit.file_io import atomic_write, save_image
 
 Row = tuple[str, Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]]
 """Text of a row, its real faces and its generated faces; all faces of one size."""
@@ -46,4 +46,4 @@ def write_sample_grid(path: Path, title: str, rows: Sequence[Row]) -> None:
                 image = Image.fromarray(face).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
                 sheet.paste(image, (TEXT_WIDTH + offset + number * step, top))
     with atomic_write(path) as temporary:
-        sheet.save(temporary, "PNG")
+        save_image(sheet, temporary, "PNG")

@@ -14,7 +14,7 @@ from torch import nn
 from maskfit.data.manifest import PERSONS_COLUMN
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import DataError
-from maskfit.file_io import atomic_write, write_csv
+from maskfit.file_io import atomic_write, save_image, write_csv
 from maskfit.labels.schema import IntArray, LabelSchema
 from maskfit.synthesis.gan.checkpoint import GanMetadata
 from maskfit.synthesis.gan.dataset import Progress
@@ -158,7 +158,7 @@ def write_faces(
             out, metadata, class_index, sample_class(generator, metadata, class_index, count, seed)
         ):
             with atomic_write(out / name) as temporary:
-                Image.fromarray(face).save(temporary, "PNG")
+                save_image(Image.fromarray(face), temporary, "PNG")
             rows.append([name, PERSONS, *labels])
             if progress:
                 progress(len(rows), total)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +21,7 @@ from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.landmark_sources import LandmarkDetector
 from maskfit.text import format_count
+from maskfit.thread_pool import thread_pool
 
 Progress = Callable[[int, int], None]
 """Progress callback: (faces found, faces wanted)."""
@@ -177,7 +177,7 @@ def _find_landmarks(
         )
         return "no face found" if landmarks is None else landmarks.invalid_reason or landmarks
 
-    with ThreadPoolExecutor() as pool:
+    with thread_pool() as pool:
         for start in range(0, len(jobs), CHUNK_SIZE):
             batch = jobs[start : start + CHUNK_SIZE]
             for job, landmarks in zip(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,16 @@ from PIL import Image
 
 from maskfit.data.image_decoding import open_rgb
 from maskfit.errors import DataError, PhotoError
-from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
+from maskfit.file_io import (
+    atomic_write,
+    read_csv,
+    read_json,
+    save_image,
+    temporary_folder,
+    write_csv,
+    write_json,
+    writing,
+)
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.compositing import MaskedPhoto, PreparedFace
 from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection
@@ -135,6 +143,7 @@ def write_masked_dataset(
     # One line per mask, flushed per person, so that an interrupted run can be resumed.
     with (
         parallel_map(len(jobs), workers) as map_jobs,
+        writing(out / MANIFEST),
         (out / MANIFEST).open("a", encoding="utf-8", newline="") as stream,
     ):
         for job, rows_or_reason in zip(jobs, map_jobs(_write_person, jobs), strict=True):
@@ -224,21 +233,17 @@ def _write_person(job: _Job) -> _Rows | str:
             return f"{stem}: {placement_error}"
     quality = estimate_jpeg_quality(photo)
     folder = job.images / job.face.folder
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=job.images))
-    try:
-        staging.chmod(job.images.stat().st_mode & 0o777)
+    with temporary_folder(folder) as staging:
         for stem, pixels in [
             *((stem, photo_with_mask.pixels) for stem, (_, photo_with_mask) in masked.items()),
             (BARE_STEM, face.pixels),
         ]:
             # The bare face is re-encoded too: otherwise the lack of a second encoding would reveal the class.
             with atomic_write(staging / f"{stem}.jpg") as path:
-                Image.fromarray(pixels).save(path, "JPEG", quality=quality)
+                save_image(Image.fromarray(pixels), path, "JPEG", quality=quality)
         if folder.is_dir():
             shutil.rmtree(folder)  # from a run that was interrupted before it could list it
         staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     _, gender, _, age = folder.name.split("_")
     masked_rows = {
         stem: (instance.state, instance.kind, instance.style, *photo_with_mask.box)
