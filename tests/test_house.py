@@ -22,6 +22,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 FLOORS = (
     {"errors", "text", "version"},
+    {"file_locks"},
     {
         "component_source",
         "cpu_features",
@@ -63,6 +64,7 @@ MAY_NEED_TORCH = (
     "sweep",
     "synthesis.gan",
     "apps.demo",
+    "apps.header_timeout",
     "apps.review.streamlit_page",
     "apps.webapp.pages",
     "apps.service",

@@ -67,6 +67,10 @@ class OldNameWarning(FutureWarning):
     """A recipe, model file or option uses a name from an earlier version; the message has the new one."""
 
 
+class PhotoWarning(RuntimeWarning):
+    """A photo is not quite whole, and is read nevertheless."""
+
+
 class LabelError(MaskfitError):
     """A label, class index or label schema is invalid."""
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import csv
 import errno
-import hashlib
 import io
 import json
 import os
 import re
 import secrets
 import shutil
-import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.errors import DataError, DiskFullError, MaskfitError
-
-if sys.platform != "win32":
-    import fcntl
+from maskfit.file_locks import try_lock
 
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of the operating system where there is no room for what is written."""
@@ -41,9 +36,6 @@ _TEMPORARY_NAME = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.part")
 _scan_lock = threading.Lock()
 _leftovers: dict[Path, dict[str, list[Path]]] = {}
 """By folder and target name: temporary files that were there when this process first wrote into the folder."""
-
-_claims: dict[str, int] = {}
-"""Open lock files by claimed path."""
 
 
 @contextmanager
@@ -181,23 +173,9 @@ def _create_locked(path: Path, *, folder: bool) -> tuple[Path, int]:
         else:
             descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         # Between its creation and its lock another process may take it for a leftover.
-        if _lock(descriptor) is not False and temporary.exists():
+        if try_lock(descriptor) is not False and temporary.exists():
             return temporary, descriptor
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool | None:
-    """Locks an open file without waiting; False where another process has it, None where files cannot be locked."""
-    if sys.platform == "win32":
-        # Nothing is locked, and so nothing of earlier runs is removed.
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -218,51 +196,10 @@ def _remove_leftovers(path: Path) -> None:
             descriptor = os.open(leftover, os.O_RDONLY)
             try:
                 # Only with the lock: where files cannot be locked, another process may still write it.
-                if _lock(descriptor):
+                if try_lock(descriptor):
                     shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             finally:
                 os.close(descriptor)
-
-
-def claim(path: Path) -> None:
-    """Reserves an output for this process until `release_claims`, so that of two commands the second is refused.
-
-    The reservation ends with the process in any case. It is known to processes of the same user on this machine.
-
-    Args:
-        path: The file or folder.
-
-    Raises:
-        DataError: Another process has reserved it.
-    """
-    target = os.path.realpath(path)
-    if target in _claims:
-        return
-    lock_file = _claim_file(target)
-    try:
-        lock_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError:
-        # A reservation is a service, no condition.
-        return
-    if _lock(descriptor) is False:
-        os.close(descriptor)
-        raise DataError(
-            "another command is writing this", location=path, hint="wait until it has ended, or choose another output"
-        )
-    _claims[target] = descriptor
-
-
-def release_claims() -> None:
-    """Ends all reservations of this process."""
-    while _claims:
-        os.close(_claims.popitem()[1])
-
-
-def _claim_file(target: str) -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    # In the system's folder for temporary files, not beside the target, where files would remain after a kill.
-    return Path(tempfile.gettempdir()) / f"maskfit-{user}" / f"{hashlib.sha1(os.fsencode(target)).hexdigest()}.lock"
 
 
 def user_cache_dir(name: str) -> Path:

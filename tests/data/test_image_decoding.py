@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from maskfit.data.image_decoding import content_hash, decode, open_rgb, sniff_format
-from maskfit.errors import PhotoError
+from maskfit.data.image_decoding import content_hash, decode, open_downscaled, open_rgb
+from maskfit.data.image_formats import sniff_format
+from maskfit.errors import PhotoError, PhotoWarning
 
 HEIF = find_spec("pillow_heif") is not None
 
@@ -264,3 +266,59 @@ def test_a_heic_photo_is_decoded_upright():
         decode(content, max_pixels=100)
     with pytest.raises(PhotoError, match="damaged"):
         decode(content[:300])
+
+
+def test_16_bits_are_converted_in_strips_to_the_same_pixels(monkeypatch):
+    monkeypatch.setattr("maskfit.data.image_decoding.STRIP_PIXELS", 1000)
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    pixels = decode(save(Image.fromarray(values), "PNG"))
+    assert np.array_equal(pixels[..., 0], np.rint(values / 257).astype(np.uint8))
+    assert np.array_equal(pixels[..., 0], pixels[..., 2])
+
+
+def test_16_bits_cost_what_8_bits_cost():
+    """Memory of Python and numpy; Pillow's own is two bytes for each pixel."""
+    side = 2000
+    peaks = {}
+    for kind in (np.uint8, np.uint16):
+        content = save(Image.fromarray(np.zeros((side, side), kind)), "PNG")
+        tracemalloc.start()
+        try:
+            decode(content)
+            peaks[kind] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peaks[np.uint16] < peaks[np.uint8] + 4 * side**2
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 30}, {"subsampling": 0}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_jpeg_without_its_end_marker_is_read_and_said(mode, options, missing):
+    image = Image.effect_noise((61, 47), 60).convert(mode)
+    content = save(image, "JPEG", **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pixels = decode(content[:-missing], name="a.jpg")
+    # Pillow decodes some of these by itself, in silence.
+    assert [str(item.message)[:31] for item in caught if item.category is PhotoWarning] in (
+        [],
+        ["a.jpg lacks the end marker of a"],
+    )
+    if (mode, options) == ("RGB", {}):
+        assert len(caught) == 1
+    assert np.array_equal(pixels, decode(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        small, size = open_downscaled(content[:-missing], (10, 10))
+    assert size == (61, 47)
+    assert np.array_equal(np.asarray(small), np.asarray(open_downscaled(content, (10, 10))[0]))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("missing", [5, 10, 50, 300])
+def test_a_jpeg_that_lacks_pixels_is_refused(options, missing):
+    content = save(Image.effect_noise((61, 47), 60).convert("RGB"), "JPEG", **options)
+    for end in (b"", b"\xff"):
+        with pytest.raises(PhotoError, match="damaged or incomplete"):
+            decode(content[:-missing] + end)

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.conftest import write_photo
 from tests.faults.processes import group, started, wait_until
 
-from maskfit.file_io import _claims, claim, release_claims
+from maskfit.file_locks import _claims, claim, release_claims
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 

@@ -7,7 +7,7 @@ import io
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -141,10 +141,30 @@ def run_streamlit(
     path_and_argv = list(sys.path), list(sys.argv)
     on_start()
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit), _closed_server():
             main.main(["run", str(page), *arguments], standalone_mode=False)
     finally:
         sys.path[:], sys.argv[:] = path_and_argv
+
+
+@contextlib.contextmanager
+def _closed_server() -> Iterator[None]:
+    """Keeps Streamlit from asking a server outside for this machine's address, and connections from staying open.
+
+    Streamlit asks where it is to print an address, and at every request of another origin, and has no option against
+    it; the address would only widen whom it admits.
+    """
+    from streamlit import net_util
+    from uvicorn.config import HTTP_PROTOCOLS
+
+    from maskfit.apps.header_timeout import PROTOCOL_PATH
+
+    find_external_ip, protocol = net_util.get_external_ip, HTTP_PROTOCOLS["auto"]
+    net_util.get_external_ip, HTTP_PROTOCOLS["auto"] = lambda: None, PROTOCOL_PATH
+    try:
+        yield
+    finally:
+        net_util.get_external_ip, HTTP_PROTOCOLS["auto"] = find_external_ip, protocol
 
 
 class ProcessState(Generic[T]):

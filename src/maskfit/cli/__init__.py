@@ -25,8 +25,9 @@ import typer
 from maskfit.cli.defaults import load_environment
 from maskfit.cli.lazy_commands import LazyCommand, load_command, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
-from maskfit.errors import DiskFullError, MaskfitError, OldNameWarning
-from maskfit.file_io import is_disk_full, release_claims
+from maskfit.errors import DiskFullError, MaskfitError, OldNameWarning, PhotoWarning, printable
+from maskfit.file_io import is_disk_full
+from maskfit.file_locks import release_claims
 from maskfit.version import __version__
 
 _default_format_warning = warnings.formatwarning
@@ -319,9 +320,9 @@ def _stop_on_sigterm() -> Iterator[None]:
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """One plain line for notes about old names; other warnings keep their source line."""
-    if issubclass(category, OldNameWarning):
-        return f"note: {message}\n"
+    """One plain line for notes about old names and photos; other warnings keep their source line."""
+    if issubclass(category, OldNameWarning | PhotoWarning):
+        return f"note: {printable(str(message))}\n"
     return _default_format_warning(message, category, filename, lineno, line)
 
 

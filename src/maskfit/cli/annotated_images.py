@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from maskfit.cli.console import check_overwrite
 from maskfit.errors import DataError
-from maskfit.file_io import atomic_write, claim, save_image
+from maskfit.file_io import atomic_write, save_image
+from maskfit.file_locks import claim
 
 if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from maskfit.errors import DataError, MissingExtraError, printable
-from maskfit.file_io import claim
+from maskfit.file_locks import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:

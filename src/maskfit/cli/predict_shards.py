@@ -11,7 +11,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError
-from maskfit.file_io import claim
+from maskfit.file_locks import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_next, print_table, require_extra
 from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
-from maskfit.file_io import claim
+from maskfit.file_locks import claim
 from maskfit.text import format_count
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import stat
+import warnings
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
@@ -23,7 +24,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from maskfit.errors import PhotoError
+from maskfit.data.image_formats import sniff_format
+from maskfit.errors import PhotoError, PhotoWarning
 
 Pixels = NDArray[np.uint8]
 """RGB image, (height, width, 3)."""
@@ -40,11 +42,17 @@ SIMPLE_MODES = ("L", "RGB")
 _END_OF_IMAGE = b"\xff\xd9"
 """Marker at the end of a JPEG."""
 
+_FILLINGS = (b"", b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64)
+"""Bytes in place of those that a JPEG without its end marker may lack."""
+
 EXIF_ORIENTATION = 0x0112
 """EXIF tag of the camera's orientation."""
 
 FIRST_SIDEWAYS = 5
 """From this EXIF orientation on, width and height are swapped."""
+
+STRIP_PIXELS = 2**18
+"""Pixels of a 16-bit photo that are converted at a time."""
 
 WHITE = (255, 255, 255, 255)
 
@@ -76,24 +84,8 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
     "WebP": WebPImageFile,
     "BMP": BmpImageFile,
 }
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _PNG_EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 """Keys of a PNG's `info` in which Pillow looks for an orientation before it decodes the pixels to find more."""
-
-_MAGIC_BYTES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"BM": "BMP",
-    b"GIF8": "GIF",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
-    b"%PDF": "PDF",
-    b"8BPS": "Photoshop file",
-    b"PK\x03\x04": "ZIP archive",
-    b"\x1f\x8b": "gzip archive",
-}
 
 
 def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Pixels:
@@ -114,7 +106,7 @@ def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
     content, image, label = _open_checked(source, name, max_pixels, max_bytes)
     pixels = decode_simple_jpeg(content, image) if isinstance(image, JpegImageFile) else None
     if pixels is None:
-        return np.array(_load(image, label, None)[0])
+        return np.array(_load(content, image, label, None)[0])
     transpose = _ARRAY_TRANSPOSES.get(_read_orientation(image))
     return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
 
@@ -140,8 +132,8 @@ def open_rgb(
     Raises:
         PhotoError: As for `decode`.
     """
-    _, image, label = _open_checked(source, name, max_pixels, max_bytes)
-    return _load(image, label, None)[0]
+    content, image, label = _open_checked(source, name, max_pixels, max_bytes)
+    return _load(content, image, label, None)[0]
 
 
 def open_downscaled(
@@ -160,8 +152,8 @@ def open_downscaled(
     Raises:
         PhotoError: As for `decode`.
     """
-    _, image, label = _open_checked(source, name, MAX_PIXELS, MAX_BYTES)
-    return _load(image, label, min_size)
+    content, image, label = _open_checked(source, name, MAX_PIXELS, MAX_BYTES)
+    return _load(content, image, label, min_size)
 
 
 def _open_checked(source: Path | bytes, name: str, max_pixels: int, max_bytes: int) -> tuple[bytes, Image.Image, str]:
@@ -179,14 +171,22 @@ def _open_checked(source: Path | bytes, name: str, max_pixels: int, max_bytes: i
     return content, image, label
 
 
-def _load(image: Image.Image, label: str, min_size: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
+def _load(
+    content: bytes, image: Image.Image, label: str, min_size: tuple[int, int] | None
+) -> tuple[Image.Image, tuple[int, int]]:
     """Decodes the image, in Pillow's draft mode if `min_size` is given; also returns its full upright size."""
     width, height = image.size
     try:
-        if min_size is not None and isinstance(image, JpegImageFile):
-            # Without a mode Pillow keeps the photo's own, so that gray and CMYK are converted as without draft mode.
-            image.draft(None, min_size[::-1] if _read_orientation(image) >= FIRST_SIDEWAYS else min_size)
-        image.load()
+        try:
+            _load_pixels(image, min_size)
+        except OSError:
+            completed = _add_end_marker(content) if isinstance(image, JpegImageFile) else None
+            if completed is None:
+                raise
+            message = f"{label} lacks the end marker of a JPEG and nothing else: it is read, as image viewers do"
+            warnings.warn(PhotoWarning(message), stacklevel=2)
+            image = JpegImageFile(BytesIO(completed))
+            _load_pixels(image, min_size)
         # After decoding: a PNG's EXIF may follow its pixels, and reading it would decode them.
         size = (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
         return _turn_upright(_to_rgb(image)), size
@@ -194,6 +194,43 @@ def _load(image: Image.Image, label: str, min_size: tuple[int, int] | None) -> t
         raise
     except Exception as error:  # Pillow's plugins raise many exception types on a damaged file.
         raise _damaged(error, label) from error
+
+
+def _load_pixels(image: Image.Image, min_size: tuple[int, int] | None) -> None:
+    if min_size is not None and isinstance(image, JpegImageFile):
+        # Without a mode Pillow keeps the photo's own, so that gray and CMYK are converted as without draft mode.
+        image.draft(None, min_size[::-1] if _read_orientation(image) >= FIRST_SIDEWAYS else min_size)
+    image.load()
+
+
+def _add_end_marker(content: bytes) -> bytes | None:
+    """Returns a JPEG with the end marker that it lacks; None where it lacks more than that.
+
+    A decoder fills up what is missing without a word, so it is asked with several fillings: the pixels of a file whose
+    data is whole do not depend on them.
+    """
+    data = content.removesuffix(_END_OF_IMAGE[:1])
+    if content.endswith(_END_OF_IMAGE):
+        return None
+    versions = (data + filling + _END_OF_IMAGE for filling in _FILLINGS)
+    first, *others = (np.asarray(JpegImageFile(BytesIO(version))) for version in versions)
+    return data + _END_OF_IMAGE if all(np.array_equal(first, other) for other in others) else None
+
+
+def read_size(content: bytes) -> tuple[int, int]:
+    """Reads the size of a photo from its header; decodes no pixels.
+
+    Args:
+        content: The file.
+
+    Returns:
+        (width, height) in pixels, before it is turned upright; (0, 0) where the header cannot be read.
+    """
+    try:
+        width, height = _open(content, "").size
+    except PhotoError:
+        return 0, 0
+    return width, height
 
 
 def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> bytes:
@@ -319,37 +356,6 @@ def content_hash(source: Path | bytes) -> str:
     return hashlib.blake2b(read_bytes(source), digest_size=16).hexdigest()
 
 
-def sniff_format(content: bytes) -> str:
-    """Detects the format of a file from its first bytes.
-
-    Args:
-        content: The file, or its beginning.
-
-    Returns:
-        "JPEG", "PNG", "WebP", "BMP", "HEIC", the name of another type, or "" for an unknown one.
-    """
-    for magic, name in _MAGIC_BYTES.items():
-        if content.startswith(magic):
-            return name
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "WebP"
-    if content[4:8] == b"ftyp":
-        brand = content[8:12]
-        return "HEIC" if brand in _HEIC_BRANDS else "AVIF" if brand in (b"avif", b"avis") else "video"
-    return _sniff_text(content[:1024])
-
-
-def _sniff_text(start: bytes) -> str:
-    """The kind of text that a file starts with; "" for binary data."""
-    lower = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if b"<svg" in lower:
-        return "SVG"
-    if lower.startswith((b"<!doctype html", b"<html")):
-        return "web page"
-    printable = sum(byte in b"\t\n\r\x0c\x1b" or byte >= 32 for byte in start)
-    return "text file" if start and b"\0" not in start and printable >= 0.95 * len(start) else ""
-
-
 def _open(content: bytes, label: str) -> Image.Image:
     """Opens an image and reads its header; decodes no pixels."""
     found = sniff_format(content)
@@ -408,11 +414,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Scales 16-bit gray to mode L, 65535 to 255; Pillow's own conversion clips everything above 255."""
-    values = np.asarray(image, dtype=np.float64)
+    width, height = image.size
+    rows = max(1, STRIP_PIXELS // max(width, 1))
+    strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+    def read(top: int, bottom: int) -> NDArray[Any]:
+        return np.asarray(image.crop((0, top, width, bottom)))
+
     # Modes I and F have no fixed range: values up to 255 are taken as 8-bit.
-    if image.mode.startswith("I;16") or values.max(initial=0) > 255:
-        values = values / 257
-    result = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    wide = image.mode.startswith("I;16") or max((read(*strip).max(initial=0) for strip in strips), default=0) > 255
+    pixels = np.empty((height, width), np.uint8)
+    for top, bottom in strips:
+        # Doubles of a whole photo would take eight times the memory of its 8-bit pixels, several times over.
+        values = read(top, bottom).astype(np.float64)
+        pixels[top:bottom] = np.clip(np.rint(values / 257 if wide else values), 0, 255)
+    result = Image.fromarray(pixels)
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return result
 

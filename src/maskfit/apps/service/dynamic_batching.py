@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 
 import numpy as np
 
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.problem_details import HTTPProblemError
 from maskfit.apps.service.settings import ServiceSettings
-from maskfit.data.image_decoding import decode
+from maskfit.data.image_decoding import decode, read_size
 from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
 from maskfit.text import format_count
+
+MAX_DECODED_PHOTOS = 2
+"""Photos of the maximum size that may be decoded at one time; of smaller ones as many as there are threads."""
 
 WARM_UP_SIDE = 256
 """Side in pixels of the gray photo that is predicted before any request."""
@@ -44,6 +48,39 @@ class _Job:
     future: Future[PhotoPrediction] = field(default_factory=Future)
 
 
+class PixelBudget:
+    """Limits the pixels that are decoded at one time, over all threads: a small file may hold millions.
+
+    Args:
+        max_pixels: The limit.
+    """
+
+    def __init__(self, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
+        self._reserved = 0
+        self._changed = Condition()
+
+    @contextmanager
+    def reserve(self, pixels: int) -> Iterator[None]:
+        """Waits until there is room for a photo, and holds it.
+
+        Args:
+            pixels: Pixels of the photo, at most the limit.
+
+        Yields:
+            Nothing.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._reserved + pixels <= self.max_pixels)
+            self._reserved += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reserved -= pixels
+                self._changed.notify_all()
+
+
 class DynamicBatcher:
     """Predicts photos of concurrent requests in shared batches.
 
@@ -60,6 +97,7 @@ class DynamicBatcher:
         self.settings = settings
         self.metrics = metrics
         self._face_predictors = dict(face_predictors)
+        self._decoded = PixelBudget(MAX_DECODED_PHOTOS * settings.limits.photo_pixels)
         self._pool = ThreadPoolExecutor(settings.threads, "preprocess")
         self._detected: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
         self._network_thread = Thread(target=self._run, name="networks", daemon=True)
@@ -144,9 +182,15 @@ class DynamicBatcher:
         limits = self.settings.limits
         result: DetectedFaces | Exception | None = None
         try:
-            if not job.future.cancelled():
-                pixels = decode(job.content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
-                result = self._face_predictors[job.detect_faces].preprocess(pixels)
+            # A request that has ended waits for nothing: looked at again after each step that may take long.
+            width, height = (0, 0) if job.future.cancelled() else read_size(job.content)
+            with self._decoded.reserve(min(width * height, limits.photo_pixels)):
+                pixels = None
+                if not job.future.cancelled():
+                    pixels = decode(job.content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
+                if pixels is not None and not job.future.cancelled():
+                    result = self._face_predictors[job.detect_faces].preprocess(pixels)
+                del pixels
         except Exception as error:
             # Any exception: a request is waiting for this photo.
             result = error

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from maskfit.apps.header_timeout import HeaderTimeoutProtocol
 from maskfit.apps.service.metrics import MULTIPROC_DIR_VARIABLE
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
@@ -67,6 +68,7 @@ def serve(
         "proxy_headers": False,
         "lifespan": "on",
         "ws": "none",
+        "http": HeaderTimeoutProtocol,
         "limit_concurrency": MAX_CONNECTIONS,
         "timeout_graceful_shutdown": settings.stop_seconds,
     }

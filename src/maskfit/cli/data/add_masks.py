@@ -10,7 +10,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
 from maskfit.cli.dataset_options import CodesOption, parse_codes
-from maskfit.file_io import claim
+from maskfit.file_locks import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_set_aside, progress
 from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
 from maskfit.errors import DataError
-from maskfit.file_io import claim
+from maskfit.file_locks import claim
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 

@@ -12,7 +12,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
 from maskfit.cli.dataset_options import CodesOption, SchemaOption, SourceArgument, find_schema, parse_codes
 from maskfit.errors import DataError
-from maskfit.file_io import claim
+from maskfit.file_locks import claim
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 

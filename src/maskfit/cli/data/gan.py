@@ -10,7 +10,7 @@ import typer
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, print_written, progress, require_extra
 from maskfit.cli.dataset_options import CodesOption, SchemaOption, find_schema, parse_codes
 from maskfit.cli.defaults import setup_allocator
-from maskfit.file_io import claim
+from maskfit.file_locks import claim
 from maskfit.text import format_count
 
 if TYPE_CHECKING:

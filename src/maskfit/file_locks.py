@@ -1,0 +1,79 @@
+"""Locks of files, and reservations of outputs, which end with the process that has them, however it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from maskfit.errors import DataError
+
+if sys.platform != "win32":
+    import fcntl
+
+_claims: dict[str, int] = {}
+"""Open lock files by claimed path."""
+
+
+def try_lock(descriptor: int) -> bool | None:
+    """Locks an open file for this process without waiting; the lock ends when the file is closed.
+
+    Args:
+        descriptor: The open file or folder.
+
+    Returns:
+        False where another process has the lock, None where files cannot be locked.
+    """
+    if sys.platform == "win32":
+        # Nothing is locked, and so nothing of earlier runs is removed.
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def claim(path: Path) -> None:
+    """Reserves an output for this process until `release_claims`, so that of two commands the second is refused.
+
+    The reservation ends with the process in any case. It is known to processes of the same user on this machine.
+
+    Args:
+        path: The file or folder.
+
+    Raises:
+        DataError: Another process has reserved it.
+    """
+    target = os.path.realpath(path)
+    if target in _claims:
+        return
+    lock_file = _claim_file(target)
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(lock_file, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        # A reservation is a service, no condition.
+        return
+    if try_lock(descriptor) is False:
+        os.close(descriptor)
+        raise DataError(
+            "another command is writing this", location=path, hint="wait until it has ended, or choose another output"
+        )
+    _claims[target] = descriptor
+
+
+def release_claims() -> None:
+    """Ends all reservations of this process."""
+    while _claims:
+        os.close(_claims.popitem()[1])
+
+
+def _claim_file(target: str) -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    # In the system's folder for temporary files, not beside the target, where files would remain after a kill.
+    return Path(tempfile.gettempdir()) / f"maskfit-{user}" / f"{hashlib.sha1(os.fsencode(target)).hexdigest()}.lock"
