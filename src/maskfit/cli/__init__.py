@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import inspect
 import os
 import signal
 import sys
@@ -17,6 +16,9 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Not the module, whose name the command `inspect` takes in this package once it is imported.
+from inspect import signature
 from types import FrameType
 from typing import Annotated
 
@@ -374,7 +376,7 @@ def _can_resume() -> bool:
     renamed = {**COMMANDS, **DATA_COMMANDS}
     names = [renamed.get(word, word) for word in sys.argv[1:3] if word != "data"]
     command = load_command(commands[names[0]].import_path) if names and names[0] in commands else None
-    return command is not None and "resume" in inspect.signature(command).parameters
+    return command is not None and "resume" in signature(command).parameters
 
 
 def _print_error(error: MaskfitError) -> None:
