@@ -11,6 +11,8 @@ import pytest
 from tests.faults.conftest import TINY, write_photo
 from tests.faults.processes import started, wait_until
 
+from maskfit.model_file import bundled_model_path
+
 GUARD = """
 import os, socket
 log, local = os.environ["GUARD_LOG"], {None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", socket.gethostname()}
@@ -76,7 +78,7 @@ def test_the_guard_sees_a_lookup(tmp_path, outside):
 @pytest.mark.parametrize("verb", ["app", "review"])
 def test_pages(tmp_path, faces, outside, verb, host):
     port = free_port()
-    arguments = ("app",) if verb == "app" else ("review", faces)
+    arguments = ("app", bundled_model_path()) if verb == "app" else ("review", faces)
     options = ("--host", host, "--port", port)
     log = str(tmp_path / "outside.log")
     with started(*arguments, *options, cwd=tmp_path, before=GUARD, GUARD_LOG=log) as process:
@@ -94,7 +96,7 @@ def test_pages(tmp_path, faces, outside, verb, host):
 def test_service(tmp_path, outside):
     port = free_port()
     log = str(tmp_path / "outside.log")
-    with started("serve", "--port", port, cwd=tmp_path, before=GUARD, GUARD_LOG=log) as process:
+    with started("serve", bundled_model_path(), "--port", port, cwd=tmp_path, before=GUARD, GUARD_LOG=log) as process:
         assert wait_until(lambda: is_open(port) or process.poll() is not None, 60)
         assert process.poll() is None, process.communicate()[1]
         assert " 200" in request(port, "GET /v1/model HTTP/1.1", "Origin: http://elsewhere.example")
