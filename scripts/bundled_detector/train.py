@@ -15,7 +15,8 @@ with the number of photos to take; teachers, named as for `maskfit predict --det
    the same command resumes from it.
 3. export: ONNX whose larger weights are stored in 8 bits and computed with in 32.
 
-The shipped file was trained for 90 minutes on a seventh of two cores. `evaluate.py` judges it.
+The shipped file has seen 36,000 images in 87 minutes on about a seventh of a core, the first 20,000 of them in steps of
+16. `evaluate.py` judges it.
 """
 
 from __future__ import annotations

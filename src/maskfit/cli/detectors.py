@@ -23,7 +23,7 @@ def detectors(
     """List face detectors with recall and time, and where they are on this machine; download one.
 
     Recall: share of the faces of at least 24 pixels that are found on street photos, at the default options; time: of
-    one photo, as a multiple of the bundled detector's (docs/bundled-detector.md).
+    one photo, as a multiple of YuNet's (docs/bundled-detector.md).
 
     Examples:
 

