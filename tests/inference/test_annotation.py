@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -192,6 +194,14 @@ def test_faces_are_marked_in_shares_of_the_photo_with_what_is_said_of_them():
     assert (first.number, first.label) == (1, "mask worn 76%")
     assert first.extra_lines == ("gender female 82%", "age not sure")
     assert first.color == annotation.VALUE_COLORS[0]
+
+
+def test_a_photo_taken_as_one_face_says_so_first():
+    noted = replace(reading(None), note="no face detector: whole photo taken as one face")
+    (mark,) = annotate_faces(SCHEME, noted, full=True)
+    assert mark.label == noted.note
+    assert mark.extra_lines[0] == annotate_faces(SCHEME, reading(None), full=True)[0].label
+    assert annotate_faces(SCHEME, noted) == ()
 
 
 def test_a_whole_photo_is_marked_only_in_full():
