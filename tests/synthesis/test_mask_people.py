@@ -104,15 +104,18 @@ def test_bare_faces_are_written_in_the_competition_layout(faces, landmarks_by_pa
 def test_manifest_lists_mask_and_box(faces, landmarks_by_path, tmp_path):
     write_masked_dataset(select_faces(faces, landmarks_by_path), tmp_path / "out", workers=1)
     rows = rows_of(tmp_path / "out" / "masks.csv")
-    assert list(rows[0]) == ["path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom"]
+    assert list(rows[0]) == [
+        *("path", "person", "mask", "gender", "age", "kind", "way"),
+        *("mask_left", "mask_top", "mask_right", "mask_bottom"),
+    ]
     assert len(rows) == 28
     for row in rows:
         if row["mask"] == "not_wear":
-            assert (row["path"][-10:], row["kind"], row["way"], row["bottom"]) == ("normal.jpg", "", "", "0")
+            assert (row["path"][-10:], row["kind"], row["way"], row["mask_bottom"]) == ("normal.jpg", "", "", "0")
             continue
         bare = np.asarray(Image.open((tmp_path / "out" / row["path"]).parent / "normal.jpg")).astype(int)
         worn = np.asarray(Image.open(tmp_path / "out" / row["path"])).astype(int)
-        left, top, right, bottom = (int(row[name]) for name in ("left", "top", "right", "bottom"))
+        left, top, right, bottom = (int(row[f"mask_{edge}"]) for edge in ("left", "top", "right", "bottom"))
         changed = np.abs(worn - bare).max(-1)
         inside = changed[top:bottom, left:right].copy()
         changed[top:bottom, left:right] = 0
@@ -292,6 +295,21 @@ def test_bare_photos_of_the_layout_use_its_landmarks(tmp_path):
     assert made.persons == 2
     with pytest.raises(DataError, match="lies among the photos"):
         write_masked_dataset(chosen, tmp_path / "drawn" / "images" / "out", workers=1)
+
+
+def test_the_list_of_an_earlier_version_is_read_with_whole_photos_and_resumed(faces, landmarks_by_path, tmp_path):
+    """Its columns `left` to `bottom` are the box of the mask, which is no face to crop to."""
+    chosen = select_faces(faces, landmarks_by_path)
+    write_masked_dataset(chosen, tmp_path / "out", workers=1)
+    path = tmp_path / "out" / "masks.csv"
+    before = read_photos(path, SCHEMA)
+    header, rest = path.read_text().split("\n", 1)
+    path.write_text(header.replace("mask_", "") + "\n" + rest)
+    after = read_photos(path, SCHEMA)
+    assert [photo.path for photo in after] == [photo.path for photo in before]
+    assert all(photo.box is None for photo in after)
+    write_masked_dataset(chosen, tmp_path / "out", workers=1, resume=True)
+    assert path.read_text() == f"{header}\n{rest}"
 
 
 def test_resumed_run_equals_an_uninterrupted_one(faces, landmarks_by_path, tmp_path, monkeypatch):

@@ -28,8 +28,6 @@ from maskfit.cli.defaults import load_environment
 from maskfit.cli.lazy_commands import LazyCommand, load_command, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
 from maskfit.errors import DiskFullError, MaskfitError, OldNameWarning, PhotoWarning, printable
-from maskfit.file_io import is_disk_full
-from maskfit.file_locks import release_claims
 from maskfit.version import __version__
 
 _default_format_warning = warnings.formatwarning
@@ -109,7 +107,7 @@ COMMAND_TABLE = {
         ),
         "calibrate": LazyCommand(
             "maskfit.cli.calibrate:calibrate",
-            'Fit temperatures and "not sure" thresholds on out-of-fold predictions, and write them into the models.',
+            'Fit temperatures, "not sure" thresholds and decision weights on out-of-fold predictions.',
         ),
         "inspect": LazyCommand(
             "maskfit.cli.inspect:inspect",
@@ -265,7 +263,7 @@ def main() -> None:
     except BrokenPipeError as error:
         code = _report_lost_output(error)
     finally:
-        release_claims()
+        _release_claims()
     if "torch" not in sys.modules:
         # Memory is freed with the process; the final garbage collection would take 0.07 s after a prediction. With
         # torch it is kept, since triton reports leaks without it.
@@ -287,6 +285,14 @@ def _open_standard_streams() -> None:
             setattr(sys, name, stream)
 
 
+def _release_claims() -> None:
+    """Gives up the outputs that the command reserved; without the module there are none, and `--help` stays fast."""
+    if "maskfit.file_locks" in sys.modules:
+        from maskfit.file_locks import release_claims
+
+        release_claims()
+
+
 def _report_lost_output(error: OSError) -> int:
     """Reports results that standard output did not take, and drops what is left; returns the exit code."""
     # Python would report it again when flushing at exit.
@@ -294,6 +300,8 @@ def _report_lost_output(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         # The reader closed the pipe, as `head -1` does.
         return 1
+    from maskfit.file_io import is_disk_full
+
     message = f"standard output cannot be written: {error.strerror}"
     _print_error(DiskFullError("standard output") if is_disk_full(error) else MaskfitError(message, hint="check it"))
     return 2
@@ -341,6 +349,8 @@ def _run() -> int | str | None:
         _print_error(error)
         return 2
     except OSError as error:
+        from maskfit.file_io import is_disk_full
+
         if is_disk_full(error):
             _print_error(DiskFullError(error.filename or _find_full_output()))
             return 2

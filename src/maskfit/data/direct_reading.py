@@ -76,17 +76,19 @@ def scan_folder(
     return _fail(root, *_find_next_step(source, found, schema))
 
 
-def suggest_import(path: Path, schema: LabelSchema) -> DataProblem | None:
+def suggest_import(path: Path, schema: LabelSchema, *, is_manifest: bool = False) -> DataProblem | None:
     """Returns a problem that names the format and the command to import a file, where the format is certain.
 
     Args:
         path: A label file.
         schema: The label schema.
+        is_manifest: Whether it has rows with mistakes of their own; a table of boxes is then no other format.
 
     Returns:
         A fatal problem; None where the file has none of the formats for sure.
     """
-    found = find_formats(ImportSource(path), IMPORTERS, WordReader(schema))
+    importers = {name: importer for name, importer in IMPORTERS.items() if not (is_manifest and name == "boxes")}
+    found = find_formats(ImportSource(path), importers, WordReader(schema))
     sure = [name for name, confidence in found.items() if confidence is Confidence.SURE]
     if not sure:
         return None

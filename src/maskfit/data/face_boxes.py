@@ -139,6 +139,9 @@ def find_box_columns(column_of_name: Mapping[str, str]) -> BoxColumns | None:
     Raises:
         DataError: Some of the four are missing, or the columns hold a center, which is not read.
     """
+    if {"kind", "way", "bottom"} <= column_of_name.keys():
+        # `data add-masks` of earlier versions: the box is that of the mask.
+        return None
     for names, is_size in (*((names, False) for names in _EDGE_NAMES), *((names, True) for names in _SIZE_NAMES)):
         if all(name in column_of_name for name in names):
             first, second, third, fourth = (column_of_name[name] for name in names)

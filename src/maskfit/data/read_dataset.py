@@ -53,8 +53,10 @@ def scan_photos(
         return scan_folder(path, schema, codes)
     if path.suffix.lower() == ".csv":
         dataset, problems = scan_manifest(path, schema, codes)
-        if not any(photo.labels for photo in dataset) and path.is_file() and (other := suggest_import(path, schema)):
-            return PhotoDataset(path.parent, ()), [other]
+        if not any(photo.labels for photo in dataset) and path.is_file():
+            has_mistakes = any(problem.kind == "manifest row" for problem in problems)
+            if other := suggest_import(path, schema, is_manifest=has_mistakes):
+                return PhotoDataset(path.parent, ()), [other]
         return dataset, problems
     if path.exists():
         if other := suggest_import(path, schema):

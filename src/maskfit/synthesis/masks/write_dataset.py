@@ -38,8 +38,15 @@ Progress = Callable[[int, int], None]
 IMAGES, MANIFEST, SET_ASIDE, SETTINGS = "images", "masks.csv", "set-aside.csv", "masks.json"
 """Contents of the output folder: photos, their manifest with the mask on each, rejected photos, settings."""
 
-COLUMNS = ("path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom")
-"""Columns of the manifest; `kind` is the mask type and `way` the wearing style."""
+LABEL_COLUMNS = ("path", "person", "mask", "gender", "age", "kind", "way")
+COLUMNS = (*LABEL_COLUMNS, "mask_left", "mask_top", "mask_right", "mask_bottom")
+"""Columns of the manifest; `kind` is the mask type, `way` the wearing style, the last four the box of the mask.
+
+They are not called `left`, `top` and so on, which in a manifest is the box of the face."""
+
+OLD_COLUMNS = (*LABEL_COLUMNS, "left", "top", "right", "bottom")
+"""Columns of the manifest in earlier versions, whose interrupted runs are resumed."""
+
 BARE_STEM = "normal"
 """File name stem of the bare face."""
 
@@ -200,9 +207,10 @@ def _start_or_resume(selection: FaceSelection, out: Path, counts: dict[str, Any]
         what = "the run in this folder differs in seed, photos, number of persons or number of masks"
         raise DataError(what, location=path, hint="repeat the original settings, or choose a new folder")
     done_rows: dict[str, _Rows] = {}
-    for row in read_csv(out / MANIFEST, COLUMNS) if (out / MANIFEST).is_file() else []:
-        if row["bottom"]:
-            done_rows.setdefault(row["person"], []).append(tuple(row[name] for name in COLUMNS))
+    columns = OLD_COLUMNS if _has_old_columns(out / MANIFEST) else COLUMNS
+    for row in read_csv(out / MANIFEST, columns) if (out / MANIFEST).is_file() else []:
+        if row[columns[-1]]:
+            done_rows.setdefault(row["person"], []).append(tuple(row[name] for name in columns))
     whole = {face.folder for face in selection.faces if (out / IMAGES / face.folder).is_dir()}
     # A person's bare face is listed last: without it the person is incomplete.
     done_rows = {
@@ -357,3 +365,10 @@ def estimate_jpeg_quality(photo: Image.Image) -> int:
     scale = 100 * sum(tables[0]) / _STANDARD_SUM
     quality: float = (200 - scale) / 2 if scale <= 100 else 5000 / scale
     return round(min(max(quality, QUALITY_RANGE[0]), QUALITY_RANGE[1]))
+
+
+def _has_old_columns(manifest: Path) -> bool:
+    if not manifest.is_file():
+        return False
+    with manifest.open(encoding="utf-8", newline="") as stream:
+        return stream.readline().rstrip("\r\n").split(",") == list(OLD_COLUMNS)
