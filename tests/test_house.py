@@ -35,7 +35,6 @@ FLOORS = (
         "thread_pool",
     },
     {"labels", "model_metadata"},
-    {"decision_weights"},
     {"calibration", "model_card", "registry"},
     {"config"},
     {"data", "evaluation", "losses", "models"},

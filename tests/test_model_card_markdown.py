@@ -8,9 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskfit.calibration import Calibration
+from maskfit.calibration import Calibration, DecisionWeights
 from maskfit.data.preprocessing import Preprocessing
-from maskfit.decision_weights import DecisionWeights
 from maskfit.errors import ModelFileError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_card import ModelCard, Score

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from maskfit.decision_weights import describe_decision_weights
+from maskfit.calibration import describe_decision_weights
 from maskfit.labels.schema import Attribute
 from maskfit.model_card import Score
 from maskfit.model_file import ModelMetadata

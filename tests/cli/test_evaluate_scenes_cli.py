@@ -91,7 +91,7 @@ def test_photos_without_boxes_and_unreadable_ones(command, scenes, painted, bund
 
 
 def test_without_a_detector_it_says_how_to_get_one(command, scenes, bundled_model, monkeypatch):
-    monkeypatch.setattr("maskfit.inference.detector_choice.find_local_detector", lambda: None)
+    monkeypatch.setattr("maskfit.data.crops.face.find_local_detector", lambda: None)
     result = command("evaluate", "scenes", scenes)
     assert result.code == 2
     assert "detector" in result.err

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.calibration import Calibration
+from maskfit.calibration import Calibration, DecisionWeights
 from maskfit.cli.defaults import EVAL, MODEL, OUTPUT
-from maskfit.decision_weights import DecisionWeights
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.decisions import format_prediction
 from maskfit.inference.person_pooling import pool_probabilities

@@ -24,7 +24,7 @@ def with_detector(painted, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a detector."""
-    monkeypatch.setattr("maskfit.inference.detector_choice.find_local_detector", lambda: None)
+    monkeypatch.setattr("maskfit.data.crops.face.find_local_detector", lambda: None)
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from maskfit.data.image_decoding import content_hash, decode, open_downscaled, open_rgb
-from maskfit.data.image_formats import sniff_format
+from maskfit.data.image_decoding import content_hash, decode, open_downscaled, open_rgb, sniff_format
 from maskfit.errors import PhotoError, PhotoWarning
 
 HEIF = find_spec("pillow_heif") is not None

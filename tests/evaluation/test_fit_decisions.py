@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.decision_weights import weighted_classes
+from maskfit.calibration import weighted_classes
 from maskfit.errors import DataError
 from maskfit.evaluation import fit_decisions as module
 from maskfit.evaluation.fit_decisions import (

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.calibration import Calibration
-from maskfit.decision_weights import DecisionWeights, weighted_classes
+from maskfit.calibration import Calibration, DecisionWeights, weighted_classes
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.prediction_writers import open_prediction_writers

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskfit.data.crops.face import default_detector
 from maskfit.data.pretrained_weights import DETECTOR_CACHE
 from maskfit.errors import DataError, RecipeError
-from maskfit.inference.detector_choice import default_detector, detector_name, parse_detector
+from maskfit.inference.detector_choice import parse_detector
 
 from ..detector_networks import FACE, INPUTS
 
@@ -26,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 def test_a_file_is_recognized_and_runs_where_it_is(detector_file, cache, kind):
     path = detector_file(kind, "what ever.onnx")
     crop = parse_detector(str(path))
-    assert detector_name(crop) == kind
+    assert crop.detector_name == kind
     (face,) = crop.detect_faces(PHOTO)
     assert face.box == pytest.approx(FACE if kind != "ultra_light" else (6, 16, 38, 48), abs=2)
     assert not cache.exists()
@@ -45,11 +46,11 @@ def test_ways_to_name_a_file(detector_file, text):
 
 def test_a_file_without_a_suffix_and_one_beside_the_name(detector_file, monkeypatch, tmp_path):
     path = detector_file("yunet", "yunet_weights")
-    assert detector_name(parse_detector(str(path))) == "yunet"
+    assert parse_detector(str(path)).detector_name == "yunet"
     monkeypatch.chdir(tmp_path)
-    assert detector_name(parse_detector("yunet_weights")) == "yunet"
+    assert parse_detector("yunet_weights").detector_name == "yunet"
     assert parse_detector("yunet:side=640", path).detector == {"name": "yunet", "side": 640}
-    assert detector_name(parse_detector(None, path)) == "yunet"
+    assert parse_detector(None, path).detector_name == "yunet"
 
 
 def test_the_environment_variable_names_a_folder_or_a_file(detector_file, monkeypatch, tmp_path, no_packaged_detector):
@@ -57,14 +58,14 @@ def test_the_environment_variable_names_a_folder_or_a_file(detector_file, monkey
     monkeypatch.setenv(DETECTOR_CACHE.env_var, str(path))
     crop = default_detector()
     assert crop is not None
-    assert detector_name(crop) == "centerface"
+    assert crop.detector_name == "centerface"
     assert len(crop.detect_faces(PHOTO)) == 1
     # In a folder, weights are found by their published name.
     (tmp_path / "yunet_n_dynamic.onnx").write_bytes(b"")
     monkeypatch.setenv(DETECTOR_CACHE.env_var, str(tmp_path))
     crop = default_detector()
     assert crop is not None
-    assert detector_name(crop) == "yunet"
+    assert crop.detector_name == "yunet"
     monkeypatch.setenv(DETECTOR_CACHE.env_var, str(tmp_path / "yunet_n_dynamic.onnx"))
     with pytest.raises(DataError, match="not an ONNX network"):
         default_detector()

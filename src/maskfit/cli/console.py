@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
 
 
+def escape(text: str, keep: str = "") -> str:
+    """Escapes what a terminal would act on, see `errors.printable`.
+
+    Args:
+        text: The text.
+        keep: Control characters that stay.
+
+    Returns:
+        The text; the same object where nothing has to be escaped, which is checked at the speed of C.
+    """
+    return text if text.isprintable() else printable(text, keep=keep)
+
+
 class PlainConsole(Console):
     """A console that prints text as it is, except that control characters, as in file names, are escaped."""
 
@@ -30,7 +43,7 @@ class PlainConsole(Console):
             objects: Texts and rich's renderables.
             **options: As for rich's console.
         """
-        super().print(*(printable(item, keep="\n\t") if isinstance(item, str) else item for item in objects), **options)
+        super().print(*(escape(item, keep="\n\t") if isinstance(item, str) else item for item in objects), **options)
 
 
 # In a file name `[1]` is not markup and `:dog:` not an emoji. Color comes from `style=`.
@@ -73,7 +86,7 @@ def print_set_aside(reasons: Mapping[str, str], shown: int | None = None) -> Non
     listed = " and ".join(format_count(count, noun) for count, noun in counts if count)
     err.print(f"set aside {listed}:", style="yellow")
     for name, reason in list(reasons.items())[:shown]:
-        err.print(f"  {printable(name)}: {printable(reason)}")
+        err.print(f"  {escape(name)}: {escape(reason)}")
 
 
 def find_listed_images(folder: Path) -> list[Photo]:

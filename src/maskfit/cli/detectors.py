@@ -83,12 +83,12 @@ def _rows() -> list[dict[str, Any]]:
 
 def _default() -> str | None:
     """The detector of named photos where no model brings one: its name, and its file where the environment names it."""
-    from maskfit.inference.detector_choice import default_detector, detector_name
+    from maskfit.data.crops.face import default_detector
 
     crop = default_detector()
     if crop is None:
         return None
-    return detector_name(crop) + (f" ({crop.weights})" if crop.weights else "")
+    return crop.detector_name + (f" ({crop.weights})" if crop.weights else "")
 
 
 def _fetch(name: str) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from maskfit.calibration import DEFAULT_DECIDE, describe_decision_weights, parse_decide_mode
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
-from maskfit.decision_weights import DEFAULT_DECIDE, describe_decision_weights, parse_decide_mode
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count

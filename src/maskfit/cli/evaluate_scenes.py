@@ -91,7 +91,6 @@ def evaluate_scenes(
         maskfit evaluate scenes voc-folder runs/first --images photos --detector yunet:side=640 --json
     """
     from maskfit.data.importers import import_dataset
-    from maskfit.inference.detector_choice import detector_name
     from maskfit.inference.predictor import Predictor
     from maskfit.inference.scenes.evaluate import evaluate_scenes as evaluate
     from maskfit.inference.scenes.evaluate import group_scenes
@@ -111,7 +110,7 @@ def evaluate_scenes(
         from maskfit.inference.scenes.page import write_scenes_page
 
         write_scenes_page(page, evaluation, boxes.name, worst)
-    name = "" if faces.detector is None else detector_name(faces.detector)
+    name = "" if faces.detector is None else faces.detector.detector_name
     if json:
         print_json({"detector": name, **_to_record(evaluation, boxes, page)})
         return

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.annotated_images import AnnotatedImageWriter
 from maskfit.cli.console import err, progress
 from maskfit.cli.defaults import EVAL, OUTPUT, resolve_models, setup_allocator
@@ -52,7 +53,6 @@ from maskfit.cli.prediction_output import (
     print_predictions,
     stream_json,
 )
-from maskfit.decision_weights import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.errors import DataError
 from maskfit.text import format_count
 

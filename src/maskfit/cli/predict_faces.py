@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_set_aside, print_written, progress
-from maskfit.errors import DataError, PhotoError, did_you_mean, format_list, printable
+from maskfit.cli.console import err, escape, out, print_json, print_set_aside, print_written, progress
+from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def format_faces(name: str, prediction: PhotoPrediction) -> Iterator[str]:
     for number, face in enumerate(prediction.faces, start=1):
         position = f"face {number} of {prediction.num_faces} ({_format_box(face)})" if face.face else prediction.note
         position = f" {position}:" if position else ""
-        yield f"{printable(name)}:{position} {', '.join(item.full_text for item in face.attributes)}"
+        yield f"{escape(name)}:{position} {', '.join(item.full_text for item in face.attributes)}"
 
 
 def _format_box(face: FacePrediction) -> str:
@@ -224,6 +224,5 @@ def _check_any_read(results: FaceResults, photos: NamedPhotos) -> None:
 
 
 def _detector_name(face_predictor: FacePredictor) -> str | None:
-    from maskfit.inference.detector_choice import detector_name
 
-    return detector_name(face_predictor.detector) if face_predictor.detector else None
+    return face_predictor.detector.detector_name if face_predictor.detector else None

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from maskfit.cli.console import check_overwrite, err, print_set_aside, print_written
-from maskfit.errors import DataError, printable
+from maskfit.cli.console import check_overwrite, err, escape, print_set_aside, print_written
+from maskfit.errors import DataError
 from maskfit.file_io import writing
 from maskfit.text import format_count
 
@@ -134,7 +134,7 @@ def print_predictions(predictions: BatchPredictions, stream: TextIO) -> None:
     from maskfit.inference.decisions import format_prediction
 
     for name, decisions in zip(predictions.names, predictions.decide(), strict=True):
-        stream.write(f"{printable(name)}: {format_prediction(decisions)}\n")
+        stream.write(f"{escape(name)}: {format_prediction(decisions)}\n")
 
 
 @contextmanager

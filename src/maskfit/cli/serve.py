@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
+from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
-from maskfit.decision_weights import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.text import format_count
 
 if TYPE_CHECKING:

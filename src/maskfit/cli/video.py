@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from maskfit.calibration import DEFAULT_DECIDE
 from maskfit.cli.console import check_overwrite, err, print_written, progress, require_extra
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.predict_options import EngineOption, TopKOption
-from maskfit.decision_weights import DEFAULT_DECIDE
 from maskfit.errors import DataError
 from maskfit.text import format_count
 

@@ -24,7 +24,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from maskfit.data.image_formats import sniff_format
 from maskfit.errors import PhotoError, PhotoWarning
 
 Pixels = NDArray[np.uint8]
@@ -86,6 +85,22 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
 }
 _PNG_EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 """Keys of a PNG's `info` in which Pillow looks for an orientation before it decodes the pixels to find more."""
+
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_MAGIC_BYTES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop file",
+    b"PK\x03\x04": "ZIP archive",
+    b"\x1f\x8b": "gzip archive",
+}
 
 
 def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Pixels:
@@ -275,72 +290,6 @@ def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYT
         raise PhotoError(message, location=label, hint="check its permissions and the disk") from None
 
 
-def read_upright_size(path: Path) -> tuple[int, int]:
-    """Reads the size of a photo from its header; decodes no pixels.
-
-    Args:
-        path: The file.
-
-    Returns:
-        (width, height) in pixels of the upright photo, after its EXIF orientation.
-
-    Raises:
-        PhotoError: The file is missing, empty, or not a photo.
-    """
-    return read_size_and_orientation(path)[:2]
-
-
-def read_size_and_orientation(path: Path) -> tuple[int, int, int]:
-    """Reads size and EXIF orientation of a photo from its header; decodes no pixels.
-
-    Args:
-        path: The file.
-
-    Returns:
-        (width, height) in pixels of the upright photo, and the orientation that it is stored in, 1 to 8.
-
-    Raises:
-        PhotoError: The file is missing, empty, or not a photo.
-    """
-    if not path.is_file():
-        raise PhotoError("there is no such photo", location=path, hint="check the path")
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(1024)
-            if sniff_format(start) not in ("JPEG", "WebP", "BMP"):
-                # A PNG's EXIF may follow its pixels, and the HEIC plugin reads whole files.
-                image = _open(read_bytes(path), str(path))
-                return _upright_size(image, late_exif=_has_late_exif(path))
-            stream.seek(0)
-            return _upright_size(_OPENERS[sniff_format(start)](stream), late_exif=False)
-    except PhotoError:
-        raise
-    except Exception as error:  # Pillow's plugins raise many exception types on a damaged file.
-        raise _damaged(error, str(path)) from error
-
-
-def _upright_size(image: Image.Image, *, late_exif: bool) -> tuple[int, int, int]:
-    width, height = image.size
-    if isinstance(image, PngImageFile) and not late_exif and not {*image.info} & _PNG_EXIF_KEYS:
-        return width, height, 1
-    orientation = _read_orientation(image)
-    return (height, width, orientation) if orientation >= FIRST_SIDEWAYS else (width, height, orientation)
-
-
-def _has_late_exif(path: Path) -> bool:
-    """Whether a PNG has chunks after its pixels that may hold an orientation; only chunk headers are read."""
-    with path.open("rb") as stream:
-        stream.seek(8)
-        seen_pixels = False
-        while len(header := stream.read(8)) == 8:
-            kind = header[4:]
-            seen_pixels = seen_pixels or kind == b"IDAT"
-            if seen_pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
-                return True
-            stream.seek(int.from_bytes(header[:4], "big") + 4, 1)
-    return False
-
-
 def content_hash(source: Path | bytes) -> str:
     """Computes a hash of a file's content.
 
@@ -485,3 +434,34 @@ def _import_simplejpeg() -> Any:
     import simplejpeg
 
     return simplejpeg
+
+
+def sniff_format(content: bytes) -> str:
+    """Detects the format of a file from its first bytes.
+
+    Args:
+        content: The file, or its beginning.
+
+    Returns:
+        "JPEG", "PNG", "WebP", "BMP", "HEIC", the name of another type, or "" for an unknown one.
+    """
+    for magic, name in _MAGIC_BYTES.items():
+        if content.startswith(magic):
+            return name
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "WebP"
+    if content[4:8] == b"ftyp":
+        brand = content[8:12]
+        return "HEIC" if brand in _HEIC_BRANDS else "AVIF" if brand in (b"avif", b"avis") else "video"
+    return _sniff_text(content[:1024])
+
+
+def _sniff_text(start: bytes) -> str:
+    """The kind of text that a file starts with; "" for binary data."""
+    lower = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in lower:
+        return "SVG"
+    if lower.startswith((b"<!doctype html", b"<html")):
+        return "web page"
+    printable = sum(byte in b"\t\n\r\x0c\x1b" or byte >= 32 for byte in start)
+    return "text file" if start and b"\0" not in start and printable >= 0.95 * len(start) else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from maskfit.data.boxes import Box
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.face_boxes import BOX_COLUMNS, MIN_BOX_SIDE, BoxColumns, clip_to_photo, name_with_box
-from maskfit.data.image_decoding import read_upright_size
+from maskfit.data.image_header import read_upright_size
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, format_list
 from maskfit.text import format_count

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from maskfit.data.boxes import Box
 from maskfit.data.data_problems import DataProblem
-from maskfit.data.image_decoding import content_hash, open_downscaled, read_bytes
-from maskfit.data.image_formats import sniff_format
+from maskfit.data.image_decoding import content_hash, open_downscaled, read_bytes, sniff_format
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import scan_photos

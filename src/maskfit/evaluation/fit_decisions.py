@@ -5,7 +5,7 @@ value from a certain weight of it on, so that the class counts of every grid poi
 
 Weights that maximize macro F1 on the labels alone fit the chance of a few rare photos: on 120 persons they lost 3
 points on other persons. So a photo counts as its label by one quarter, and by the rest as its calibrated probabilities
-say: the expected counts of a plug-in rule, which vary much less. `maskfit.decision_weights` applies the weights and
+say: the expected counts of a plug-in rule, which vary much less. `maskfit.calibration` applies the weights and
 names the sources.
 
 The gain is nested: persons are split into parts, and each part is predicted with weights (and temperatures) fitted on
@@ -21,11 +21,11 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskfit.calibration import apply_temperatures
-from maskfit.decision_weights import (
+from maskfit.calibration import (
     DecisionWeights,
     Objective,
     WeightMap,
+    apply_temperatures,
     class_weights,
     describe_decision_weights,
     weighted_classes,

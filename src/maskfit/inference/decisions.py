@@ -1,6 +1,6 @@
 """Decisions: from probabilities to one value for each attribute, which may be "not sure".
 
-Decision weights (`maskfit.decision_weights`) select the value; its probability stays the calibrated one. So a value
+Decision weights (`maskfit.calibration`) select the value; its probability stays the calibrated one. So a value
 that is not the most probable may be predicted, with a low probability, and the abstention threshold applies to that
 probability: such a value is more often "not sure" than the most probable one would be.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.decision_weights import WeightMap
+from maskfit.calibration import WeightMap
 from maskfit.labels.schema import Attribute, LabelSchema
 
 NOT_SURE = "not sure"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from maskfit.config.loader import parse_component
 from maskfit.data.crops.face import FaceCrop
-from maskfit.data.detectors import DETECTORS, find_local_detector
+from maskfit.data.detectors import DETECTORS
 from maskfit.data.detectors.recognition import SIGNATURES, recognize_detector
-from maskfit.data.pretrained_weights import DETECTOR_CACHE, use_file
+from maskfit.data.pretrained_weights import use_file
 from maskfit.errors import DataError, RecipeError
 from maskfit.registry import ComponentSpec
 
@@ -66,37 +66,6 @@ def parse_detector(text: str | None, weights: Path | None = None) -> FaceCrop:
             f"the file belongs to the detector '{kind}', not to '{spec.name}'", location=path, hint=f"--detector {path}"
         )
     return _crop(spec, path)
-
-
-def default_detector() -> FaceCrop | None:
-    """Returns the detector where none is named and no model brings one.
-
-    That is the file which MASKFIT_DETECTORS names, if it names a file; otherwise the first of `DETECTORS` that this
-    machine can open without a download.
-
-    Returns:
-        A crop with it; None if there is none.
-
-    Raises:
-        DataError: MASKFIT_DETECTORS names a file that is none of a face detector.
-    """
-    named = os.environ.get(DETECTOR_CACHE.env_var)
-    if named and Path(named).is_file():
-        return _crop(ComponentSpec.create(recognize_detector(Path(named))), Path(named))
-    name = find_local_detector()
-    return None if name is None else FaceCrop(name)
-
-
-def detector_name(face_crop: FaceCrop) -> str:
-    """Returns the name of a crop's detector.
-
-    Args:
-        face_crop: The crop.
-
-    Returns:
-        A name of `DETECTORS`.
-    """
-    return ComponentSpec.model_validate(face_crop.detector).name
 
 
 def _crop(spec: ComponentSpec, path: Path) -> FaceCrop:

@@ -11,13 +11,13 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 
 from maskfit.data.boxes import Box, CropBox
-from maskfit.data.crops.face import FaceCrop
+from maskfit.data.crops.face import FaceCrop, default_detector
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, decide
-from maskfit.inference.detector_choice import default_detector, detector_name, parse_detector
+from maskfit.inference.detector_choice import parse_detector
 from maskfit.inference.engines import Logger
 from maskfit.inference.ensemble_runner import ModelInput
 from maskfit.inference.image_loading import (
@@ -264,10 +264,10 @@ class FacePredictor:
             if faces == "whole":
                 raise DataError("a detector is of no use where faces are not detected", hint="leave out one of the two")
             named = parse_detector(detector)
-            trained = {detector_name(item.face_crop) for item in predictor.runner.crop_resizes if item.face_crop}
-            if trained - {detector_name(named)}:
+            trained = {item.face_crop.detector_name for item in predictor.runner.crop_resizes if item.face_crop}
+            if trained - {named.detector_name}:
                 log(
-                    f"faces are detected by '{detector_name(named)}', as named; the model was trained on crops of "
+                    f"faces are detected by '{named.detector_name}', as named; the model was trained on crops of "
                     f"{', '.join(map(repr, sorted(trained)))}, which may cost accuracy"
                 )
             return cls(predictor, detector=named)
@@ -277,7 +277,7 @@ class FacePredictor:
             return cls(predictor)
         local = default_detector()
         if local is not None:
-            if detector_name(local) == "mtcnn":
+            if local.detector_name == "mtcnn":
                 log(SLOW_DETECTOR_MESSAGE)
             return cls(predictor, detector=local)
         if faces == "find":

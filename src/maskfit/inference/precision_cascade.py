@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.decision_weights import WeightMap, class_weights
+from maskfit.calibration import WeightMap, class_weights
 from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner, ModelInput
 from maskfit.inference.image_loading import batched, run_batches_in_parallel
 from maskfit.labels.schema import FloatArray, LabelSchema

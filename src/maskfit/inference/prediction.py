@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.decision_weights import WeightMap, weighted_classes
+from maskfit.calibration import WeightMap, weighted_classes
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema

@@ -9,18 +9,18 @@ from typing import Any, Self
 
 import numpy as np
 
-from maskfit.config.aliases import upgrade_component, warn_once
-from maskfit.data.data_problems import MAX_LISTED
-from maskfit.data.detectors import Face
-from maskfit.data.image_decoding import Pixels
-from maskfit.data.preprocessing import CropResize
-from maskfit.decision_weights import (
+from maskfit.calibration import (
     ARGMAX,
     DEFAULT_DECIDE,
     combine_weights,
     describe_decision_weights,
     parse_decide_mode,
 )
+from maskfit.config.aliases import upgrade_component, warn_once
+from maskfit.data.data_problems import MAX_LISTED
+from maskfit.data.detectors import Face
+from maskfit.data.image_decoding import Pixels
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.engines import AUTO, Logger, parse_engine

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from maskfit.calibration import Calibration
-from maskfit.decision_weights import Objective
+from maskfit.calibration import Calibration, Objective
 from maskfit.errors import RunError
 from maskfit.evaluation.calibration import AbstentionThreshold, fit_calibration
 from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions, kept_decisions

@@ -21,10 +21,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from maskfit.calibration import DEFAULT_DECIDE
 from maskfit.data.face_boxes import split_name
 from maskfit.data.image_lists import FolderEntry, listed_photo
 from maskfit.data.remote_files import ImageRoot
-from maskfit.decision_weights import DEFAULT_DECIDE
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
 from maskfit.inference.image_loading import ImageSource, RemotePhoto

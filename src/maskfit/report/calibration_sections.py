@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from maskfit.decision_weights import describe_decision_weights
+from maskfit.calibration import describe_decision_weights
 from maskfit.evaluation.selective_prediction import RiskCoverage
 from maskfit.html.svg_charts import NUM_COLORS, Line, age_chart, line_chart, reliability_chart
 from maskfit.labels.schema import JOINT_HEAD

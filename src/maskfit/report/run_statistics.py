@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.calibration import apply_temperatures
-from maskfit.decision_weights import Objective
+from maskfit.calibration import Objective, apply_temperatures
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit, evaluate_calibration, fit_thresholds
 from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from maskfit.calibration import Calibration
-from maskfit.decision_weights import Objective
+from maskfit.calibration import Calibration, Objective
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions, kept_decisions

@@ -8,9 +8,8 @@ from pydantic import Field
 
 from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
-from maskfit.calibration import Calibration
+from maskfit.calibration import ARGMAX, Calibration
 from maskfit.data.preprocessing import Preprocessing
-from maskfit.decision_weights import ARGMAX
 from maskfit.inference.ensemble_runner import Member
 from maskfit.inference.predictor import Predictor
 from maskfit.model_card import ModelCard

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from maskfit.decision_weights import DEFAULT_DECIDE
+from maskfit.calibration import DEFAULT_DECIDE
 from maskfit.errors import DataError
 
 SETTINGS_VARIABLE = "MASKFIT_SERVICE"

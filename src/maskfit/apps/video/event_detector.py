@@ -8,8 +8,8 @@ from typing import Literal
 
 from maskfit.apps.video.temporal_smoothing import Debouncer, ExponentialSmoother
 from maskfit.apps.video.tracker import Track, Tracker
+from maskfit.calibration import WeightMap
 from maskfit.data.boxes import Box
-from maskfit.decision_weights import WeightMap
 from maskfit.errors import DataError
 from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.inference.face_predictor import FacePrediction

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from maskfit.apps.webapp.app_state import MAX_UPLOAD_MB, AppState, PredictionSettings
+from maskfit.calibration import WeightMap
 from maskfit.data.image_decoding import Pixels, decode
-from maskfit.decision_weights import WeightMap
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
 from maskfit.inference.decisions import AttributePrediction, decide

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import atan2, ceil, cos, degrees, floor, isfinite, radians, sin
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import ROUNDING_STEP, Box, CropBox, clip_box, fit_to_aspect
-from maskfit.data.detectors import CachedDetector, Face, check_detector, load_detector, pin_detector_weights
+from maskfit.data.detectors import (
+    CachedDetector,
+    Face,
+    check_detector,
+    find_local_detector,
+    load_detector,
+    pin_detector_weights,
+)
+from maskfit.data.detectors.recognition import recognize_detector
+from maskfit.data.pretrained_weights import DETECTOR_CACHE, use_file
 from maskfit.registry import ComponentSpec
 
 FaceSelection = Literal["largest", "central", "surest"]
@@ -75,6 +86,11 @@ class FaceCrop:
     align: bool = False
     ignore_aspect: bool = False
     fallback: Sequence[float] = field(default=FULL_IMAGE)
+
+    @property
+    def detector_name(self) -> str:
+        """Name of the detector in `DETECTORS`."""
+        return ComponentSpec.model_validate(self.detector).name
 
     def __post_init__(self) -> None:
         for name in ("left", "right", "top", "bottom"):
@@ -316,3 +332,23 @@ def _rotate_about_face(box: Box, face: Box, angle: float, aspect: float | None) 
     edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     low_x, low_y, high_x, high_y = (round(edge / ROUNDING_STEP) * ROUNDING_STEP for edge in edges)
     return (low_x, low_y, max(high_x, low_x + 1), max(high_y, low_y + 1))
+
+
+def default_detector() -> FaceCrop | None:
+    """Returns the detector where none is named and no model brings one.
+
+    That is the file which MASKFIT_DETECTORS names, if it names a file; otherwise the first of `DETECTORS` that this
+    machine can open without a download.
+
+    Returns:
+        A crop with it; None if there is none.
+
+    Raises:
+        DataError: MASKFIT_DETECTORS names a file that is none of a face detector.
+    """
+    named = os.environ.get(DETECTOR_CACHE.env_var)
+    if named and Path(named).is_file():
+        kind = ComponentSpec.create(recognize_detector(Path(named)))
+        return FaceCrop(kind.model_dump(mode="json"), named, use_file(Path(named)).sha256)
+    name = find_local_detector()
+    return None if name is None else FaceCrop(name)

@@ -9,8 +9,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.detectors.interface import Face, Pixels, nms
-from maskfit.data.detectors.letterbox import LetterboxedImage, letterbox, open_network, run_network, validate_options
+from maskfit.data.detectors.interface import (
+    Face,
+    LetterboxedImage,
+    Pixels,
+    letterbox,
+    nms,
+    open_network,
+    run_network,
+    validate_options,
+)
 from maskfit.data.pretrained_weights import WeightsFile
 
 STRIDES = (8, 16, 32)

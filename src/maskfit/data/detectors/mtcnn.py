@@ -9,8 +9,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from maskfit.data.detectors.interface import Face, Pixels
-from maskfit.data.detectors.letterbox import validate_options
+from maskfit.data.detectors.interface import Face, Pixels, validate_options
 from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError
 

@@ -12,8 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from maskfit.data.detectors.interface import Face, Pixels, nms
-from maskfit.data.detectors.letterbox import letterbox, open_network, run_network, validate_options
+from maskfit.data.detectors.interface import Face, Pixels, letterbox, nms, open_network, run_network, validate_options
 from maskfit.data.pretrained_weights import WeightsFile
 
 HEIGHT, WIDTH = 480, 640

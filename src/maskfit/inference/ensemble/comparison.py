@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from maskfit.calibration import DecideMode, Objective, WeightMap, weighted_classes
 from maskfit.config.aliases import upgrade_component, warn_once
 from maskfit.config.loader import parse_component
-from maskfit.decision_weights import DecideMode, Objective, WeightMap, weighted_classes
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, bootstrap_counts
 from maskfit.evaluation.fit_decisions import OBJECTIVES, DecisionFit, fit_decisions

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskfit.calibration import Calibration
-from maskfit.decision_weights import (
+from maskfit.calibration import (
+    Calibration,
     DecisionWeights,
     class_weights,
     combine_weights,
