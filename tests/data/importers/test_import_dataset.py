@@ -41,6 +41,13 @@ def test_a_source_of_no_format(write_tree, import_):
         import_(write_tree() / "nowhere")
 
 
+def test_a_table_that_needs_no_import(write_tree, import_):
+    table = write_tree("a.jpg", texts={"m.csv": "path;mask\na.jpg;wear\n"}) / "m.csv"
+    with pytest.raises(DataError, match="none of the formats") as error:
+        import_(table)
+    assert f"needs no import: maskfit data check {table}" in error.value.hint
+
+
 def test_what_was_not_read_is_said(write_tree, import_):
     root = write_tree("with_mask/a.jpg", texts={"with_mask/b.gif": "x", "with_mask/c.gif": "x", "table.xlsx": "x"})
     notes = import_(root).notes
@@ -64,6 +71,20 @@ def test_persons_from_paths(write_tree, import_, tmp_path):
     assert "persons are read from the paths of 3 of 4 rows: 2 persons, such as anna, bob" in dataset.notes
     with write_manifest(dataset, tmp_path / "m.csv").open() as stream:
         assert [row["person"] for row in csv.DictReader(stream)] == ["", "anna", "bob", "anna"]
+
+
+def test_versions_of_a_photo_are_one_person(write_tree, import_):
+    photos = ["no_mask/a_jpg.rf.0a1.jpg", "no_mask/a_jpg.rf.b2C.jpg", "with_mask/b_jpg.rf.0a1.jpg", "with_mask/c.jpg"]
+    dataset = import_(write_tree(*photos))
+    assert [row.person for row in dataset.rows] == ["a_jpg", "a_jpg", "b_jpg", ""]
+    assert any("3 photos are augmented versions of 2" in note for note in dataset.notes)
+    named = import_(write_tree(*photos), person="/(.)[^/]*$")
+    assert [row.person for row in named.rows] == ["a", "a", "b", "c"]
+
+
+def test_names_with_a_hash_alone_say_nothing_about_persons(write_tree, import_):
+    dataset = import_(write_tree("no_mask/a_jpg.rf.0a1.jpg", "with_mask/b_jpg.rf.0a1.jpg"))
+    assert not any(row.person for row in dataset.rows)
 
 
 def test_a_single_value_is_said(write_tree, import_):

@@ -26,6 +26,9 @@ SHOWN_FILES = 4
 OTHER_IMAGES = frozenset({".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2", ".svg", ".ppm", ".pgm", ".heif"})
 """Suffixes of images that are no photos for maskfit; they are counted."""
 
+VERSION_NAME = re.compile(r"([^/\\]+)\.rf\.[0-9A-Za-z]+\.\w+$")
+"""Name of a photo that Roboflow exported, `NAME_jpg.rf.HASH.jpg`; augmented versions of a photo differ in the hash."""
+
 SKIPPED_WORD = "left out by --map"
 UNREADABLE_VALUE = "a value out of range"
 
@@ -141,7 +144,7 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
         raise DataError(
             f"this is none of the formats that can be imported ({content})",
             location=source.path,
-            hint=f"name the format with --format: {known}; or write a CSV with the columns path,person,mask,gender,age",
+            hint=f"name the format with --format: {known}; {_suggest_manifest(source)}",
         )
     listed = ", ".join(f"{name} ({importers[name].title})" for name in candidates)
     raise DataError(
@@ -149,6 +152,12 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
         location=source.path,
         hint=f"name it: --format {candidates[0]}",
     )
+
+
+def _suggest_manifest(source: ImportSource) -> str:
+    if source.path.suffix.lower() in {".csv", ".tsv"}:
+        return f"a table with a column of photo paths needs no import: maskfit data check {source.path}"
+    return "or write a CSV with the columns path,person,mask,gender,age"
 
 
 def import_dataset(
@@ -189,6 +198,7 @@ def import_dataset(
     notes = list(raw.notes)
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
+    notes += _group_versions(raw)
     merger = _Merger()
     left_out = list(raw.left_out)
     reader = _LabelReader(words)
@@ -341,6 +351,26 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
     shown = ", ".join(list(counts)[:3])
     of_rows = f"{counts.total():,} of {format_count(len(raw.rows), 'row')}"
     return f"persons are read from the paths of {of_rows}: {format_count(len(counts), 'person')}, such as {shown}"
+
+
+def _group_versions(raw: RawImport) -> list[str]:
+    """Makes one person of the versions of a photo, which show the same faces, where nobody says who is on them."""
+    versions: dict[str, set[str]] = {}
+    names: dict[int, str] = {}
+    for number, row in enumerate(raw.rows):
+        match = VERSION_NAME.search(os.fspath(row.photo))
+        if match:
+            names[number] = match[1]
+            versions.setdefault(match[1], set()).add(os.fspath(row.photo))
+    photos = sum(map(len, versions.values()))
+    if photos == len(versions) or any(row.person for row in raw.rows):
+        return []
+    for number, name in names.items():
+        raw.rows[number] = replace(raw.rows[number], person=name)
+    return [
+        f"{photos:,} photos are augmented versions of {len(versions):,}, by their names (.rf.); versions of one photo "
+        "count as one person, so that they stay on one side of a split; --person says it otherwise"
+    ]
 
 
 class _LabelReader:
