@@ -193,6 +193,28 @@ def test_a_complete_truth_has_no_remarks(files):
     assert "only class" not in result.stdout
 
 
+def test_classes_that_may_be_mask_states_are_named(tmp_path):
+    path = write_submission(tmp_path / "t.csv", ["a", "b", "c"], [0, 1, 2])
+    line = "truth and submission hold only the classes 0, 1, 2, read here as "
+    result = run(path, path)
+    assert line in result.stdout
+    assert "if they are mask states, add --schema mask" in result.stdout
+    assert line not in run(path, path, "--schema", "mask").stdout
+    assert line not in run(path, path, "--schema", "age").stdout
+    wider = write_submission(tmp_path / "s.csv", ["a", "b", "c"], [0, 1, 12])
+    assert line not in run(path, wider).stdout
+
+
+def test_class_folders_are_a_truth(tmp_path):
+    for name in ("with_mask", "without_mask"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (24, 32)).save(tmp_path / "photos" / name / "a.png")
+    submission = write_submission(tmp_path / "s.csv", ["with_mask/a.png", "without_mask/a.png"], [0, 2])
+    data = json.loads(run(tmp_path / "photos", submission, "--schema", "mask", "--json").stdout)
+    assert data["accuracy"]["value"] == 1
+    assert "no photo has all of mask, gender, age" in str(run(tmp_path / "photos", submission).exception)
+
+
 def test_a_manifest_is_a_truth_and_a_list(command, model, tmp_path):
     for seed, name in enumerate("abc"):
         pixels = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype=np.uint8)

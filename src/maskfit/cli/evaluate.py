@@ -26,8 +26,8 @@ def evaluate(
         list[Path] | None,
         typer.Argument(
             metavar="TRUTH SUBMISSION",
-            help="CSVs with the columns ImageID,ans; TRUTH may be a manifest, or a folder with truth.csv, info.csv or "
-            "a single CSV. "
+            help="CSVs with the columns ImageID,ans; TRUTH may be a manifest, a folder with truth.csv, info.csv or "
+            "a single CSV, or class folders. "
             f"A single argument is the submission, with the truth from {TRUTH}; without arguments the submission is "
             f"submission.csv in {OUTPUT}.",
             show_default=False,
@@ -53,6 +53,8 @@ def evaluate(
 
         maskfit evaluate truth.csv submission.csv --json > scores.json
 
+        maskfit evaluate class-folders submission.csv --schema mask
+
         SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv
     """
     import numpy as np
@@ -74,6 +76,7 @@ def evaluate(
     indices = label_schema.to_attribute_indices(list(truth.values()))
     scores = score(label_schema, indices, predictions=np.array(predictions, dtype=np.int64))
     remarks += _describe_classes(list(truth.values()), scores, label_schema)
+    remarks += _suggest_schema([*truth.values(), *predictions], label_schema)
     if json:
         print_json(_to_server_format(scores))
     else:
@@ -105,15 +108,17 @@ def _from_environment(name: str) -> Path | None:
 
 
 def _find_truth(path: Path) -> Path:
-    """Returns the file itself, or the truth file in this folder."""
+    """Returns the file itself, the truth file in this folder, or a folder without a CSV, which may be a dataset."""
     if not path.is_dir():
         return path
     for name in ("truth.csv", "info.csv"):
         if (path / name).is_file():
             return path / name
     found = sorted(item for item in path.glob("*.csv") if not item.name.startswith("."))
-    if len(found) != 1:
-        names = ", ".join(item.name for item in found[:8]) or "none"
+    if not found:
+        return path
+    if len(found) > 1:
+        names = ", ".join(item.name for item in found[:8])
         raise DataError(
             f"cannot tell which CSV in this folder is the truth: {names}", location=path, hint="pass the file"
         )
@@ -167,6 +172,19 @@ def _describe_classes(truth: Sequence[int], scores: Scores, label_schema: LabelS
             f"scikit-learn's f1_score with all {format_count(len(scores.per_class), 'label')} gives {every:.4f}"
         )
     return lines
+
+
+def _suggest_schema(indices: Sequence[int], label_schema: LabelSchema) -> list[str]:
+    """Returns a line where no class is above the mask states, so that the files are probably of the mask alone."""
+    found = sorted(set(indices))
+    if label_schema is not LABEL_SCHEMAS["mask-gender-age"] or len(found) < 2:
+        return []
+    if found[-1] >= LABEL_SCHEMAS["mask"].num_classes:
+        return []
+    return [
+        f"truth and submission hold only the classes {', '.join(map(str, found))}, read here as "
+        f"{'; '.join(map(label_schema.describe, found))}; if they are mask states, add --schema mask"
+    ]
 
 
 def _list_classes(numbers: Sequence[int]) -> str:

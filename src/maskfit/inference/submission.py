@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from maskfit.data.face_boxes import find_box_columns, name_with_box
 from maskfit.data.manifest import read_manifest
 from maskfit.data.manifest_columns import PATH_COLUMNS
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv, read_csv, write_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, IntArray, LabelSchema
@@ -98,27 +99,30 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
 
 
 def read_truth(path: Path, schema: LabelSchema) -> tuple[dict[str, int], frozenset[str]]:
-    """Reads the truth: `ImageID,ans`, or a manifest, whose labels then count.
+    """Reads the truth: `ImageID,ans`, or a dataset (a manifest, a folder with labels in its names), whose labels count.
 
     Args:
-        path: The CSV.
+        path: The CSV or folder.
         schema: The label schema.
 
     Returns:
         The class index by photo name, in the order of the rows, and the names of rows that lack a label.
 
     Raises:
-        DataError: As `read_submission` and `data.manifest.read_manifest`, or no row has all labels of the schema.
+        DataError: As `read_submission` and `data.read_dataset.read_photos`, or no photo has all labels of the schema.
     """
-    header = {name.casefold() for name in next(iter_csv(path, ()), {})}
-    if {ID_COLUMN.casefold(), CLASS_COLUMN} <= header or not header & {*PATH_COLUMNS}:
-        return read_submission(path, schema.num_classes), frozenset()
-    photos = read_manifest(path, schema)
+    if path.is_dir():
+        photos = read_photos(path, schema)
+    else:
+        header = {name.casefold() for name in next(iter_csv(path, ()), {})}
+        if {ID_COLUMN.casefold(), CLASS_COLUMN} <= header or not header & {*PATH_COLUMNS}:
+            return read_submission(path, schema.num_classes), frozenset()
+        photos = read_manifest(path, schema)
     classes = schema.to_class_index(photos.attribute_indices(schema)).tolist()
     truth = {photo.name: index for photo, index in zip(photos, classes, strict=True) if index != UNKNOWN}
     if not truth:
         names = ", ".join(schema.names)
-        raise DataError(f"no row has all of {names}", location=path, hint="name the label schema with --schema")
+        raise DataError(f"no photo has all of {names}", location=path, hint="name the label schema with --schema")
     return truth, frozenset(photo.name for photo in photos if photo.name not in truth)
 
 
