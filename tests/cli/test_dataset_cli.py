@@ -34,6 +34,13 @@ def run(*args: object):
     return CliRunner().invoke(data_group, [str(word) for word in args])
 
 
+def test_check_counts_faces_and_photos(tmp_path):
+    Image.new("RGB", (72, 96)).save(tmp_path / "a.png")
+    table = tmp_path / "faces.csv"
+    table.write_text("path,mask,left,upper,right,lower\na.png,wear,0,0,30,30\na.png,wear,40,0,70,30\n")
+    assert "2 rows on 1 photo of 1 person; " in run("check", table).stdout
+
+
 def test_check_without_problems(root):
     result = run("check", root)
     assert result.exit_code == 0, result.output

@@ -71,6 +71,12 @@ def test_narrow_table_keeps_title_and_cells(monkeypatch, capsys):
     assert all(len(line) <= 24 for line in rest)
 
 
+def test_a_cell_without_a_value_is_a_dash(monkeypatch, capsys):
+    monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
+    console.print_table("scores", ["size", "recall"], [["small", None], ["large", 0.5]])
+    assert capsys.readouterr().out.splitlines()[2:] == ["small       -", "large  0.5000"]
+
+
 def test_interrupt_exits_with_130(command, monkeypatch):
     make_commands_raise(monkeypatch, KeyboardInterrupt())
     result = command()

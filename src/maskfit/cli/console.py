@@ -121,7 +121,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
     Args:
         title: The line above the table.
         header: Column names.
-        rows: Cells, one for each column; floats are printed with four decimals.
+        rows: Cells, one for each column; floats are printed with four decimals, None as "-".
     """
     from rich.table import Table
 
@@ -129,11 +129,14 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
     out.print(title, style="bold", soft_wrap=True)
     table = Table(header_style="bold", box=None, pad_edge=False)
     for column, name in enumerate(header):
-        numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
+        cells = [row[column] for row in rows if row[column] is not None]
+        numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
         # Folded on narrow screens instead of cut: names of layers and photos differ at their ends.
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(
+            *("-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row)
+        )
     out.print(table)
 
 

@@ -220,10 +220,10 @@ def _print_summary(result: ValidationReport, schema: LabelSchema, classes: list[
     else:
         known = result.count_known(schema)
         labels = "labels known: " + ", ".join(f"{name} {count:,}" for name, count in known.items())
-    line = (
-        f"{format_count(len(photos), 'photo')} of "
-        f"{format_count(len(photos.persons), 'person')}; {labels}; {', '.join(found) or 'no problems'}"
-    )
+    subject = format_count(len(photos), "photo")
+    if any(photo.box for photo in photos):
+        subject = f"{len(photos):,} rows on {format_count(len({photo.file_name for photo in photos}), 'photo')}"
+    line = f"{subject} of {format_count(len(photos.persons), 'person')}; {labels}; {', '.join(found) or 'no problems'}"
     out.print(line, markup=False, soft_wrap=True)
 
 
