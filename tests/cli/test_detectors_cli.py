@@ -51,6 +51,7 @@ def test_the_list_says_what_is_here_and_how_to_get_the_rest(command, server, mon
     result = command("detectors")
     assert result.code == 0, result.err
     assert "yunet: not here; maskfit detectors --fetch yunet" in result.out
+    assert "time of one photo, YuNet's = 1" in result.out
     for name, facts in FACTS.items():
         assert name in result.out
         assert f"{facts.recall:.3f}" in result.out

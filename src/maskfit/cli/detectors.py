@@ -51,9 +51,12 @@ def detectors(
         ]
         for row in rows
     ]
-    print_table("face detectors", ["name", "recall", "time", "landmarks", "weights", "license", "here"], cells)
+    header = ["name", "recall", "time", "landmarks", "weights", "license", "here"]
+    print_table("face detectors (recall on street photos; time of one photo, YuNet's = 1)", header, cells)
     for row in rows:
-        print(f"{row['name']}: {row['path'] or 'not here; ' + row['source']}")
+        path = row["path"] or "not here; " + row["source"]
+        # A detector that a package brings with its weights has the package's name in place of a path.
+        print(f"{row['name']}: {'the package ' if path.isidentifier() else ''}{path}")
     for path, kind in _further_files({row["path"] for row in rows}):
         print(f"{kind}, under another name: {path}; --detector {path}")
     print(f"default: {_default() or 'none, each photo is taken as one face'}")
