@@ -290,6 +290,12 @@ def test_korean_tables(manifest, schema, delimiter, encoding):
     ]
 
 
+def test_korean_ages_with_a_unit(manifest, schema):
+    path = manifest("이미지경로,연령,마스크 착용 여부\na.jpg,24세,정상착용\nb.jpg,61살,턱스크\n")
+    assert [labels["mask"] for labels in labels_of(path, schema)] == ["wear", "incorrect"]
+    assert [schema["age"].encode(labels["age"]) for labels in labels_of(path, schema)] == [0, 2]
+
+
 def test_equal_problems_are_counted(manifest, schema):
     rows = "".join(f"{name}.jpg,worm\n" for name in "abcdef")
     (problem,) = problems_of(manifest("path,mask\n" + rows), schema, "manifest row")

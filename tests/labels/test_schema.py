@@ -308,4 +308,6 @@ def test_a_scheme_survives_json(schema):
 
 def test_as_number_takes_finite_numbers_only():
     assert as_number("4.5") == 4.5
+    assert [as_number(text) for text in ("25세", "25 살", "25 years old")] == [25] * 3
+    assert [as_number(text) for text in ("25세 이상", "years", "25 years and over")] == [None] * 3
     assert [as_number(text) for text in ("nan", "inf", "-inf", "", "x", "1e999")] == [None] * 6

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 from maskfit.errors import LabelError, did_you_mean
-from maskfit.labels.spellings import SYNONYMS, as_integer, fold_spelling, is_spreadsheet_date, parse_range
+from maskfit.labels.spellings import (
+    SYNONYMS,
+    as_integer,
+    fold_spelling,
+    is_spreadsheet_date,
+    parse_range,
+    remove_age_unit,
+)
 
 UNKNOWN = -1
 """Code of a value that is not labeled."""
@@ -30,13 +37,13 @@ def as_number(value: str | float) -> float | None:
     """Converts a value to a finite number.
 
     Args:
-        value: A number or text.
+        value: A number or text, perhaps with a unit of age, as in `25 years` or `25세`.
 
     Returns:
         The number, or None where the value is not a finite number.
     """
     try:
-        number = float(value)
+        number = float(value if isinstance(value, float | int) else remove_age_unit(value))
     except ValueError:
         return None
     return number if math.isfinite(number) else None

@@ -138,6 +138,7 @@ _DATE = re.compile(
 )
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _INTERVAL = re.compile(rf"([\[(]?)\s*{_NUMBER}\s*(?:-|,|to)\s*{_NUMBER}\s*([\])]?)")
+_AGE_UNIT = re.compile(r"\s*(years old|years|year|yrs|세|살)(?=$|\s|[-,\])+]|이상|이하|미만|초과)")
 _DECADE = re.compile(r"(\d*0)(?:'?s|대)")
 _RANGES: tuple[tuple[re.Pattern[str], bool, int], ...] = tuple(
     (re.compile(pattern), is_lower, offset)
@@ -201,6 +202,18 @@ def is_spreadsheet_date(text: str) -> bool:
     return _DATE.fullmatch(text.strip().casefold()) is not None
 
 
+def remove_age_unit(text: str) -> str:
+    """Removes the unit behind an age.
+
+    Args:
+        text: A cell, such as `25세` or `60 years and over`.
+
+    Returns:
+        The cell without it.
+    """
+    return _AGE_UNIT.sub("", text)
+
+
 def parse_range(text: str) -> tuple[float, float] | None:
     """Parses a band of whole numbers as datasets write them.
 
@@ -214,7 +227,7 @@ def parse_range(text: str) -> tuple[float, float] | None:
         Smallest and largest number, both included; infinite where the band is open. None where the text is no band.
     """
     text = re.sub(r"[–—−~〜∼]", "-", text.strip().casefold())
-    text = re.sub(r"\s*(years old|years|year|yrs|세|살)(?=$|\s|[-,\])+]|이상|이하|미만|초과)", "", text).strip()
+    text = remove_age_unit(text).strip()
     if match := _INTERVAL.fullmatch(text):
         opening, low, high, closing = match[1], float(match[2]), float(match[3]), match[4]
         if bool(opening) != bool(closing):
