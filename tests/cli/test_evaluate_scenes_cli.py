@@ -58,6 +58,22 @@ def test_tables_and_page(command, scenes, painted, model, parsed, tmp_path):
     assert command("evaluate", "scenes", scenes, model, *FIND, "--out", page).code == 2
 
 
+def test_predicted_values_that_nobody_annotated_are_named(command, scenes, painted, bundled_model):
+    stray = []
+    for value in ("wear", "not_wear"):
+        (scenes / "scenes.csv").write_text(f"path,xmin,ymin,xmax,ymax,mask\na.png,10,20,50,70,{value}\n")
+        mask = json.loads(command("evaluate", "scenes", scenes, *FIND, "--json").out)["attributes"]["mask"]
+        predicted = [
+            item["name"]
+            for number, item in enumerate(mask["values"])
+            if not item["faces"] and sum(row[number] for row in mask["confusion"])
+        ]
+        line = "not annotated but predicted, so that F1 0 counts in macro: " + ", ".join(predicted)
+        assert (line in command("evaluate", "scenes", scenes, *FIND).out) == bool(predicted)
+        stray += predicted
+    assert stray
+
+
 def test_thresholds_are_options(command, scenes, painted, bundled_model):
     strict = json.loads(command("evaluate", "scenes", scenes, *FIND, "--json", "--iou", "0.9").out)
     assert strict["found"] == 2

@@ -154,6 +154,10 @@ def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str) -
         total = ["macro", item.faces, sum(value.found for value in item.values), item.macro_f1_found, item.macro_f1_all]
         values = [[value.name, value.faces, value.found, value.f1_found, value.f1_all] for value in item.values]
         print_table(item.name.capitalize(), ["value", "faces", "found", "F1 found", "F1 all"], [*values, total])
+        predicted = item.confusion.sum(axis=0).tolist()
+        stray = [value.name for value, count in zip(item.values, predicted, strict=False) if count and not value.faces]
+        if stray:
+            out.print(f"not annotated but predicted, so that F1 0 counts in macro: {', '.join(stray)}", style="yellow")
         out.print()
         names = [value.name for value in item.values]
         confusion = [[name, *row] for name, row in zip(names, item.confusion.tolist(), strict=True)]
