@@ -396,9 +396,9 @@ def _decode(content: bytes) -> str:
 
 
 def _find_delimiter(text: str) -> str:
-    """Returns the delimiter of the first row: a comma where there is one, else a semicolon or a tab."""
+    """Returns the delimiter of the first row: a comma where there is one, else a semicolon, a tab or a bar."""
     first_row = re.sub(r'"[^"]*"', "", next((line for line in re.split(r"[\r\n]+", text[:65536]) if line), ""))
-    return "," if "," in first_row else max(";\t", key=first_row.count) if re.search("[;\t]", first_row) else ","
+    return "," if "," in first_row else max(";\t|", key=first_row.count) if re.search("[;\t|]", first_row) else ","
 
 
 def parse_json(text: str | bytes, **options: Any) -> Any:

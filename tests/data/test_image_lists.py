@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,18 @@ def test_a_folder_is_sorted_by_name(tmp_path):
     assert [photo.name for photo in folder] == sorted(names)
     assert len(folder) == len(names)
     assert next(iter(folder)).path == tmp_path / sorted(names)[0]
+
+
+@pytest.mark.parametrize("forms", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_in_the_other_unicode_form_are_found(tmp_path, forms):
+    on_disk, listed = (unicodedata.normalize(form, "가나é.jpg") for form in forms)
+    (tmp_path / on_disk).write_bytes(b"x")
+    (tmp_path / "list.csv").write_text(f"ImageID,ans\n{listed},0\n", encoding="utf-8")
+    (photo,) = read_image_list(tmp_path / "list.csv", tmp_path)
+    assert (photo.name, photo.path) == (listed, tmp_path / on_disk)
+    (tmp_path / "list.csv").write_text("ImageID,ans\n가나다.jpg,0\n", encoding="utf-8")
+    with pytest.raises(DataError, match="is not in"):
+        read_image_list(tmp_path / "list.csv", tmp_path)
 
 
 def test_a_list_is_lazy(listing):

@@ -72,7 +72,7 @@ def test_a_class_index_gives_all_attributes(manifest, schema, column):
     assert schema.to_class_index(photos.attribute_indices(schema)).tolist() == [0, 10, 17, -1]
 
 
-@pytest.mark.parametrize("cell", ["18", "-1", "1.5", "x", "nan"])
+@pytest.mark.parametrize("cell", ["18", "-1", "1.5", "x"])
 def test_invalid_class_indices_are_rejected(manifest, schema, cell):
     with pytest.raises(DataError, match=f"'{cell}' is not a class index in 0 to 17"):
         read_photos(manifest(f"path,class\na.jpg,{cell}\n"), schema)
@@ -99,7 +99,11 @@ def test_columns_follow_the_schema(manifest):
     path = manifest("path,glasses,mask\na.jpg,dark,nonsense\nb.jpg,1,\n")
     photos, problems = scan_photos(path, glasses)
     assert photos.attribute_indices(glasses).tolist() == [[2], [1]]
-    assert [(problem.severity, "mask" in problem.message) for problem in problems] == [("note", True)]
+    assert [(problem.severity, "mask" in problem.message) for problem in problems] == [
+        ("note", True),
+        ("note", False),
+    ]
+    assert problems[1].message == "glasses: 0 = none, 1 = clear, 2 = dark (codes without words)"
 
 
 def test_all_problems_are_listed_with_their_rows(manifest, schema):
@@ -318,7 +322,10 @@ def test_how_codes_without_words_are_read_is_noted(manifest, schema):
     codes = {"gender": {"0": "female", "1": "male"}}
     assert [photo.labels["gender"] for photo in read_photos(path, schema, codes)] == ["female", "male"]
     assert problems_of(path, schema, "codes", codes)[0].message == "gender: 0 = female, 1 = male (data.codes)"
-    assert problems_of(manifest("path,gender\na.jpg,0\nb.jpg,female\n"), schema, "codes") == []
+    # A word or a gap beside the codes does not hide how they are read.
+    mixed = problems_of(manifest("path,gender\na.jpg,0\nb.jpg,female\n"), schema, "codes")
+    assert [note.message for note in mixed] == ["gender: 0 = male, 1 = female (codes without words)"]
+    assert problems_of(manifest("path,gender\na.jpg,male\nb.jpg,female\n"), schema, "codes") == []
 
 
 def test_a_mask_column_of_0_and_1_needs_a_meaning(manifest, schema):
@@ -427,3 +434,83 @@ def test_other_words_are_mapped_to_values(manifest, schema):
     binary = manifest("path,mask\na.jpg,0\nb.jpg,1\n")
     with pytest.raises(DataError, match="holds only the codes 0 and 1"):
         read_photos(binary, schema, {"mask": {"bald": "not_wear"}})
+
+
+@pytest.mark.parametrize("cell", ["-1", "_1", "1_", "- 1", "-1.0"])
+@pytest.mark.parametrize("column", ["mask", "gender"])
+def test_minus_one_is_not_the_code_one(manifest, schema, column, cell):
+    with pytest.raises(DataError, match=f"'{cell}' is not a value of {column}"):
+        read_photos(manifest(f"path,{column}\na.jpg,{cell}\n"), schema)
+    right = {"mask": "incorrect", "gender": "female"}[column]
+    assert labels_of(manifest(f"path,{column}\na.jpg,1\n"), schema) == [{column: right}]
+
+
+@pytest.mark.parametrize("gap", ["nan", "", "unknown", "wear"])
+def test_a_gap_does_not_hide_codes_that_need_a_meaning(manifest, schema, gap):
+    path = manifest(f"path,mask\na.jpg,0\nb.jpg,1\nc.jpg,{gap}\n")
+    with pytest.raises(DataError, match="column mask holds only the codes 0 and 1"):
+        read_photos(path, schema)
+    codes = {"mask": {"0": "not_wear", "1": "wear"}}
+    labels = [photo.labels.get("mask") for photo in read_photos(path, schema, codes)]
+    assert labels == ["not_wear", "wear", "wear" if gap == "wear" else None]
+
+
+def test_none_as_a_mask_state_is_told_and_beside_codes_asked_for(manifest, schema):
+    path = manifest("path,mask\na.jpg,wear\nb.jpg,None\n")
+    assert [photo.labels["mask"] for photo in read_photos(path, schema)] == ["wear", "not_wear"]
+    assert [item.severity for item in problems_of(path, schema, "codes")] == ["warning"]
+    assert problems_of(path, schema, "codes", {"mask": {"none": "not_wear"}}) == []
+    for others in ("0,2", "wear,no mask"):
+        cells = (*others.split(","), "None")
+        path = manifest(
+            "path,mask\n" + "".join(f"{name}.jpg,{cell}\n" for name, cell in zip("abc", cells, strict=True))
+        )
+        with pytest.raises(DataError, match="'None' is read as not_wear, but Python writes it for an empty cell"):
+            read_photos(path, schema)
+        assert read_photos(path, schema, {"mask": {"none": "not_wear"}})[2].labels == {"mask": "not_wear"}
+    path = manifest("path,label\na.jpg,3\nb.jpg,None\n")
+    with pytest.raises(DataError, match="'None' is read as not_wear"):
+        read_photos(path, schema)
+
+
+def test_a_gap_in_a_column_of_class_indices_is_no_label(manifest, schema):
+    path = manifest("path,class\na.jpg,5.0\nb.jpg,nan\nc.jpg,\n")
+    assert labels_of(path, schema) == [{"mask": "wear", "gender": "female", "age": ">=60"}, {}, {}]
+    assert [note.message for note in problems_of(path, schema, "no label")] == [
+        "class: 'nan' is read as no label (1 cells)"
+    ]
+
+
+@pytest.mark.parametrize(("ages", "severity"), [("1,2,3", "fatal"), ("0,4,8", "fatal"), ("2,5,9", "warning")])
+def test_an_age_column_of_other_codes_is_asked_for(manifest, schema, ages, severity):
+    rows = "".join(f"{name}.jpg,{age}\n" for name, age in zip("abc", ages.split(","), strict=True))
+    path = manifest("path,age\n" + rows)
+    (problem,) = problems_of(path, schema, "codes")
+    assert (problem.severity, "looks like band codes" in problem.message) == (severity, True)
+    codes = dict(zip(ages.split(","), ("<30", "30-59", ">=60"), strict=True))
+    labels = [photo.labels["age"] for photo in read_photos(path, schema, {"age": codes})]
+    assert labels == ["<30", "30-59", ">=60"]
+    assert problems_of(path, schema, "codes", {"age": "years"}) == []
+    assert problems_of(manifest("path,age\na.jpg,1\nb.jpg,10\n"), schema, "codes") == []
+
+
+def test_an_underscore_makes_no_number(manifest, schema):
+    with pytest.raises(DataError, match="'3_9' is not a value of age"):
+        read_photos(manifest("path,age\na.jpg,3_9\n"), schema)
+    assert labels_of(manifest("path,age\na.jpg,3-9\n"), schema) == [{"age": "<30"}]
+
+
+def test_a_hint_names_no_band_that_is_merely_spelled_alike(manifest, schema):
+    with pytest.raises(DataError) as caught:
+        read_photos(manifest("path,age\na.jpg,3/9\n"), schema)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_headers_with_spaces(manifest, schema):
+    path = manifest("Image Path,Mask State,Age Group,person id\na.jpg,wear,20-29,7\n")
+    (photo,) = read_photos(path, schema)
+    assert (photo.labels, photo.person) == ({"mask": "wear", "age": "<30"}, "7")
+
+
+def test_a_bar_delimits_cells(manifest, schema):
+    assert labels_of(manifest("path|mask|age\na.jpg|wear|(15, 20)\n"), schema) == [{"mask": "wear", "age": "<30"}]

@@ -147,3 +147,8 @@ def test_dates_of_spreadsheets_are_named(text):
 @pytest.mark.parametrize("text", ["3-9", "30", "May", "<30"])
 def test_other_texts_are_no_dates(text):
     assert not is_spreadsheet_date(text)
+
+
+@pytest.mark.parametrize("dash", "-‐‑‒–—―−~～〜")
+def test_every_dash_joins_a_band(dash):
+    assert parse_range(f"18{dash}24") == (18, 24)

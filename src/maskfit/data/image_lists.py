@@ -8,6 +8,7 @@ a reason.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +71,15 @@ def listed_photo(folder: Path, name: str) -> Photo:
     file, box = split_name(name)
     if box is not None and os.path.isfile(folder / name):
         file, box = name, None
-    return Photo(folder / file, name, file, box=box)
+    return Photo(folder / _existing_form(file, folder), name, file, box=box)
+
+
+def _existing_form(name: str, folder: Path) -> str:
+    """The Unicode form of a name that exists: names with accents or Hangul have two, and a list may have the other."""
+    if name.isascii() or os.path.isfile(folder / name):
+        return name
+    forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((form for form in forms if os.path.isfile(folder / form)), name)
 
 
 class FolderEntry(NamedTuple):

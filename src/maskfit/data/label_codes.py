@@ -80,6 +80,18 @@ class LabelCodes:
         """
         return self._kinds.get(attribute.name.casefold()) == _BANDS or self._has_codes(attribute.name)
 
+    def has_word(self, column: str, word: str) -> bool:
+        """Returns whether the user gave a word of a column a meaning.
+
+        Args:
+            column: Name of an attribute or class column.
+            word: The word.
+
+        Returns:
+            Whether it is in the option.
+        """
+        return _key(word) in self._values.get(column.casefold(), {})
+
     def _has_codes(self, column: str) -> bool:
         return any(isinstance(key, int) for key in self._values.get(column.casefold(), ()))
 
@@ -111,7 +123,7 @@ class LabelCodes:
                 return None
             raise
 
-    def read_class(self, column: str, text: str) -> dict[str, str | float]:
+    def read_class(self, column: str, text: str) -> dict[str, str | float] | None:
         """Reads a class index, which gives all attributes; or a value of one attribute.
 
         Args:
@@ -119,7 +131,7 @@ class LabelCodes:
             text: The cell: an index of the scored label schema, a code that the user gave a meaning, or a value's name.
 
         Returns:
-            Labels by attribute name.
+            Labels by attribute name; None where the cell stands for no label.
 
         Raises:
             LabelError: The cell is none of these.
@@ -135,6 +147,9 @@ class LabelCodes:
             found = find_attributes(scored, text)
             if len(found) == 1:
                 return {found[0].name: found[0].values[found[0].encode(text)]}
+            # A word of several attributes, or `none`, which is a value of one, is not taken for a gap in class indices.
+            if not found and text.casefold() in MISSING_WORDS:
+                return None
         if number is None or not 0 <= number < scored.num_classes:
             raise LabelError(f"'{text}' is not a class index in 0 to {scored.num_classes - 1}")
         indices = scored.to_attribute_indices([number])[0]

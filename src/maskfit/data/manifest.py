@@ -310,7 +310,9 @@ class _RowReader:
             except LabelError as error:
                 mistakes.append((str(error), hint))
                 return labels
-            for name, value in decoded.items():
+            if decoded is None:
+                found.missing_words.append((self.columns.number, text))
+            for name, value in (decoded or {}).items():
                 _compare(self.codes.schema[name], [labels.setdefault(name, value), value], mistakes)
         return labels
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maskfit.data.data_problems import DataProblem
+from maskfit.data.data_problems import DataProblem, Severity
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.label_codes import CLASS_COLUMNS, LabelCodes, find_attributes
-from maskfit.errors import DataError
-from maskfit.labels.schema import LabelSchema, as_number
+from maskfit.errors import DataError, LabelError
+from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema, as_number
 from maskfit.labels.spellings import as_integer
 
 PATH_COLUMNS = (
@@ -82,6 +83,9 @@ LIKELY_PERSON_COLUMNS = (
 )
 """Columns that may say who is on a photo, the most likely first; they are named and never read."""
 
+MAX_BAND_CODE = 9
+"""A column of years that holds nothing above this is taken for codes of bands: 0 to 2, 1 to 3, FairFace's 0 to 8."""
+
 MAX_WORDS = 50
 """Number of different cells up to which an unread column is compared with the values of the label schema."""
 
@@ -136,6 +140,9 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
         problem = ("the manifest has no rows", "write a header and one row per photo")
     elif len(column_of_name) < len(header):
         problem = ("two columns differ only in upper and lower case", "rename one of them")
+    for name in header:
+        # `Age Group` and `image-path` are the names with an underscore.
+        column_of_name.setdefault(re.sub(r"[\s-]+", "_", unicodedata.normalize("NFC", name).casefold()), name)
     for synonym, standard in COLUMN_SYNONYMS.items():
         if synonym in column_of_name:
             column_of_name.setdefault(standard, column_of_name[synonym])
@@ -201,20 +208,15 @@ def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list
         for column, is_band in ((columns.labels.get(name, ""), False), (columns.bands.get(name, ""), True)):
             cells = _read_cells(rows, column)
             if attribute.bin_edges and not is_band and not codes.has_bands(attribute):
-                numbers = [cell for cell in cells if as_number(cell) is not None]
-                if look_like_bands(numbers, size) and not codes.is_set(name):
-                    listed = ", ".join(f"{code} = {value}" for code, value in enumerate(attribute.values))
-                    message = f"column {column} holds only {_join(numbers)}, which looks like band codes: {listed}"
-                    hint = (
-                        f"rename the column to {name}_band; "
-                        f"if it holds years, set data.codes={{{name}: years}} (as an option: --codes)"
-                    )
-                    problems.append(DataProblem("fatal", "codes", f"column {column}", message, hint))
-            elif _are_codes(cells):
+                problems += _check_years(column, cells, attribute, codes)
+            elif numbers := _find_codes(cells):
                 description = codes.describe(column, attribute)
-                problems.append(_check_binary(column, cells, name, size, codes) or _note(column, description, name))
+                problems.append(_check_binary(column, numbers, name, size, codes) or _note(column, description, name))
+            problems += _check_none(column, cells, attribute, name, codes)
     cells = _read_cells(rows, columns.number)
-    if _are_codes(cells):
+    for attribute in codes.schema.attributes:
+        problems += _check_none(columns.number, cells, attribute, columns.number, codes)
+    if cells := _find_codes(cells):
         column, size = columns.number, codes.schema.scored_schema().num_classes
         description = codes.describe(column, None)
         problems.append(_check_binary(column, cells, column, size, codes) or _note(column, description, column))
@@ -290,6 +292,53 @@ def _check_binary(column: str, cells: set[str], name: str, num_values: int, code
     return DataProblem("fatal", "codes", f"column {column}", message, hint)
 
 
+def _check_years(column: str, cells: set[str], attribute: Attribute, codes: LabelCodes) -> list[DataProblem]:
+    """A problem where the numbers in a column of years look like codes of bands that nobody gave a meaning."""
+    name = attribute.name
+    numbers = [cell for cell in cells if as_number(cell) is not None]
+    if codes.is_set(name) or not look_like_bands(numbers, MAX_BAND_CODE + 1):
+        return []
+    severity: Severity = "fatal"
+    if look_like_bands(numbers, len(attribute.values)):
+        listed = ", ".join(f"{code} = {value}" for code, value in enumerate(attribute.values))
+        hint = f"rename the column to {name}_band; if it holds years, set data.codes={{{name}: years}}"
+    else:
+        listed = "the bands of another dataset"
+        first = min(numbers, key=float)
+        # Codes begin at 0 or 1; a few ages of small children may be just that.
+        severity = "fatal" if float(first) < 2 else "warning"
+        hint = (
+            f"say what they mean: data.codes={{{name}: {{{as_integer(first)}: '{attribute.values[0]}', ...}}}}; "
+            f"if they are years, data.codes={{{name}: years}}"
+        )
+    message = f"column {column} holds only {_join(numbers)}, which looks like band codes: {listed}"
+    return [DataProblem(severity, "codes", f"column {column}", message, f"{hint} (as an option: --codes)")]
+
+
+def _check_none(column: str, cells: set[str], attribute: Attribute, name: str, codes: LabelCodes) -> list[DataProblem]:
+    """A problem where `None` is the spelling of a value, although Python writes it for an empty cell."""
+    spelled = {cell for cell in cells if cell.strip().casefold() == "none"}
+    is_name = "none" in (value.casefold() for value in attribute.values)
+    code = UNKNOWN if attribute.bin_edges or is_name or not spelled else _encode(attribute, "none")
+    if code == UNKNOWN or any(codes.has_word(name, cell) for cell in spelled):
+        return []
+    value, others = attribute.values[code], cells - spelled
+    message = f"'{_join(spelled)}' is read as {value}, but Python writes it for an empty cell too"
+    hint = f"empty the cells that have no label; if it is {value}, set data.codes={{{name}: {{none: {value}}}}}"
+    # Beside codes, or beside another spelling of the value, it is hardly the value.
+    doubtful = bool(_find_codes(others)) or any(_encode(attribute, cell) == code for cell in others)
+    severity: Severity = "fatal" if doubtful else "warning"
+    return [DataProblem(severity, "codes", f"column {column}", message, f"{hint} (as an option: --codes)")]
+
+
+def _encode(attribute: Attribute, text: str) -> int:
+    """The code of a spelling; `UNKNOWN` where it is none."""
+    try:
+        return attribute.encode(text)
+    except LabelError:
+        return UNKNOWN
+
+
 def _note(column: str, message: str, name: str) -> DataProblem:
     hint = f"if that is wrong, set data.codes={{{name}: {{0: ..., 1: ...}}}} (as an option: --codes)"
     return DataProblem("note", "codes", f"column {column}", message, hint)
@@ -300,8 +349,9 @@ def _read_cells(rows: Rows, column: str) -> set[str]:
     return {row[column] for row in rows} - {""} if column else set()
 
 
-def _are_codes(cells: set[str]) -> bool:
-    return bool(cells) and all(as_integer(cell) is not None for cell in cells)
+def _find_codes(cells: set[str]) -> set[str]:
+    """The cells that are codes; words and gaps such as `nan` beside them do not hide how codes are read."""
+    return {cell for cell in cells if as_integer(cell) is not None}
 
 
 def _join(cells: Sequence[str] | set[str]) -> str:

@@ -42,6 +42,9 @@ def as_number(value: str | float) -> float | None:
     Returns:
         The number, or None where the value is not a finite number.
     """
+    # float("3_9") is 39.
+    if isinstance(value, str) and "_" in value:
+        return None
     try:
         number = float(value if isinstance(value, float | int) else remove_age_unit(value))
     except ValueError:
@@ -123,6 +126,9 @@ class Attribute(BaseModel):
         """Spellings with single or without spaces, hyphens and underscores; ambiguous ones are left out."""
         codes: dict[str, set[int]] = {}
         for spelling, code in self._spellings.items():
+            # Codes are compared as numbers: "-1", which often stands for no label, is not the code 1.
+            if as_integer(spelling) is not None:
+                continue
             folded = fold_spelling(spelling)
             for form in {folded, folded.replace(" ", "")}:
                 codes.setdefault(form, set()).add(code)
@@ -170,7 +176,9 @@ class Attribute(BaseModel):
                 f"'{value}' is not a value of {self.name}: it is a date, which spreadsheets make of a band such as "
                 "3-9; take the column from the original file, or format it as text before opening it"
             )
-        hint = did_you_mean(str(value), self.values) + (" or a number" if self.bin_edges else "")
+        # The nearest spelling of a band is no help: a baby's 3/9 is not near 30-59.
+        hint = did_you_mean("" if self.bin_edges else str(value), self.values)
+        hint += " or a number" if self.bin_edges else ""
         raise LabelError(f"'{value}' is not a value of {self.name}; {hint}")
 
     def allowed_mask(self, value: str | float | None) -> NDArray[np.bool_]:

@@ -226,7 +226,7 @@ def parse_range(text: str) -> tuple[float, float] | None:
     Returns:
         Smallest and largest number, both included; infinite where the band is open. None where the text is no band.
     """
-    text = re.sub(r"[–—−~〜∼]", "-", text.strip().casefold())
+    text = re.sub(r"[‐‑‒–—―−~〜∼]", "-", unicodedata.normalize("NFKC", text).strip().casefold())
     text = remove_age_unit(text).strip()
     if match := _INTERVAL.fullmatch(text):
         opening, low, high, closing = match[1], float(match[2]), float(match[3]), match[4]
