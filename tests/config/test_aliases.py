@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from maskfit.config import aliases
-from maskfit.config.aliases import (
+from maskfit.config.aliases import upgrade_component, upgrade_model_metadata, upgrade_recipe, upgrade_weight_names
+from maskfit.config.loader import parse_component, read_recipe
+from maskfit.config.old_names import (
     COMPONENTS,
     MODEL_METADATA,
     MODEL_METADATA_COMPONENTS,
@@ -22,12 +24,7 @@ from maskfit.config.aliases import (
     RECIPE_COMPONENTS,
     RECIPE_KEYS,
     RECIPE_VALUES,
-    upgrade_component,
-    upgrade_model_metadata,
-    upgrade_recipe,
-    upgrade_weight_names,
 )
-from maskfit.config.loader import parse_component, read_recipe
 from maskfit.config.recipe import Recipe
 from maskfit.data.detectors import DETECTORS
 from maskfit.errors import ModelFileError, OldNameWarning, RecipeError

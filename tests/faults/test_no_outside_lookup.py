@@ -103,7 +103,9 @@ def test_service(tmp_path, outside):
     assert outside() == ""
 
 
-@pytest.mark.parametrize("verb", ["predict", "train", "tune"])
+@pytest.mark.parametrize(
+    "verb", ["predict", pytest.param("train", marks=pytest.mark.slow), pytest.param("tune", marks=pytest.mark.slow)]
+)
 def test_commands(tmp_path, faces, outside, verb):
     (tmp_path / "space.yaml").write_text("optimizer.lr: {low: 1e-4, high: 1e-3}\n")
     training = ("fast", f"data.path={faces}", *TINY, "trainer.epochs=1")

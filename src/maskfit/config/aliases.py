@@ -1,8 +1,8 @@
-"""Old names of recipe keys, components, options, model metadata keys and weights, so that old files still open.
+"""Replaces old names (`old_names.py`) and those of other programs (`common_names.py`) by those of today.
 
-One table for each kind of name; nothing else in maskfit knows the old names. A reader converts what it read with
-`upgrade_recipe`, `upgrade_component`, `upgrade_model_metadata` or `upgrade_gan_metadata`, and reports each old name
-once with `warn_once`.
+A reader converts what it read with `upgrade_recipe`, `upgrade_component`, `upgrade_model_metadata` or
+`upgrade_gan_metadata`, and reports each old name once with `warn_once`; `normalize_components` accepts the names that
+other programs use.
 """
 
 from __future__ import annotations
@@ -11,210 +11,24 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from maskfit.config.common_names import COMMON_NAMES, COMMON_OPTIONS
+from maskfit.config.old_names import (
+    COMPONENTS,
+    GAN_METADATA,
+    GAN_METADATA_COMPONENTS,
+    MODEL_METADATA,
+    MODEL_METADATA_COMPONENTS,
+    MODEL_METADATA_VALUES,
+    OPTION_VALUES,
+    OPTIONS,
+    RECIPE_COMPONENTS,
+    RECIPE_KEYS,
+    RECIPE_VALUES,
+    SPLIT_FILE_KEYS,
+    WEIGHT_PREFIXES,
+)
 from maskfit.errors import OldNameWarning, RecipeError
-from maskfit.registry import ComponentSpec
-
-RECIPE_KEYS: dict[str, str] = {
-    "about": "description",
-    "average": "weight_averaging",
-    "base": "extends",
-    "embedding": "metric_loss",
-    "fold": "cv.train_folds",
-    "folds": "cv.num_folds",
-    "holdout": "cv.val_fraction",
-    "mixing": "batch_mixing",
-    "optimiser": "optimizer",
-    "run": "output_dir",
-    "sampling": "sampler",
-    "schedule": "lr_scheduler",
-    "years": "age_regression",
-    "card.licence": "card.license",
-    "card.material": "card.training_data",
-    "card.use": "card.intended_use",
-    "data.age": "data.age_labels",
-    "data.age_labels.decades": "data.age_labels.by_decade",
-    "data.age_labels.drop": "data.age_labels.exclude",
-    "data.age_labels.old_from": "data.age_labels.old_from_age",
-    "data.age_labels.step": "data.age_labels.bin_width",
-    "data.background": "data.background_removal",
-    "data.corrections": "data.label_corrections",
-    "data.extra": "data.extra_train",
-    "data.known_errors": "data.known_label_errors",
-    "data.normalise": "data.normalization",
-    "data.root": "data.path",
-    "data.scheme": "data.label_schema",
-    "data.label_schema.attributes.*.edges": "data.label_schema.attributes.*.bin_edges",
-    "data.label_schema.attributes.*.span": "data.label_schema.attributes.*.valid_range",
-    "data.label_schema.attributes.*.coarse": "data.label_schema.attributes.*.parent_of",
-    "data.label_schema.attributes.*.words": "data.label_schema.attributes.*.display_names",
-    "data.sharpen": "data.unsharp_mask",
-    "data.size": "data.image_size",
-    "data.store": "data.cache_dir",
-    "data.train_scale": "data.train_resize_scale",
-    "heads.*.share": "heads.*.loss_weight",
-    "model.start": "model.init_from",
-    "model.weights": "model.pretrained",
-    "trainer.accumulate": "trainer.accumulate_grad_batches",
-    "trainer.checkpoint_steps": "trainer.save_every_n_steps",
-    "trainer.checkpointing": "trainer.gradient_checkpointing",
-    "trainer.clip": "trainer.gradient_clip_val",
-    "trainer.finish": "trainer.full_data_epochs",
-    "trainer.finish_lr": "trainer.full_data_lr_factor",
-    "trainer.folds_at_once": "trainer.parallel_folds",
-    "trainer.nodes": "trainer.num_nodes",
-    "trainer.patience": "trainer.early_stopping_patience",
-    "trainer.top": "trainer.save_top_k",
-}
-"""Old key -> new key, dotted; `*` is any head or list index. Keys inside a renamed section use its new name."""
-
-SPLIT_FILE_KEYS = {"folds": "cv.split_file"}
-"""Old key -> new key where the value is a path: `folds` was a number of folds or a split file."""
-
-RECIPE_VALUES: dict[str, dict[Any, Any]] = {
-    "data.normalization": {"dataset": "pretrained", "photo": "per_image"},
-    "model.pretrained": {"hub": "timm"},
-    "trainer.precision": {32: "32-true", "32": "32-true", "bf16": "bf16-mixed", 16: "16-mixed", "16": "16-mixed"},
-}
-"""New key -> old value -> new value."""
-
-COMPONENTS: dict[str, dict[str, str]] = {
-    "augmentation": {
-        "base": "random_resized_crop",
-        "complex": "crop_color_blur",
-        "facecrop": "rand_augment",
-        "jitter": "color_jitter",
-        "one_of": "one_of_color",
-        "random": "rand_augment",
-        "shift_scale": "shift_scale_rotate",
-        "tta": "rand_augment",
-        "wild": "unconstrained",
-    },
-    "batch_mixing": {"strip": "vertical_cutmix"},
-    "data.crop": {"centre": "center", "pixels": "variance", "salient": "saliency", "whole": "resize"},
-    "ensemble": {"hard": "majority", "hard_attribute": "majority_per_attribute"},
-    "loss": {
-        "binary": "bce",
-        "macro_f1": "soft_macro_f1",
-        "neighbours": "ordinal_smoothing",
-        "symmetric": "symmetric_cross_entropy",
-    },
-    "lr_scheduler": {"plateau": "reduce_on_plateau"},
-    "model.freeze": {"gradual": "gradual_unfreeze", "trunk": "backbone"},
-    "model.head": {
-        "attributes": "multi_head",
-        "hidden": "mlp_1",
-        "joint": "single_head",
-        "vanilla": "bn_dropout_linear",
-    },
-    "sampler": {"balanced": "class_balanced", "over": "oversample", "shuffle": "random", "under": "undersample"},
-    "tta": {"five": "five_crop"},
-}
-"""Registry -> old component name -> new component name. Registries are recipe keys, `engine`, `ensemble` and `tta`."""
-
-OPTIONS: dict[str, dict[str, dict[str, str]]] = {
-    "age_regression": {"mse": {"share": "weight"}, "smooth_l1": {"share": "weight"}},
-    "augmentation": {
-        "crop_color_blur": {"blurred": "blur_prob", "turn": "degrees"},
-        "light": {"turn": "degrees"},
-        "shift_scale_rotate": {"turn": "degrees"},
-        "strong": {
-            "damage": "degrade",
-            "grey": "gray",
-            "light": "jitter",
-            "turn": "degrees",
-        },
-        "unconstrained": {
-            "coarse": "downscale",
-            "damage": "degrade",
-            "grey": "gray",
-            "light": "jitter",
-            "turn": "degrees",
-        },
-    },
-    "batch_mixing": {
-        name: {"chance": "prob"}
-        for name in ("cutmix", "half_face", "half_face_old", "half_face_same", "mixup", "vertical_cutmix")
-    },
-    "data.background_removal": {"grabcut": {"colour": "color"}, "saliency": {"colour": "color"}},
-    "data.crop": {"face": {"choose": "face_selection", "of": "scale_relative_to", "squeeze": "ignore_aspect"}},
-    "data.crop.detector": {"mtcnn": {"least": "min_face_size"}},
-    "engine": {name: {"at_once": "infer_batch_size"} for name in ("onnx", "openvino")},
-    "loss": {"ce_f1": {"share": "f1_weight"}, "symmetric_cross_entropy": {"floor": "log_zero"}},
-    "metric_loss": {name: {"share": "weight"} for name in ("arcface", "multi_similarity", "supcon", "triplet")},
-    "model.head": {
-        name: {"start": "init"}
-        for name in ("bn_dropout_linear", "mlp", "mlp_1", "multi_head", "multi_sample", "ordinal", "single_head")
-    },
-    "ensemble": {"greedy": {"bags": "num_bags", "part": "bag_fraction"}, "stack": {"strength": "l2"}},
-}
-"""Registry -> component -> old option -> new option."""
-
-OPTION_VALUES: dict[str, dict[str, dict[str, str]]] = {
-    "loss": {"class_weights": {"complement": "one_minus_frequency"}},
-}
-"""Registry -> option of any component -> old value -> new value."""
-
-RECIPE_COMPONENTS: dict[str, str] = {
-    **{key: key for key in (*COMPONENTS, *OPTIONS) if key not in ("engine", "ensemble", "tta")},
-    "heads.*.loss": "loss",
-}
-"""Recipe key of a component -> its registry in the tables above."""
-
-MODEL_METADATA: dict[str, str] = {
-    "about": "description",
-    "scheme": "label_schema",
-    "years": "age_regression",
-    "label_schema.attributes.*.edges": "label_schema.attributes.*.bin_edges",
-    "label_schema.attributes.*.span": "label_schema.attributes.*.valid_range",
-    "label_schema.attributes.*.coarse": "label_schema.attributes.*.parent_of",
-    "label_schema.attributes.*.words": "label_schema.attributes.*.display_names",
-    "preprocessing.framing": "preprocessing.crop_resize",
-    "preprocessing.normalising": "preprocessing.normalization",
-    "preprocessing.crop_resize.background": "preprocessing.crop_resize.background_removal",
-    "preprocessing.crop_resize.sharpen": "preprocessing.crop_resize.unsharp_mask",
-    "calibration.unsure_below": "calibration.abstain_below",
-    "card.judged_persons": "card.n_eval_persons",
-    "card.judged_photos": "card.n_eval_photos",
-    "card.licence": "card.license",
-    "card.material": "card.training_data",
-    "card.use": "card.intended_use",
-    "card.weakest": "card.worst_groups",
-}
-"""Old key -> new key in the metadata of a model file."""
-
-MODEL_METADATA_VALUES: dict[str, dict[Any, Any]] = {
-    "preprocessing.normalization.mode": {"dataset": "pretrained", "photo": "per_image"},
-}
-"""New key -> old value -> new value in the metadata of a model file."""
-
-MODEL_METADATA_COMPONENTS: dict[str, str] = {
-    "head": "model.head",
-    "preprocessing.crop_resize.background_removal": "data.background_removal",
-    "preprocessing.crop_resize.crop": "data.crop",
-    "preprocessing.crop_resize.crop.detector": "data.crop.detector",
-}
-"""Metadata key of a component -> its registry in the tables above."""
-
-GAN_METADATA: dict[str, str] = {
-    "batch": "batch_size",
-    "framing": "crop_resize",
-    "latent": "latent_dim",
-    "scheme": "label_schema",
-    **{old: new for old, new in MODEL_METADATA.items() if old.startswith("label_schema.")},
-    "crop_resize.background": "crop_resize.background_removal",
-    "crop_resize.sharpen": "crop_resize.unsharp_mask",
-}
-"""Old key -> new key in the metadata of a GAN generator's file."""
-
-GAN_METADATA_COMPONENTS: dict[str, str] = {
-    key.removeprefix("preprocessing."): registry
-    for key, registry in MODEL_METADATA_COMPONENTS.items()
-    if key.startswith("preprocessing.")
-}
-"""Metadata key of a component in a GAN generator's file -> its registry in the tables above."""
-
-WEIGHT_PREFIXES: dict[str, str] = {"trunk.": "backbone.", "years.": "age_regressor."}
-"""Old prefix -> new prefix of the names of a model file's tensors."""
+from maskfit.registry import ComponentSpec, Registry, RegistryEntry, find_name, fold_name
 
 Warn = Callable[[str], None]
 """Receives one line for each old name."""
@@ -460,3 +274,86 @@ def _upgrade_component(value: Any, key: str, registry: str, warn: Warn) -> Any:
                 warn(f"{key}.{old} is now {key}.{new}")
         _replace_values(options, OPTION_VALUES.get(registry, {}), lambda line: warn(f"{key}.{line}"))
     return value
+
+
+def normalize_components(
+    values: Mapping[str, Any], registries: Mapping[str, RegistryEntry], warn: Warn
+) -> dict[str, Any]:
+    """Writes the names and options of a recipe's components as the registries have them.
+
+    Args:
+        values: Nested mapping of a whole recipe; is not modified.
+        registries: Registry of each recipe key of components, with `*` for a head's name.
+        warn: Called with one line for each name that is more than another case.
+
+    Returns:
+        A new mapping. Unknown names are left for validation to report.
+    """
+    normalized: Any = values
+    for key, entry in registries.items():
+        normalized = _normalize_at(normalized, key.split("."), (), key, entry, warn)
+    return dict(normalized)
+
+
+def _normalize_at(
+    values: Any, keys: list[str], path: tuple[str, ...], key: str, entry: RegistryEntry, warn: Warn
+) -> Any:
+    if not keys:
+        return _normalize(values, ".".join(path), RECIPE_COMPONENTS.get(key, key), entry, warn)
+    if not isinstance(values, Mapping):
+        return values
+    names = list(values) if keys[0] == "*" else [keys[0]] if keys[0] in values else []
+    inner = {name: _normalize_at(values[name], keys[1:], (*path, str(name)), key, entry, warn) for name in names}
+    return {**values, **inner}
+
+
+def _normalize(value: Any, key: str, registry: str, entry: RegistryEntry, warn: Warn) -> Any:
+    """One component, written as a name or as a mapping with a name."""
+    name = value.get("name") if isinstance(value, Mapping) else value
+    if not isinstance(name, str):
+        return value
+    known, implied = find_component(entry.table, registry, name)
+    if known is None:
+        return value
+    if fold_name(known) != fold_name(name):
+        shown = ", ".join(f"{option}={item}".lower() for option, item in implied.items())
+        warn(f"{key}={name} is read as {known}{f' with {shown}' if shown else ''}")
+    if not isinstance(value, Mapping):
+        return {"name": known, **implied} if implied else known
+    written = _rename_options(value, key, COMMON_OPTIONS.get(registry, {}).get(known, {}), warn)
+    for option, nested in entry.nested.items():
+        if option in written:
+            written[option] = _normalize(written[option], f"{key}.{option}", f"{registry}.{option}", nested, warn)
+    if isinstance(value.get("options"), Mapping):  # The long form: {name: ..., options: {...}}.
+        return {**written, "name": known, "options": {**implied, **value["options"]}}
+    return {"name": known, **implied, **written}
+
+
+def _rename_options(value: Mapping[str, Any], key: str, renamed: Mapping[str, str], warn: Warn) -> dict[str, Any]:
+    """The options of a component under maskfit's names, without its own name."""
+    written = {}
+    for option, item in value.items():
+        new = renamed.get(option, option)
+        if new != option and new in value:
+            new = option  # Both are given: validation reports the unknown one.
+        if new != option:
+            warn(f"{key}.{option} is read as {key}.{new}")
+        written[new] = item
+    del written["name"]
+    return written
+
+
+def find_component(table: Registry, registry: str, name: str) -> tuple[str | None, dict[str, Any]]:
+    """Finds a component by the name that a user or another program gives it.
+
+    Args:
+        table: The registry.
+        registry: Its key in `COMMON_NAMES`.
+        name: The name, in any case.
+
+    Returns:
+        The name in the registry and the options that the given name implies; None and no options where it is unknown.
+    """
+    if (known := find_name(table, name)) is not None:
+        return known, {}
+    return COMMON_NAMES.get(registry, {}).get(fold_name(name), (None, {}))

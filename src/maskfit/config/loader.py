@@ -17,8 +17,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from maskfit.config.aliases import upgrade_component, upgrade_options, upgrade_recipe, warn_once
-from maskfit.config.common_names import normalize_components
+from maskfit.config.aliases import normalize_components, upgrade_component, upgrade_options, upgrade_recipe, warn_once
 from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.config.safe_yaml import FLOAT_RESOLVER, parse_yaml

@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from maskfit.config.common_names import COMMON_OPTIONS, find_component
+from maskfit.config.aliases import find_component
+from maskfit.config.common_names import COMMON_OPTIONS
 from maskfit.config.loader import parse_yaml_value, validate_values
 from maskfit.config.template_keys import (
     LOADER_SECTIONS,
