@@ -332,3 +332,14 @@ def test_an_import_reads_back_as_it_was(write_tree, import_, tmp_path):
         ("a.jpg", (1.25, 2, 12, 20), "wear"),
         ("a.jpg", (12, 2, 23, 20), "not_wear"),
     ]
+
+
+@pytest.mark.parametrize(("code", "mask"), [("1.0", "not_wear"), ("1.000000e+00", "not_wear"), ("0", "wear")])
+def test_yolo_classes_written_as_floats(write_tree, import_, code, mask):
+    texts = {
+        "data.yaml": "names: [with_mask, without_mask]\n",
+        "labels/1.txt": f"{code} 0.5 0.5 0.5 0.5\n1.5 0.5 0.5 0.5 0.5\n0 nan 0.5 0.5 0.5\n-1.0 0.5 0.5 0.5 0.5\n",
+    }
+    dataset = import_(write_tree("images/1.jpg", texts=texts))
+    assert [row.labels for row in dataset.rows] == [{"mask": mask}]
+    assert len(dataset.left_out) == 3

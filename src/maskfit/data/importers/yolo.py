@@ -7,6 +7,7 @@ polygon the extent is taken, and a sixth number of a line, a probability, is ign
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -123,12 +124,13 @@ def _parse(line: str) -> tuple[int, Box] | None:
     """Class and box (left, upper, right, lower as fractions) of a line; None where it is none."""
     parts = line.split()
     try:
-        numbers = [float(part) for part in parts[1:]]
-        index = int(parts[0])
-    except (ValueError, IndexError):
+        # numpy.savetxt writes the class as 1.0 or 1.000000e+00.
+        code, *numbers = (float(part) for part in parts)
+    except ValueError:
         return None
-    if index < 0:
+    if code < 0 or not code.is_integer() or not all(math.isfinite(number) for number in numbers):
         return None
+    index = int(code)
     if len(numbers) in (4, 5):
         x, y, width, height = numbers[:4]
         return index, (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
