@@ -18,7 +18,8 @@ from maskfit.inference.person_pooling import pool_probabilities
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import read_submission
 from maskfit.labels.schema import LABEL_SCHEMAS
-from maskfit.model_file import read_model_metadata, update_model_metadata
+from maskfit.model_file import read_model_metadata, save_model, update_model_metadata
+from maskfit.models.network import build_network
 
 ORDER = ["b.jpg", "3.jpg", "7.jpg", "e.jpg", "0.jpg", "9.jpg"]
 
@@ -69,6 +70,18 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
         "written: new/p.csv: 6 rows",
         "written: a.csv: 6 rows",
     ]
+
+
+def test_a_submission_of_another_schema_says_how_to_score_it(command, model, evaluation, tmp_path):
+    """Its class 2 is not that of the 18 classes, which `maskfit evaluate` expects by default."""
+    schema = LABEL_SCHEMAS["mask"]
+    metadata = read_model_metadata(model).model_copy(update={"label_schema": schema, "heads": schema.names})
+    network = build_network(metadata.backbone, metadata.head, schema.sizes)
+    save_model(tmp_path / "mask.safetensors", network.state_dict(), metadata)
+    words = ("--images", evaluation / "images", "--image-list", evaluation / "info.csv", "--out", "my answers.csv")
+    result = command("predict", tmp_path / "mask.safetensors", *words)
+    assert result.code == 0, result.err
+    assert "next: maskfit evaluate TRUTH 'my answers.csv' --schema mask\n" in result.err
 
 
 def test_json_output_is_only_json(command, model, evaluation, expected):

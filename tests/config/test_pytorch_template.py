@@ -180,7 +180,8 @@ def test_keys_at_the_top_and_in_sections(tmp_path):
     assert recipe.cv.val_fraction == 0.2
     assert made.unknown == ["foo"]
     told = {line.split(":")[0]: line for line in made.warnings}
-    assert set(told) == {"batch_size", "lr", "lr_scheduler.args.mode", "n_gpu"}
+    assert set(told) == {"batch_size", "lr", "lr_scheduler.args.mode", "model", "n_gpu"}
+    assert "small with random weights is used" in told["model"]
     assert "64 is not used, since train_loader.args.batch_size is 48" in told["batch_size"]
     assert trainer.monitor == "macro_f1"
 
@@ -218,7 +219,10 @@ def test_a_section_that_only_groups_changes_nothing(tmp_path, section):
     )
     assert (recipe.trainer.epochs, recipe.trainer.batch_size, recipe.trainer.seed) == (20, 32, 3)
     assert recipe.optimizer.model_dump() == {"name": "adamw", "lr": 3e-4, "weight_decay": 0.1}
-    assert made.warnings == ["optimizer: the config names none; adamw is used"]
+    assert [line.split(";")[0] for line in made.warnings] == [
+        "model: the config names none",
+        "optimizer: the config names none",
+    ]
     assert made.unknown == []
 
 
@@ -298,7 +302,7 @@ def test_unknown_components_are_told_and_the_recipe_is_valid(tmp_path):
     ("count", "devices", "device"), [(0, 1, "cpu"), (1, 1, "auto"), (3, 3, "auto"), ("all", 1, "auto")]
 )
 def test_gpus(tmp_path, count, devices, device):
-    made, recipe = imported(tmp_path, {"epochs": 1, "n_gpu": count})
+    made, recipe = imported(tmp_path, {"epochs": 1, "model": "resnet18", "n_gpu": count})
     assert (recipe.trainer.devices, recipe.trainer.device) == (devices, device)
     assert [line.split(":")[0] for line in made.warnings] == (["n_gpu"] if count in (3, "all") else [])
 
@@ -325,8 +329,9 @@ def test_a_processor_and_three_ages(tmp_path):
     assert recipe.model.pretrained == "none"
     assert not recipe.data.age_labels.by_decade
     assert recipe.heads["age"].loss.name == "cross_entropy"
-    assert len(made.warnings) == 1
-    assert made.warnings[0].startswith("loss_name of age: 'arcface' is unknown, cross_entropy is used")
+    assert len(made.warnings) == 2
+    assert made.warnings[0].startswith("model: the config names none")
+    assert made.warnings[1].startswith("loss_name of age: 'arcface' is unknown, cross_entropy is used")
 
 
 def test_slashes_in_texts_are_no_comments(tmp_path):

@@ -261,7 +261,18 @@ def predict_all(
                 advance(done, len(photos))
         if persons is not None:
             _emit_pooled(kept, persons, sinks)
-    summary.print(list(paths.values()))
+    summary.print(list(paths.values()), outputs.submission, _other_schema_name(predictor))
+
+
+def _other_schema_name(predictor: Predictor) -> str | None:
+    """Name of the predictor's schema where it is not the one that `maskfit evaluate` expects by default."""
+    from maskfit.labels.schema import LABEL_SCHEMAS
+
+    classes = [(item.name, item.values) for item in predictor.schema.attributes]
+    names = (
+        name for name, schema in LABEL_SCHEMAS.items() if classes == [(x.name, x.values) for x in schema.attributes]
+    )
+    return next((name for name in names if name != "mask-gender-age"), None)
 
 
 def _emit(predictions: BatchPredictions, sinks: Sequence[Callable[[BatchPredictions], None]]) -> None:

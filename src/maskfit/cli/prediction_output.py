@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import tempfile
@@ -86,14 +87,20 @@ class PredictionSummary:
             else predictions.fallback_crops[: MAX_SHOWN_FALLBACKS - len(self.shown_fallbacks)]
         )
 
-    def print(self, written: list[Path]) -> None:
+    def print(self, written: list[Path], submission: Path | None = None, schema_name: str | None = None) -> None:
         """Prints written files, photos without a face and unreadable photos on standard error.
 
         Args:
             written: The files.
+            submission: The one with class indices; None without it.
+            schema_name: Name of their label schema; None for the default one, and for one without a name.
         """
         for path in written:
             print_written(path, format_count(self.rows, "row"))
+        if submission is not None and schema_name is not None:
+            # Class 2 of another schema would be scored as class 2 of the default one.
+            command = f"maskfit evaluate TRUTH {shlex.quote(str(submission))} --schema {schema_name}"
+            err.print(f"next: {command}", markup=False, soft_wrap=True)
         if self.num_fallbacks:
             shown = self.shown_fallbacks[:MAX_SHOWN_FALLBACKS]
             more = self.num_fallbacks - len(shown)

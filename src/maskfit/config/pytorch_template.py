@@ -18,6 +18,7 @@ import yaml
 from maskfit.config.aliases import find_component
 from maskfit.config.common_names import COMMON_OPTIONS
 from maskfit.config.loader import parse_yaml_value, validate_values
+from maskfit.config.recipe import Recipe
 from maskfit.config.template_keys import (
     LOADER_SECTIONS,
     MONITOR_WORDS,
@@ -302,6 +303,10 @@ class _Reader:
             self.imported.set("model.pretrained", "timm" if pretrained[1] else "none")
         if found:
             self.imported.set("model.head", "multi_head")
+        else:
+            default = Recipe().model.backbone.name
+            reason = f"the config names none; {default} with random weights is used, see model.backbone"
+            self.imported.add_warning("model", reason)
 
     def _find_backbone(self, key: str, name: str) -> str | None:
         if "model.backbone" not in self.registries:
