@@ -162,3 +162,11 @@ def test_columns_without_a_name_are_no_duplicates(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(",a,,\n0,x,1,2\n")
     assert read_csv(path, ["a"]) == [{"": "0", "a": "x"}]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_excels_line_of_the_delimiter_is_no_row(tmp_path, delimiter, end):
+    path = tmp_path / "t.csv"
+    path.write_bytes(f"sep={delimiter}{end}path{delimiter}age{end}a.jpg{delimiter}3{end}".encode())
+    assert read_csv(path, ["path", "age"]) == [{"path": "a.jpg", "age": "3"}]

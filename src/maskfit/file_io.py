@@ -359,7 +359,10 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}"
         raise DataError(message, location=path, hint="check path and permissions") from None
-    delimiter = _find_delimiter(text)
+    # Excel's own first line, which names the delimiter.
+    if named := re.match(r"sep=([,;\t|])\r?\n", text):
+        text = text[named.end() :]
+    delimiter = named[1] if named else _find_delimiter(text)
     empty = 0
     try:
         # Not splitlines(), which also splits at U+2028 and form feeds inside a cell. Without strict=True an unbalanced

@@ -514,3 +514,18 @@ def test_headers_with_spaces(manifest, schema):
 
 def test_a_bar_delimits_cells(manifest, schema):
     assert labels_of(manifest("path|mask|age\na.jpg|wear|(15, 20)\n"), schema) == [{"mask": "wear", "age": "<30"}]
+
+
+def test_words_for_an_empty_cell_name_nobody(manifest, schema):
+    """As the person "nan", strangers would be one person."""
+    path = manifest("path,person,mask\na.jpg,nan,wear\nb.jpg,NaN,wear\nc.jpg,None,wear\nd.jpg,Nana,wear\n")
+    photos, problems = scan_photos(path, schema)
+    assert [photo.person for photo in photos] == ["a.jpg", "b.jpg", "c.jpg", "Nana"]
+    said = [item for item in problems if "nobody named" in item.message]
+    assert [item.severity for item in said] == ["warning"] * 3
+    assert said[0].message == "person: 'nan' is read as nobody named (1 cell)"
+
+
+def test_a_person_whose_number_pandas_wrote_as_a_float_is_the_same_person(manifest, schema):
+    path = manifest("path,person,mask\na.jpg,1.0,wear\nb.jpg,1,wear\nc.jpg,2.50,wear\nd.jpg,007,wear\n")
+    assert [photo.person for photo in read_photos(path, schema)] == ["1", "1", "2.50", "007"]

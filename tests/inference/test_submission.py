@@ -80,3 +80,9 @@ def test_a_class_as_pandas_writes_it_in_a_column_with_gaps(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text("ImageID,ans\na,3.0\nb,17\n")
     assert read_submission(path) == {"a": 3, "b": 17}
+
+
+def test_the_index_that_pandas_writes_is_no_column(tmp_path):
+    path = tmp_path / "submission.csv"
+    path.write_text(",ImageID,ans\n0,a.jpg,3\n1,b.jpg,17\n")
+    assert read_submission(path) == {"a.jpg": 3, "b.jpg": 17}

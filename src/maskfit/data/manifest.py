@@ -25,6 +25,7 @@ Codes may be written as `2` or `2.0`, and other words for values, columns and ba
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
@@ -182,6 +183,12 @@ class _RowLabels:
     straddling: list[tuple[str, str]] = field(default_factory=list)
 
 
+NO_PERSON = frozenset({"nan", "none", "null", "n/a", "na", "#n/a", "<na>"})
+"""Cells of the column `person` that name nobody."""
+
+WHOLE_FLOAT = re.compile(r"\d+\.0+")
+
+
 class _RowReader:
     """Reads rows into photos, and collects their problems."""
 
@@ -196,6 +203,7 @@ class _RowReader:
         self._missing_words: Counter[tuple[str, str]] = Counter()
         self._straddling: Counter[tuple[str, str]] = Counter()
         self._file_persons: Counter[str] = Counter()
+        self._missing_persons: Counter[str] = Counter()
         self._label_columns = tuple(
             column for column in (*columns.labels.values(), *columns.bands.values(), columns.number) if column
         )
@@ -212,7 +220,7 @@ class _RowReader:
             self._add_missing_file(number, cell)
         labels = self._read_labels(row, mistakes)
         persons = row[columns.persons] if columns.persons else ""
-        person = self._person_lists.resolve(row[columns.person] if columns.person else "", persons, mistakes)
+        person = self._person_lists.resolve(self._read_person(row), persons, mistakes)
         times = _read_times(row[columns.times] if columns.times else "", mistakes)
         box = None
         if file is not None:
@@ -250,6 +258,10 @@ class _RowReader:
             message = f"{column}: '{band}' overlaps several values, which all stay possible ({count:,} cells)"
             hint = "none needed; such photos are trained on and not scored for this attribute"
             notes.append(DataProblem("note", "no single value", f"column {column}", message, hint))
+        for word, count in self._missing_persons.items():
+            message = f"{self.columns.person}: '{word}' is read as nobody named ({format_count(count, 'cell')})"
+            hint = "none needed; if it is somebody's name, write it with a letter more, such as 'nan-1'"
+            notes.append(DataProblem("warning", "persons", f"column {self.columns.person}", message, hint))
         if self._file_persons:
             message = (
                 f"persons are read from the names of {format_count(self._file_persons.total(), 'file')}: "
@@ -257,6 +269,16 @@ class _RowReader:
             )
             notes.append(DataProblem("note", "persons", "file names", message, "add a column person if that is wrong"))
         return notes + self._boxes.notes()
+
+    def _read_person(self, row: dict[str, str]) -> str:
+        """The cell of the person; empty for a word by which spreadsheets and pandas write an empty cell."""
+        cell = row[self.columns.person] if self.columns.person else ""
+        if cell.casefold() in NO_PERSON:
+            # As one person, strangers would stand on the same side of every split, and be pooled in predictions.
+            self._missing_persons[cell] += 1
+            return ""
+        # pandas writes numbers as floats in a column with empty cells: 1.0 is the person 1 of other files.
+        return cell.partition(".")[0] if WHOLE_FLOAT.fullmatch(cell) else cell
 
     def _find_person(self, file: Path) -> str:
         """The person of a photo without one: its folder, or the beginning of its name, where these have the pattern."""

@@ -62,7 +62,8 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
     rows = read_csv(path, [ID_COLUMN, CLASS_COLUMN])
     header = list(rows[0]) if rows else []
     boxes = find_box_columns({name.casefold(): name for name in header})
-    known = {ID_COLUMN, CLASS_COLUMN, *(boxes.names if boxes else ())}
+    # A column without a name is the index that pandas writes.
+    known = {"", ID_COLUMN, CLASS_COLUMN, *(boxes.names if boxes else ())}
     extra = [name for name in header if name not in known]
     if extra:
         raise DataError(

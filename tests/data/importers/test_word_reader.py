@@ -151,3 +151,12 @@ def test_the_table_lists_words_by_count_and_sums_up_numbers():
 )
 def test_keys_of_columns_and_controls(name, key):
     assert WordReader(SCHEMA).find_key(name) == key
+
+
+def test_a_code_of_an_attribute_is_also_that_of_a_folder():
+    """`--map mask:0=wear` for class folders named 0 and 1, whose words have no key."""
+    words = WordReader(SCHEMA, maps=["mask:0=wear", "mask:1=not_wear", "gender:1=male", "mask:2=skip"])
+    assert words.read(ANY, "0").labels == {"mask": "wear"}
+    assert words.read(ANY, "1").labels == {"mask": "not_wear", "gender": "male"}
+    assert words.read(ANY, "2").skip
+    assert words.finish() == []

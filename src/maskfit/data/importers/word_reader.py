@@ -280,6 +280,8 @@ class WordReader:
             if (value := self._maps.get(pair)) is not None and (reading := self._read_mapped(key, value)):
                 self._used_maps.add(pair)
                 return reading
+        if key == ANY and (reading := self._read_mapped_by_attribute(word)):
+            return reading
         if (value := self._codes.get(key, {}).get(_fold(word))) is not None:
             return Reading(self._labels_of_value(key, value), "format") if value else Reading(how="format")
         reading = self._read_spelling(attribute, word, key.endswith(BAND_SUFFIX))
@@ -290,6 +292,16 @@ class WordReader:
                 self._used_maps.add(pair)
                 return mapped
         return reading
+
+    def _read_mapped_by_attribute(self, word: str) -> Reading | None:
+        """The reading of a word without a key, such as a folder's name, by `--map KEY:WORD=VALUE`; None without one."""
+        pairs = [(key, _fold(word)) for key in self._keys() if (key, _fold(word)) in self._maps]
+        readings = [reading for pair in pairs if (reading := self._read_mapped(pair[0], self._maps[pair]))]
+        if not readings:
+            return None
+        self._used_maps.update(pairs)
+        labels = {name: cell for reading in readings for name, cell in reading.labels.items()}
+        return Reading(labels, "--map", skip=any(reading.skip for reading in readings))
 
     def _read_mapped(self, key: str, value: str) -> Reading | None:
         """The reading that a `--map` gives; None where its value is of another attribute."""
