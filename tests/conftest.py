@@ -5,6 +5,7 @@ which what is bright is salient.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -20,6 +21,10 @@ from maskfit.data.detectors.interface import Face, Pixels
 from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
 
 from .detector_networks import write_network
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts background jobs without SIGINT, and what tests start would inherit that: Ctrl-C would have no effect.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 """A rectangle of each is a face, the first the surest."""

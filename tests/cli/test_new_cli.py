@@ -64,7 +64,7 @@ def test_config_is_converted_with_warnings_for_unknown_keys(command):
     Path("config.json").write_text('{"name": "Mask_Base", // a comment\n "trainer": {"epochs": 3, "verbosity": 2}}')
     result = command("recipes", "--import", "config.json")
     assert result.code == 0
-    assert result.err.startswith("no counterpart: trainer.verbosity: ")
+    assert [line.split(": ")[1] for line in result.err.splitlines()] == ["model", "trainer.verbosity"]
     Path("piped.yaml").write_text(result.out)
     written = command("recipes", "--import", "config.json", "--out", "mine.yaml")
     assert written.out == ""
