@@ -23,7 +23,7 @@ from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
 from .detector_networks import write_network
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts background jobs without SIGINT, and what tests start would inherit that: Ctrl-C would have no effect.
+    # A shell starts background jobs without SIGINT, and what tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
