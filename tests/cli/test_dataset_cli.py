@@ -187,3 +187,12 @@ def test_a_manifest_without_labels_fails_the_check(root, tmp_path):
     assert result.exit_code == 2
     assert "no photo has a label" in result.stdout
     assert "rename column choice to mask" in result.stdout
+
+
+def test_a_source_without_a_photo_ends_with_what_is_wrong(command, tmp_path):
+    """Not with "0 photos of 0 persons; 0 of 18 classes"."""
+    (tmp_path / "empty").mkdir()
+    result = command("data", "check", tmp_path / "empty")
+    assert result.code == 2
+    assert "no photo was read; 1 fatal" in result.out
+    assert "0 persons" not in result.out

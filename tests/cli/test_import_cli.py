@@ -32,7 +32,7 @@ def test_import_prints_tables_and_writes_relative_paths(command, root, tmp_path)
     assert rows[0] == {"path": "photos/with_mask/anna0_1.png", "mask": "wear"}
     checked = command("data", "check", target)
     assert checked.code == 0
-    assert "12 photos of 12 persons; labels known: mask 12" in checked.out
+    assert "12 photos, persons unknown; labels known: mask 12" in checked.out
 
 
 def test_nothing_is_overwritten(command, root, tmp_path):

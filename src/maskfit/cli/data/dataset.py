@@ -211,6 +211,8 @@ def _print_problems(problems: list[DataProblem]) -> None:
 
 
 def _print_summary(result: ValidationReport, schema: LabelSchema, classes: list[int]) -> None:
+    from maskfit.data.splits import describe_leak_risk
+
     counts = Counter(str(problem.severity) for problem in result.problems)
     plural = {"fatal": "fatal", "warning": "warnings", "note": "notes"}
     found = [f"{counts[name]} {name if counts[name] == 1 else plural[name]}" for name in plural if counts[name]]
@@ -223,7 +225,14 @@ def _print_summary(result: ValidationReport, schema: LabelSchema, classes: list[
     subject = format_count(len(photos), "photo")
     if any(photo.box for photo in photos):
         subject = f"{len(photos):,} rows on {format_count(len({photo.file_name for photo in photos}), 'photo')}"
-    line = f"{subject} of {format_count(len(photos.persons), 'person')}; {labels}; {', '.join(found) or 'no problems'}"
+    if not photos:
+        line = f"no photo was read; {', '.join(found)}"
+    else:
+        # Where nobody says who is on the photos, each counts as a person of its own, which is no number of persons.
+        persons = (
+            ", persons unknown" if describe_leak_risk(photos) else f" of {format_count(len(photos.persons), 'person')}"
+        )
+        line = f"{subject}{persons}; {labels}; {', '.join(found) or 'no problems'}"
     out.print(line, markup=False, soft_wrap=True)
 
 
