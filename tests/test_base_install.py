@@ -168,9 +168,9 @@ def test_the_first_answer_needs_nothing_but_the_install(scripts, tmp_path):
     said = run(scripts, "predict", photo, "--draw", tmp_path / "boxes.png")
     print(f"\nfirst answer: {time.perf_counter() - began:.2f} s")
     (line,) = said.stdout.splitlines()
-    assert line.startswith(f"{photo}: mask ")
-    assert all(f", {name} " in line for name in ("gender", "age"))
-    assert "no face detector is here" in said.stderr
+    assert line.startswith(f"{photo}: face 1 of 1 (left ")
+    assert all(f" {name} " in line for name in ("mask", "gender", "age"))
+    assert "detector" not in said.stderr
     assert (tmp_path / "boxes.png").is_file()
     assert "mask" in run(scripts, "card").stdout
 
@@ -188,7 +188,8 @@ def test_the_other_verbs_of_the_base_work(scripts, tmp_path):
     assert (checked["photos"], checked["persons"]) == (7, 1)
     assert "baseline" in run(scripts, "recipes").stdout
     assert "backbone" in run(scripts, "recipes", "fast").stdout
-    assert "need pip install 'maskfit[train]' to check" in run(scripts, "check", "fast").stderr
+    assert "recipe 'fast' is valid" in run(scripts, "check", "fast").stderr
+    assert "no option 'smothing'" in run(scripts, "check", "fast", "loss.smothing=0.1", code=2).stderr
     assert "Usage" in run(scripts, "--help").stdout
 
 
