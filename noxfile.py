@@ -1,0 +1,41 @@
+"""The daily tasks: `uvx nox -s test`, or `uvx nox` for lint, types and test. All run in uv's locked environment."""
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "test"]
+
+UV = ("uv", "run", "--locked")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.run(*UV, "ruff", "check", external=True)
+    session.run(*UV, "ruff", "format", "--check", external=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.run(*UV, "mypy", external=True)
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """The fast tests; arguments after -- go to pytest."""
+    session.run(*UV, "pytest", *(session.posargs or ("-n", "2")), external=True)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The fast tests with the share of lines that they run; fails below 90 %."""
+    session.run(*UV, "coverage", "run", "-m", "pytest", *session.posargs, external=True)
+    session.run(*UV, "coverage", "combine", external=True)
+    session.run(*UV, "coverage", "report", "--fail-under=90", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, strictly; into site/."""
+    session.run(*UV, "mkdocs", "build", "--strict", external=True)
