@@ -176,6 +176,7 @@ def video(
         realtime,
         seconds,
         reconnect,
+        choose_side=_may_choose_side(face_predictor, detector),
     )
     write = _writer()
     with _stopping() as stop, progress(f"processing {stream.display_name}", "frames") as advance:
@@ -201,6 +202,13 @@ def _load_face_predictor(predictor: Predictor, detector: str | None, weights: Pa
 
     face_crop = None if detector is None and weights is None else parse_detector(detector, weights)
     return FacePredictor(predictor, detector=face_crop, predict_whole_image=False)
+
+
+def _may_choose_side(face_predictor: FacePredictor, detector: str | None) -> bool:
+    """Whether the detector's side is nobody's choice: neither the user's nor that of a model trained on its crops."""
+    named = "side=" in (detector or "")
+    trained = any(crop_resize.face_crop for crop_resize in face_predictor.predictor.runner.crop_resizes)
+    return not named and (detector is not None or not trained)
 
 
 def _writer() -> Callable[[str], None]:
@@ -251,6 +259,8 @@ def _print_summary(summary: VideoSummary, written: list[Path]) -> None:
     line = f"{format_count(summary.num_frames, 'frame')} of {rate}; {people}, {changes}"
     if summary.num_dropped:
         line += f"; {format_count(summary.num_dropped, 'frame')} dropped because they arrived faster"
+    if summary.detection_side:
+        line += f"; faces looked for at {summary.detection_side:,} pixels"
     if summary.num_interruptions:
         line += f"; interruptions: {summary.num_interruptions:,}"
     err.print(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -194,6 +195,8 @@ class FacePredictor:
         self.min_face_side = min_face_side
         self.is_detector_missing = is_detector_missing
         own = [crop_resize.face_crop for crop_resize in predictor.runner.crop_resizes]
+        # A model that crops by a detector looks once more at an image on which no face was found.
+        self._looks_again = predict_whole_image and any(own)
         self.detector: FaceCrop | None = None
         if detect:
             self.detector = detector or next(filter(None, own), None) or default_detector() or FaceCrop("bundled")
@@ -350,6 +353,31 @@ class FacePredictor:
             for batch in predicted:
                 yield from batch
 
+    @property
+    def detection_side(self) -> int | None:
+        """Longer side in pixels at which the detector sees an image; None without a detector that has such an option."""
+        return self.detector.side if self.detector else None
+
+    def with_detection_side(self, side: int) -> Self:
+        """Returns a face predictor that differs in the side at which its detector sees an image.
+
+        Args:
+            side: The side in pixels.
+
+        Returns:
+            A copy that shares the models.
+
+        Raises:
+            RecipeError: The detector has no such option.
+            ValueError: There is no detector, or the side is out of range.
+        """
+        if self.detector is None:
+            raise ValueError("there is no detector")
+        other = copy(self)
+        other.detector = self.detector.with_side(side)
+        other.detector.pinned()
+        return other
+
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
         """Detects the faces of an image.
 
@@ -361,7 +389,8 @@ class FacePredictor:
         """
         if self.detector is None:
             return ()
-        faces = [face for face in self.detector.detect_faces(pixels) if face.box[2] - face.box[0] >= self.min_face_side]
+        found = self.detector.detect_faces(pixels, keep=self._looks_again)
+        faces = [face for face in found if face.box[2] - face.box[0] >= self.min_face_side]
         return tuple(sorted(faces, key=_area, reverse=True)[: self.max_faces])
 
     def preprocess(self, pixels: Pixels, faces: Sequence[Face] | None = None) -> DetectedFaces:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from maskfit.data.detectors import DETECTORS, CachedDetector, check_detector, load_detector, pin_detector_weights
 from maskfit.data.detectors import ultra_light as ultra_light_module
 from maskfit.data.detectors import yunet as yunet_module
-from maskfit.data.detectors.interface import nms
+from maskfit.data.detectors.interface import downscale, letterbox, nms
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import STRIDES, YuNet
 from maskfit.data.pretrained_weights import WeightsFile
@@ -310,3 +311,54 @@ def test_mtcnn_without_its_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "facenet_pytorch", None)
     with pytest.raises(MissingExtraError, match="extra 'faces'"):
         DETECTORS["mtcnn"]()
+
+
+# Resizing
+
+
+def test_a_photo_of_the_wanted_size_is_not_copied():
+    photo = np.zeros((64, 96, 3), np.uint8)
+    assert downscale(photo, (64, 96)) is photo
+    assert letterbox(photo, (64, 96), (64, 96), dtype=np.uint8).canvas is photo
+
+
+@pytest.mark.parametrize("size", [(100, 75), (101, 77), (33, 300)])
+def test_photos_up_to_six_times_the_size_are_resized_by_pillow(size):
+    photo = np.random.default_rng(0).integers(0, 256, (size[0] * 5, size[1] * 5 + 3, 3), dtype=np.uint8)
+    expected = Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(downscale(photo, size), np.asarray(expected))
+
+
+@pytest.mark.parametrize("shape", [(3001, 4003), (2400, 3200), (1999, 5000)])
+def test_of_larger_photos_fewer_pixels_are_read_and_nothing_moves(shape):
+    height, width = shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    waves = 128 + 60 * np.sin(columns / 97) + 60 * np.cos(rows / 131)
+    photo = np.repeat(waves[..., None].astype(np.uint8), 3, axis=2)
+    size = round(height * 320 / width), 320
+    exact = np.asarray(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(downscale(photo, size) - exact).max() <= 2
+    # A dot of light: its center of mass is where it was.
+    dot = np.exp(-((rows - height * 0.8) ** 2 + (columns - width * 0.3) ** 2) / (2 * 30**2))
+    small = downscale(np.repeat((255 * dot)[..., None].astype(np.uint8), 3, axis=2), size)[..., 0].astype(float)
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    assert (small * x).sum() / small.sum() == pytest.approx(0.3 * 320, abs=0.15)
+    assert (small * y).sum() / small.sum() == pytest.approx(0.8 * size[0], abs=0.15)
+
+
+def test_planes_are_the_colors_in_the_named_order():
+    photo = np.random.default_rng(1).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    whole = letterbox(photo, (50, 70), (64, 96), 3).canvas
+    planes = letterbox(photo, (50, 70), (64, 96), 3, planes=(2, 1, 0)).canvas
+    assert planes.flags.c_contiguous
+    np.testing.assert_array_equal(planes, whole[..., ::-1].transpose(2, 0, 1))
+    assert not planes[:, :3].any()
+    assert not planes[:, :, 73:].any()
+
+
+def test_photos_that_do_not_come_again_are_not_kept(painted, paint):
+    cached_detector = CachedDetector(painted())
+    photo = paint(60, 40, (5, 6, 20, 30))
+    for keep in (False, True, True, False):
+        assert cached_detector.detect_one(photo, keep)[0].box == (5, 6, 20, 30)
+    assert len(painted.looks) == 3

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture
+from maskfit.apps.video.detection_side import BudgetedFacePredictor
 from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
 from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw
@@ -44,6 +45,8 @@ class VideoOptions:
         realtime: Whether a file is played at its own speed, dropping frames as with a camera.
         max_seconds: Seconds of the source after which processing ends; None for its end.
         reconnect_seconds: Seconds for which reconnecting to a lost stream is tried.
+        choose_side: Whether the side at which faces are detected is chosen by the time that a frame has, where frames
+            do not wait; a file is seen at the detector's own side.
     """
 
     events_path: Path | None = None
@@ -55,6 +58,7 @@ class VideoOptions:
     realtime: bool = False
     max_seconds: float | None = None
     reconnect_seconds: float = RECONNECT_SECONDS
+    choose_side: bool = False
 
 
 @dataclass
@@ -74,6 +78,8 @@ class VideoSummary:
         num_changes: Changes from one state to another, or to "not sure".
         truncation: Why a video ended early; empty where it did not.
         stopped: Whether the user stopped it.
+        detection_side: Longer side in pixels at which the last frame was searched for faces; None where the detector
+            has no such option.
     """
 
     num_frames: int = 0
@@ -88,6 +94,7 @@ class VideoSummary:
     num_changes: int = 0
     truncation: str = ""
     stopped: bool = False
+    detection_side: int | None = None
 
     @property
     def fps(self) -> float:
@@ -113,6 +120,7 @@ class VideoSummary:
             "changes": self.num_changes,
             "broke_off": self.truncation,
             "stopped": self.stopped,
+            "detection_side": self.detection_side,
             "fps": round(self.fps, 2),
         }
 
@@ -192,6 +200,7 @@ def process_video(
     summary.num_estimated_times = source.num_estimated_times
     summary.num_interruptions = source.num_interruptions
     summary.truncation = video.truncation
+    summary.detection_side = source.detection_side
     return summary
 
 
@@ -205,6 +214,7 @@ class _FrameSource:
         self._stop = stop
         self._stream = ReconnectingSource(video, stop, log, options.reconnect_seconds) if video.is_live else None
         self._latest: LatestFrameReader | None = None
+        self.detection_side: int | None = None
 
     def read(self, face_predictor: FacePredictor) -> Generator[tuple[Frame, DetectedFaces]]:
         """Yields each frame with its detected faces."""
@@ -216,8 +226,23 @@ class _FrameSource:
             frames = self._latest = LatestFrameReader(frames, self._stop)
         # No prefetching of live frames: it would only delay them.
         num_ahead = 0 if self._latest else PREFETCH_FRAMES
-        with closing(_prefetch(frames, lambda frame: face_predictor.preprocess(frame.pixels), num_ahead)) as detected:
+        detect = self._detection(face_predictor)
+        with closing(_prefetch(frames, detect, num_ahead)) as detected:
             yield from detected
+
+    def _detection(self, face_predictor: FacePredictor) -> Callable[[Frame], DetectedFaces]:
+        """Returns what detects the faces of a frame, by the detector's own side or within a frame's time."""
+        self.detection_side = face_predictor.detection_side
+        if not (self._latest and self._options.choose_side and self.detection_side):
+            return lambda frame: face_predictor.preprocess(frame.pixels)
+        rate = (self._video.fps or DEFAULT_FPS) / self._options.sampling.every
+        budgeted = BudgetedFacePredictor(face_predictor, 1 / min(rate, self._options.sampling.max_fps or rate))
+
+        def detect(frame: Frame) -> DetectedFaces:
+            self.detection_side = budgeted.side
+            return budgeted.preprocess(frame.pixels)
+
+        return detect
 
     def close(self) -> None:
         if self._latest:

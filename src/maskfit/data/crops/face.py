@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from math import atan2, ceil, cos, degrees, floor, isfinite, radians, sin
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.boxes import ROUNDING_STEP, Box, CropBox, clip_box, fit_to_aspect
 from maskfit.data.detectors import (
+    DETECTORS,
     CachedDetector,
     Face,
     check_detector,
@@ -38,6 +40,10 @@ MAX_ROTATION = 45.0
 FULL_IMAGE: Box = (0.0, 0.0, 1.0, 1.0)
 """The whole photo, in fractions of its size."""
 
+
+PHOTO_SIDE = 640
+"""Longer side in pixels, at least, at which the default detector sees photos that may show many people. To decode a photo
+that has more takes longer than this adds."""
 
 FACE_WIDTH, FACE_HEIGHT = 0.53, 0.51
 """Mean width and height of a face as fractions of the photo, measured on photos in the competition's layout."""
@@ -92,6 +98,27 @@ class FaceCrop:
         """Name of the detector in `DETECTORS`."""
         return ComponentSpec.model_validate(self.detector).name
 
+    @property
+    def side(self) -> int | None:
+        """The detector's option `side`: longer side in pixels at which it sees a photo; None where it has none."""
+        parameter = signature(DETECTORS[self.detector_name]).parameters.get("side")
+        return None if parameter is None else int(self._spec.options.get("side", parameter.default))
+
+    def with_side(self, side: int) -> FaceCrop:
+        """Returns a crop whose detector sees photos at another size.
+
+        Args:
+            side: Longer side in pixels.
+
+        Returns:
+            The crop.
+
+        Raises:
+            RecipeError: The detector has no such option.
+        """
+        spec = self._spec
+        return replace(self, detector={**spec.options, "name": spec.name, "side": side})
+
     def __post_init__(self) -> None:
         for name in ("left", "right", "top", "bottom"):
             if not -0.4 <= getattr(self, name) <= MAX_MARGIN:
@@ -136,11 +163,12 @@ class FaceCrop:
         load_detector(self._spec, weights)
         return {} if weights is None else {"weights": weights.name, "sha256": weights.sha256}
 
-    def detect_faces(self, photo: NDArray[np.uint8]) -> tuple[Face, ...]:
+    def detect_faces(self, photo: NDArray[np.uint8], keep: bool = True) -> tuple[Face, ...]:
         """Detects all faces on a photo.
 
         Args:
             photo: Image of shape (height, width, 3).
+            keep: Whether the same pixels may come again, so that the faces are kept.
 
         Returns:
             The faces sorted by `face_selection`; the first one is cropped.
@@ -151,7 +179,7 @@ class FaceCrop:
             "central": lambda face: _distance_to_center(face.box, width, height),
             "surest": lambda face: -face.score,
         }
-        return tuple(sorted(self._detector.detect_one(photo), key=sort_keys[self.face_selection]))
+        return tuple(sorted(self._detector.detect_one(photo, keep), key=sort_keys[self.face_selection]))
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
         """Returns the box around the selected face.
@@ -338,7 +366,7 @@ def default_detector() -> FaceCrop | None:
     """Returns the detector where none is named and no model brings one.
 
     That is the file which MASKFIT_DETECTORS names, if it names a file; otherwise the first of `DETECTORS` that this
-    machine can open without a download.
+    machine can open without a download. It sees photos at `PHOTO_SIDE`.
 
     Returns:
         A crop with it; None if there is none.
@@ -349,6 +377,10 @@ def default_detector() -> FaceCrop | None:
     named = os.environ.get(DETECTOR_CACHE.env_var)
     if named and Path(named).is_file():
         kind = ComponentSpec.create(recognize_detector(Path(named)))
-        return FaceCrop(kind.model_dump(mode="json"), named, use_file(Path(named)).sha256)
+        return _for_photos(FaceCrop(kind.model_dump(mode="json"), named, use_file(Path(named)).sha256))
     name = find_local_detector()
-    return None if name is None else FaceCrop(name)
+    return None if name is None else _for_photos(FaceCrop(name))
+
+
+def _for_photos(crop: FaceCrop) -> FaceCrop:
+    return crop.with_side(PHOTO_SIDE) if crop.side and crop.side < PHOTO_SIDE else crop

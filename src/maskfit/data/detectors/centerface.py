@@ -65,9 +65,9 @@ class CenterFace:
         height, width = photo.shape[:2]
         scale = min(self.side / max(height, width), 1.0)
         size = max(round(height * scale), 1), max(round(width * scale), 1)
-        image = letterbox(photo, size, (-(-size[0] // MULTIPLE) * MULTIPLE, -(-size[1] // MULTIPLE) * MULTIPLE))
-        blob = np.ascontiguousarray(image.canvas.transpose(2, 0, 1)[None])
-        outputs = run_network(self._network, blob, self._path)
+        canvas = (-(-size[0] // MULTIPLE) * MULTIPLE, -(-size[1] // MULTIPLE) * MULTIPLE)
+        image = letterbox(photo, size, canvas, planes=(0, 1, 2))
+        outputs = run_network(self._network, image.canvas[None], self._path)
         score, sizes, offsets, points = (outputs[name][0].astype(np.float64) for name in OUTPUTS)
         rows, columns = np.nonzero(score[0] >= self.score)
         # Every map but the score's has its vertical component first.

@@ -82,11 +82,15 @@ def nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], iou_threshold: 
     return selected
 
 
+MIN_READ_SCALE = 3
+"""Pixels that are read of a photo in each direction, at least, for a pixel of the resized photo."""
+
+
 class LetterboxedImage(NamedTuple):
     """A photo resized and padded for a detector.
 
     Attributes:
-        canvas: Input pixels, (height, width, 3); the padding is black.
+        canvas: Input pixels, (height, width, 3) or (3, height, width); the padding is black.
         scale: Canvas pixels per photo pixel, (2,): horizontal and vertical.
         border: Canvas pixels left of the photo and above it.
     """
@@ -107,8 +111,36 @@ class LetterboxedImage(NamedTuple):
         return np.asarray((points - self.border) / self.scale)
 
 
+def downscale(photo: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resizes a photo bilinearly.
+
+    Of a photo that is several times as large only every n-th pixel of every n-th row is read, so that at least
+    `MIN_READ_SCALE` times the wanted size remain. The time of a camera's photo is mostly that of touching its pixels.
+
+    Args:
+        photo: Image of shape (height, width, 3).
+        size: (height, width) of the result.
+
+    Returns:
+        The resized photo; the photo itself where it has that size.
+    """
+    if photo.shape[:2] == size:
+        return photo
+    height, width = size
+    step = max(min(photo.shape[0] // height, photo.shape[1] // width) // MIN_READ_SCALE, 1)
+    # The middle pixel of each step, so that nothing moves.
+    read = photo[step // 2 :: step, step // 2 :: step]
+    extent = (0, 0, min(photo.shape[1] / step, read.shape[1]), min(photo.shape[0] / step, read.shape[0]))
+    return np.asarray(Image.fromarray(read).resize((width, height), Image.Resampling.BILINEAR, extent))
+
+
 def letterbox(
-    photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: int = 0, dtype: DTypeLike = np.float32
+    photo: Pixels,
+    size: tuple[int, int],
+    canvas: tuple[int, int],
+    border: int = 0,
+    dtype: DTypeLike = np.float32,
+    planes: tuple[int, int, int] | None = None,
 ) -> LetterboxedImage:
     """Resizes a photo bilinearly and pads it with black.
 
@@ -118,15 +150,25 @@ def letterbox(
         canvas: (height, width) of the padded result.
         border: Padding to the left and above, in canvas pixels.
         dtype: Type of the padded result.
+        planes: Which color the first, second and third plane of the result are; None keeps the colors of a pixel
+            together.
 
     Returns:
         The padded image and its mapping to the photo.
     """
     height, width = size
-    resized = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
-    padded = np.zeros((*canvas, 3), dtype=dtype)
-    padded[border : border + height, border : border + width] = np.asarray(resized)
-    return LetterboxedImage(padded, np.array([width / photo.shape[1], height / photo.shape[0]]), border)
+    resized = downscale(photo, size)
+    scale = np.array([width / photo.shape[1], height / photo.shape[0]])
+    if size == canvas and planes is None and resized.dtype == dtype:
+        return LetterboxedImage(resized, scale, 0)
+    padded: NDArray[Any] = np.zeros((*canvas, 3) if planes is None else (3, *canvas), dtype=dtype)
+    rows, columns = slice(border, border + height), slice(border, border + width)
+    if planes is None:
+        padded[rows, columns] = resized
+    else:
+        for index, color in enumerate(planes):
+            padded[index, rows, columns] = resized[..., color]
+    return LetterboxedImage(padded, scale, border)
 
 
 def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], content: bytes | None = None) -> Any:

@@ -88,15 +88,14 @@ class YuNet:
         size = max(round(height * scale), 1), max(round(width * scale), 1)
         padding = round(border * longer_side * scale)
         canvas = [-(-(side + 2 * padding) // STRIDES[-1]) * STRIDES[-1] for side in size]
-        image = letterbox(photo, size, (canvas[0], canvas[1]), padding)
         # The network expects BGR in 0 to 255.
-        blob = np.ascontiguousarray(image.canvas[..., ::-1].transpose(2, 0, 1)[None])
-        return self._decode(run_network(self._network, blob, self._path), image)
+        image = letterbox(photo, size, (canvas[0], canvas[1]), padding, planes=(2, 1, 0))
+        return self._decode(run_network(self._network, image.canvas[None], self._path), image)
 
     def _decode(self, outputs: dict[str, NDArray[np.float32]], image: LetterboxedImage) -> list[Face]:
         boxes, scores, points = [], [], []
         for stride in STRIDES:
-            columns = image.canvas.shape[1] // stride
+            columns = image.canvas.shape[2] // stride
             factors = np.clip([outputs[f"{kind}_{stride}"][0, :, 0] for kind in ("cls", "obj")], 0, 1).astype(
                 np.float64
             )
