@@ -355,7 +355,7 @@ class FacePredictor:
 
     @property
     def detection_side(self) -> int | None:
-        """Longer side in pixels at which the detector sees an image; None without a detector that has such an option."""
+        """Longer side in pixels at which the detector sees an image; None where there is no such option."""
         return self.detector.side if self.detector else None
 
     def with_detection_side(self, side: int) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -78,7 +80,7 @@ def test_every_detector_with_a_side_takes_all_of_them(name, monkeypatch):
 class Sized(Painted):
     """`Painted`, with a side that is noted at each look."""
 
-    sides: list[int] = []
+    sides: ClassVar[list[int]] = []
 
     def __init__(self, side: int = 320, score: float = 0.5) -> None:
         if not 32 <= side <= max(SIDES):

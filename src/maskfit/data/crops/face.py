@@ -42,8 +42,8 @@ FULL_IMAGE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 PHOTO_SIDE = 640
-"""Longer side in pixels, at least, at which the default detector sees photos that may show many people. To decode a photo
-that has more takes longer than this adds."""
+"""Longer side in pixels, at least, at which the default detector sees photos that may show many people. Decoding a
+larger photo takes longer than this adds."""
 
 FACE_WIDTH, FACE_HEIGHT = 0.53, 0.51
 """Mean width and height of a face as fractions of the photo, measured on photos in the competition's layout."""

@@ -82,8 +82,11 @@ def nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], iou_threshold: 
     return selected
 
 
-MIN_READ_SCALE = 3
-"""Pixels that are read of a photo in each direction, at least, for a pixel of the resized photo."""
+MIN_READ_SCALE = 2
+"""Pixels that are read of a photo in each direction, at least, for a pixel of the resized photo.
+
+YuNet's recall of 157 faces on street photos downscaled to an eighth, a sixth and a quarter was 0.478, 0.656 and 0.854,
+and 0.478, 0.650 and 0.847 where all pixels were read; with 1 it was 0.03 to 0.05 lower."""
 
 
 class LetterboxedImage(NamedTuple):
