@@ -90,6 +90,20 @@ def test_the_truth_may_be_a_folder(tmp_path, files, name):
     assert run(folder, files[1]).exit_code == 0
 
 
+def test_a_table_without_labels_beside_the_photos_is_not_the_truth(tmp_path):
+    folder = tmp_path / "drawn"
+    for name in ("with_mask", "without_mask"):
+        (folder / name).mkdir(parents=True)
+        Image.new("RGB", (24, 32)).save(folder / name / "a.png")
+    (folder / "landmarks.csv").write_text("path,x1,y1\nwith_mask/a.png,1,2\n")
+    submission = write_submission(tmp_path / "s.csv", ["with_mask/a.png", "without_mask/a.png"], [0, 2])
+    result = run(folder, submission, "--schema", "mask", "--json")
+    assert json.loads(result.stdout)["accuracy"]["value"] == 1
+    # One that has labels is, as before.
+    (folder / "landmarks.csv").write_text("path,mask\nwith_mask/a.png,not_wear\nwithout_mask/a.png,not_wear\n")
+    assert json.loads(run(folder, submission, "--schema", "mask", "--json").stdout)["accuracy"]["value"] == 0.5
+
+
 def test_a_folder_of_several_csvs_is_ambiguous(tmp_path, files):
     for name in ("public.csv", "private.csv"):
         write_submission(tmp_path / "both" / name, NAMES, ANSWERS_TRUE)

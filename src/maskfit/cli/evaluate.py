@@ -65,7 +65,7 @@ def evaluate(
     if schema not in LABEL_SCHEMAS:
         raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     label_schema = LABEL_SCHEMAS[schema]
-    truth_path, submission_path = _find_files(files or [])
+    truth_path, submission_path = _find_files(files or [], label_schema)
     truth, unlabeled = read_truth(truth_path, label_schema)
     submission = read_submission(submission_path, label_schema.num_classes)
     submission, remarks = _match_unicode(dict.fromkeys(unlabeled, 0) | truth, submission)
@@ -85,7 +85,7 @@ def evaluate(
         (err if json else out).print(line, style="yellow", soft_wrap=True)
 
 
-def _find_files(files: list[Path]) -> tuple[Path, Path]:
+def _find_files(files: list[Path], schema: LabelSchema) -> tuple[Path, Path]:
     """Returns truth and submission, from the arguments or the environment."""
     usage = "maskfit evaluate TRUTH.csv SUBMISSION.csv"
     if len(files) > 2:
@@ -99,7 +99,7 @@ def _find_files(files: list[Path]) -> tuple[Path, Path]:
     # Only the folder from the environment contains a submission with a fixed name.
     if not files:
         submission = submission / "submission.csv"
-    return _find_truth(truth), submission
+    return _find_truth(truth, schema), submission
 
 
 def _from_environment(name: str) -> Path | None:
@@ -107,14 +107,18 @@ def _from_environment(name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _find_truth(path: Path) -> Path:
-    """Returns the file itself, the truth file in this folder, or a folder without a CSV, which may be a dataset."""
+def _find_truth(path: Path, schema: LabelSchema) -> Path:
+    """Returns the file itself, the truth file in this folder, or a folder without one, which may be a dataset."""
+    from maskfit.inference.submission import may_be_truth
+
     if not path.is_dir():
         return path
     for name in ("truth.csv", "info.csv"):
         if (path / name).is_file():
             return path / name
     found = sorted(item for item in path.glob("*.csv") if not item.name.startswith("."))
+    # A table that lies beside labeled photos, such as landmarks.csv, does not take their place.
+    found = [item for item in found if may_be_truth(item, schema)]
     if not found:
         return path
     if len(found) > 1:

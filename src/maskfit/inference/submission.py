@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from maskfit.data.face_boxes import find_box_columns, name_with_box
 from maskfit.data.manifest import read_manifest
-from maskfit.data.manifest_columns import PATH_COLUMNS
+from maskfit.data.manifest_columns import BAND_SUFFIXES, CLASS_COLUMNS, COLUMN_SYNONYMS, PATH_COLUMNS
 from maskfit.data.read_dataset import read_photos
-from maskfit.errors import DataError, format_list
+from maskfit.errors import DataError, MaskfitError, format_list
 from maskfit.file_io import iter_csv, read_csv, write_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, IntArray, LabelSchema
 from maskfit.labels.spellings import as_integer
@@ -125,6 +125,26 @@ def read_truth(path: Path, schema: LabelSchema) -> tuple[dict[str, int], frozens
         names = ", ".join(schema.names)
         raise DataError(f"no photo has all of {names}", location=path, hint="name the label schema with --schema")
     return truth, frozenset(photo.name for photo in photos if photo.name not in truth)
+
+
+def may_be_truth(path: Path, schema: LabelSchema) -> bool:
+    """Whether a CSV can hold a truth: a list of photos that says nothing of any attribute cannot.
+
+    Args:
+        path: The CSV.
+        schema: The label schema.
+
+    Returns:
+        False for a table with a photo column and no label; True for every other file, also an unreadable one.
+    """
+    try:
+        header = {name.casefold() for name in next(iter_csv(path, ()), {})}
+    except MaskfitError:
+        return True
+    labels = {name.casefold() for name in schema.names}
+    known = labels | {*CLASS_COLUMNS, CLASS_COLUMN} | {label + ending for label in labels for ending in BAND_SUFFIXES}
+    known |= {synonym for synonym, name in COLUMN_SYNONYMS.items() if name in known}
+    return not header & {*PATH_COLUMNS} or bool(header & known)
 
 
 def _check_pairs(names: Sequence[str], classes: ArrayLike) -> IntArray:
