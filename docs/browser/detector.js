@@ -1,0 +1,74 @@
+/**
+ * maskfit's own face detector (`maskfit.data.detectors.bundled`): letterbox, network, decoding.
+ *
+ * @typedef {import("./resample.js").Pixels} Pixels
+ * @typedef {{box: import("./resample.js").Box, score: number}} Face
+ */
+
+import { clamp, roundHalfEven, suppress } from "./geometry.js";
+import { resize } from "./resample.js";
+
+/**
+ * Makes a detector.
+ *
+ * @param {(canvas: Pixels) => Promise<Record<string, {data: Float32Array, dims: readonly number[]}>>} run Runs the
+ *   network on one image and returns its maps by name.
+ * @param {{side: number, score: number, iouThreshold: number, strides: number[], outputs: string[]}} settings
+ * @returns {(photo: Pixels) => Promise<Face[]>} The faces by falling score.
+ */
+export function makeDetector(run, settings) {
+  async function detectAt(photo, side) {
+    const image = letterbox(photo, side, Math.max(...settings.strides));
+    return decode(await run(image.canvas), image, settings);
+  }
+  return async (photo) => {
+    const faces = await detectAt(photo, settings.side);
+    // A smaller image shows faces that fill the photo at the sizes that the network knows best.
+    return faces.length ? faces : detectAt(photo, Math.floor(settings.side / 2));
+  };
+}
+
+/** Downscales so that the longer side is `side`, and pads below and to the right to multiples of `multiple`. */
+export function letterbox(photo, side, multiple) {
+  const scale = Math.min(side / Math.max(photo.height, photo.width), 1);
+  const width = Math.max(roundHalfEven(photo.width * scale), 1);
+  const height = Math.max(roundHalfEven(photo.height * scale), 1);
+  const resized = resize(photo, width, height, "bilinear");
+  const canvas = {
+    width: Math.ceil(width / multiple) * multiple,
+    height: Math.ceil(height / multiple) * multiple,
+  };
+  const data = new Uint8Array(canvas.width * canvas.height * 3);
+  for (let row = 0; row < height; row++) {
+    data.set(resized.data.subarray(row * width * 3, (row + 1) * width * 3), row * canvas.width * 3);
+  }
+  return { canvas: { ...canvas, data }, scaleX: width / photo.width, scaleY: height / photo.height };
+}
+
+/** Per cell: the logit of a face, then the logarithms of its distances to left, upper, right and lower edge. */
+function decode(maps, image, { score, iouThreshold, strides, outputs }) {
+  const boxes = [];
+  const scores = [];
+  const least = Math.log(score / (1 - score));
+  strides.forEach((stride, level) => {
+    const { data, dims } = maps[outputs[level]];
+    const [, , rows, columns] = dims;
+    const size = rows * columns;
+    for (let cell = 0; cell < size; cell++) {
+      if (!(data[cell] >= least)) continue;
+      const x = (cell % columns) + 0.5;
+      const y = Math.floor(cell / columns) + 0.5;
+      const [left, upper, right, lower] = [1, 2, 3, 4].map((plane) =>
+        Math.exp(clamp(data[plane * size + cell], -4, 4)),
+      );
+      boxes.push([
+        ((x - left) * stride) / image.scaleX,
+        ((y - upper) * stride) / image.scaleY,
+        ((x + right) * stride) / image.scaleX,
+        ((y + lower) * stride) / image.scaleY,
+      ]);
+      scores.push(1 / (1 + Math.exp(-data[cell])));
+    }
+  });
+  return suppress(boxes, scores, iouThreshold).map((index) => ({ box: boxes[index], score: scores[index] }));
+}

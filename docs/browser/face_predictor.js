@@ -1,0 +1,39 @@
+/**
+ * Finds the faces of a photo and decides each: `maskfit.inference.face_predictor`.
+ *
+ * @typedef {{width: number, height: number, found: number, note: string | null,
+ *   faces: {box: number[] | null, score: number | null, decisions: import("./decisions.js").Decision[]}[]}} Prediction
+ */
+
+import { area } from "./geometry.js";
+
+/**
+ * Makes a face predictor.
+ *
+ * @param {ReturnType<import("./detector.js").makeDetector>} detect
+ * @param {ReturnType<import("./classifier.js").makeClassifier>} classify
+ * @param {{maxFaces: number, minFaceSide: number, maxPixels: number, noFaceNote: string}} limits
+ * @returns {(photo: import("./resample.js").Pixels) => Promise<Prediction>} The faces, the largest first; where none
+ *   is found, the whole photo as one.
+ */
+export function makeFacePredictor(detect, classify, limits) {
+  return async (photo) => {
+    const { width, height } = photo;
+    if (Math.min(width, height) < limits.minFaceSide) {
+      throw new Error(`${width} × ${height} pixels are too few for a face.`);
+    }
+    const faces = (await detect(photo))
+      .filter(({ box }) => box[2] - box[0] >= limits.minFaceSide)
+      .sort((a, b) => area(b.box) - area(a.box))
+      .slice(0, limits.maxFaces);
+    const regions = faces.length ? faces : [{ box: null, score: null }];
+    const decisions = await classify(photo, regions.map(({ box }) => box));
+    return {
+      width,
+      height,
+      found: faces.length,
+      note: faces.length ? null : limits.noFaceNote,
+      faces: regions.map((region, index) => ({ ...region, decisions: decisions[index] })),
+    };
+  };
+}
