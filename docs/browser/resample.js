@@ -1,8 +1,9 @@
 /**
  * Pillow's resampling of 8-bit pixels, to the bit: `Image.resize(size, filter, box)` for RGB.
  *
- * The filter's support grows with the downscaling, so nothing aliases; weights are rounded to 22 bits; the horizontal
- * pass comes first and its result is rounded to 8 bits (libImaging/Resample.c).
+ * The filter's support grows with the downscaling, so nothing aliases; weights are rounded to 22 bits, and the first of
+ * the two passes to 8 bits, so that their order matters. It is that of Pillow 13 (libImaging/Resample.c); Pillow 12
+ * always begins with the horizontal pass, which differs by a level or a few on tall photos.
  *
  * @typedef {{data: Uint8Array, width: number, height: number}} Pixels RGB, three bytes a pixel, row by row.
  * @typedef {[number, number, number, number]} Box Left, upper, right, lower in pixels.
@@ -41,18 +42,19 @@ export function resize(image, width, height, filter, box = [0, 0, image.width, i
   const [left, upper, right, lower] = box.map(Math.fround);
   const columns = makeWeights(image.width, left, right, width, filter);
   const rows = makeWeights(image.height, upper, lower, height, filter);
-  let current = image;
-  let shift = 0;
-  if (width !== image.width || left !== 0 || right !== width) {
-    const first = rows.starts[0];
-    const last = rows.starts[height - 1] + rows.counts[height - 1];
-    current = resizeRows(image, width, columns, first, last);
-    shift = first;
+  const isHorizontal = width !== image.width || left !== 0 || right !== width;
+  const isVertical = height !== image.height || upper !== 0 || lower !== height;
+  if (!isVertical && !isHorizontal) return { ...image, data: image.data.slice() };
+  if (!isVertical) return resizeRows(image, width, columns, 0, height);
+  if (!isHorizontal) return resizeColumns(image, height, rows, 0);
+  const removed = image.height - height;
+  // By the size of the whole image, also where a part of it is resized.
+  if (removed > 0 && removed > 2 * (image.width - width)) {
+    return resizeRows(resizeColumns(image, height, rows, 0), width, columns, 0, height);
   }
-  if (height !== image.height || upper !== 0 || lower !== height) {
-    return resizeColumns(current, height, rows, shift);
-  }
-  return current === image ? { ...image, data: image.data.slice() } : current;
+  const first = rows.starts[0];
+  const last = rows.starts[height - 1] + rows.counts[height - 1];
+  return resizeColumns(resizeRows(image, width, columns, first, last), height, rows, first);
 }
 
 /** The source pixels of each result pixel along one axis: first one, number, and weights of 22 bits. */
