@@ -31,6 +31,7 @@ from PIL import Image
 
 from maskfit.data.crops import face as portraits
 from maskfit.data.detectors import bundled as detector
+from maskfit.data.detectors import interface
 from maskfit.data.image_decoding import MAX_PIXELS
 from maskfit.errors import DataError, MaskfitError
 from maskfit.file_io import atomic_write, user_cache_dir
@@ -136,6 +137,7 @@ def page_settings() -> dict[str, Any]:
             "side": options["side"].default,
             "score": options["score"].default,
             "iouThreshold": detector.IOU_THRESHOLD,
+            "minReadScale": interface.MIN_READ_SCALE,
             "strides": detector.STRIDES,
             "outputs": detector.OUTPUTS,
         },

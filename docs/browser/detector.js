@@ -13,12 +13,13 @@ import { resize } from "./resample.js";
  *
  * @param {(canvas: Pixels) => Promise<Record<string, {data: Float32Array, dims: readonly number[]}>>} run Runs the
  *   network on one image and returns its maps by name.
- * @param {{side: number, score: number, iouThreshold: number, strides: number[], outputs: string[]}} settings
+ * @param {{side: number, score: number, iouThreshold: number, minReadScale: number, strides: number[],
+ *   outputs: string[]}} settings
  * @returns {(photo: Pixels) => Promise<Face[]>} The faces by falling score.
  */
 export function makeDetector(run, settings) {
   async function detectAt(photo, side) {
-    const image = letterbox(photo, side, Math.max(...settings.strides));
+    const image = letterbox(photo, side, Math.max(...settings.strides), settings.minReadScale);
     return decode(await run(image.canvas), image, settings);
   }
   return async (photo) => {
@@ -29,11 +30,11 @@ export function makeDetector(run, settings) {
 }
 
 /** Downscales so that the longer side is `side`, and pads below and to the right to multiples of `multiple`. */
-export function letterbox(photo, side, multiple) {
+export function letterbox(photo, side, multiple, minReadScale) {
   const scale = Math.min(side / Math.max(photo.height, photo.width), 1);
   const width = Math.max(roundHalfEven(photo.width * scale), 1);
   const height = Math.max(roundHalfEven(photo.height * scale), 1);
-  const resized = resize(photo, width, height, "bilinear");
+  const resized = downscale(photo, width, height, minReadScale);
   const canvas = {
     width: Math.ceil(width / multiple) * multiple,
     height: Math.ceil(height / multiple) * multiple,
@@ -43,6 +44,28 @@ export function letterbox(photo, side, multiple) {
     data.set(resized.data.subarray(row * width * 3, (row + 1) * width * 3), row * canvas.width * 3);
   }
   return { canvas: { ...canvas, data }, scaleX: width / photo.width, scaleY: height / photo.height };
+}
+
+/** Of a large photo only every n-th pixel of every n-th row is read: at least `minReadScale` times the wanted size. */
+function downscale(photo, width, height, minReadScale) {
+  const ratio = Math.min(Math.floor(photo.height / height), Math.floor(photo.width / width));
+  const step = Math.max(Math.floor(ratio / minReadScale), 1);
+  if (step === 1) return resize(photo, width, height, "bilinear");
+  const first = Math.floor(step / 2);
+  const columns = Math.ceil((photo.width - first) / step);
+  const rows = Math.ceil((photo.height - first) / step);
+  const data = new Uint8Array(columns * rows * 3);
+  let target = 0;
+  for (let y = first; y < photo.height; y += step) {
+    for (let x = first; x < photo.width; x += step) {
+      const source = (y * photo.width + x) * 3;
+      data[target++] = photo.data[source];
+      data[target++] = photo.data[source + 1];
+      data[target++] = photo.data[source + 2];
+    }
+  }
+  const extent = [0, 0, Math.min(photo.width / step, columns), Math.min(photo.height / step, rows)];
+  return resize({ data, width: columns, height: rows }, width, height, "bilinear", extent);
 }
 
 /** Per cell: the logit of a face, then the logarithms of its distances to left, upper, right and lower edge. */

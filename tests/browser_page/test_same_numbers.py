@@ -51,10 +51,17 @@ def test_resampling_equals_pillow_to_the_bit(run_js: RunJs):
         assert np.array_equal(own, other.ravel()), case[1:]
 
 
-def test_a_large_photo_is_downscaled_to_the_bit(run_js: RunJs):
-    image = random_image(np.random.default_rng(1), 700, 1100)
-    found = run_js('import { letterbox } from "./detector.js"; output = letterbox(input, 512, 32);', pixels(image))
-    expected = letterbox(image, (326, 512), (352, 512), dtype=np.uint8)
+@pytest.mark.parametrize("size", [(512, 300), (700, 1100), (1810, 700), (1400, 2203)])
+def test_a_photo_is_downscaled_for_the_detector_to_the_bit(run_js: RunJs, builder, size: tuple[int, int]):
+    image = random_image(np.random.default_rng(1), *size)
+    scale = min(512 / max(size), 1)
+    height, width = round(size[0] * scale), round(size[1] * scale)
+    canvas = -(-height // 32) * 32, -(-width // 32) * 32
+    found = run_js(
+        'import { letterbox } from "./detector.js"; output = letterbox(input.photo, 512, 32, input.minReadScale);',
+        {"photo": pixels(image), "minReadScale": builder.page_settings()["detector"]["minReadScale"]},
+    )
+    expected = letterbox(image, (height, width), canvas, dtype=np.uint8)
     assert np.array_equal(found["canvas"]["data"], expected.canvas.ravel())
     assert [found["scaleX"], found["scaleY"]] == expected.scale.tolist()
 
