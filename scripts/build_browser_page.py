@@ -17,6 +17,7 @@ import hashlib
 import inspect
 import io
 import json
+import logging
 import os
 import sys
 import tarfile
@@ -58,6 +59,10 @@ SAMPLE_SEED, SAMPLE_TIME = 1, 3.25
 
 MARKER = "face_predictor.js"
 """A file of the page: a folder that has it is one that may be built again."""
+
+
+class RuntimeDownloadError(DataError):
+    """ONNX Runtime Web cannot be downloaded."""
 
 
 def build_browser_page(out: Path, runtime: Path | None = None) -> list[Path]:
@@ -180,7 +185,7 @@ def read_runtime(path: Path | None) -> bytes:
         with urllib.request.urlopen(RUNTIME_URL, timeout=TIMEOUT) as response:
             content = check_runtime(response.read(), RUNTIME_URL)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise DataError(
+        raise RuntimeDownloadError(
             f"ONNX Runtime Web cannot be downloaded: {getattr(error, 'reason', error)}",
             location=RUNTIME_URL,
             hint="connect to the network, or download it elsewhere and name the file with --runtime",
@@ -247,11 +252,20 @@ def read_runtime_license(name: str) -> bytes:
 def on_post_build(config: Any) -> None:
     """Completes the page of a site that mkdocs has just built (mkdocs calls this).
 
+    Without a network the rest of the site is as good as ever: the page then says that it is incomplete.
+
     Args:
         config: The configuration of mkdocs, which names the site's folder.
+
+    Raises:
+        DataError: The tarball that `TARBALL_VARIABLE` names is missing or another one.
     """
     named = os.environ.get(TARBALL_VARIABLE)
-    build_browser_page(Path(config["site_dir"]) / PAGE.name, Path(named) if named else None)
+    out = Path(config["site_dir"]) / PAGE.name
+    try:
+        build_browser_page(out, Path(named) if named else None)
+    except RuntimeDownloadError as error:
+        logging.getLogger("mkdocs.hooks").info("%s is incomplete: %s", out, error.message)
 
 
 def main() -> int:

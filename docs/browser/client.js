@@ -39,7 +39,7 @@ export class Client {
    * Predicts the faces of a photo.
    *
    * @param {Blob | ImageBitmap} source A file, or a picture of the camera, which is given away.
-   * @returns {Promise<Prediction & {milliseconds: number}>}
+   * @returns {Promise<Prediction>}
    */
   predict(source) {
     const answer = this.#last.then(() => this.#ask("predict", source));

@@ -19,7 +19,9 @@ function say(text, failed = false) {
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
 async function open() {
-  const settings = await (await fetch("settings.json")).json();
+  const response = await fetch("settings.json");
+  if (!response.ok) throw new Error("this copy of the page is incomplete (scripts/build_browser_page.py builds it)");
+  const settings = await response.json();
   const bar = find("progress").firstElementChild;
   opened = await client.open((loaded) => {
     bar.style.width = `${(100 * loaded) / settings.bytes}%`;

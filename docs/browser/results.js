@@ -113,15 +113,15 @@ export function makeFailure(name, message, onClose) {
  * The card of a photo.
  *
  * @param {string} name
- * @param {import("./face_predictor.js").Prediction & {milliseconds: number}} prediction
+ * @param {import("./face_predictor.js").Prediction} prediction
  * @param {HTMLImageElement} image The photo, loaded.
  * @param {{settings: object, metadata: object}} opened
  * @param {() => void} onClose
  */
 export function makeCard(name, prediction, image, { settings, metadata }, onClose) {
-  const { faces, found, note, milliseconds } = prediction;
+  const { faces, found, note } = prediction;
   const facts = [found ? `${count(found, "face")}: ${tally(faces, settings)}` : "no face found"];
-  facts.push(`${prediction.width} × ${prediction.height}`, `${(milliseconds / 1000).toFixed(2)} s`);
+  facts.push(`${prediction.width} × ${prediction.height}`);
   const header = makeHeader(
     element("h2", { textContent: name }),
     element("p", { textContent: facts.join(" · ") }),

@@ -70,15 +70,13 @@ async function openNetwork(content) {
 }
 
 async function predict(source) {
-  const start = performance.now();
   const image = source instanceof ImageBitmap ? source : await decodePhoto(source);
   try {
     const { maxPixels } = opened.settings.limits;
     if (image.width * image.height > maxPixels) {
       throw new Error(`The photo has more than ${maxPixels.toLocaleString("en")} pixels.`);
     }
-    const prediction = await opened.predict(readPixels(image));
-    return { ...prediction, milliseconds: performance.now() - start };
+    return await opened.predict(readPixels(image));
   } finally {
     image.close();
   }

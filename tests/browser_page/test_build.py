@@ -108,6 +108,20 @@ def test_mkdocs_completes_its_site(tmp_path, builder, tarball, monkeypatch):
     assert (tmp_path / "site" / "browser" / "weights" / "bundled.onnx").is_file()
 
 
+def test_mkdocs_builds_its_site_without_a_network(tmp_path, builder, tarball, monkeypatch, caplog):
+    def urlopen(url, timeout):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    with caplog.at_level("INFO"):
+        builder.on_post_build({"site_dir": str(tmp_path / "site")})
+    assert "is incomplete" in caplog.text
+    monkeypatch.setenv(builder.TARBALL_VARIABLE, str(tmp_path / "missing.tgz"))
+    with pytest.raises(DataError, match="no such tarball"):
+        builder.on_post_build({"site_dir": str(tmp_path / "site")})
+
+
 class Elements(HTMLParser):
     """Collects elements with their attributes."""
 
