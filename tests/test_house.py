@@ -21,7 +21,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 FLOORS = (
-    {"errors", "text", "version"},
+    {"errors", "text", "verbosity", "version"},
     {"file_locks"},
     {
         "component_source",

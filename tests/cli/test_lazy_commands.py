@@ -79,7 +79,9 @@ def test_help_imports_nothing_heavy(words, tmp_path, monkeypatch):
         "maskfit.cli.defaults",
         "maskfit.cli.lazy_commands",
         "maskfit.cli.legacy_names",
+        "maskfit.cli.verbosity_options",
         "maskfit.errors",
+        "maskfit.verbosity",
         "maskfit.version",
     ]
     assert (heavy, ours) == ([], allowed)

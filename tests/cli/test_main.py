@@ -159,3 +159,32 @@ def test_malformed_env_file_is_ignored(command):
     path.unlink()
     path.mkdir()
     load_environment()
+
+
+@pytest.mark.parametrize("words", [("-q", "check", "fast"), ("check", "fast", "--quiet"), ("check", "--quiet", "fast")])
+def test_quiet_prints_results_and_errors_only(command, words):
+    loud = command("check", "fast")
+    assert loud.err == "recipe 'fast' is valid\n"
+    quiet = command(*words)
+    assert (quiet.code, quiet.out, quiet.err) == (0, loud.out, "")
+    failed = command(*(word.replace("fast", "fats") for word in words))
+    assert failed.code == 2
+    assert failed.err.startswith("error: there is no recipe 'fats'")
+
+
+def test_quiet_leaves_out_notes_on_old_names(command, monkeypatch):
+    monkeypatch.setattr("maskfit.config.aliases._warned", set())
+    assert command("-q", "check", "fast", "loss=CrossEntropyLoss").err == ""
+    monkeypatch.setenv("MASKFIT_VERBOSITY", "quiet")
+    assert command("check", "fast").err == ""
+
+
+@pytest.mark.parametrize("words", [("-v", "check", "fats"), ("check", "fats", "--verbose")])
+def test_verbose_shows_version_traceback_and_time(words, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "maskfit", *words], capture_output=True, text=True, cwd=tmp_path)
+    first, *rest = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert first.startswith(f"maskfit {maskfit.__version__}, Python ")
+    assert rest[0].startswith("Traceback")
+    assert sum(line.startswith("error: there is no recipe 'fats'") for line in rest) == 1
+    assert rest[-1].startswith("took ")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from maskfit.config.recipe import Recipe
 from maskfit.data.splits import PersonSplits
 from maskfit.errors import ModelFileError, RecipeError, RunError
+from maskfit.evaluation.confusion_image import confusion_image
 from maskfit.evaluation.probability_table import read_table
+from maskfit.evaluation.scores import confusion_matrices
 from maskfit.file_io import read_json
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.run_dir import RunDir
 from maskfit.training.loggers import LOGGERS
@@ -67,12 +73,20 @@ def test_training_stops_when_the_monitored_metric_no_longer_improves(tiny: Make,
     assert len(read_history(stopped)) == expected < 6
 
 
-def test_the_model_of_every_second_epoch_is_kept_beside_the_best(tiny: Make) -> None:
-    folder, _ = train(tiny("trainer.epochs=5", "trainer.save_every_n_epochs=2", "weight_averaging=none"))
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_the_model_of_every_second_epoch_is_kept_beside_the_best(tiny: Make, top_k: int) -> None:
+    settings = ("trainer.epochs=6", "trainer.save_every_n_epochs=2", f"trainer.save_top_k={top_k}")
+    folder, _ = train(tiny(*settings, "weight_averaging=none", "optimizer.lr=0.03"))
     fold = folder.fold(0)
-    best = read_json(fold.models_index)[0]["epoch"]
+    index = read_json(fold.models_index)
+    best, *others = [item["epoch"] for item in index]
     names = {path.name for path in fold.path.glob("epoch*.safetensors")}
-    assert names == {f"epoch{epoch:03d}.safetensors" for epoch in (1, 3) if epoch != best}
+    assert names == {f"epoch{epoch:03d}.safetensors" for epoch in {1, 3, 5, *others} if epoch != best}
+    assert [item["file"] for item in index] == [
+        "best.safetensors",
+        *(f"epoch{epoch:03d}.safetensors" for epoch in others),
+    ]
+    assert len(index) == top_k
     for name in names:
         assert read_model_metadata(fold.path / name).scores["epoch"] == int(name[5:8])
 
@@ -166,13 +180,50 @@ def test_sam_with_accumulated_gradients_is_refused(tiny: Make) -> None:
         train(tiny("optimizer=sam", "trainer.accumulate_grad_batches=2"))
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
-def test_a_logger_writes_into_the_fold(tiny: Make, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def logged_pictures(folder: Path, name: str) -> dict[str, list[Image.Image]]:
+    """Pictures by tag that a logger kept in a fold's folder, in the order of the epochs."""
+    if name == "tensorboard":
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0})
+        events.Reload()
+        return {
+            tag: [Image.open(io.BytesIO(item.encoded_image_string)) for item in events.Images(tag)]
+            for tag in events.Tags()["images"]
+        }
+    root = next((folder / "wandb").glob("offline-run-*")) / "files" / "media" / "images"
+    pictures: dict[str, list[tuple[int, Image.Image]]] = {}
+    for path in root.rglob("*.png"):
+        tag, step, *_ = str(path.relative_to(root)).rsplit("_", 2)
+        pictures.setdefault(tag, []).append((int(step), Image.open(path)))
+    return {tag: [picture for _, picture in sorted(items, key=lambda item: item[0])] for tag, items in pictures.items()}
+
+
+@pytest.mark.parametrize("name", ["tensorboard", pytest.param("wandb", marks=pytest.mark.slow)])
+def test_a_logger_gets_pictures_and_changes_nothing(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
     pytest.importorskip(name)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    folder, _ = train(tiny("trainer.epochs=1", f"trainer.loggers={name}"))
-    assert any(item.is_file() for item in (folder.fold(0).path / name).rglob("*"))
+    settings = ("batch_mixing=cutmix", "batch_mixing.prob=1", "trainer.monitor=off")
+    plain, _ = train(tiny(*settings, f"output_dir={tmp_path / 'plain'}"))
+    folder, _ = train(tiny(*settings, f"trainer.loggers={name}"))
+    pictures = logged_pictures(folder.fold(0).path, name)
+    attributes = {f"confusion/{item}" for item in ("mask", "gender", "age", "classes")}
+    assert set(pictures) == {"training photos", "held-out photos", *attributes}
+    assert {tag: len(items) for tag, items in pictures.items()} == dict.fromkeys(pictures, 2) | {"training photos": 1}
+    # Twelve photos of 24 pixels in rows of four.
+    assert pictures["training photos"][0].size == (96, 72)
+    assert np.asarray(pictures["training photos"][0]).std() > 20
+    # The last matrix has the counts of the probabilities that the run kept, which are those of the last epoch.
+    table = read_table(folder.fold(0).probabilities)
+    schema = LABEL_SCHEMAS["mask-gender-age"]
+    counts = confusion_matrices(schema, schema.to_attribute_indices(table.truth), table.predictions)["gender"]
+    drawn = confusion_image(counts, ["male", "female"], "gender")
+    assert np.array_equal(np.asarray(pictures["confusion/gender"][1].convert("RGB")), np.asarray(drawn))
+    left, right = (load_file(item.fold(0).model) for item in (plain, folder))
+    assert all(torch.equal(left[key], right[key]) for key in left)
 
 
 @pytest.mark.parametrize("source", ["recipe", "variables", "nothing"])

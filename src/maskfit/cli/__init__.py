@@ -27,6 +27,14 @@ import typer
 from maskfit.cli.defaults import load_environment
 from maskfit.cli.lazy_commands import LazyCommand, load_command, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
+from maskfit.cli.verbosity_options import (
+    QUIET_HELP,
+    VERBOSE_HELP,
+    apply_verbosity,
+    print_time,
+    print_traceback,
+    set_verbosity,
+)
 from maskfit.errors import DiskFullError, MaskfitError, OldNameWarning, PhotoWarning, printable
 from maskfit.version import __version__
 
@@ -245,7 +253,11 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help=QUIET_HELP, is_eager=True)] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help=VERBOSE_HELP, is_eager=True)] = False,
 ) -> None:
+    apply_verbosity()
+    set_verbosity(quiet=quiet, verbose=verbose)
     load_environment()
 
 
@@ -260,6 +272,7 @@ def main() -> None:
                 sys.stdout.flush()
             except OSError as error:
                 code = _report_lost_output(error)
+            print_time()
     except BrokenPipeError as error:
         code = _report_lost_output(error)
     finally:
@@ -392,4 +405,5 @@ def _can_resume() -> bool:
 def _print_error(error: MaskfitError) -> None:
     from maskfit.cli.console import print_error
 
+    print_traceback(error)
     print_error(error)

@@ -15,6 +15,7 @@ from rich.console import Console
 from maskfit.errors import DataError, MissingExtraError, printable
 from maskfit.file_locks import claim
 from maskfit.text import format_count
+from maskfit.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
@@ -50,7 +51,7 @@ class PlainConsole(Console):
 out = PlainConsole(highlight=False, markup=False, emoji=False)
 """For results."""
 
-err = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+err = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True, quiet=is_quiet())
 """For progress, warnings and errors."""
 
 
@@ -67,8 +68,10 @@ def print_error(error: object) -> None:
     Args:
         error: Usually a `MaskfitError`, whose text has message, location and hint.
     """
+    quiet, err.quiet = err.quiet, False
     err.print("error:", style="bold red", end=" ")
     err.print(str(error))
+    err.quiet = quiet
 
 
 def print_set_aside(reasons: Mapping[str, str], shown: int | None = None) -> None:
@@ -226,6 +229,8 @@ def print_next(*commands: str) -> None:
     Args:
         commands: What follows "maskfit", with paths quoted for a shell.
     """
+    if is_quiet():
+        return
     # uv run leaves no command in the user's PATH; with --no-sync it starts at once, and installs nothing more.
     program = "uv run --no-sync maskfit" if os.environ.get("UV") else "maskfit"
     for command in commands:

@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from maskfit.cli.legacy_names import upgrade_arguments
+from maskfit.cli.verbosity_options import make_options
+from maskfit.verbosity import is_quiet
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -86,7 +88,8 @@ def _placeholder() -> None:
 
 def _warn(line: str) -> None:
     # Not through rich, which takes longer to import than most commands take to fail.
-    print(f"note: {line}", file=sys.stderr)
+    if not is_quiet():
+        print(f"note: {line}", file=sys.stderr)
 
 
 class _Group(TyperGroup):
@@ -124,6 +127,8 @@ class _Group(TyperGroup):
             loaded = single
         command = typer.main.get_command(loaded)
         command.name = name
+        if not isinstance(command, TyperGroup):
+            command.params.extend(make_options())
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -14,6 +14,7 @@ from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, p
 from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
 from maskfit.file_locks import claim
 from maskfit.text import format_count
+from maskfit.verbosity import is_verbose
 
 
 def train(
@@ -40,7 +41,7 @@ def train(
     """
     require_extra("train", "train", *TRAIN_MODULES)
     allocator_note = setup_allocator()
-    if allocator_note:
+    if allocator_note and is_verbose():
         err.print(allocator_note)
     from maskfit.progress_log import log_progress
 

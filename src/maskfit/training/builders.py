@@ -38,6 +38,7 @@ from maskfit.training.precision import Kind
 from maskfit.training.samplers import SAMPLERS, Sampler
 from maskfit.training.seeding import SeedKey, seed_torch
 from maskfit.training.task import ClassificationTask
+from maskfit.verbosity import is_verbose
 
 
 def build_task(plan: TrainingPlan, network: Network, train: FoldDataset, seed_key: SeedKey) -> ClassificationTask:
@@ -355,9 +356,14 @@ def _build_ddp_strategy() -> DDPStrategy:
 def suppress_lightning_output() -> Iterator[None]:
     """Suppresses Lightning's banner and its warnings about data loader workers, which this loop does not use.
 
+    A verbose command prints them.
+
     Yields:
         Nothing.
     """
+    if is_verbose():
+        yield
+        return
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from maskfit.evaluation.scores import Scores, score
 from maskfit.labels.schema import IntArray, LabelSchema, logits_to_probabilities
 from maskfit.losses.multi_head_loss import MultiHeadLoss
 from maskfit.models.network import Network
-from maskfit.training.augment.batch_mixing import Mixing
+from maskfit.training.augment.batch_mixing import MixedBatch, Mixing
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.data_loaders import Batch
 from maskfit.training.optim.freezing import Freezing
@@ -57,6 +57,18 @@ class ValidationOutputs(NamedTuple):
     logits: dict[str, NDArray[np.float32]]
     indices: NDArray[np.int64]
     loss: float
+
+
+class ValPredictions(NamedTuple):
+    """Predictions for the whole validation set.
+
+    Attributes:
+        indices: (photos,) indices of the photos in the dataset.
+        probabilities: (photos, classes) of the scored classes.
+    """
+
+    indices: NDArray[np.int64]
+    probabilities: NDArray[np.floating]
 
 
 def _concat_ranks(parts: Sequence[ValidationOutputs]) -> ValidationOutputs:
@@ -115,6 +127,7 @@ class ClassificationTask(LightningModule):
         batches_done: Number of training batches done.
         step_losses: Training loss of each batch, on the device.
         history: Metrics of each epoch; filled by `callbacks.CheckpointCallback`.
+        val_predictions: Predictions of the last validation; None before the first.
     """
 
     scale: Tensor
@@ -166,6 +179,7 @@ class ClassificationTask(LightningModule):
         self.step_losses: list[Tensor] = []
         self.val_outputs: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
         self.history: list[dict[str, float]] = []
+        self.val_predictions: ValPredictions | None = None
 
     @property
     def eval_network(self) -> Network:
@@ -204,15 +218,10 @@ class ClassificationTask(LightningModule):
         Returns:
             The loss, a scalar.
         """
-        # From the position in the training, so that SAM, which computes each step twice, draws the same both times.
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
-        seed_torch(*self.seed_key, "step", number, *self.process_group.rank_seed)
         self._begin_epoch()
-        images = _to_float_images(batch["images"])
-        if self.augmentation is not None:
-            images = self.augmentation(images)
-        mixed = None if self.batch_mixing is None else self.batch_mixing(images, batch["allowed"])
-        features = self.network.forward_features(self._normalize(images if mixed is None else mixed.images))
+        images, mixed = self.augment(batch, number)
+        features = self.network.forward_features(self._normalize(images))
         loss: Tensor = self.criterion(self.network.forward_head(features), batch["allowed"], mixed)["loss"]
         if self.auxiliary_losses is not None:
             loss = loss + self.auxiliary_losses(self.network, features, batch["indices"], mixed)
@@ -222,6 +231,24 @@ class ClassificationTask(LightningModule):
         # Counted here, not in a hook after the step: a callback may save a checkpoint before that.
         self.batches_done = number + 1
         return loss
+
+    def augment(self, batch: Batch, step: int) -> tuple[Tensor, MixedBatch | None]:
+        """Augments and mixes the images of a training batch; seeds all draws of its step.
+
+        Args:
+            batch: The batch.
+            step: Its number in the training, from 0.
+
+        Returns:
+            Images (batch, 3, height, width; float in 0 to 255), and how they were mixed; None where they were not.
+        """
+        # From the position in the training, so that SAM, which computes each step twice, draws the same both times.
+        seed_torch(*self.seed_key, "step", step, *self.process_group.rank_seed)
+        images = _to_float_images(batch["images"])
+        if self.augmentation is not None:
+            images = self.augmentation(images)
+        mixed = None if self.batch_mixing is None else self.batch_mixing(images, batch["allowed"])
+        return images if mixed is None else mixed.images, mixed
 
     def _begin_epoch(self) -> None:
         """Freezes weights and informs the losses at the first batch of an epoch, also after a resume within it."""
@@ -280,6 +307,7 @@ class ClassificationTask(LightningModule):
         if self.targets is None:
             raise ValueError("validation needs targets: pass targets=schema.scored_schema().encode_batch(labels)")
         probabilities = logits_to_probabilities(self.schema, logits)
+        self.val_predictions = ValPredictions(indices, probabilities)
         scores = score(self.scored_schema, self.targets[indices], probabilities=probabilities)
         row = {"valid_loss": outputs.loss / len(indices), MACRO_F1.metric: primary_score(scores)}
         if scores.accuracy is not None:

@@ -39,6 +39,7 @@ from maskfit.training.builders import (
 )
 from maskfit.training.callbacks import CheckpointCallback, EpochCallback, EpochListener, ProgressCallback
 from maskfit.training.data_loaders import FoldDataset, ValLoader
+from maskfit.training.logger_images import LoggerImagesCallback
 from maskfit.training.loggers import LOGGERS
 from maskfit.training.network_setup import prepare_network
 from maskfit.training.parallel.distributed import get_process_group
@@ -114,6 +115,8 @@ def train_fold(
     task = build_task(plan, _build_network(plan, kind, data, seed_key, reporter), data.train, seed_key)
     loggers = [LOGGERS[name](recipe, folder.path, f"{recipe.name}, {title}") for name in recipe.trainer.loggers]
     callbacks = _build_callbacks(plan, fold, data, folder, reporter, title)
+    if loggers:
+        callbacks.append(LoggerImagesCallback(data.valid))
     if listener is not None:
         callbacks.append(EpochCallback(fold, listener))
     trainer = build_trainer(plan, kind, callbacks, recipe.trainer.epochs, loggers)
