@@ -39,7 +39,7 @@ def test_an_unknown_recipe_is_an_error(command):
 def test_valid_recipe_is_printed_with_defaults(command, tmp_path):
     result = command("check", "baseline", "trainer.epochs=12", "loss.smoothing=0.1", "name=a")
     assert result.code == 0
-    assert result.err == "recipe 'a' is valid\n"
+    assert result.err == "the weights of efficientnet_b0 are for 224 x 224 px, crop_pct 0.875\nrecipe 'a' is valid\n"
     (tmp_path / "whole.yaml").write_text(result.out)
     assert read_recipe(tmp_path / "whole.yaml") == read_recipe(
         "baseline", ["trainer.epochs=12", "loss.smoothing=0.1", "name=a"]
@@ -137,3 +137,15 @@ def test_values_out_of_their_range_are_errors(command):
         "data.crop.detector: 'yunett' is unknown; did you mean 'yunet'?",
     ):
         assert line in result.err
+
+
+def test_the_image_size_is_settled_or_refused(command):
+    vit = command("check", "baseline", "model.backbone=vit_tiny_patch16_224", "data.image_size=96")
+    assert vit.code == 0
+    assert "for 224 x 224 px, crop_pct 0.9; the network is built for 96 x 96 px" in vit.err
+    auto = command("check", "baseline", "model.backbone=efficientnet_b2_pruned", "data.image_size=auto")
+    assert "  image_size:\n  - 260\n  - 260\n" in auto.out
+    refused = command("check", "baseline", "model.backbone=efficientformer_l1", "data.image_size=96")
+    assert refused.code == 2
+    assert "does not take images of 96 x 96 px" in refused.err
+    assert "data.image_size=auto takes that of its weights, 224 x 224 px" in refused.err

@@ -195,6 +195,7 @@ def test_lists_of_one_and_numbers_that_are_names():
     assert recipe.trainer.precision == "16-mixed"
     assert recipe.cv.num_folds == 5
     assert read_recipe("fast", ["cv.split_file=folds.csv", "data.image_size=64"]).data.image_size == (64, 64)
+    assert read_recipe("fast", ["data.image_size=auto"]).data.image_size == "auto"
     assert read_recipe("fast", ["cv.split_file=folds.csv"]).cv.split_file == "folds.csv"
 
 
@@ -253,6 +254,7 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         ("cv.train_folds=[0, 0]", "cv.train_folds: a fold is listed twice"),
         ("cv.train_folds=-1", "cv.train_folds: must be >= 0, got -1"),
         ("data.image_size=[4, 4]", "data.image_size: must be >= 8, got 4"),
+        ("data.image_size=atuo", "data.image_size: must be a list, got 'atuo'"),
         ("data.image_size=[224]", "data.image_size: must be one number, or [height, width], got [224]"),
         (
             "data.image_size=[1, 2, 3]",
@@ -281,7 +283,7 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         ("loss=3", "loss: must be a mapping of keys to values, got 3"),
         (
             "loss={name: cross_entropy, 1: 2}",
-            "loss: 'cross_entropy' has no option '1'; known: class_weights, smoothing",
+            "loss: 'cross_entropy' has no option '1'; known: class_weights, normalize, smoothing",
         ),
         ("heads.maks.loss_weight=1", "heads.maks: there is no such head; did you mean 'mask'?"),
     ],

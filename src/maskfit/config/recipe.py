@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+)
 
 from maskfit.config.monitor import OFF
 from maskfit.errors import did_you_mean
@@ -66,8 +75,13 @@ def _dump_label_schema(schema: LabelSchema) -> Any:
 
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 """Height or width of an image."""
-ImageSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_parse_image_size)]
-"""(height, width) in pixels; one number for a square."""
+ImageSize = Annotated[
+    # The tag of the size begins like the places in pydantic's errors that messages leave out.
+    Annotated[tuple[Pixels, Pixels], BeforeValidator(_parse_image_size), Tag("tuple[size]")]
+    | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda value: "auto" if value == "auto" else "tuple[size]"),
+]
+"""(height, width) in pixels; one number for a square; `auto` for the size of the backbone's published weights."""
 NamedLabelSchema = Annotated[LabelSchema, BeforeValidator(_parse_label_schema), PlainSerializer(_dump_label_schema)]
 """A label schema, written as a name in `LABEL_SCHEMAS` where it has one."""
 Count = Annotated[int, Field(ge=1)]
@@ -98,7 +112,8 @@ class DataConfig(FrozenConfig):
         crop: Crop of the face, the same in training, validation and prediction.
         background_removal: Background removal, the same everywhere, and part of the cached image.
         unsharp_mask: Amount of sharpening after resizing, in [0, 5].
-        image_size: (height, width) of the network input in pixels; one number for a square.
+        image_size: (height, width) of the network input in pixels; one number for a square; `auto` for the size of the
+            backbone's published weights.
         normalization: `pretrained` uses the backbone's mean and std, `per_image` each image's own (boostup).
         train_resize_scale: How much larger than `image_size` the cached training images are, in [1, 4]; augmentation
             crops from them.
@@ -119,6 +134,13 @@ class DataConfig(FrozenConfig):
     normalization: Literal["pretrained", "per_image"] = "pretrained"
     train_resize_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
     cache_dir: str | None = None
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network input in pixels; `auto` is resolved where a training is planned."""
+        if self.image_size == "auto":
+            raise ValueError("data.image_size=auto was not resolved")
+        return self.image_size
 
 
 class ModelConfig(FrozenConfig):

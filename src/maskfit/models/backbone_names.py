@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,20 +71,31 @@ def has_timm() -> bool:
     return importlib.util.find_spec("timm") is not None
 
 
+@lru_cache(maxsize=1)
+def find_timm_modules() -> Mapping[str, Path]:
+    """Finds the source files of timm's models, without importing it: that would import torch and torchvision.
+
+    Returns:
+        Model -> file that registers it; none where timm is not installed.
+    """
+    spec = importlib.util.find_spec("timm")
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    return {
+        name: file
+        for file in sorted(folder.glob("*.py"))
+        for name in _REGISTERED.findall(file.read_text(encoding="utf-8"))
+    }
+
+
 def read_timm_names() -> list[str]:
-    """Reads the names of timm's models from its source: importing it would import torch and torchvision.
+    """Reads the names of timm's models.
 
     Returns:
         The names as `timm.list_models()` has them, in another order; none where timm is not installed.
     """
-    spec = importlib.util.find_spec("timm")
-    if spec is None or not spec.submodule_search_locations:
-        return []
-    folder = Path(spec.submodule_search_locations[0]) / "models"
-    names: list[str] = []
-    for file in sorted(folder.glob("*.py")):
-        names += _REGISTERED.findall(file.read_text(encoding="utf-8"))
-    return names
+    return list(find_timm_modules())
 
 
 BACKBONES: Mapping[str, Callable[..., Any]] = _Backbones()

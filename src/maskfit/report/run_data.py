@@ -302,7 +302,7 @@ def _float(cell: Any) -> float:
 
 def _metadata(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict[str, str]:
     model, data, trainer = recipe.model, recipe.data, recipe.trainer
-    height, width = data.image_size
+    height, width = data.input_size
     # The last two parts identify the data set; the full path would reveal directories of the machine to every reader.
     root = "/".join(part for part in Path(data.path or "").parts[-2:] if part != "/")
     metadata = {

@@ -119,7 +119,7 @@ def _build_task(
         schema=plan.train_schema,
         normalization=plan.preprocessing.normalization,
         targets=plan.targets,
-        augmentation=instantiate(AUGMENTATIONS, recipe.augmentation, size=recipe.data.image_size),
+        augmentation=instantiate(AUGMENTATIONS, recipe.augmentation, size=recipe.data.input_size),
         batch_mixing=instantiate(BATCH_MIXING, recipe.batch_mixing, schema=plan.train_schema),
         lr_scheduler=lr_scheduler,
         monitor=parse_monitor(recipe.trainer.monitor, plan.scored_schema.names) or MACRO_F1,

@@ -19,6 +19,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema, as_number
+from maskfit.models.input_sizes import describe_weights, resolve_image_size, settle_input_size
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
 from maskfit.training.warm_start import validate_start
@@ -182,6 +183,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         raise RecipeError(
             "the recipe has no dataset", location="data.path", hint="set data.path=DIR or data.path=PHOTOS.csv"
         )
+    recipe = resolve_input_size(recipe)
     data, scored_schema = recipe.data, recipe.data.label_schema
     photos, warnings = read_corrected(
         str(data.path), scored_schema, data.label_corrections, data.known_label_errors, data.codes
@@ -196,8 +198,10 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         draft = build_network(recipe.model.backbone, recipe.model.head, train_schema.sizes)
     validate_network_options(recipe.trainer, recipe.model.backbone.name, draft)
     warnings += validate_start(recipe.model)
+    if recipe.model.pretrained != "none" and (line := describe_weights(recipe.model.backbone)):
+        warnings.append(line)
     targets = all_photos.attribute_indices(scored_schema)
-    _check_labels(photos, targets[: len(photos)], scored_schema, Path(recipe.data.path))
+    _check_labels(photos, targets[: len(photos)], scored_schema, Path(str(data.path)))
     _check_age_regression(recipe, photos)
     unknown = [name for name in recipe.heads if name not in draft.heads]
     if unknown:
@@ -215,7 +219,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         preprocessing=Preprocessing(
             crop_resize=CropResize(
                 crop=data.crop,
-                size=data.image_size,
+                size=data.input_size,
                 filter=draft.backbone.filter,
                 background_removal=data.background_removal,
                 unsharp_mask=data.unsharp_mask,
@@ -224,6 +228,29 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         ),
         heads=draft.heads,
         warnings=tuple(warnings),
+    )
+
+
+def resolve_input_size(recipe: Recipe) -> Recipe:
+    """Settles the size of the network's input, and that the backbone takes it.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The recipe with the size in place of `auto`, and with timm's `img_size` where the backbone needs it: so a model
+        file rebuilds the same network.
+
+    Raises:
+        RecipeError: The backbone does not take images of this size.
+    """
+    size = resolve_image_size(recipe.model.backbone, recipe.data.image_size)
+    backbone = settle_input_size(recipe.model.backbone, size)
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"image_size": size}),
+            "model": recipe.model.model_copy(update={"backbone": backbone}),
+        }
     )
 
 

@@ -64,7 +64,7 @@ def choose_precision(recipe: Recipe, network: Network) -> Precision:
         return _choose_on_gpu(recipe)
     if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
         return Precision("32-true", "mixed precision was not tested on this kind of GPU")
-    return _choose_on_cpu(network, recipe.data.image_size)
+    return _choose_on_cpu(network, recipe.data.input_size)
 
 
 def _choose_on_gpu(recipe: Recipe) -> Precision:

@@ -1,0 +1,194 @@
+"""Which image sizes a backbone takes: told from timm's source without torch, and settled by trying before training."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from maskfit.errors import RecipeError
+from maskfit.models.backbone_names import OWN_BACKBONES, find_timm_modules
+from maskfit.models.timm_configs import TimmConfig, read_timm_config
+from maskfit.registry import ComponentSpec
+
+AUTO: Literal["auto"] = "auto"
+"""Value of `data.image_size` that takes the size of the backbone's published weights."""
+
+DEFAULT_SIZE = (224, 224)
+"""What `auto` means for backbones that take any size and have no published weights."""
+
+SIZE_STEPS = {
+    "beit": 1,
+    "byobnet": 32,
+    "cait": 1,
+    "coat": 32,
+    "crossvit": 1,
+    "deit": 1,
+    "efficientformer": 0,
+    "efficientformer_v2": 1,
+    "efficientvit_msra": 1,
+    "eva": 1,
+    "gcvit": 32,
+    "hiera": 32,
+    "vision_transformer": 1,
+}
+"""Module of timm -> number of which both sides must be multiples, 0 where only the size of the weights is taken.
+
+Only for models that are built for one size; found by trying them with timm 1.0. Of others nothing is said here:
+`settle_input_size` tries every network before training.
+"""
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+def resolve_image_size(backbone: ComponentSpec, size: Size | Literal["auto"]) -> Size:
+    """Returns the size of the network's input.
+
+    Args:
+        backbone: A name in `BACKBONES` with its options.
+        size: (height, width) in pixels, or `AUTO`.
+
+    Returns:
+        (height, width) in pixels.
+
+    Raises:
+        RecipeError: `AUTO`, and the size of the weights is not known.
+    """
+    if size != AUTO:
+        return size
+    config = read_timm_config(backbone.name)
+    if config is not None:
+        return config.input_size
+    if backbone.name in OWN_BACKBONES:
+        return DEFAULT_SIZE
+    raise RecipeError(
+        f"the image size of {backbone.name}'s weights is not known",
+        location="data.image_size",
+        hint="data.image_size=224, or another that it takes",
+    )
+
+
+def describe_weights(backbone: ComponentSpec) -> str | None:
+    """Says what the published weights of a backbone were trained for.
+
+    Args:
+        backbone: A name in `BACKBONES` with its options.
+
+    Returns:
+        One line; None where nothing is known.
+    """
+    config = read_timm_config(backbone.name)
+    if config is None:
+        return None
+    return f"the weights of {backbone.name} are for {format_size(config.input_size)} px, crop_pct {config.crop_pct:g}"
+
+
+def describe_input_size(backbone: ComponentSpec, size: Size) -> str | None:
+    """Says what the published weights were trained for, and what is done where the recipe's size is another.
+
+    Args:
+        backbone: A name in `BACKBONES` with its options.
+        size: (height, width) of the recipe in pixels.
+
+    Returns:
+        One line; None where nothing is known.
+
+    Raises:
+        RecipeError: The network takes one size only, and it is not this one.
+    """
+    config = read_timm_config(backbone.name)
+    if config is None:
+        return None
+    weights = (
+        f"the weights of {backbone.name} are for {format_size(config.input_size)} px, crop_pct {config.crop_pct:g}"
+    )
+    if size == config.input_size or not config.is_fixed or "img_size" in backbone.options:
+        return weights
+    step = SIZE_STEPS.get(find_timm_modules()[backbone.name].stem)
+    if step == 0:
+        raise size_error(backbone, size, "it takes the size of its weights only", config)
+    if step is not None and any(side % step for side in size):
+        raise size_error(backbone, size, f"both sides must be multiples of {step}", config)
+    return f"{weights}; the network is built for {format_size(size)} px"
+
+
+def size_error(backbone: ComponentSpec, size: Size, reason: str, config: TimmConfig | None) -> RecipeError:
+    """Builds the error for a size that a backbone does not take.
+
+    Args:
+        backbone: The backbone.
+        size: (height, width) in pixels.
+        reason: Why, in a few words.
+        config: Configuration of its weights, where known.
+
+    Returns:
+        The error.
+    """
+    known = "" if config is None else f" takes that of its weights, {format_size(config.input_size)} px"
+    return RecipeError(
+        f"the backbone '{backbone.name}' does not take images of {format_size(size)} px: {reason}",
+        location="data.image_size",
+        hint=f"data.image_size=auto{known}" if known else "choose another size or backbone",
+    )
+
+
+def format_size(size: Size) -> str:
+    """Formats a size.
+
+    Args:
+        size: (height, width).
+
+    Returns:
+        Text such as "280 x 210".
+    """
+    return f"{size[0]} x {size[1]}"
+
+
+def settle_input_size(backbone: ComponentSpec, size: Size) -> ComponentSpec:
+    """Finds options with which a backbone takes images of a size: those given, or with timm's `img_size` added.
+
+    The network is tried on torch's meta device, which computes shapes only.
+
+    Args:
+        backbone: A name in `BACKBONES` with its options.
+        size: (height, width) in pixels.
+
+    Returns:
+        The backbone, with `img_size` where it needs it.
+
+    Raises:
+        RecipeError: It takes no images of this size; or its name or an option is wrong.
+    """
+    if backbone.name in OWN_BACKBONES:
+        return backbone
+    reason = _find_obstacle(backbone, size)
+    if reason is None:
+        return backbone
+    if "img_size" not in backbone.options:
+        sized = backbone.model_copy(
+            update={"options": {**backbone.options, "img_size": size[0] if size[0] == size[1] else list(size)}}
+        )
+        if _find_obstacle(sized, size) is None:
+            return sized
+    raise size_error(backbone, size, reason, read_timm_config(backbone.name))
+
+
+def _find_obstacle(backbone: ComponentSpec, size: Size) -> str | None:
+    """Returns why a backbone does not take images of a size; None where it does, or where shapes alone do not tell."""
+    import torch
+
+    from maskfit.models.backbones import build_backbone
+
+    try:
+        with torch.device("meta"), torch.no_grad():
+            network: Any = build_backbone(backbone).eval()
+            network(torch.empty(2, 3, *size))
+    except NotImplementedError:
+        return None
+    except RecipeError as error:
+        if "img_size" in backbone.options:
+            return error.message
+        raise
+    except Exception as error:  # Networks refuse sizes with anything from AssertionError to IndexError.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return lines[0].rstrip(".")[:120]
+    return None
