@@ -26,6 +26,7 @@ FLOORS = (
     {
         "component_source",
         "cpu_features",
+        "environment",
         "file_io",
         "memory_allocator",
         "onnx_metadata",

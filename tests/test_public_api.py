@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -107,3 +108,31 @@ def test_unknown_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
         maskfit.calibrate(tmp_path)
     with pytest.raises(TypeError, match="overrides need a recipe by name or file"):
         maskfit.train(maskfit.load_recipe("fast"), "trainer.epochs=1")
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+def test_folders_of_the_environment_are_defaults(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Also from a `.env` file, and without changing the environment; what is named wins."""
+    variables = {"SM_CHANNEL_TRAIN": str(folder / "photos"), "SM_MODEL_DIR": str(tmp_path / "out")}
+    variables["SM_CHANNEL_MODEL"] = str(folder / "runs" / "first")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    for name in variables:
+        monkeypatch.delenv(name, raising=False)
+    if source == "file":
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    else:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+    run = maskfit.train("fast", *TINY[1:])
+    assert run.path == tmp_path / "out"
+    named = maskfit.train(maskfit.load_recipe("fast", *TINY[1:], f"data.path={folder / 'photos'}", "output_dir=named"))
+    assert named.path == Path("named")
+    photo = maskfit.FacePredictor.load().predict_one(folder / "photo.jpg")
+    expected = maskfit.FacePredictor.load(folder / "runs" / "first").predict_one(folder / "photo.jpg")
+    assert [face["mask"].probabilities for face in photo.faces] == [
+        face["mask"].probabilities for face in expected.faces
+    ]
+    assert (source == "file") == ("SM_MODEL_DIR" not in os.environ)

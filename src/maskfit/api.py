@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from maskfit.environment import MODEL_DIR, TRAIN, read_variable
 from maskfit.errors import DataError, did_you_mean
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
@@ -128,7 +129,8 @@ def train(recipe: str | Path | Recipe, *overrides: str, resume: bool = False) ->
 
     Args:
         recipe: A recipe, or what `load_recipe` takes.
-        overrides: `key=value`, only with a recipe by name or file.
+        overrides: `key=value`, only with a recipe by name or file. `data.path` and `output_dir` default to
+            SM_CHANNEL_TRAIN and SM_MODEL_DIR, from the environment or a `.env` file.
         resume: Continue an interrupted run in `output_dir`; the result equals that of an uninterrupted one.
 
     Returns:
@@ -148,6 +150,10 @@ def train(recipe: str | Path | Recipe, *overrides: str, resume: bool = False) ->
         recipe = load_recipe(recipe, *overrides)
     elif overrides:
         raise TypeError("overrides need a recipe by name or file: pass them to load_recipe")
+    if recipe.data.path is None and (path := read_variable(TRAIN)):
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": path})})
+    if recipe.output_dir is None and (output := read_variable(MODEL_DIR)):
+        recipe = recipe.model_copy(update={"output_dir": output})
     folder, scores = train_recipe(recipe, resume=resume)
     return TrainResult(folder.path, scores)
 

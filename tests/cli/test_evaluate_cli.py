@@ -16,8 +16,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from typer.testing import CliRunner
 
 import maskfit.cli
-from maskfit.cli.defaults import OUTPUT, TRUTH
 from maskfit.cli.evaluate import evaluate
+from maskfit.environment import OUTPUT, TRUTH
 from maskfit.errors import DataError
 from maskfit.inference.submission import write_submission
 

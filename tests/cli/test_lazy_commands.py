@@ -80,6 +80,7 @@ def test_help_imports_nothing_heavy(words, tmp_path, monkeypatch):
         "maskfit.cli.lazy_commands",
         "maskfit.cli.legacy_names",
         "maskfit.cli.verbosity_options",
+        "maskfit.environment",
         "maskfit.errors",
         "maskfit.verbosity",
         "maskfit.version",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from maskfit.calibration import Calibration, DecisionWeights
-from maskfit.cli.defaults import EVAL, MODEL, OUTPUT
+from maskfit.environment import EVAL, MODEL, OUTPUT
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.decisions import format_prediction
 from maskfit.inference.person_pooling import pool_probabilities

@@ -12,8 +12,8 @@ import pytest
 
 import maskfit.training.train
 from maskfit.cli.console import TRAIN_MODULES
-from maskfit.cli.defaults import MODEL_DIR, TRAIN
 from maskfit.config.recipe import Recipe
+from maskfit.environment import MODEL_DIR, TRAIN
 from maskfit.evaluation.scores import score
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.memory_allocator import DISABLED_VARIABLE

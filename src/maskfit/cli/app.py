@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, require_extra
-from maskfit.cli.defaults import MODEL, resolve_models, setup_allocator
+from maskfit.cli.defaults import resolve_models, setup_allocator
 from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
+from maskfit.environment import MODEL
 from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS
 

@@ -7,21 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from io import StringIO
-from pathlib import Path
 
-TRAIN = "SM_CHANNEL_TRAIN"
-"""Training photos: `data.path` of `maskfit train`."""
-MODEL_DIR = "SM_MODEL_DIR"
-"""Run folder: `output_dir` of `maskfit train`."""
-EVAL = "SM_CHANNEL_EVAL"
-"""Folder with `info.csv` and `images`: `--image-list` and `--images` of `maskfit predict`."""
-MODEL = "SM_CHANNEL_MODEL"
-"""Model file or run folder of `maskfit predict`."""
-OUTPUT = "SM_OUTPUT_DATA_DIR"
-"""Folder into which `maskfit predict` writes its submission."""
-TRUTH = "SM_GROUND_TRUTH_DIR"
-"""Folder with the true labels for `maskfit evaluate`."""
+from maskfit.environment import MODEL, read_dotenv
 
 DEFAULT_MODEL_HELP = "the bundled model by default"
 """Part of the help of commands that take models."""
@@ -29,16 +16,8 @@ DEFAULT_MODEL_HELP = "the bundled model by default"
 
 def load_environment() -> None:
     """Sets the SM_* variables of a `.env` file in the current folder, where the environment does not set them."""
-    path = Path(".env")
-    if not path.is_file():
-        return
-    from dotenv import dotenv_values
-
-    # The file may belong to another program, so anything else in it is ignored.
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    for name, value in dotenv_values(stream=StringIO(text)).items():
-        if name.startswith("SM_") and value:
-            os.environ.setdefault(name, value)
+    for name, value in read_dotenv().items():
+        os.environ.setdefault(name, value)
 
 
 def setup_allocator() -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table
-from maskfit.cli.defaults import OUTPUT, TRUTH
+from maskfit.environment import OUTPUT, TRUTH
 from maskfit.errors import DataError, did_you_mean, format_list
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.annotated_images import AnnotatedImageWriter
 from maskfit.cli.console import err, progress
-from maskfit.cli.defaults import EVAL, OUTPUT, resolve_models, setup_allocator
+from maskfit.cli.defaults import resolve_models, setup_allocator
 from maskfit.cli.predict_faces import (
     DetectorOption,
     DrawOption,
@@ -53,6 +53,7 @@ from maskfit.cli.prediction_output import (
     print_predictions,
     stream_json,
 )
+from maskfit.environment import EVAL, OUTPUT
 from maskfit.errors import DataError
 from maskfit.text import format_count
 

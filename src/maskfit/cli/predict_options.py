@@ -46,7 +46,8 @@ TtaOption = Annotated[
     str,
     typer.Option(
         "--tta",
-        help="Test-time augmentation: original; flip; crops:n=4,seed=0 for random crops; five_crop:scale=0.9 for "
+        help="Test-time augmentation: original; flip; crops:n=4,seed=0 for random crops, "
+        "random_resized_crop:n=2 for those of torchvision's ranges; five_crop:scale=0.9 for "
         "corners and center.",
     ),
 ]

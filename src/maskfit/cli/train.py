@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_next, print_table, require_extra
-from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
+from maskfit.cli.defaults import setup_allocator
+from maskfit.environment import MODEL_DIR, TRAIN
 from maskfit.file_locks import claim
 from maskfit.text import format_count
 from maskfit.verbosity import is_verbose

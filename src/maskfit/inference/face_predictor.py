@@ -16,6 +16,7 @@ from maskfit.data.crops.face import FaceCrop, default_detector
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
+from maskfit.environment import MODEL, read_variable
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.inference.detector_choice import parse_detector
@@ -215,7 +216,8 @@ class FacePredictor:
         """Opens model files and run folders, and a face detector.
 
         Args:
-            sources: Model files, run folders and folds; none, or None, opens the bundled model.
+            sources: Model files, run folders and folds; none, or None, opens that of SM_CHANNEL_MODEL (also from a
+                `.env` file), otherwise the bundled model.
             faces: Which faces are predicted; see `FaceMode`.
             detector: A detector's name or file, with options, such as `yunet:side=640`; see `parse_detector`. Weights
                 of a name are downloaded where they are missing. None downloads nothing.
@@ -233,7 +235,7 @@ class FacePredictor:
             MissingExtraError: A model or the detector needs an extra.
         """
         models = [source for source in sources if source is not None]
-        predictor = Predictor.load(*(models or [bundled_model_path()]), log=log, **options)
+        predictor = Predictor.load(*(models or [read_variable(MODEL) or bundled_model_path()]), log=log, **options)
         return cls.from_predictor(predictor, faces, detector, log=log)
 
     @classmethod
