@@ -199,3 +199,10 @@ def test_images_of_one_colour_have_views_too():
     photo = np.asarray(Image.new("RGB", (8, 8), (9, 9, 9)))
     for name in TTA_METHODS:
         assert all((view == 9).all() for view in build_tta(name)(photo))
+
+
+def test_random_resized_crop_has_torchvisions_ranges():
+    views = build_tta("random_resized_crop")
+    assert len(views) == 2
+    assert (tuple(views.area), tuple(views.ratio)) == ((0.08, 1.0), (3 / 4, 4 / 3))
+    assert len(build_tta("random_resized_crop:n=3,flip=true")) == 6

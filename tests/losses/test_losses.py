@@ -234,6 +234,19 @@ def test_weights_are_what_their_names_say():
     assert ratio["effective"] == pytest.approx([value / effective[0] for value in effective])
 
 
+def test_weights_without_scaling_are_the_numbers_themselves():
+    counts = torch.tensor([100.0, 10.0, 1.0])
+    assert class_weights([1.4, 7, 7], counts, normalize=False).tolist() == pytest.approx([1.4, 7, 7])
+    assert class_weights("inverse", counts, normalize=False).tolist() == pytest.approx([0.01, 0.1, 1])
+    logits, allowed = draw(3)
+    for name in ("cross_entropy", "focal", "ldam", "symmetric_cross_entropy"):
+        loss = LOSSES[name](counts=counts, class_weights=[1.4, 7, 7], normalize=False)
+        scaled = LOSSES[name](counts=counts, class_weights=[1.4, 7, 7])
+        # The mean over the photos of the weights themselves.
+        mean = (140 + 70 + 7) / 111
+        torch.testing.assert_close(loss(logits, allowed), mean * scaled(logits, allowed))
+
+
 @pytest.mark.parametrize(
     "kind", ["invers", [1.0, 2.0], [1.0, 2.0, 0.0], [1.0, 2.0, float("nan")], [1, 2, float("inf")]]
 )

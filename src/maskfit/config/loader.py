@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from maskfit.config.aliases import normalize_components, upgrade_component, upgrade_options, upgrade_recipe, warn_once
 from maskfit.config.monitor import OFF, parse_monitor
+from maskfit.config.presets import expand_presets
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.config.safe_yaml import FLOAT_RESOLVER, parse_yaml
 from maskfit.errors import RecipeError, did_you_mean, format_list
@@ -125,7 +126,7 @@ def _upgrade(values: Mapping[str, Any], location: str | Path) -> dict[str, Any]:
     else:
         for line in lines:
             _warn(line)
-    return upgraded
+    return expand_presets(upgraded, _warn)
 
 
 def _warn(line: str) -> None:

@@ -87,7 +87,7 @@ class FlipTTA:
 
 @dataclass(frozen=True)
 class RandomCropTTA:
-    """Random crops, resized to the image's size (as `tta` in iloveslowfood, there with torchvision's area 0.08 to 1).
+    """Random crops, resized to the image's size; `random_resized_crop` has torchvision's ranges.
 
     Args:
         n: Number of crops, 1 to 100.
@@ -175,10 +175,27 @@ class FiveCropTTA:
         return crops + [_mirror(crop) for crop in crops if self.flip]
 
 
+def random_resized_crop(n: int = 2, seed: int = 0, flip: bool = False) -> RandomCropTTA:
+    """Builds random crops of the ranges of torchvision's `RandomResizedCrop` (iloveslowfood's `tta`, two views).
+
+    A crop may be as small as 8 % of the image, as in training with `rand_augment`; `crops` keeps at least half of it.
+
+    Args:
+        n: Number of crops, 1 to 100.
+        seed: Another seed gives other crops.
+        flip: Add the mirror of each crop, which makes 2 n views.
+
+    Returns:
+        What makes the views.
+    """
+    return RandomCropTTA(n, seed, area=(0.08, 1.0), flip=flip)
+
+
 TTA_METHODS: dict[str, Callable[..., TestTimeAugmentation]] = {
     "original": NoTTA,
     "flip": FlipTTA,
     "crops": RandomCropTTA,
+    "random_resized_crop": random_resized_crop,
     "five_crop": FiveCropTTA,
 }
 """TTA methods by name, as `--tta` takes them."""

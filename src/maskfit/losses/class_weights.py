@@ -67,14 +67,15 @@ CLASS_WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
 """Names of the option `class_weights` of the losses."""
 
 
-def class_weights(kind: str | list[float], counts: Tensor) -> Tensor:
-    """Computes the weight of each class, scaled so that the mean over the training samples is 1.
+def class_weights(kind: str | list[float], counts: Tensor, normalize: bool = True) -> Tensor:
+    """Computes the weight of each class, by default scaled so that the mean over the training samples is 1.
 
     The scaling keeps the size of the loss, and with it the meaning of the learning rate, independent of the weights.
 
     Args:
         kind: A name in `CLASS_WEIGHTS`, or one positive number per class.
         counts: (classes,) number of training samples of each class.
+        normalize: False for the weights as they are: a learning rate tuned with unscaled weights needs them.
 
     Returns:
         Weights, (classes,), float32.
@@ -91,6 +92,8 @@ def class_weights(kind: str | list[float], counts: Tensor) -> Tensor:
         weights = torch.tensor(kind, dtype=torch.float64)
         if weights.shape != counts.shape or not ((weights > 0) & weights.isfinite()).all():
             raise RecipeError(f"class_weights: expected {len(counts)} positive numbers, got {kind}")
+    if not normalize:
+        return weights.to(torch.float32)
     # A class without samples does not count in the mean.
     mean = (weights * counts).sum() / counts.sum().clamp(min=1)
     return (weights / mean if mean > 0 else torch.ones_like(weights)).to(torch.float32)

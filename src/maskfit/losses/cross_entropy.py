@@ -18,13 +18,20 @@ class CrossEntropy(PerSampleLoss):
         counts: (classes,) number of training samples of each class, for the class weights.
         smoothing: Label smoothing: weight of the uniform distribution in the target, in [0, 1).
         class_weights: As for `PerSampleLoss`.
+        normalize: As for `PerSampleLoss`.
 
     Raises:
         ValueError: An option is out of range.
     """
 
-    def __init__(self, counts: Tensor, smoothing: float = 0.0, class_weights: str | list[float] = "none") -> None:
-        super().__init__(counts, class_weights)
+    def __init__(
+        self,
+        counts: Tensor,
+        smoothing: float = 0.0,
+        class_weights: str | list[float] = "none",
+        normalize: bool = True,
+    ) -> None:
+        super().__init__(counts, class_weights, normalize)
         self.smoothing = check_fraction("smoothing", smoothing)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ class Focal(PerSampleLoss):
         gamma: Focusing exponent, >= 0; 0 is cross-entropy.
         smoothing: Label smoothing in [0, 1); each class of the uniform part has its own focal factor.
         class_weights: As for `PerSampleLoss`; cv-08 gives numbers.
+        normalize: As for `PerSampleLoss`.
 
     Raises:
         ValueError: An option is out of range.
@@ -33,8 +34,9 @@ class Focal(PerSampleLoss):
         gamma: float = 2.0,
         smoothing: float = 0.0,
         class_weights: str | list[float] = "none",
+        normalize: bool = True,
     ) -> None:
-        super().__init__(counts, class_weights)
+        super().__init__(counts, class_weights, normalize)
         if not 0 <= gamma < float("inf"):
             raise ValueError(f"gamma must be >= 0, got {gamma}")
         self.gamma = gamma

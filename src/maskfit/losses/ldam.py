@@ -22,6 +22,7 @@ class LDAM(PerSampleLoss):
         class_weights: As for `PerSampleLoss`; the paper uses "effective".
         deferred: Fraction of the epochs before the class weights apply, in [0, 1) (deferred re-weighting; the paper
             uses 0.8). Needs class weights.
+        normalize: As for `PerSampleLoss`.
 
     Raises:
         ValueError: An option is out of range, or `deferred` is set without class weights.
@@ -36,8 +37,9 @@ class LDAM(PerSampleLoss):
         scale: float = 1.0,
         class_weights: str | list[float] = "none",
         deferred: float = 0.0,
+        normalize: bool = True,
     ) -> None:
-        super().__init__(counts, class_weights)
+        super().__init__(counts, class_weights, normalize)
         if margin <= 0 or scale <= 0:
             raise ValueError(f"margin and scale must be > 0, got margin={margin} and scale={scale}")
         if not 0 <= deferred < 1:

@@ -17,13 +17,14 @@ class PerSampleLoss(nn.Module, ABC):
         counts: (classes,) number of training samples of each class, for the class weights.
         class_weights: A name in `class_weights.CLASS_WEIGHTS` or one number per class. A sample with several allowed
             classes gets the mean of their weights.
+        normalize: Whether class weights are scaled to the mean 1 over the training samples; see `class_weights`.
     """
 
     weights: Tensor
 
-    def __init__(self, counts: Tensor, class_weights: str | list[float] = "none") -> None:
+    def __init__(self, counts: Tensor, class_weights: str | list[float] = "none", normalize: bool = True) -> None:
         super().__init__()
-        self.register_buffer("weights", _compute_class_weights(class_weights, counts), persistent=False)
+        self.register_buffer("weights", _compute_class_weights(class_weights, counts, normalize), persistent=False)
 
     @abstractmethod
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ class SymmetricCrossEntropy(PerSampleLoss):
         beta: Weight of the reverse cross-entropy, >= 0.
         log_zero: Value used for log 0, < 0.
         class_weights: As for `PerSampleLoss`.
+        normalize: As for `PerSampleLoss`.
 
     Raises:
         ValueError: An option is out of range.
@@ -32,8 +33,9 @@ class SymmetricCrossEntropy(PerSampleLoss):
         beta: float = 1.0,
         log_zero: float = -4.0,
         class_weights: str | list[float] = "none",
+        normalize: bool = True,
     ) -> None:
-        super().__init__(counts, class_weights)
+        super().__init__(counts, class_weights, normalize)
         if alpha < 0 or beta < 0 or not alpha + beta > 0:
             raise ValueError(f"alpha and beta must be >= 0 and not both 0, got alpha={alpha} and beta={beta}")
         if not log_zero < 0:

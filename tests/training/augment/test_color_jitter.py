@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as V
 
@@ -311,10 +311,61 @@ def test_every_operation_is_as_likely_for_every_photo(monkeypatch):
     assert (draws[0][0] == draws[1][0]).float().mean() < 0.1
 
 
+def applied_tpu(photos: torch.Tensor, name: str, magnitude: float = 9) -> torch.Tensor:
+    augment = RandAugment(1, magnitude, "tpu")
+    chosen = torch.full((len(photos),), augment.names.index(name))
+    return augment.apply(photos.clone(), chosen, torch.ones(len(photos)))
+
+
+@pytest.mark.parametrize("magnitude", [0, 9, 20])
+def test_the_second_set_does_what_pillow_does(photos, magnitude):
+    """Ranges of EfficientNet's own code: factors 0.1 to 1.9, bits 0 to 4, threshold 0 to 256, addition 0 to 110."""
+    fraction = magnitude / 30
+
+    def expected(change) -> torch.Tensor:
+        pictures = [Image.fromarray(photo.permute(1, 2, 0).byte().numpy()) for photo in photos]
+        return torch.stack([torch.from_numpy(np.array(change(item))).permute(2, 0, 1) for item in pictures]).float()
+
+    enhance = {"brightness": "Brightness", "color": "Color", "contrast": "Contrast", "sharpness": "Sharpness"}
+    for name, theirs in enhance.items():
+        found = applied_tpu(photos, name, magnitude)
+        reference = expected(lambda item, kind=theirs: getattr(ImageEnhance, kind)(item).enhance(0.1 + 1.8 * fraction))
+        # Pillow rounds the gray or blurred image to whole levels.
+        torch.testing.assert_close(found, reference, rtol=0, atol=2.01, msg=name)
+    plain = {
+        "invert": ImageOps.invert,
+        "posterize": lambda item: item.point(lambda level: level & (256 - (1 << (8 - int(4 * fraction))))),
+        "solarize": lambda item: ImageOps.solarize(item, 256 * fraction),
+        "solarize_add": lambda item: ImageOps.solarize(
+            item.point(lambda level: min(255, int(level + 110 * fraction))), 128
+        ),
+    }
+    for name, change in plain.items():
+        torch.testing.assert_close(applied_tpu(photos, name, magnitude), expected(change), rtol=0, atol=1.01, msg=name)
+
+
+def test_the_second_set_cuts_a_square_out_and_has_sixteen_operations():
+    assert len(set(RandAugment(2, 9, "tpu").names)) == 16
+    seed_torch(3)
+    images = torch.full((40, 3, 224, 224), 10.0)
+    cut = applied_tpu(images, "cutout")
+    holes = (cut != 10).any(dim=1)
+    assert torch.equal(
+        cut[0][:, holes[0]], torch.tensor([125.0, 123.0, 114.0])[:, None].expand(-1, int(holes[0].sum()))
+    )
+    # 40 x 9 / 30 pixels wide, less at the border.
+    assert 11 <= holes.any(dim=1).sum(dim=1).max() <= 13
+    assert holes.flatten(1).any(dim=1).all()
+    assert len({tuple(hole.nonzero()[0].tolist()) for hole in holes}) > 30
+    small = applied_tpu(torch.full((40, 3, 112, 112), 10.0), "cutout")
+    assert 5 <= (small != 10).any(dim=1).any(dim=1).sum(dim=1).max() <= 7
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         lambda: Blur((0.0, 1.0)),
+        lambda: RandAugment(2, 9, "torchvision"),
         lambda: Jpeg((0, 50)),
         lambda: CoarseDropout(True + 64, (0.1, 0.2)),
         lambda: Downscale((0.0, 1.0)),

@@ -19,7 +19,7 @@ from torch import Tensor
 from maskfit.training.augment.color_jitter import Brightness, Contrast, Hue, Saturation
 from maskfit.training.augment.degradations import Blur, CoarseDropout, Downscale, Jpeg, Noise
 from maskfit.training.augment.parameter_checks import Range, check_fraction, symmetric_range
-from maskfit.training.augment.randaugment import RandAugment
+from maskfit.training.augment.randaugment import OperationSet, RandAugment
 from maskfit.training.augment.random_affine_crop import RandomAffineCrop
 from maskfit.training.augment.random_apply import OneOf, RandomOrder, Step
 
@@ -102,6 +102,7 @@ def rand_augment(
     ratio: Range = (3 / 4, 4 / 3),
     operations: int = 2,
     magnitude: float = 9,
+    operation_set: OperationSet = "paper",
 ) -> Augmentation:
     """Builds a random resized crop followed by RandAugment (iloveslowfood's `random`, `tta` and `facecrop`).
 
@@ -113,11 +114,14 @@ def rand_augment(
         ratio: Range of the crop's relative aspect ratio.
         operations: RandAugment operations per image, 1 to 14.
         magnitude: Magnitude of the operations, 0 to 30.
+        operation_set: `paper`, the paper's 14 operations; `tpu`, the 16 of EfficientNet's own code and of the package
+            pytorch-randaugment, which iloveslowfood used.
 
     Returns:
         The augmentation.
     """
-    return Augmentation(RandomAffineCrop(size, area, ratio, flip=0.0), (RandAugment(operations, magnitude),))
+    steps = (RandAugment(operations, magnitude, operation_set),)
+    return Augmentation(RandomAffineCrop(size, area, ratio, flip=0.0), steps)
 
 
 def color_jitter(
