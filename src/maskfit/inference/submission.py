@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.data.face_boxes import find_box_columns, name_with_box
+from maskfit.data.label_codes import CLASS_COLUMNS
 from maskfit.data.manifest import read_manifest
-from maskfit.data.manifest_columns import BAND_SUFFIXES, CLASS_COLUMNS, COLUMN_SYNONYMS, PATH_COLUMNS
+from maskfit.data.manifest_columns import BAND_SUFFIXES, COLUMN_SYNONYMS, PATH_COLUMNS
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, format_list
 from maskfit.file_io import iter_csv, read_csv, write_csv
