@@ -78,3 +78,29 @@ def test_one_photo_is_too_few(command, model, photos, tmp_path) -> None:
     result = command("inspect", str(model), "--images", str(photos), "--out", str(tmp_path / "x.html"), "--no-graphs")
     assert result.code == 2
     assert "at least 2 readable photos are needed" in result.err
+
+
+def test_missing_weights_of_a_detector_name_the_nearest_remedy_first(
+    command, model, photos, painted, monkeypatch
+) -> None:
+    from maskfit.data.pretrained_weights import WeightsFile
+    from maskfit.model_file import read_model_metadata, update_model_metadata
+
+    sha256 = "ab" * 32
+    address = "http://127.0.0.1:9/faces.onnx"
+    monkeypatch.setattr(
+        "maskfit.data.detectors.DETECTORS",
+        {"painted_by_file": type("Distant", (painted,), {"published": WeightsFile("faces.onnx", sha256, address)})},
+    )
+    metadata = read_model_metadata(model)
+    crop = ComponentSpec.create("face", detector="painted_by_file", sha256=sha256)
+    resize = metadata.preprocessing.crop_resize.model_copy(update={"crop": crop})
+    changed = metadata.preprocessing.model_copy(update={"crop_resize": resize})
+    update_model_metadata(model, metadata.model_copy(update={"preprocessing": changed}))
+    result = command("inspect", str(model), "--images", str(photos), "--out", "page.html", "--no-graphs")
+    assert result.code == 2
+    text = " ".join(result.err.split())
+    order = ["not on this machine", "set MASKFIT_DETECTORS", "maskfit detectors", address]
+    assert sorted(order, key=text.index) == order, result.err
+    # inspect has no such option.
+    assert "--detector bundled" not in text

@@ -198,9 +198,9 @@ def test_a_failed_download_gives_a_hint(monkeypatch):
     monkeypatch.setitem(
         NETWORKS, "u2netp", NETWORKS["u2netp"]._replace(published=known._replace(url="http://127.0.0.1:9/n"))
     )
-    with pytest.raises(DataError, match=r"u2netp\.onnx cannot be downloaded") as caught:
+    with pytest.raises(DataError, match=r"u2netp\.onnx are not on this machine, and cannot be downloaded") as caught:
         SaliencyBackground().pinned()
-    assert "set MASKFIT_SALIENCY to that folder" in str(caught.value.hint)
+    assert "set MASKFIT_SALIENCY to the folder" in str(caught.value.hint)
 
 
 def test_weights_with_a_wrong_checksum_are_rejected(saliency_file, monkeypatch, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,3 +102,77 @@ def file_limit(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that refuses locks, as some network folders do."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: Any) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+
+
+@pytest.fixture
+def read_only_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home in which nothing can be made, also by root, whom permissions do not bind."""
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, "/dev/null/home")
+
+
+@pytest.fixture
+def jumping_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is set back and forth by up to a day at every look; the monotonic one goes on."""
+    plain, jumps = time.time, random.Random(1)
+    monkeypatch.setattr(time, "time", lambda: plain() + jumps.uniform(-86400, 86400))
+
+
+@pytest.fixture
+def vanishing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a file vanish between the listing of its folder and its reading."""
+    gone: set[str] = set()
+    plain = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.name in gone:
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    return gone.add
+
+
+@pytest.fixture
+def slow_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drive that takes a while for every file."""
+    plain = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        time.sleep(0.02)
+        return plain(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+
+
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has no memory for the pixels of a photo; the real limit is in `memory_limit`."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise MemoryError("Unable to allocate 1.00 GiB")
+
+    for name in ("load", "draft"):
+        monkeypatch.setattr(f"PIL.ImageFile.ImageFile.{name}", refuse)
+    monkeypatch.setattr("maskfit.data.image_decoding.decode_simple_jpeg", refuse)
+
+
+def memory_limit(size: int) -> str:
+    """Lines for `processes.started` that let the process have no more memory than it has, and so many bytes."""
+    return (
+        "import resource, maskfit.inference.predictor, onnxruntime\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, (used + {size}, used + {size}))"
+    )

@@ -375,12 +375,30 @@ def _run() -> int | str | None:
             )
         )
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = (str(error).strip().splitlines() or [""])[0]
+        _print_error(
+            MaskfitError(
+                f"there is not enough memory{f': {reason:.200}' if reason else ''}",
+                hint="end other programs, or use a smaller batch size, smaller images or fewer workers",
+            )
+        )
+        return 2
     except (KeyboardInterrupt, SystemExit) as stop:
         code = stop.code if isinstance(stop, SystemExit) else EXIT_INTERRUPTED
         if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
             typer.echo("stopped", err=True)
         return code
     return 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory is what lacks; torch and ONNX Runtime say so only in the text of a RuntimeError."""
+    text = str(error).lower()
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory", "failed to allocate", "bad_alloc")
+    return isinstance(error, MemoryError) or any(word in text for word in words)
 
 
 def _find_full_output() -> str:

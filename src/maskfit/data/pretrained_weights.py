@@ -36,7 +36,7 @@ class WeightsCache(NamedTuple):
             access.
         folder: Name of the folder in the user's cache.
         max_bytes: Maximum size of a weights file.
-        remedy: What helps at once where weights are missing; "" for nothing.
+        remedy: What else helps where weights are missing; "" for nothing.
     """
 
     description: str
@@ -51,8 +51,7 @@ DETECTOR_CACHE = WeightsCache(
     "MASKFIT_DETECTORS",
     "detectors",
     64 * 2**20,
-    "--detector bundled needs no other file, --detector FILE.onnx takes one from anywhere, 'maskfit detectors' lists "
-    "those on this machine",
+    "'maskfit detectors' lists those on this machine; where the command has --detector, bundled needs no other file",
 )
 SALIENCY_CACHE = WeightsCache("a saliency network", "MASKFIT_SALIENCY", "saliency", 1024 * 2**20)
 
@@ -283,9 +282,14 @@ def _cache_path(weights: WeightsFile) -> Path:
 
 
 def _manual_hint(weights: WeightsFile) -> str:
-    source = f"download {weights.url} elsewhere, " if weights.url else "copy them from where the model was trained, "
-    hint = f"{source}put the file as {weights.name} into a folder, and set {weights.cache.env_var} to that folder"
-    return f"{weights.cache.remedy}; or {hint}" if weights.cache.remedy else hint
+    """The remedies, the nearest first: the file may be on this machine, or where the model was trained."""
+    hints = [
+        f"set {weights.cache.env_var} to the folder that has {weights.name}, or copy the file from where the model was "
+        f"trained to {_cache_path(weights)}",
+        weights.cache.remedy,
+        f"or download {weights.url} elsewhere" if weights.url else "",
+    ]
+    return "; ".join(filter(None, hints))
 
 
 def _download(weights: WeightsFile) -> Path:
@@ -295,14 +299,15 @@ def _download(weights: WeightsFile) -> Path:
             found = _download_to(temporary, weights)
         except (OSError, urllib.error.URLError, HTTPException, ValueError) as error:
             raise DataError(
-                f"the weights {weights.name} cannot be downloaded: {getattr(error, 'reason', None) or error}",
-                location=weights.url,
+                f"the weights {weights.name} are not on this machine, and cannot be downloaded: "
+                f"{getattr(error, 'reason', None) or error}",
+                location=path,
                 hint=_manual_hint(weights),
             ) from None
         if found != weights.sha256:
             raise DataError(
                 f"the downloaded file is not {weights.name}: its SHA-256 is {found}, expected {weights.sha256}",
-                location=weights.url,
+                location=path,
                 hint=f"check for a proxy that replaces downloads; or {_manual_hint(weights)}",
             )
     return path

@@ -214,3 +214,40 @@ def test_settings_round_trip_through_json():
     settings = ServiceSettings(models=("a", "b"), limits=Limits(photos=3), batch_wait=0.25, token_file="token.txt")
     assert ServiceSettings.model_validate_json(settings.model_dump_json()) == settings
     assert settings.model_copy(update={"workers": 1000}).threads == 1
+
+
+@pytest.mark.parametrize("reason", ["disconnect", "timeout"])
+def test_work_that_nobody_waits_for_is_dropped(serve, photo, wait_until, monkeypatch, reason):
+    """One thread decodes; of the photos queued behind it none is decoded, and one that is decoded goes no further."""
+    from maskfit.apps.service import dynamic_batching
+
+    served = serve(seconds=0.5 if reason == "timeout" else 30)
+    batcher, decode = served.service.batcher, dynamic_batching.decode
+    monkeypatch.setattr(batcher, "_pool", ThreadPoolExecutor(1))
+    decoded, may_go_on = [], threading.Event()
+
+    def slowly(content, **options):
+        decoded.append(content)
+        assert may_go_on.wait(20)
+        return decode(content, **options)
+
+    detected = []
+    predictor = batcher._face_predictors[True]
+    preprocess = predictor.preprocess
+    monkeypatch.setattr(dynamic_batching, "decode", slowly)
+    monkeypatch.setattr(predictor, "preprocess", lambda pixels: detected.append(1) or preprocess(pixels))
+    content, headers = as_form(*(photo(seed, LARGE) for seed in range(5)))
+    gone = [{"type": "http.disconnect"}] if reason == "disconnect" else []
+    answer = ask(served.client.app, [*body(content), *gone], headers=headers)
+    assert answer.status in ((0, 499) if gone else (503,))
+    assert len(decoded) == 1
+    # They count as waiting no more, so that others are admitted at once; their bytes are let go.
+    assert batcher.pending_count == 0
+    assert served.service.body_memory.reserved_bytes == 0
+    may_go_on.set()
+    assert served.send(photo(7, LARGE)).status_code == 200
+    assert len(decoded) == 2
+    assert len(detected) == 1
+    assert served.gate.batches == [1]
+    assert count(served, "maskfit_photos_total", outcome="lost") == 5
+    wait_until(lambda: batcher._num_detecting == 0)

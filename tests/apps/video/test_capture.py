@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.apps.video import live_capture
+from maskfit.apps.video import capture, live_capture
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture, parse_source
 from maskfit.apps.video.live_capture import LatestFrameReader, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import open_video_writer
@@ -298,3 +298,39 @@ def test_a_stream_that_stays_lost_is_an_error(camera, monkeypatch):
     stream = ReconnectingSource(VideoCapture(parse_source(camera)), threading.Event(), lambda line: None, 0.2, closed)
     with pytest.raises(DataError, match=r"was lost \(.*\) and not back within 0.2 s"):
         list(stream.read())
+
+
+def test_packets_that_no_decoder_takes_are_counted(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mp4")
+    video = VideoCapture(parse_source(str(path)))
+    packets = list(video._container.demux(video._stream))
+
+    class Refused:
+        def decode(self):
+            raise av.error.ArgumentError(22, "Invalid argument")
+
+    class Container:
+        def demux(self, stream):
+            return iter([Refused(), *packets, Refused()])
+
+    monkeypatch.setattr(video, "_container", Container())
+    assert len(list(video.read())) == len(TIMES)
+    assert video.num_damaged == 2
+    monkeypatch.setattr(Container, "demux", lambda *_: iter([Refused()]))
+    with pytest.raises(DataError, match="no frame of this video can be decoded"):
+        list(video.read())
+
+
+def test_a_codec_that_ffmpeg_does_not_know():
+    class Stream:
+        disposition = av.stream.Disposition(0)
+        codec_context = None
+
+    class Container:
+        format = av.format.ContainerFormat("mp4")
+
+        class streams:  # noqa: N801
+            video = (Stream(),)
+
+    with pytest.raises(DataError, match="a codec that FFmpeg does not know"):
+        capture._find_video_stream(Container(), parse_source("0"))

@@ -101,3 +101,23 @@ def test_a_file_of_the_source_is_never_the_target(write_tree, import_):
     with pytest.raises(DataError, match="a file of the source"):
         write_manifest(dataset, root / "labels.csv")
     assert (root / "labels.csv").read_text().startswith("file,age")
+
+
+@pytest.mark.parametrize(
+    ("format", "content"),
+    [
+        ("coco", {"images": [], "annotations": [], "categories": [{"id": [1], "name": "with_mask"}]}),
+        ("coco", {"images": [{"id": {}, "file_name": "gone.jpg"}], "annotations": [], "categories": []}),
+        ("mmpretrain", {"metainfo": [], "data_list": [{"img_path": "a.jpg", "gt_label": {"gender": 0}}]}),
+        ("label-studio", [{"id": 1, "data": {"image": "a.jpg"}, "annotations": [{"result": [[]]}]}]),
+    ],
+)
+def test_values_of_a_type_that_the_format_does_not_have(write_tree, import_, format, content):
+    root = write_tree("a.jpg", texts={"labels.json": json.dumps(content)})
+    with pytest.raises(DataError) as caught:
+        import_(root, format)
+    assert "is not in the form of" in caught.value.message or format != "coco"
+    assert caught.value.hint
+    # Other formats are looked for all the same.
+    with pytest.raises(DataError):
+        import_(root)

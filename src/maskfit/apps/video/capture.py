@@ -252,9 +252,12 @@ class VideoCapture:
                 self.truncation = f"it cannot be read to its end: {error.strerror}"
                 return
             try:
-                yield from packet.decode()
-            except av.error.InvalidDataError:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                # Also of a decoder that does not open with what the container says of the stream.
                 self.num_damaged += 1
+            else:
+                yield from frames
 
     def close(self) -> None:
         """Closes the file, connection or camera."""
@@ -323,6 +326,13 @@ def _find_video_stream(container: InputContainer, address: SourceAddress) -> Any
     if address.kind == "file" and (container.format.name == "image2" or container.format.name.endswith("_pipe")):
         raise DataError(
             "this is a photo, not a video", location=address.display_name, hint="photos are read by 'maskfit predict'"
+        )
+    # None where FFmpeg has no decoder for the codec.
+    if streams[0].codec_context is None:
+        raise DataError(
+            "its video has a codec that FFmpeg does not know",
+            location=address.display_name,
+            hint="convert it to H.264 in MP4",
         )
     width, height = streams[0].codec_context.width, streams[0].codec_context.height
     if width * height > MAX_PIXELS:

@@ -29,6 +29,9 @@ OTHER_IMAGES = frozenset({".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".j
 VERSION_NAME = re.compile(r"([^/\\]+)\.rf\.[0-9A-Za-z]+\.\w+$")
 """Name of a photo that Roboflow exported, `NAME_jpg.rf.HASH.jpg`; augmented versions of a photo differ in the hash."""
 
+WRONG_TYPES = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What an importer meets where a JSON has a list in place of a mapping, or a number in place of a text."""
+
 SKIPPED_WORD = "left out by --map"
 UNREADABLE_VALUE = "a value out of range"
 
@@ -114,8 +117,31 @@ def find_formats(source: ImportSource, importers: Mapping[str, Importer], words:
     Returns:
         The formats that are possible, with their confidence.
     """
-    found = {name: importer.detect(source, words) for name, importer in importers.items()}
+    found = {name: _detect(importer, source, words) for name, importer in importers.items()}
     return {name: confidence for name, confidence in found.items() if confidence is not Confidence.NO}
+
+
+def _detect(importer: Importer, source: ImportSource, words: WordReader) -> Confidence:
+    try:
+        return importer.detect(source, words)
+    except WRONG_TYPES:
+        return Confidence.NO
+
+
+def _read(importer: Importer, format: str, source: ImportSource, options: ImportOptions) -> RawImport:
+    """Reads a source; a value of a type that the format does not have is an error of the file.
+
+    Raises:
+        DataError: As the importer, or for such a value.
+    """
+    try:
+        return importer.read(source, options)
+    except WRONG_TYPES as error:
+        raise DataError(
+            f"a label file is not in the form of {format}: {type(error).__name__}: {error!s:.200}",
+            location=source.path,
+            hint="export it again, or name another format with --format",
+        ) from error
 
 
 def detect_format(source: ImportSource, importers: Mapping[str, Importer], words: WordReader) -> str:
@@ -194,7 +220,7 @@ def import_dataset(
     format = format or detect_format(source, importers, WordReader(schema, maps=maps))
     importer = importers[format]
     words = WordReader(schema, importer.codes, maps)
-    raw = importer.read(source, ImportOptions(words, images))
+    raw = _read(importer, format, source, ImportOptions(words, images))
     notes = list(raw.notes)
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
