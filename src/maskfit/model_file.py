@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -300,11 +301,10 @@ def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
             location=path,
             hint="name the .safetensors file that it was exported from",
         )
-    try:
-        import timm  # noqa: F401 (networks are built from it)
-        import torch
-    except ImportError:
-        raise MissingExtraError(f"a model with weights ({path})", "train") from None
+    # timm is imported by the networks that are built from it.
+    if not all(find_spec(name) for name in ("torch", "timm")):
+        raise MissingExtraError(f"a model with weights ({path})", "train")
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -11,10 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning import Callback, Trainer
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 
@@ -29,6 +25,7 @@ from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.lightning_api import Callback, DDPStrategy, LightningEnvironment, Logger, Trainer
 from maskfit.training.optim import FREEZING, LR_SCHEDULERS, OPTIMIZERS, WEIGHT_AVERAGING
 from maskfit.training.optim.lr_schedules import LRScheduler
 from maskfit.training.optim.weight_averaging import WeightAverage

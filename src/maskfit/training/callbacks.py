@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
 
 from maskfit.config.monitor import MACRO_F1, Monitor
 from maskfit.errors import RunError
 from maskfit.file_io import atomic_write, write_csv, write_json
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.run_dir import FoldDir, epoch_of_model
+from maskfit.training.lightning_api import Callback, LightningModule, Trainer
 from maskfit.training.progress_reporting import FoldProgress, ProgressReporter
 from maskfit.training.task import ClassificationTask
 

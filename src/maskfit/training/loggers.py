@@ -7,10 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-
 from maskfit.config.recipe import Recipe
 from maskfit.errors import MissingExtraError
+from maskfit.training.lightning_api import Logger, TensorBoardLogger, WandbLogger
 
 
 def tensorboard(recipe: Recipe, folder: Path, title: str) -> Logger:

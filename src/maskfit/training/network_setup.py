@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import torch
 from torch import nn
@@ -12,7 +13,6 @@ from maskfit.config.recipe import TrainerConfig
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network
 from maskfit.training.kernels.depthwise_bf16 import optimize_depthwise_bf16
-from maskfit.training.kernels.squeeze_excite import optimize_squeeze_excite
 from maskfit.training.precision import Kind
 
 
@@ -29,7 +29,11 @@ def prepare_network(network: Network, settings: TrainerConfig, kind: Kind) -> Ne
     """
     # Before anything copies the weights: convolutions on a CPU are up to five times as fast in channels_last.
     network = network.to(memory_format=torch.channels_last)
-    optimize_squeeze_excite(network)
+    if "timm" in sys.modules:
+        # Only timm's networks have these layers, and importing timm takes as long as importing torch.
+        from maskfit.training.kernels.squeeze_excite import optimize_squeeze_excite
+
+        optimize_squeeze_excite(network)
     if kind == "bf16-mixed":
         optimize_depthwise_bf16(network)
     if settings.gradient_checkpointing:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from maskfit.config.recipe import Recipe
 from maskfit.cpu_features import find_isa_limit
@@ -78,8 +79,11 @@ def _choose_on_gpu(recipe: Recipe) -> Precision:
 def _choose_on_cpu(network: Network, size: tuple[int, int]) -> Precision:
     if not supports_bf16():
         return Precision("32-true", "this CPU has no bfloat16 instructions")
-    macs = count_macs(network, size)
-    if macs < MIN_MACS:
+    # Every weight is used at least once: a large network needs no count.
+    if (
+        sum(weights.numel() for weights in network.parameters()) < MIN_MACS
+        and (macs := count_macs(network, size)) < MIN_MACS
+    ):
         return Precision("32-true", f"bfloat16 is not faster for a network of {macs / 1e6:.1f} million multiplications")
     return Precision("bf16-mixed", "this CPU has bfloat16 instructions")
 
@@ -103,7 +107,7 @@ def count_macs(network: Network, size: tuple[int, int]) -> int:
     """Counts the multiply-accumulate operations per image over all convolutions and linear layers of a network.
 
     Args:
-        network: The network, on the meta device; it is run once, without computing.
+        network: The network, may be on the meta device; it is run once with zeros for weights.
         size: (height, width) of its input.
 
     Returns:
@@ -119,8 +123,11 @@ def count_macs(network: Network, size: tuple[int, int]) -> int:
     hooks = [layer.register_forward_hook(count) for layer in layers]
     training = network.training
     try:
-        with torch.no_grad():
-            network.eval()(torch.empty(1, 3, *size, device="meta"))
+        # On the meta device the first convolution would import SymPy, which takes longer than one photo.
+        with torch.no_grad(), torch.device("cpu"):
+            named = (*network.named_parameters(), *network.named_buffers())
+            tensors = {name: torch.zeros(values.shape, dtype=values.dtype) for name, values in named}
+            functional_call(network.eval(), tensors, (torch.zeros(1, 3, *size),))
     finally:
         network.train(training)
         for hook in hooks:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from lightning import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -23,6 +22,7 @@ from maskfit.models.network import Network
 from maskfit.training.augment.batch_mixing import MixedBatch, Mixing
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.data_loaders import Batch
+from maskfit.training.lightning_api import LightningModule
 from maskfit.training.optim.freezing import Freezing
 from maskfit.training.optim.lr_schedules import LRScheduler, ReduceOnPlateau
 from maskfit.training.optim.weight_averaging import WeightAverage

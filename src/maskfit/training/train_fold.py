@@ -11,10 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning import Callback
-from lightning.pytorch.callbacks import EarlyStopping
 from numpy.typing import NDArray
-from timm.layers.norm_act import convert_sync_batchnorm
 
 from maskfit.config.monitor import parse_monitor
 from maskfit.data.image_cache.cache import CachedImages
@@ -39,6 +36,7 @@ from maskfit.training.builders import (
 )
 from maskfit.training.callbacks import CheckpointCallback, EpochCallback, EpochListener, ProgressCallback
 from maskfit.training.data_loaders import FoldDataset, ValLoader
+from maskfit.training.lightning_api import Callback, EarlyStopping
 from maskfit.training.logger_images import LoggerImagesCallback
 from maskfit.training.loggers import LOGGERS
 from maskfit.training.network_setup import prepare_network
@@ -195,6 +193,8 @@ def _build_network(
         reporter.line(f"model.init_from: {line}")
     network = prepare_network(network, plan.recipe.trainer, kind)
     if get_process_group().world_size > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
+        from timm.layers.norm_act import convert_sync_batchnorm
+
         # BatchNorm over the whole batch, as on one device; torch supports SyncBatchNorm on GPUs only.
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return network

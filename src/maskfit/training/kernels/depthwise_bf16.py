@@ -8,12 +8,11 @@ float32, everything else in bfloat16.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -33,9 +32,10 @@ def optimize_depthwise_bf16(network: nn.Module) -> nn.Module:
     Returns:
         The network.
     """
+    replacements = _replacements()
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and type(layer) in REPLACEMENTS and _has_slow_backward(layer):
-            layer.__class__ = REPLACEMENTS[type(layer)]
+        if isinstance(layer, nn.Conv2d) and type(layer) in replacements and _has_slow_backward(layer):
+            layer.__class__ = replacements[type(layer)]
     return network
 
 
@@ -65,12 +65,19 @@ class DepthwiseSame(Depthwise):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolves the padded input (batch, channels, height, width)."""
+        from timm.layers.padding import pad_same
+
         padded = pad_same(input, list(self.kernel_size), list(self.stride), list(self.dilation))
         return self._conv_forward(padded, self.weight, self.bias)
 
 
-REPLACEMENTS: dict[type[nn.Conv2d], type[Depthwise]] = {nn.Conv2d: Depthwise, Conv2dSame: DepthwiseSame}
-"""Class of a convolution to the class that replaces it."""
+def _replacements() -> dict[type[nn.Conv2d], type[Depthwise]]:
+    """Class of a convolution to the class that replaces it; a network has none of timm's where timm is not imported."""
+    if "timm" not in sys.modules:
+        return {nn.Conv2d: Depthwise}
+    from timm.layers.conv2d_same import Conv2dSame
+
+    return {nn.Conv2d: Depthwise, Conv2dSame: DepthwiseSame}
 
 
 class _Convolution(torch.autograd.Function):

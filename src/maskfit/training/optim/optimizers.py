@@ -1,4 +1,4 @@
-"""Optimizers by name, all from torch or timm except SAM, which neither has."""
+"""Optimizers by name, all from torch or timm except SAM, which neither has; timm is imported by those that use it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from timm.optim.adamp import AdamP
-from timm.optim.lion import Lion
-from timm.optim.madgrad import MADGRAD
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -88,6 +85,8 @@ def adamp(network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.0) -> Op
     """
     if not lr >= 0:  # timm does not check it.
         raise ValueError(f"lr must be >= 0, got {lr}")
+    from timm.optim.adamp import AdamP
+
     return AdamP(parameter_groups(network, weight_decay), lr=lr)  # type: ignore[no-untyped-call]
 
 
@@ -135,6 +134,8 @@ def madgrad(network: nn.Module, lr: float = 1e-3, momentum: float = 0.9, weight_
     Returns:
         The optimizer.
     """
+    from timm.optim.madgrad import MADGRAD
+
     return MADGRAD(parameter_groups(network, weight_decay), lr=lr, momentum=momentum)
 
 
@@ -149,6 +150,8 @@ def lion(network: nn.Module, lr: float = 1e-4, weight_decay: float = 0.0) -> Opt
     Returns:
         The optimizer.
     """
+    from timm.optim.lion import Lion
+
     return Lion(parameter_groups(network, weight_decay), lr=lr)
 
 

@@ -170,7 +170,7 @@ def init_process_group(group: ProcessGroup) -> Iterator[ProcessGroup]:
     """
     if "MASTER_ADDR" not in os.environ:
         # Slurm's variables name the nodes; Lightning derives the rendezvous address from them.
-        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+        from maskfit.training.lightning_api import SLURMEnvironment
 
         slurm = SLURMEnvironment()
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = slurm.main_address, str(slurm.main_port)
