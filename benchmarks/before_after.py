@@ -214,9 +214,8 @@ def main() -> None:
     names = args.only.split(",") if args.only else list(rows)
     if unknown := [name for name in names if name not in rows]:
         parser.error(f"there is no row {unknown[0]}; rows: {', '.join(rows)}")
-    print(
-        f"{platform.processor() or platform.machine()} with {cpu_isa_level()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {args.rounds} rounds\n"
-    )
+    processor = f"{platform.processor() or platform.machine()} with {cpu_isa_level() or 'an unknown level'}"
+    print(f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {args.rounds} rounds\n")
     print("| row | CPU s old | CPU s new | new / old | wanted | peak MiB old | new |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     results = {}
