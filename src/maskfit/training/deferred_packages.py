@@ -10,6 +10,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import version
 from importlib.util import find_spec, module_from_spec
@@ -111,7 +112,7 @@ class DeferredPackage:
         return any(name == module or name.startswith(f"{module}.") for module in self.ready)
 
 
-class _Imported:
+class _Imported(Loader):
     """Loader of a module that was imported while it was looked for."""
 
     def __init__(self, module: ModuleType) -> None:
