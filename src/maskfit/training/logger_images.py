@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +15,7 @@ from maskfit.evaluation.prediction_grid import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import confusion_matrices
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray
 from maskfit.training.data_loaders import FoldDataset
+from maskfit.training.lightning_api import Callback, LightningModule, TensorBoardLogger, Trainer, WandbLogger
 from maskfit.training.task import ClassificationTask
 
 NUM_PHOTOS, COLUMNS = 12, 4
