@@ -17,6 +17,13 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 7. export: ONNX with 16-bit weights.
 
 Intermediate files are in --work. On two cores this takes about an hour and a half; the same command resumes it.
+
+Without --portraits the model never sees them, so that training on them can start from it and be judged on them. This
+made the twin that docs/results.md reports (`--detector-weights FILE` places the masks where the cache holds no detector):
+
+    python scripts/train_bundled_model.py --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv \
+        --mask-photos mask-photos/photos.csv --weights mobilenetv2_100.imagenet.safetensors --work twin \
+        --one-size --masked-faces 3200 --override trainer.epochs=5
 """
 
 from __future__ import annotations
@@ -85,11 +92,11 @@ def collect_faces(lists: Sequence[Path], out: Path) -> None:
     write_manifest(out, rows)
 
 
-def list_photos(portraits: Path, bare: Path, mask_photos: Path, out: Path) -> None:
+def list_photos(portraits: Path | None, bare: Path, mask_photos: Path, out: Path) -> None:
     """Writes the real photos: portraits, faces without masks, and photos of real masks."""
     rows: list[Row] = [
         {"path": photo.path.resolve(), "person": photo.person, **photo.labels, "source": "portraits"}
-        for photo in read_photos(portraits, LABEL_SCHEMAS["mask-gender-age"])
+        for photo in (read_photos(portraits, LABEL_SCHEMAS["mask-gender-age"]) if portraits else ())
     ]
     rows += [{**row, "person": row["path"], "mask": "not_wear"} for row in read_rows(bare)]
     masks = read_photos(mask_photos, LABEL_SCHEMAS["mask"])
@@ -111,13 +118,13 @@ def assign_persons(photos: PhotoDataset) -> list[str]:
     return persons
 
 
-def list_extra(bare: Path, masked: Path, portraits: Path, crops: Path, parity: int, out: Path) -> None:
+def list_extra(bare: Path, masked: Path, portraits: Path | None, crops: Path, parity: int, out: Path) -> None:
     """Writes the derived photos: faces with synthetic masks, and cropped portraits.
 
     Args:
         bare: List of the faces without masks; their paths are their persons in the list of real photos.
         masked: Output of `maskfit data add-masks`.
-        portraits: The portraits.
+        portraits: The portraits, or None.
         crops: Their crops.
         parity: 0 or 1: which half of the faces has the incorrectly worn mask.
         out: The list to write.
@@ -132,7 +139,7 @@ def list_extra(bare: Path, masked: Path, portraits: Path, crops: Path, parity: i
         person = sources[number - 1]
         labels = {name: row[name] for name in ("mask", "gender", "age")}
         rows.append({"path": (masked / row["path"]).resolve(), "person": person, **labels, "source": "synthetic masks"})
-    for photo in read_photos(portraits, LABEL_SCHEMAS["mask-gender-age"]):
+    for photo in read_photos(portraits, LABEL_SCHEMAS["mask-gender-age"]) if portraits else ():
         crop = crops / photo.name
         if crop.is_file():
             rows.append({"path": crop.resolve(), "person": photo.person, **photo.labels, "source": "portrait crops"})
@@ -198,10 +205,10 @@ def train(run: Path, *overrides: object) -> None:
     maskfit("train", "bundled", f"output_dir={run}", *overrides, *resume)
 
 
-def main() -> None:
-    """Runs all steps."""
+def parse_arguments() -> argparse.Namespace:
+    """Returns the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--portraits", type=Path, required=True, help="photos in the competition's layout")
+    parser.add_argument("--portraits", type=Path, help="photos in the competition's layout; default: none")
     parser.add_argument(
         "--faces", type=Path, action="append", required=True, help="CSV of faces without masks: path,gender,age"
     )
@@ -209,47 +216,56 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of MobileNetV2")
     parser.add_argument("--work", type=Path, default=Path("box"), help="folder of intermediate files")
     parser.add_argument("--corrections", type=Path, action="append", default=[], help="CSV of label corrections")
+    parser.add_argument("--detector-weights", type=Path, help="weights of the landmark detector; default: the cache's")
+    parser.add_argument("--masked-faces", type=int, metavar="N", help="faces that get synthetic masks; default: all")
+    parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="changes of the recipe")
+    parser.add_argument("--one-size", action="store_true", help="leave out the last epoch at a larger image size")
     parser.add_argument("--out", type=Path, help="the model file; default: WORK/bundled.onnx")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def prepare(args: argparse.Namespace) -> tuple[Path, list[Path]]:
+    """Makes the photos and lists of steps 1 to 4; returns the list of real photos and those of derived ones."""
     work: Path = args.work
     work.mkdir(parents=True, exist_ok=True)
     bare, masked, crops = work / "bare.csv", work / "masked", work / "cuts"
     photos, extra = work / "photos.csv", [work / f"extra{parity}.csv" for parity in (0, 1)]
     if not bare.is_file():
         collect_faces(args.faces, bare)
-    maskfit(
-        "data",
-        "add-masks",
-        bare,
-        "--out",
-        masked,
-        "--n-correct",
-        1,
-        "--n-incorrect",
-        1,
-        *(["--resume"] * masked.exists()),
-    )
-    maskfit("data", "crop", args.portraits, "--out", crops, "--margin", 0.25, "--size", 224)
+    weights = ("--weights", args.detector_weights) if args.detector_weights else ()
+    resume = ("--resume",) if masked.exists() else ()
+    counts: tuple[object, ...] = ("--n-correct", 1, "--n-incorrect", 1)
+    if args.masked_faces:
+        counts += ("--persons", args.masked_faces)
+    maskfit("data", "add-masks", bare, "--out", masked, *counts, *weights, *resume)
+    if args.portraits:
+        maskfit("data", "crop", args.portraits, "--out", crops, "--margin", 0.25, "--size", 224)
     if not photos.is_file():
         list_photos(args.portraits, bare, args.mask_photos, photos)
         for parity, path in enumerate(extra):
             list_extra(bare, masked, args.portraits, crops, parity, path)
+    return photos, extra
+
+
+def main() -> None:
+    """Runs all steps."""
+    args = parse_arguments()
+    work: Path = args.work
+    photos, extra = prepare(args)
     data = [f"data.path={photos}", f"model.pretrained={args.weights}"]
     if args.corrections:
         data.append(f"data.label_corrections=[{','.join(map(str, args.corrections))}]")
-    train(work / "far", *data, f"data.extra_train={extra[0]}")
-    data.append(f"cv.split_file={work / 'far' / 'splits.csv'}")
-    train(
-        work / "near",
-        *data,
-        f"data.extra_train={extra[1]}",
-        f"model.init_from={best_model(work / 'far')}",
-        *LARGER_SIZE_OVERRIDES,
-    )
-    calibrate(RunDir(work / "near"), photos)
-    maskfit(
-        "export", best_model(work / "near"), "--format", "onnx", "--half", "--out", args.out or work / "bundled.onnx"
-    )
+    last = work / "far"
+    # Without a second training both lists are for the first.
+    first = f"[{extra[0]},{extra[1]}]" if args.one_size else extra[0]
+    train(last, *data, f"data.extra_train={first}", *args.override)
+    if not args.one_size:
+        data.append(f"cv.split_file={work / 'far' / 'splits.csv'}")
+        start = f"model.init_from={best_model(last)}"
+        last = work / "near"
+        train(last, *data, f"data.extra_train={extra[1]}", start, *LARGER_SIZE_OVERRIDES)
+    calibrate(RunDir(last), photos)
+    maskfit("export", best_model(last), "--format", "onnx", "--half", "--out", args.out or work / "bundled.onnx")
 
 
 if __name__ == "__main__":

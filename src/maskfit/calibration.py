@@ -169,6 +169,36 @@ MIN_PROBABILITY = 1e-12
 """Lower bound of probabilities before the logarithm, so that it is finite."""
 
 
+class AgeCalibration(BaseModel):
+    """How narrow age bands become an age in years, and how good that is on persons that it was not fitted on.
+
+    Attributes:
+        temperature: Of the narrow bands' probabilities; the official bands have their own.
+        age_range: Youngest and oldest age, up to which the open bands are spread.
+        mean_absolute_error: Mean distance in years between the median and the true age; None where it is not known.
+        coverage: Fraction of true ages within the interval.
+        width: Mean width of the interval in years.
+        photos: Number of photos with a known age that it was fitted on.
+        persons: Number of persons on them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    temperature: Temperature = 1.0
+    age_range: tuple[float, float]
+    mean_absolute_error: float | None = None
+    coverage: Fraction | None = None
+    width: float | None = None
+    photos: Annotated[int, Field(ge=0)] = 0
+    persons: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> AgeCalibration:
+        if not self.age_range[0] < self.age_range[1]:
+            raise ValueError(f"age_range must ascend, got {self.age_range}")
+        return self
+
+
 class Calibration(BaseModel):
     """Temperatures and abstention thresholds, fitted on photos of persons that the networks were not trained on.
 
@@ -178,6 +208,7 @@ class Calibration(BaseModel):
         abstain_below: Attribute -> probability in [0, 1] below which its prediction becomes "not sure".
         decisions: Objective -> decision weights that gained on other persons; without them the most probable class is
             predicted.
+        ages: The age in years; None for models without narrow age bands, and of photos without ages.
         photos: Number of photos it was fitted on.
         persons: Number of persons on them.
     """
@@ -187,6 +218,7 @@ class Calibration(BaseModel):
     temperatures: dict[str, Temperature] = Field(default_factory=dict, max_length=16)
     abstain_below: dict[str, Fraction] = Field(default_factory=dict, max_length=16)
     decisions: dict[Objective, DecisionWeights] = Field(default_factory=dict)
+    ages: AgeCalibration | None = None
     photos: Annotated[int, Field(ge=0)] = 0
     persons: Annotated[int, Field(ge=0)] = 0
 

@@ -23,6 +23,7 @@ from maskfit.cli.predict_faces import (
     resolve_arguments,
 )
 from maskfit.cli.predict_options import (
+    AgeBordersOption,
     AttributesOption,
     BatchSizeOption,
     ByOption,
@@ -55,6 +56,7 @@ from maskfit.cli.prediction_output import (
 )
 from maskfit.environment import EVAL, OUTPUT
 from maskfit.errors import DataError
+from maskfit.labels.age_distribution import parse_age_borders
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def predict(
     tta: TtaOption = "original",
     combine: CombineOption = "arithmetic",
     decide: DecideOption = None,
+    age_borders: AgeBordersOption = None,
     by: ByOption = None,
     batch_size: BatchSizeOption = 0,
     engine: EngineOption = "auto",
@@ -103,6 +106,8 @@ def predict(
 
         maskfit predict holiday 'party/*.jpg' runs/baseline --top-k 2 --tta flip --json
 
+        maskfit predict photo.jpg --age-borders 18,40,65
+
         maskfit predict runs/baseline --images eval/images --image-list eval/info.csv --out submission.csv
 
         maskfit predict model.onnx --images s3://bucket/photos --shards answers --format parquet --ray auto
@@ -125,11 +130,13 @@ def predict(
         "tta": tta,
         "vote": combine,
         "decide": decide or DEFAULT_DECIDE,
+        "age_borders": age_borders or "",
         "batch_size": batch_size,
         "top_k": top_k,
         "engine": engine,
     }
     parse_decide_mode(options["decide"])
+    parse_age_borders(age_borders)
     _check_by(by, sharded=shards is not None)
     load = partial(_load_predictor, inputs.models, options)
     if inputs.photos:
@@ -242,7 +249,7 @@ def predict_all(
             sinks.append(stack.enter_context(stream_json(stream, extras)))
         elif not paths:
             sinks.append(partial(print_predictions, stream=stream))
-        sinks.append(stack.enter_context(open_prediction_writers(paths, predictor.schema)))
+        sinks.append(stack.enter_context(open_prediction_writers(paths, predictor.schema, ages=predictor.gives_ages)))
         advance = (
             None
             if quiet
@@ -301,7 +308,11 @@ def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: 
         setup_allocator()
     from maskfit.inference.predictor import Predictor
 
-    settings = {**options, "batch_size": options["batch_size"] or None}
+    settings = {
+        **options,
+        "batch_size": options["batch_size"] or None,
+        "age_borders": parse_age_borders(options["age_borders"]),
+    }
     return Predictor.load(*models, **settings, num_images=len(photos), log=err.print)
 
 
@@ -324,6 +335,7 @@ def _json_extras(predictor: Predictor, summary: PredictionSummary, paths: list[P
         "guessed": summary.shown_fallbacks,
         "written": [str(path) for path in paths],
         "decide": predictor.describe_decisions(),
+        "age_borders": next((list(item.bin_edges) for item in predictor.schema.attributes if item.bin_edges), None),
         "engines": list(predictor.engines),
         "batch_size": predictor.batch_size,
         "lanes": predictor.num_workers,

@@ -89,6 +89,16 @@ DecideOption = Annotated[
         show_default="macro-f1",
     ),
 ]
+AgeBordersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--age-borders",
+        metavar="YEARS,...",
+        help="Other borders of the age bands than those of the models, such as 30,57; for models trained on narrow age "
+        "bands, as the bundled one is.",
+        show_default=False,
+    ),
+]
 ByOption = Annotated[
     str | None,
     typer.Option(

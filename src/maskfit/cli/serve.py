@@ -11,7 +11,9 @@ from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
+from maskfit.cli.predict_options import AgeBordersOption
 from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
+from maskfit.labels.age_distribution import parse_age_borders
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ def serve(
     tta: TtaOption = "original",
     combine: CombineOption = "arithmetic",
     decide: DecideOption = DEFAULT_DECIDE,
+    age_borders: AgeBordersOption = None,
     engine: EngineOption = "auto",
 ) -> None:
     """Serve models over HTTP: POST photos to /v1/predict, get the prediction of every face as JSON.
@@ -148,6 +151,7 @@ def serve(
         views=tta,
         vote=combine,
         decide=parse_decide_mode(decide),
+        age_borders=parse_age_borders(age_borders),
         engine=engine,
         faces=faces,
         limits=limits,

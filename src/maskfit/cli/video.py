@@ -18,8 +18,9 @@ from maskfit.calibration import DEFAULT_DECIDE
 from maskfit.cli.console import check_overwrite, err, print_written, progress, require_extra
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
-from maskfit.cli.predict_options import EngineOption, TopKOption
+from maskfit.cli.predict_options import AgeBordersOption, EngineOption, TopKOption
 from maskfit.errors import DataError
+from maskfit.labels.age_distribution import parse_age_borders
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def video(
     threads: ThreadsOption = 1,
     top_k: TopKOption = 1,
     decide: DecideOption = DEFAULT_DECIDE,
+    age_borders: AgeBordersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Track people in a video or camera stream, and report who appears, leaves or changes the mask.
@@ -162,7 +164,8 @@ def video(
     models = resolve_models(model)
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         setup_allocator()
-    predictor = Predictor.load(*models, decide=decide, engine=engine, threads=threads, top_k=top_k)
+    borders = parse_age_borders(age_borders)
+    predictor = Predictor.load(*models, decide=decide, age_borders=borders, engine=engine, threads=threads, top_k=top_k)
     if predictor.decision_weights:
         err.print(f"decisions: {predictor.describe_decisions()}")
     face_predictor = _load_face_predictor(predictor, detector, weights)

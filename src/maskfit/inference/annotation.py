@@ -122,6 +122,8 @@ def face_color(schema: LabelSchema, attributes: Sequence[AttributePrediction]) -
 
 
 def _short_text(prediction: AttributePrediction) -> str:
+    if prediction.age is not None:
+        return f"{prediction.attribute} {prediction.age.short_text}"
     return prediction.full_text if prediction.is_confident else f"{prediction.attribute} {NOT_SURE}"
 
 

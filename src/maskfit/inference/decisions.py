@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.calibration import WeightMap
+from maskfit.labels.age_distribution import AgeEstimate, find_age_attribute
 from maskfit.labels.schema import Attribute, LabelSchema
 
 NOT_SURE = "not sure"
@@ -31,6 +32,7 @@ class AttributePrediction:
         probability: Its probability, 0 to 1.
         is_confident: Whether that reaches the attribute's threshold; otherwise the model abstains.
         probabilities: The probability of every value, by name.
+        age: The age in years, for an attribute of ages whose models give one.
     """
 
     attribute: str
@@ -39,10 +41,12 @@ class AttributePrediction:
     probability: float
     is_confident: bool
     probabilities: dict[str, float]
+    age: AgeEstimate | None = None
 
     def __str__(self) -> str:
         text = f"{self.display_name} {self.probability:.0%}"
-        return text if self.is_confident else f"{NOT_SURE} ({text})"
+        text = text if self.is_confident else f"{NOT_SURE} ({text})"
+        return text if self.age is None else f"{text}: {self.age}"
 
     @property
     def full_text(self) -> str:
@@ -53,14 +57,17 @@ class AttributePrediction:
         """Converts to JSON types.
 
         Returns:
-            `answer` is the value to act on, "not sure" where the model abstains; `value` is the selected one.
+            `answer` is the value to act on, "not sure" where the model abstains; `value` is the selected one; `years` is
+            there for an age in years.
         """
+        years = {} if self.age is None else {"years": self.age.to_dict()}
         return {
             "answer": self.value if self.is_confident else NOT_SURE,
             "value": self.value,
             "probability": self.probability,
             "sure": self.is_confident,
             "probabilities": self.probabilities,
+            **years,
         }
 
 
@@ -69,6 +76,7 @@ def decide(
     probabilities: NDArray[np.floating],
     abstain_below: Mapping[str, float] | None = None,
     weights: WeightMap | None = None,
+    ages: Sequence[AgeEstimate | None] | None = None,
 ) -> list[tuple[AttributePrediction, ...]]:
     """Predicts each attribute from the probabilities of the classes.
 
@@ -77,18 +85,22 @@ def decide(
         probabilities: (photos, classes), rows summing to 1.
         abstain_below: By attribute, the probability below which the model abstains; 0 where left out.
         weights: Decision weights by attribute; None selects the most probable values.
+        ages: The age in years of each photo, for the attribute of ages; None without.
 
     Returns:
         For each row the attributes in the schema's order.
     """
     thresholds, weights = dict(abstain_below or {}), weights or {}
     marginals = schema.marginals(probabilities)
+    of_years = find_age_attribute(schema)
+    nothing = [None] * len(probabilities)
     columns = [
         _decide_attribute(
             attribute,
             marginals[attribute.name],
             thresholds.get(attribute.name, 0.0),
             np.asarray(weights.get(attribute.name, 1.0)),
+            nothing if ages is None or attribute != of_years else ages,
         )
         for attribute in schema.attributes
     ]
@@ -96,10 +108,14 @@ def decide(
 
 
 def _decide_attribute(
-    attribute: Attribute, probabilities: NDArray[np.floating], threshold: float, weights: NDArray[np.floating]
+    attribute: Attribute,
+    probabilities: NDArray[np.floating],
+    threshold: float,
+    weights: NDArray[np.floating],
+    ages: Sequence[AgeEstimate | None],
 ) -> Iterator[AttributePrediction]:
     best = (probabilities * weights).argmax(axis=1)
-    for row, index in zip(probabilities, best.tolist(), strict=True):
+    for row, index, age in zip(probabilities, best.tolist(), ages, strict=True):
         probability = float(row[index])
         yield AttributePrediction(
             attribute.name,
@@ -108,11 +124,13 @@ def _decide_attribute(
             probability,
             probability >= threshold,
             dict(zip(attribute.values, map(float, row), strict=True)),
+            age,
         )
 
 
 def format_prediction(attributes: Sequence[AttributePrediction]) -> str:
-    """Formats a prediction in one line: "worn wrongly 97%, female 88%, not sure (30-59 51%)".
+    """Formats a prediction in one line: "worn wrongly 97%, female 88%, not sure (30-59 51%)", after which an
+    age in years stands as ": 52 (46 to 58), 12% over 60".
 
     Args:
         attributes: The prediction of each attribute.

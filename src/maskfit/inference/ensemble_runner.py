@@ -21,6 +21,7 @@ from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
+from maskfit.inference.age_years import AgePlan, gives_ages, member_ages
 from maskfit.inference.engines import AUTO, Logger, open_engine, select_batch_size
 from maskfit.inference.engines.engine import Engine
 from maskfit.inference.engines.selection import (
@@ -33,6 +34,7 @@ from maskfit.inference.engines.selection import (
 from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.inference.input_resolution import find_models
 from maskfit.inference.tta import TestTimeAugmentation
+from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
@@ -290,10 +292,12 @@ class EnsembleOutput(NamedTuple):
     Attributes:
         combined: (inputs, classes), all members combined.
         members: (inputs, own classes) of each member, by its name.
+        ages: The inputs' ages in years; None where no member was trained on narrow age bands.
     """
 
     combined: FloatArray
     members: dict[str, FloatArray]
+    ages: AgeTable | None = None
 
 
 class EnsembleRunner:
@@ -304,22 +308,34 @@ class EnsembleRunner:
         composition: How their predictions combine.
         tta: The TTA views of each input.
         vote: A name of `voting.VOTES` that needs no weights.
+        age_borders: Borders of the age bands in whole years; None keeps those of the models.
 
     Attributes:
+        schema: The schema of the predictions.
+        gives_ages: Whether a member gives ages in years.
         crop_resizes: How the members crop and resize, each once.
         has_low_precision: Whether `forward(..., low_precision=True)` differs from f32.
 
     Raises:
-        DataError: The weights of a detector that a member crops with are missing and cannot be fetched.
+        DataError: The weights of a detector that a member crops with are missing and cannot be fetched, or the age
+            borders cannot be moved; see `AgePlan.build`.
         MissingExtraError: A member's crop needs an extra.
     """
 
     def __init__(
-        self, members: Sequence[Member], composition: EnsemblePlan, tta: TestTimeAugmentation, vote: str
+        self,
+        members: Sequence[Member],
+        composition: EnsemblePlan,
+        tta: TestTimeAugmentation,
+        vote: str,
+        age_borders: Sequence[float] | None = None,
     ) -> None:
         self.members = list(members)
         self.composition = composition
-        self.schema = composition.schema
+        metadata = [member.engine.metadata for member in members]
+        self.age_plan = AgePlan.build(composition.schema, metadata, age_borders)
+        self.schema = self.age_plan.moved
+        self.gives_ages = any(map(gives_ages, metadata))
         self.tta = tta
         self.vote = vote
         # Read once, here, and not by several workers at the same time.
@@ -371,27 +387,32 @@ class EnsembleRunner:
             return EnsembleOutput(
                 np.empty((0, self.schema.num_classes)),
                 {member.name: np.empty((0, member.scored_schema.num_classes)) for member in self.members},
+                self.age_plan.no_ages() if self.gives_ages else None,
             )
         batches = [_stack_views(views) for views in zip(*(item.tta_views for item in inputs), strict=True)]
-        members = {member.name: self._forward_member(member, batches, low_precision) for member in self.members}
-        return EnsembleOutput(self.composition.vote(self.vote, list(members.values())), members)
+        outputs = {member.name: self._forward_member(member, batches, low_precision) for member in self.members}
+        members = {name: probabilities for name, (probabilities, _) in outputs.items()}
+        combined = self.composition.vote(self.vote, list(members.values()))
+        ages = self.age_plan.combine([own for _, own in outputs.values()], combined)
+        return EnsembleOutput(self.age_plan.rebin(combined, ages), members, ages)
 
     def _forward_member(
         self, member: Member, batches: Sequence[Sequence[ImageBatch]], low_precision: bool
-    ) -> FloatArray:
-        """One member's probabilities for a batch, given by crop_resize and TTA view."""
+    ) -> tuple[FloatArray, AgeTable | None]:
+        """One member's probabilities and ages for a batch, given by crop_resize and TTA view."""
         engine = member.engine if low_precision else self._f32_engines[member.name]
         metadata = member.engine.metadata
         views = batches[self.crop_resizes.index(metadata.preprocessing.crop_resize)]
-        probabilities = [logits_to_probabilities(metadata.label_schema, engine.logits(frames)) for frames in views]
-        mean = np.mean(probabilities, axis=0)
+        logits = [engine.logits(frames) for frames in views]
+        mean = np.mean([logits_to_probabilities(metadata.label_schema, own) for own in logits], axis=0)
         if not np.isfinite(mean).all():
             raise ModelFileError(
                 "non-finite probabilities (NaN or inf)",
                 location=member.name,
                 hint="use f32 (--engine onnx), or another checkpoint",
             )
-        return metadata.calibration.apply_temperature(member.scored_schema, mean)
+        calibrated = metadata.calibration.apply_temperature(member.scored_schema, mean)
+        return calibrated, member_ages(metadata, logits)
 
 
 def _stack_views(inputs: Sequence[Sequence[Pixels]]) -> list[ImageBatch]:

@@ -31,7 +31,9 @@ from maskfit.inference.image_loading import (
     run_batches_in_parallel,
 )
 from maskfit.inference.input_resolution import bundled_model_path
+from maskfit.inference.prediction import estimate_ages
 from maskfit.inference.predictor import Predictor
+from maskfit.labels.age_distribution import AgeEstimate, concat_ages
 from maskfit.labels.schema import FloatArray
 
 MAX_FACES = 100
@@ -101,6 +103,11 @@ class FacePrediction:
     def box(self) -> Box | None:
         """Left, upper, right, lower of the face in pixels of the image, which it may exceed."""
         return self.face.box if self.face else None
+
+    @property
+    def age(self) -> AgeEstimate | None:
+        """The age in years; None where the models give none."""
+        return next((item.age for item in self.attributes if item.age is not None), None)
 
     def __getitem__(self, attribute: str) -> AttributePrediction:
         return next(item for item in self.attributes if item.attribute == attribute)
@@ -422,9 +429,10 @@ class FacePredictor:
         """
         predictor = self.predictor
         inputs = [item for image in images for item in image.inputs]
-        parts = [predictor.runner.forward(batch).combined for batch in batched(inputs, predictor.batch_size)]
-        rows = np.concatenate(parts) if parts else np.empty((0, predictor.schema.num_classes))
-        attributes = decide(predictor.schema, rows, predictor.abstain_below, predictor.decision_weights)
+        parts = [predictor.runner.forward(batch) for batch in batched(inputs, predictor.batch_size)]
+        rows = np.concatenate([part.combined for part in parts] or [np.empty((0, predictor.schema.num_classes))])
+        ages = estimate_ages(predictor.schema, rows, concat_ages([part.ages for part in parts]))
+        attributes = decide(predictor.schema, rows, predictor.abstain_below, predictor.decision_weights, ages)
         predictions, start = [], 0
         for image in images:
             indices = range(start, start + len(image.inputs))

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from maskfit.data.face_boxes import split_name
 from maskfit.errors import DataError
 from maskfit.inference.prediction import BatchPredictions
+from maskfit.labels.age_distribution import AgeTable, concat_ages
 from maskfit.labels.schema import FloatArray, LabelSchema
 from maskfit.text import format_count
 
@@ -116,8 +117,13 @@ def pool_predictions(batches: Sequence[BatchPredictions], persons: Sequence[str]
         members={name: np.concatenate([batch.members[name] for batch in batches]) for name in first.members},
         unreadable={name: reason for batch in batches for name, reason in batch.unreadable.items()},
         fallback_crops=tuple(name for batch in batches for name in batch.fallback_crops),
+        ages=concat_ages([batch.ages for batch in batches]),
     )
-    pooled = replace(whole, probabilities=pool_probabilities(whole.schema, whole.probabilities, persons))
+    pooled = replace(
+        whole,
+        probabilities=pool_probabilities(whole.schema, whole.probabilities, persons),
+        ages=None if whole.ages is None else _pool_ages(whole.ages, persons),
+    )
     _, counts = np.unique(np.asarray(persons), return_counts=True)
     return PooledPredictions(
         predictions=pooled,
@@ -126,6 +132,14 @@ def pool_predictions(batches: Sequence[BatchPredictions], persons: Sequence[str]
         num_photos=int(counts[counts > 1].sum()),
         num_changed=int((whole.classes != pooled.classes).sum()),
     )
+
+
+def _pool_ages(ages: AgeTable, persons: Sequence[str]) -> AgeTable:
+    """The mean of the distributions over all photos of the person."""
+    _, person, counts = np.unique(np.asarray(persons), return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), ages.shares.shape[1]))
+    np.add.at(sums, person, ages.shares)
+    return AgeTable(ages.first, (sums / counts[:, None])[person])
 
 
 def persons_of_folders(names: Sequence[str]) -> list[str]:

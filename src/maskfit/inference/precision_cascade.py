@@ -209,7 +209,9 @@ class PrecisionCascade:
             combined[close] = exact.combined
             for name, probabilities in exact.members.items():
                 fast.members[name][close] = probabilities
-        return EnsembleOutput(combined, fast.members)
+            if fast.ages is not None and exact.ages is not None:
+                fast.ages.shares[close] = exact.ages.shares
+        return EnsembleOutput(combined, fast.members, fast.ages)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from maskfit.calibration import WeightMap, weighted_classes
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.labels.age_distribution import AgeEstimate, AgeTable, find_age_attribute
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema
 
 
@@ -28,6 +29,8 @@ class BatchPredictions:
         fallback_crops: Photos on which a crop found no face, so that its fallback was used.
         abstain_below: By attribute, the probability below which the model abstains.
         decision_weights: Decision weights by attribute; empty for the most probable class.
+        ages: Distributions of the ages in years, before they are scaled to the age bands; None where the models give
+            none.
     """
 
     schema: LabelSchema
@@ -38,6 +41,7 @@ class BatchPredictions:
     fallback_crops: tuple[str, ...] = ()
     abstain_below: dict[str, float] = field(default_factory=dict)
     decision_weights: WeightMap = field(default_factory=dict)
+    ages: AgeTable | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,24 +61,31 @@ class BatchPredictions:
         """(photos,), the probability of that class."""
         return np.asarray(self.probabilities[np.arange(len(self)), self.classes])
 
+    @cached_property
+    def age_estimates(self) -> list[AgeEstimate] | None:
+        """The age of each photo in years; None where the models give none."""
+        return estimate_ages(self.schema, self.probabilities, self.ages)
+
     def decide(self) -> list[tuple[AttributePrediction, ...]]:
         """Predicts each attribute of each photo.
 
         Returns:
             For each photo the attributes in the schema's order, each of which may be "not sure".
         """
-        return decide(self.schema, self.probabilities, self.abstain_below, self.decision_weights)
+        return decide(self.schema, self.probabilities, self.abstain_below, self.decision_weights, self.age_estimates)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Converts to JSON types, photo by photo.
 
         Yields:
             A record with `photo`; `class`, its index; `answer`, its text; `probability`; `attributes`: for each its
-            value, whether that is `sure`, and the probability of every value; and `probabilities`, one per class.
+            value, whether that is `sure`, the probability of every value, and `years` for an age in years; and
+            `probabilities`, one per class.
         """
         marginals = self.schema.marginals(self.probabilities)
         indices = self.schema.to_attribute_indices(self.classes).tolist()
         rows = zip(self.names, self.classes.tolist(), indices, self.probabilities, strict=True)
+        ages, of_years = self.age_estimates, find_age_attribute(self.schema)
         for row, (name, class_index, own, probabilities) in enumerate(rows):
             attributes = {}
             for attribute, index in zip(self.schema.attributes, own, strict=True):
@@ -84,6 +95,8 @@ class BatchPredictions:
                     "sure": values[index] >= self.abstain_below.get(attribute.name, 0.0),
                     "probabilities": dict(zip(attribute.values, values, strict=True)),
                 }
+                if ages is not None and attribute == of_years:
+                    attributes[attribute.name]["years"] = ages[row].to_dict()
             yield {
                 "photo": name,
                 "class": class_index,
@@ -106,6 +119,8 @@ class Predictions:
         fallback_crops: Photos on which a crop found no face, so that its fallback was used.
         abstain_below: By attribute, the probability below which the model abstains.
         decision_weights: Decision weights by attribute; empty for the most probable class.
+        ages: Distributions of the ages in years, before they are scaled to the age bands; None where the models give
+            none.
     """
 
     schema: LabelSchema
@@ -115,6 +130,15 @@ class Predictions:
     fallback_crops: tuple[str, ...] = ()
     abstain_below: dict[str, float] = field(default_factory=dict)
     decision_weights: WeightMap = field(default_factory=dict)
+    ages: AgeTable | None = None
+
+    def age_estimates(self) -> list[AgeEstimate] | None:
+        """Estimates the age of each photo in years.
+
+        Returns:
+            The estimates in the order of the photos; None where the models give no age in years.
+        """
+        return estimate_ages(self.schema, self.table.probabilities, self.ages)
 
     def decide(self) -> list[tuple[AttributePrediction, ...]]:
         """Predicts each attribute of each photo.
@@ -122,7 +146,9 @@ class Predictions:
         Returns:
             For each photo the attributes in the schema's order, each of which may be "not sure".
         """
-        return decide(self.schema, self.table.probabilities, self.abstain_below, self.decision_weights)
+        return decide(
+            self.schema, self.table.probabilities, self.abstain_below, self.decision_weights, self.age_estimates()
+        )
 
     @cached_property
     def classes(self) -> IntArray:
@@ -134,3 +160,21 @@ class Predictions:
             self.table.names, self.classes.tolist(), self.table.probabilities, strict=True
         ):
             yield name, self.schema.describe(class_index), float(row[class_index])
+
+
+def estimate_ages(schema: LabelSchema, probabilities: FloatArray, ages: AgeTable | None) -> list[AgeEstimate] | None:
+    """Estimates ages whose shares of the age bands are those of the probabilities.
+
+    Args:
+        schema: The schema of the predictions.
+        probabilities: Shape (photos, classes).
+        ages: Distributions of the ages; None without.
+
+    Returns:
+        The estimates; None without distributions.
+    """
+    attribute = find_age_attribute(schema)
+    if ages is None or attribute is None:
+        return None
+    bands = schema.marginals(probabilities)[attribute.name]
+    return ages.fit_bands(attribute.bin_edges, bands).estimates(attribute.bin_edges)

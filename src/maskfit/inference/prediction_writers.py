@@ -18,18 +18,20 @@ from maskfit.evaluation.probability_table import probability_header, probability
 from maskfit.file_io import atomic_write
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.submission import CLASS_COLUMN, ID_COLUMN
+from maskfit.labels.age_distribution import age_column_names, find_age_attribute
 from maskfit.labels.schema import LabelSchema
 
 AddBatch = Callable[[BatchPredictions], None]
 """Takes the predictions of the next batch."""
 
 
-def add_submission(stream: TextIO, schema: LabelSchema) -> AddBatch:
+def add_submission(stream: TextIO, schema: LabelSchema, ages: bool = False) -> AddBatch:
     """Writes `ImageID,ans`: the class index of each photo.
 
     Args:
         stream: An open file; gets the header now.
         schema: The schema of the predictions.
+        ages: Whether the predictions have ages in years.
 
     Returns:
         A function that writes the rows of a batch.
@@ -39,12 +41,13 @@ def add_submission(stream: TextIO, schema: LabelSchema) -> AddBatch:
     return lambda batch: rows.writerows(zip(batch.names, batch.classes.tolist(), strict=True))
 
 
-def add_probabilities(stream: TextIO, schema: LabelSchema) -> AddBatch:
+def add_probabilities(stream: TextIO, schema: LabelSchema, ages: bool = False) -> AddBatch:
     """Writes `ImageID,p0,...,pN`, as `evaluation.probability_table` reads it.
 
     Args:
         stream: An open file; gets the header now.
         schema: The schema of the predictions.
+        ages: Whether the predictions have ages in years.
 
     Returns:
         A function that writes the rows of a batch.
@@ -54,35 +57,42 @@ def add_probabilities(stream: TextIO, schema: LabelSchema) -> AddBatch:
     return lambda batch: rows.writerows(probability_rows(batch.names, batch.probabilities))
 
 
-def add_attributes(stream: TextIO, schema: LabelSchema) -> AddBatch:
+def add_attributes(stream: TextIO, schema: LabelSchema, ages: bool = False) -> AddBatch:
     """Writes `ImageID` and the display name of each attribute's value, as a manifest is read.
+
+    With ages follow their mean and quantiles: `age_mean`, `age_q10`, `age_q50`, `age_q90`.
 
     Args:
         stream: An open file; gets the header now.
         schema: The schema of the predictions.
+        ages: Whether the predictions have ages in years.
 
     Returns:
         A function that writes the rows of a batch.
     """
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow([ID_COLUMN, *schema.names])
+    of_years = find_age_attribute(schema) if ages else None
+    rows.writerow([ID_COLUMN, *schema.names, *(age_column_names(of_years.name) if of_years else ())])
 
     def add(batch: BatchPredictions) -> None:
-        for name, indices in zip(batch.names, schema.to_attribute_indices(batch.classes).tolist(), strict=True):
+        estimates = (batch.age_estimates if of_years else None) or [None] * len(batch)
+        indices_of_photos = schema.to_attribute_indices(batch.classes).tolist()
+        for name, indices, age in zip(batch.names, indices_of_photos, estimates, strict=True):
             values = (
                 attribute.display_name(index) for attribute, index in zip(schema.attributes, indices, strict=True)
             )
-            rows.writerow([name, *values])
+            rows.writerow([name, *values, *(() if age is None else (f"{age.mean:.2f}", *age.quantiles))])
 
     return add
 
 
-def add_json_lines(stream: TextIO, schema: LabelSchema) -> AddBatch:
+def add_json_lines(stream: TextIO, schema: LabelSchema, ages: bool = False) -> AddBatch:
     """Writes one JSON object per line and photo; see `BatchPredictions.records`.
 
     Args:
         stream: An open file.
         schema: The schema of the predictions.
+        ages: Whether the predictions have ages in years.
 
     Returns:
         A function that writes the lines of a batch.
@@ -95,7 +105,7 @@ def add_json_lines(stream: TextIO, schema: LabelSchema) -> AddBatch:
     return add
 
 
-WRITERS: dict[str, Callable[[TextIO, LabelSchema], AddBatch]] = {
+WRITERS: dict[str, Callable[[TextIO, LabelSchema, bool], AddBatch]] = {
     "submission": add_submission,
     "probabilities": add_probabilities,
     "attributes": add_attributes,
@@ -105,12 +115,15 @@ WRITERS: dict[str, Callable[[TextIO, LabelSchema], AddBatch]] = {
 
 
 @contextmanager
-def open_prediction_writers(files: Mapping[str, Path], schema: LabelSchema) -> Iterator[AddBatch]:
+def open_prediction_writers(
+    files: Mapping[str, Path], schema: LabelSchema, *, ages: bool = False
+) -> Iterator[AddBatch]:
     """Opens prediction files, which appear when the context is left without an error.
 
     Args:
         files: By a name of `WRITERS`. An existing file is replaced.
         schema: The schema of the predictions.
+        ages: Whether the predictions have ages in years.
 
     Yields:
         A function that writes the predictions of a batch to all files.
@@ -121,7 +134,7 @@ def open_prediction_writers(files: Mapping[str, Path], schema: LabelSchema) -> I
         streams = {
             kind: stack.enter_context(draft.open("w", encoding="utf-8", newline="")) for kind, draft in drafts.items()
         }
-        adders = [WRITERS[kind](stream, schema) for kind, stream in streams.items()]
+        adders = [WRITERS[kind](stream, schema, ages) for kind, stream in streams.items()]
 
         def add(batch: BatchPredictions) -> None:
             for write in adders:

@@ -45,6 +45,7 @@ from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.inference.precision_cascade import PrecisionCascade
 from maskfit.inference.prediction import BatchPredictions, Predictions
 from maskfit.inference.tta import TestTimeAugmentation, build_tta
+from maskfit.labels.age_distribution import concat_ages
 from maskfit.labels.schema import FloatArray
 from maskfit.registry import ComponentSpec
 from maskfit.text import format_count
@@ -76,6 +77,8 @@ class Predictor:
         decide: How a class is chosen: `argmax` by probability, `macro-f1` or `accuracy` with the decision weights that
             training fitted for it. Those of several members are combined by their geometric mean; a member without
             them counts as argmax.
+        age_borders: Borders of the age bands in whole years, such as (30, 57), where those of the models are not
+            wanted; a model must have been trained on narrow age bands. Decision weights of the age do not apply then.
         batch_size: Images in a batch, >= 1.
         num_workers: Batches that are in flight at the same time, >= 1.
 
@@ -94,7 +97,7 @@ class Predictor:
     Raises:
         ModelFileError: There is no member, or they do not combine; see `members.check_compatible`.
         DataError: The TTA, the vote or `decide` is unknown, the vote needs weights, `batch_size` or `num_workers` is
-            below 1, or the weights of a detector that a member crops with are missing.
+            below 1, the age borders cannot be moved, or the weights of a detector that a member crops with are missing.
         MissingExtraError: A member's crop needs an extra.
     """
 
@@ -105,6 +108,7 @@ class Predictor:
         tta: str | ComponentSpec | TestTimeAugmentation = "original",
         vote: str = "arithmetic",
         decide: str = DEFAULT_DECIDE,
+        age_borders: Sequence[float] | None = None,
         batch_size: int = 32,
         num_workers: int = 1,
     ) -> None:
@@ -115,21 +119,24 @@ class Predictor:
         views = build_tta(tta) if isinstance(tta, str | ComponentSpec) else tta
         composition = check_compatible(members)
         self.members = list(members)
-        self.runner = EnsembleRunner(self.members, composition, views, _parse_vote(vote))
-        self.schema = composition.schema
+        self.runner = EnsembleRunner(self.members, composition, views, _parse_vote(vote), age_borders)
+        self.schema = self.runner.schema
         self.vote = self.runner.vote
         self.batch_size = batch_size
         self.num_workers = num_workers
         thresholds = [member.engine.metadata.calibration.abstain_below for member in members]
         self.abstain_below = {name: max(own.get(name, 0.0) for own in thresholds) for name in self.schema.names}
         self.decide = parse_decide_mode(decide)
-        self.decision_weights = combine_weights(
-            self.schema,
+        weights = combine_weights(
+            composition.schema,
             [
                 (member.scored_schema, member.engine.metadata.calibration.decision_weights(self.decide))
                 for member in members
             ],
         )
+        # Weights of bands with other borders mean nothing.
+        same = {item.name for item in self.schema.attributes if item == composition.schema[item.name]}
+        self.decision_weights = {name: values for name, values in weights.items() if name in same}
         self._cascade = PrecisionCascade(self.runner, self.decision_weights)
 
     @classmethod
@@ -139,6 +146,7 @@ class Predictor:
         tta: str | ComponentSpec = "original",
         vote: str = "arithmetic",
         decide: str = DEFAULT_DECIDE,
+        age_borders: Sequence[float] | None = None,
         batch_size: int | None = 32,
         threads: int | None = None,
         top_k: int = 1,
@@ -153,6 +161,7 @@ class Predictor:
             tta: As the constructor.
             vote: As the constructor.
             decide: As the constructor.
+            age_borders: As the constructor.
             batch_size: Images in a batch; None selects it by engine and input size.
             threads: Threads for one batch; None leaves the choice to the engine.
             top_k: How many of each fold's best models.
@@ -187,6 +196,7 @@ class Predictor:
             tta=views,
             vote=vote,
             decide=decide,
+            age_borders=age_borders,
             batch_size=opened.batch_size,
             num_workers=opened.num_workers,
         )
@@ -238,8 +248,9 @@ class Predictor:
             member.name: np.concatenate([part.members[member.name] for part in parts]) for member in self.members
         }
         fallback_crops = tuple(name for part in parts for name in part.fallback_crops)
+        ages = concat_ages([part.ages for part in parts])
         return Predictions(
-            self.schema, table, members, unreadable, fallback_crops, self.abstain_below, self.decision_weights
+            self.schema, table, members, unreadable, fallback_crops, self.abstain_below, self.decision_weights, ages
         )
 
     def stream(self, images: Iterable[ImageSource], *, skip_unreadable: bool = False) -> Generator[BatchPredictions]:
@@ -316,6 +327,11 @@ class Predictor:
         return f"{self.decide}, {describe_decision_weights(self.schema, self.decision_weights)}{partly}"
 
     @property
+    def gives_ages(self) -> bool:
+        """Whether the predictions have ages in years: a model was trained on age bands of at most ten years."""
+        return self.runner.gives_ages
+
+    @property
     def crop_resizes(self) -> tuple[CropResize, ...]:
         """How the members crop and resize, each once."""
         return self.runner.crop_resizes
@@ -368,6 +384,7 @@ class Predictor:
             tuple(name for name, item in readable if any(crop.fallback for crop in item.crops)),
             self.abstain_below,
             self.decision_weights,
+            output.ages,
         )
 
 

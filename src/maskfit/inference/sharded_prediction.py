@@ -32,6 +32,7 @@ from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import ID_COLUMN
 from maskfit.inference.table_formats import FORMATS
+from maskfit.labels.age_distribution import parse_age_borders
 
 _OLD_PLAN_KEYS = {"views": "tta", "top": "top_k", "photos": "num_images"}
 """Keys of plan.json that earlier versions wrote."""
@@ -49,6 +50,7 @@ class ShardPlan:
         tta: As for `Predictor.load`.
         vote: As for `Predictor.load`.
         decide: As for `Predictor.load`.
+        age_borders: Borders of the age bands, as `30,57`; empty for those of the models.
         batch_size: Photos in a batch; 0 selects it by engine and input size.
         top_k: As for `Predictor.load`.
         engine: As for `Predictor.load`.
@@ -62,6 +64,7 @@ class ShardPlan:
     tta: str = "original"
     vote: str = "arithmetic"
     decide: str = DEFAULT_DECIDE
+    age_borders: str = ""
     batch_size: int = 0
     top_k: int = 1
     engine: str = "auto"
@@ -86,6 +89,7 @@ class ShardPlan:
             tta=self.tta,
             vote=self.vote,
             decide=self.decide,
+            age_borders=parse_age_borders(self.age_borders),
             batch_size=self.batch_size or None,
             top_k=self.top_k,
             engine=self.engine,

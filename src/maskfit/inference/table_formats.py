@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from maskfit.errors import MissingExtraError
 from maskfit.inference.prediction import BatchPredictions
+from maskfit.labels.age_distribution import age_column_names, find_age_attribute
 from maskfit.labels.schema import LabelSchema
 
 
@@ -27,17 +28,28 @@ class TableFormat(NamedTuple):
     check: Callable[[], None]
 
 
-def columns(schema: LabelSchema) -> list[str]:
+def columns(schema: LabelSchema, ages: bool = False) -> list[str]:
     """Returns the column names.
 
     Args:
         schema: The schema of the predictions.
+        ages: Whether the predictions have ages in years.
 
     Returns:
-        `ImageID`, the class index `ans`, its `probability`; each attribute's value, and `NAME_sure`; `p0` to `pN`.
+        `ImageID`, the class index `ans`, its `probability`; each attribute's value, and `NAME_sure`; `p0` to `pN`; mean
+        and quantiles of an age in years.
     """
+    of_years = find_age_attribute(schema) if ages else None
+    years = age_column_names(of_years.name) if of_years else ()
     attributes = [column for name in schema.names for column in (name, f"{name}_sure")]
-    return ["ImageID", "ans", "probability", *attributes, *(f"p{number}" for number in range(schema.num_classes))]
+    return [
+        "ImageID",
+        "ans",
+        "probability",
+        *attributes,
+        *(f"p{number}" for number in range(schema.num_classes)),
+        *years,
+    ]
 
 
 def to_rows(schema: LabelSchema, batch: BatchPredictions) -> Iterator[list[Any]]:
@@ -50,16 +62,23 @@ def to_rows(schema: LabelSchema, batch: BatchPredictions) -> Iterator[list[Any]]
     Yields:
         The row of each photo, in the order of `columns`.
     """
-    for name, class_index, probability, attributes, probabilities in zip(
+    estimates = batch.age_estimates or [None] * len(batch)
+    for name, class_index, probability, attributes, probabilities, age in zip(
         batch.names,
         batch.classes.tolist(),
         batch.confidence.tolist(),
         batch.decide(),
         batch.probabilities.tolist(),
+        estimates,
         strict=True,
     ):
         cells = [cell for item in attributes for cell in (item.value, item.is_confident)]
-        yield [name, class_index, probability, *cells, *probabilities]
+        years = () if age is None else (age.mean, *map(float, age.quantiles))
+        yield [name, class_index, probability, *cells, *probabilities, *years]
+
+
+def _have_ages(batches: Sequence[BatchPredictions]) -> bool:
+    return any(batch.ages is not None for batch in batches)
 
 
 def write_csv_table(path: Path, schema: LabelSchema, batches: Sequence[BatchPredictions]) -> None:
@@ -72,7 +91,7 @@ def write_csv_table(path: Path, schema: LabelSchema, batches: Sequence[BatchPred
     """
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns(schema))
+        writer.writerow(columns(schema, _have_ages(batches)))
         for batch in batches:
             for row in to_rows(schema, batch):
                 writer.writerow([f"{cell:.8g}" if isinstance(cell, float) else cell for cell in row])
@@ -89,10 +108,11 @@ def write_parquet_table(path: Path, schema: LabelSchema, batches: Sequence[Batch
     import pyarrow
     from pyarrow import parquet
 
+    names = columns(schema, _have_ages(batches))
     types = {"ImageID": pyarrow.string(), "ans": pyarrow.int32()}
     types |= {name: pyarrow.string() for name in schema.names}
     types |= {f"{name}_sure": pyarrow.bool_() for name in schema.names}
-    table_schema = pyarrow.schema([(name, types.get(name, pyarrow.float32())) for name in columns(schema)])
+    table_schema = pyarrow.schema([(name, types.get(name, pyarrow.float32())) for name in names])
     rows = [row for batch in batches for row in to_rows(schema, batch)]
     data = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in table_schema.names]
     arrays = [pyarrow.array(column, kind) for column, kind in zip(data, table_schema.types, strict=True)]

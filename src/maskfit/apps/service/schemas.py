@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from maskfit.errors import ModelFileError
 from maskfit.inference.decisions import NOT_SURE
+from maskfit.labels.age_distribution import find_age_attribute
 from maskfit.labels.attribute import Attribute
 from maskfit.labels.schema import LabelSchema
 
@@ -32,6 +33,26 @@ class StrictModel(BaseModel):
     """Base of models that allow no other fields."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=False, json_schema_extra=_keep_summary)
+
+
+class Years(StrictModel):
+    """An age in years.
+
+    Attributes:
+        mean: Mean of the distribution.
+        q10: Low end of the interval, which holds 80 of 100 ages.
+        q50: Median.
+        q90: High end of the interval.
+        at_least: Border of the age bands to the probability of this age or more.
+    """
+
+    mean: float = Field(description="Mean of the distribution.")
+    q10: int = Field(description="Low end of the 80% interval.")
+    q50: int = Field(description="Median.")
+    q90: int = Field(description="High end of the 80% interval.")
+    at_least: dict[str, Probability] = Field(
+        description="Border of the age bands to the probability of this age or more."
+    )
 
 
 class ErrorDetail(StrictModel):
@@ -106,6 +127,9 @@ def _build_attribute_model(attribute: Attribute) -> type[BaseModel]:
     """Builds the model of one attribute's prediction."""
     values: Any = Literal[attribute.values]
     answers: Any = Literal[(*attribute.values, NOT_SURE)]
+    years: dict[str, Any] = {}
+    if find_age_attribute(LabelSchema(attributes=(attribute,))) is not None:
+        years["years"] = (Years | None, Field(None, description="The age in years, where a model gives it."))
     return create_model(
         f"{''.join(part for part in attribute.name.title() if part.isalnum())}Said",
         __base__=StrictModel,
@@ -115,4 +139,5 @@ def _build_attribute_model(attribute: Attribute) -> type[BaseModel]:
         probability=(Probability, Field(description="Of that value.")),
         sure=(bool, Field(description="Whether the probability reaches the model's threshold.")),
         probabilities=(dict[values, Probability], Field(description="Of every value.")),
+        **years,
     )

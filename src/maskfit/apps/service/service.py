@@ -49,6 +49,7 @@ class InferenceService:
             tta=settings.views,
             vote=settings.vote,
             decide=settings.decide,
+            age_borders=settings.age_borders,
             batch_size=settings.batch_size,
             threads=settings.threads,
             top_k=settings.top,

@@ -62,6 +62,7 @@ class ServiceSettings(BaseModel):
         views: Test-time augmentation, as for `Predictor.load`.
         vote: Combination of the models, as for `Predictor.load`.
         decide: How a class is chosen, as for `Predictor.load`.
+        age_borders: Borders of the age bands, as for `Predictor.load`.
         engine: Inference engine, as for `Predictor.load`.
         faces: Whether faces can be detected; otherwise every photo is a portrait and no detector is needed.
         limits: Limits of a request.
@@ -79,6 +80,7 @@ class ServiceSettings(BaseModel):
     views: str = "original"
     vote: str = "arithmetic"
     decide: str = DEFAULT_DECIDE
+    age_borders: tuple[float, ...] | None = None
     engine: str = "auto"
     faces: bool = True
     limits: Limits = Limits()

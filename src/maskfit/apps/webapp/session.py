@@ -136,7 +136,8 @@ def reapply_thresholds(
     """
     if not faces:
         return ()
-    return tuple(decide(schema, np.stack([face.probabilities for face in faces]), abstain_below, decision_weights))
+    rows = np.stack([face.probabilities for face in faces])
+    return tuple(decide(schema, rows, abstain_below, decision_weights, [face.age for face in faces]))
 
 
 def predict_photo(app_state: AppState, photo: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
