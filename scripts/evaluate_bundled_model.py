@@ -2,6 +2,10 @@
 
 python scripts/evaluate_bundled_model.py box/bundled.onnx --work box
 python scripts/evaluate_bundled_model.py box/near/fold0/best.safetensors --work box --tta flip
+python scripts/evaluate_bundled_model.py box/bundled.onnx --work box --fit-ages
+
+`--fit-ages` fits the calibration of ages in years on the held-out persons of an exported model and writes it into the
+file's metadata; the printed figures are cross-fitted over persons.
 """
 
 from __future__ import annotations
@@ -12,13 +16,21 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
+from maskfit.evaluation.ages import fit_ages, score_ages
 from maskfit.evaluation.metrics import accuracy, f1_per_class, macro_f1
+from maskfit.file_io import atomic_write
+from maskfit.inference.image_loading import load_image
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
+from maskfit.labels.age_distribution import AgeEstimate, find_age_attribute
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, softmax
+from maskfit.model_file import read_model_metadata
+from maskfit.model_metadata import METADATA_KEY
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 
@@ -41,7 +53,8 @@ def evaluate(predictor: Predictor, photos: list[Photo]) -> None:
 
     Each attribute is predicted from its own marginal probabilities, as for users.
     """
-    probabilities = predictor.predict(photos).table.probabilities
+    predictions = predictor.predict(photos)
+    probabilities = predictions.table.probabilities
     targets = SCHEMA.encode_batch(photo.labels for photo in photos)
     marginals = SCHEMA.marginals(probabilities)
     for index, attribute in enumerate(SCHEMA.attributes):
@@ -60,11 +73,64 @@ def evaluate(predictor: Predictor, photos: list[Photo]) -> None:
             f"({', '.join(f'{value} {f1:.3f} of {count}' for value, f1, count in per_value if count)}); "
             f"not abstained: {sure.mean():.0%}, their accuracy {accuracy(target[sure], predicted[sure], size):.3f}"
         )
+    persons = [photo.person for photo in photos]
+    estimates = predictions.age_estimates()
+    ages = None if estimates is None else score_ages(quantile_rows(estimates), years_of(photos), persons)
+    if ages is not None:
+        error, coverage = ages.mean_absolute_error, ages.coverage
+        print(
+            f"  years: mean absolute error {error.value:.2f} ({error.low:.2f} to {error.high:.2f}), coverage "
+            f"{coverage.value:.3f} ({coverage.low:.3f} to {coverage.high:.3f}), width {ages.width:.1f}"
+        )
     classes = SCHEMA.to_class_index(targets)
     if (classes != UNKNOWN).any():
         predicted = probabilities.argmax(axis=1)
         score = accuracy(classes, predicted, SCHEMA.num_classes)
         print(f"  18 classes: accuracy {score:.3f}, macro F1 {macro_f1(classes, predicted, SCHEMA.num_classes):.3f}")
+
+
+def years_of(photos: list[Photo]) -> NDArray[np.float64]:
+    """Returns the true age of each photo, NaN where it is not known."""
+    labels = [photo.labels.get("age") for photo in photos]
+    return np.array([float(label) if isinstance(label, int | float) else np.nan for label in labels])
+
+
+def quantile_rows(estimates: list[AgeEstimate]) -> NDArray[np.int64]:
+    """Returns the quantiles of each photo, (photos, quantiles)."""
+    return np.array([estimate.quantiles for estimate in estimates])
+
+
+def fit_file_ages(path: Path, photos: list[Photo]) -> None:
+    """Fits the calibration of ages and writes it into an exported model; the network stays as it is."""
+    metadata = read_model_metadata(path)
+    trained, scored = find_age_attribute(metadata.label_schema), find_age_attribute(SCHEMA)
+    if trained is None or scored is None:
+        raise SystemExit("this model predicts no ages")
+    (member,) = Predictor.load(path).members
+    photos = [photo for photo in photos if isinstance(photo.labels.get("age"), int | float)]
+    narrow, bands = [], []
+    predictor = Predictor([member])
+    for start in range(0, len(photos), 64):
+        inputs = [predictor.preprocess(load_image(photo)) for photo in photos[start : start + 64]]
+        frames = np.stack([item.tta_views[0][0] for item in inputs])
+        narrow.append(softmax(member.engine.logits(frames)[trained.name]))
+        bands.append(SCHEMA.marginals(predictor.forward(inputs))[scored.name])
+    fitted = fit_ages(
+        trained,
+        np.concatenate(narrow),
+        scored.bin_edges,
+        np.concatenate(bands),
+        years_of(photos),
+        [photo.person for photo in photos],
+    )
+    print(fitted)
+    calibration = metadata.calibration.model_copy(update={"ages": fitted})
+    model = onnx.load(path)
+    for item in model.metadata_props:
+        if item.key == METADATA_KEY:
+            item.value = metadata.model_copy(update={"calibration": calibration}).to_metadata()[METADATA_KEY]
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
 
 
 def main() -> None:
@@ -74,7 +140,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("box"), help="working folder of train_bundled_model.py")
     parser.add_argument("--tta", default="original", help="test-time augmentation")
     parser.add_argument("--max-images", type=int, help="approximate number of photos per source; default: all")
+    parser.add_argument("--fit-ages", action="store_true", help="fit ages in years and write them into the model")
     args = parser.parse_args()
+    if args.fit_ages:
+        fit_file_ages(Path(args.model), [photo for own in held_out_photos(args.work).values() for photo in own])
+        return
     predictor = Predictor.load(args.model, tta=args.tta)
     for source, photos in held_out_photos(args.work).items():
         chosen = photos[:: max(len(photos) // args.max_images, 1)] if args.max_images else photos

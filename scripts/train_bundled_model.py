@@ -19,11 +19,12 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 Intermediate files are in --work. On two cores this takes about an hour and a half; the same command resumes it.
 
 Without --portraits the model never sees them, so that training on them can start from it and be judged on them. This
-made the twin that docs/results.md reports (`--detector-weights FILE` places the masks where the cache holds no detector):
+made the twin that docs/results.md reports (`--detector-weights FILE` where the cache holds no landmark detector):
 
     python scripts/train_bundled_model.py --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv \
         --mask-photos mask-photos/photos.csv --weights mobilenetv2_100.imagenet.safetensors --work twin \
-        --one-size --masked-faces 3200 --override trainer.epochs=5
+        --one-size --masked-faces 1000 --override trainer.epochs=3 --override data.image_size=96 \
+        --override lr_scheduler.warmup=0.3 --override weight_averaging.decay=0.99
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
+
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
+from maskfit.evaluation.ages import fit_ages
 from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.probability_table import read_table
 from maskfit.exploration.image_stats import collect_all_image_stats
@@ -147,7 +151,7 @@ def list_extra(bare: Path, masked: Path, portraits: Path | None, crops: Path, pa
 
 
 def calibrate(run: RunDir, photos: Path) -> None:
-    """Fits temperatures and thresholds on the held-out persons, and writes them into the run's models.
+    """Fits temperatures, thresholds and ages in years on the held-out persons, and writes them into the run's models.
 
     Those of the mask use photos of real masks only: on synthetic masks the network is overconfident.
     """
@@ -163,6 +167,13 @@ def calibrate(run: RunDir, photos: Path) -> None:
     targets[[name not in real for name in table.names], schema.names.index("mask")] = UNKNOWN
     persons = [photo_of[name].person for name in table.names]
     calibration, thresholds = fit_calibration(table, schema, persons, targets, accuracy=TARGET_ACCURACY)
+    trained, scored = read_model_metadata(run.fold(0).model).label_schema["age"], schema["age"]
+    narrow = read_table(run.fold(0).age_bands).reindex(table.names).probabilities
+    bands = schema.marginals(calibration.apply_temperature(schema, table.probabilities))["age"]
+    labels = [photo_of[name].labels.get("age") for name in table.names]
+    years = np.array([float(label) if isinstance(label, int | float) else np.nan for label in labels])
+    ages = fit_ages(trained, narrow, scored.bin_edges, bands, years, persons)
+    calibration = calibration.model_copy(update={"ages": ages})
     for path in run.fold(0).path.glob("*.safetensors"):
         update_model_metadata(path, read_model_metadata(path).model_copy(update={"calibration": calibration}))
     print(calibration, *thresholds.items(), sep="\n")

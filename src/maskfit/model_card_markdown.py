@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from maskfit.calibration import describe_decision_weights
+from maskfit.calibration import AgeCalibration, describe_decision_weights
+from maskfit.labels.age_distribution import INTERVAL_LEVEL
 from maskfit.labels.schema import Attribute
 from maskfit.model_card import Score
 from maskfit.model_file import ModelMetadata
@@ -94,6 +95,23 @@ def _evaluation(metadata: ModelMetadata) -> Iterator[str]:
         yield ""
         worst = "; ".join(f"{name} {_format_score(score)}" for name, score in card.worst_groups.items())
         yield f"Classes with the lowest F1: {worst}."
+    if metadata.calibration.ages is not None:
+        yield ""
+        yield from _age_lines(metadata.calibration.ages)
+
+
+def _age_lines(ages: AgeCalibration) -> Iterator[str]:
+    low, high = ages.age_range
+    text = f"Age in years: the open bands are spread from {low:g} to {high:g} years"
+    if ages.mean_absolute_error is None or ages.coverage is None or ages.width is None:
+        yield f"{text}; its error was not measured."
+        return
+    yield (
+        f"{text}. On {format_count(ages.photos, 'photo')} of {format_count(ages.persons, 'person')}, each with a "
+        f"temperature fitted on other persons, the median is off by {ages.mean_absolute_error:.1f} years on average, "
+        f"and {ages.coverage:.0%} of true ages are within the {INTERVAL_LEVEL:.0%} interval, which is {ages.width:.0f} "
+        "years wide on average."
+    )
 
 
 def _format_score(score: Score) -> str:

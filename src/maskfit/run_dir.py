@@ -5,6 +5,7 @@ RUN/
   splits.csv              person -> fold
   environment.json        versions, machine, command, and the precision that was chosen
   oof_probabilities.csv   out-of-fold predictions: each photo by the fold that was not trained on its person
+  oof_ages.csv            with narrow age bands: the probability of each year of age, out of fold
   scores.json             scores of the out-of-fold predictions
   report.html             the report
   fold0/
@@ -15,6 +16,7 @@ RUN/
     metrics.csv           one row per epoch
     train_loss.csv        one row per training step
     probabilities.csv     predictions of the held-out photos
+    age_bands.csv         with narrow age bands: their probabilities, which are scored as the official bands
     scores.json           their scores; written last, so that it marks the fold as complete
 
 Runs of earlier versions have `folds.csv`, `probabilities.csv`, `final.safetensors` and `steps.csv` in place of
@@ -109,6 +111,11 @@ class FoldDir:
         return self.path / "probabilities.csv"
 
     @property
+    def age_bands(self) -> Path:
+        """Predictions of the narrow age bands, where the run was trained on them."""
+        return self.path / "age_bands.csv"
+
+    @property
     def scores(self) -> Path:
         """Scores of these predictions."""
         return self.path / "scores.json"
@@ -189,6 +196,11 @@ class RunDir:
     def oof_probabilities(self) -> Path:
         """Out-of-fold predictions."""
         return _with_old_name(self.path / "oof_probabilities.csv", "probabilities.csv")
+
+    @property
+    def oof_ages(self) -> Path:
+        """Out-of-fold ages in years, where the run was trained on narrow age bands."""
+        return self.path / "oof_ages.csv"
 
     @property
     def scores(self) -> Path:

@@ -18,6 +18,7 @@ from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
+    from maskfit.evaluation.ages import AgeScore
     from maskfit.evaluation.scores import Scores
 
 
@@ -30,6 +31,15 @@ def evaluate(
             "a single CSV, or class folders. "
             f"A single argument is the submission, with the truth from {TRUTH}; without arguments the submission is "
             f"submission.csv in {OUTPUT}.",
+            show_default=False,
+        ),
+    ] = None,
+    ages: Annotated[
+        Path | None,
+        typer.Option(
+            "--ages",
+            metavar="FILE",
+            help="Also score ages in years: a file of predict --attributes-csv; TRUTH must be a dataset with ages.",
             show_default=False,
         ),
     ] = None,
@@ -55,6 +65,8 @@ def evaluate(
 
         maskfit evaluate class-folders submission.csv --schema mask
 
+        maskfit evaluate manifest.csv submission.csv --ages attributes.csv
+
         SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv
     """
     import numpy as np
@@ -75,14 +87,54 @@ def evaluate(
     predictions = _align_predictions(truth, submission, truth_path, submission_path)
     indices = label_schema.to_attribute_indices(list(truth.values()))
     scores = score(label_schema, indices, predictions=np.array(predictions, dtype=np.int64))
+    age_score = None if ages is None else _score_ages(truth_path, ages, label_schema)
     remarks += _describe_classes(list(truth.values()), scores, label_schema)
     remarks += _suggest_schema([*truth.values(), *predictions], label_schema)
     if json:
-        print_json(_to_server_format(scores))
+        print_json(_to_server_format(scores) | ({"ages": age_score.to_dict()} if age_score else {}))
     else:
         _print_scores(scores, label_schema, truth_path, submission_path)
+        if age_score:
+            _print_age_score(age_score)
     for line in remarks:
         (err if json else out).print(line, style="yellow", soft_wrap=True)
+
+
+def _score_ages(truth: Path, predicted: Path, label_schema: LabelSchema) -> AgeScore | None:
+    """Scores ages in years over the photos whose age is known; all of them need a prediction."""
+    import numpy as np
+
+    from maskfit.data.read_dataset import read_photos
+    from maskfit.evaluation.ages import score_ages
+    from maskfit.inference.submission import read_predicted_ages, read_true_ages
+
+    known = read_true_ages(truth, label_schema)
+    found = read_predicted_ages(predicted, label_schema)
+    missing = [name for name in known if name not in found]
+    if missing:
+        raise DataError(
+            f"{format_count(len(missing), 'photo has', 'photos have')} no predicted age:\n"
+            f"{format_list(missing, shown=5)}",
+            location=predicted,
+            hint="predict each photo of the truth",
+        )
+    person_of = {photo.name: photo.person for photo in read_photos(truth, label_schema)}
+    persons = [person_of[name] for name in known]
+    return score_ages(np.array([found[name] for name in known]), np.array(list(known.values())), persons)
+
+
+def _print_age_score(score: AgeScore) -> None:
+    error, coverage = score.mean_absolute_error, score.coverage
+    out.print()
+    print_table(
+        f"Age in years, {format_count(score.photos, 'photo')} of {format_count(score.persons, 'person')}",
+        ["", "value", "low", "high"],
+        [
+            ["mean absolute error (years)", error.value, error.low, error.high],
+            ["true ages within the 80% interval", coverage.value, coverage.low, coverage.high],
+            ["width of the interval (years)", score.width, None, None],
+        ],
+    )
 
 
 def _find_files(files: list[Path], schema: LabelSchema) -> tuple[Path, Path]:

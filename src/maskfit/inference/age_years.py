@@ -15,11 +15,12 @@ from maskfit.labels.age_distribution import (
     find_age_attribute,
     has_narrow_bands,
     move_borders,
+    narrow_age_bands,
     rebin_probabilities,
     sharpen,
     spread_bands,
 )
-from maskfit.labels.schema import FloatArray, LabelSchema, softmax
+from maskfit.labels.schema import FloatArray, LabelSchema
 from maskfit.model_file import ModelMetadata
 
 NO_AGES_HINT = (
@@ -52,15 +53,9 @@ def member_ages(metadata: ModelMetadata, views: Sequence[Mapping[str, NDArray[np
         The distributions, averaged over the views; None where the model gives none.
     """
     attribute = find_age_attribute(metadata.label_schema)
-    if attribute is None or not has_narrow_bands(attribute):
+    rows = [own for own in (narrow_age_bands(metadata.label_schema, logits) for logits in views) if own is not None]
+    if attribute is None or not rows:
         return None
-    rows = []
-    for logits in views:
-        if attribute.name in logits:
-            rows.append(softmax(logits[attribute.name]))
-        else:
-            joint = metadata.label_schema.joint_probabilities({name: softmax(own) for name, own in logits.items()})
-            rows.append(metadata.label_schema.marginals(joint)[attribute.name])
     fitted = metadata.calibration.ages
     bands = sharpen(np.mean(rows, axis=0), fitted.temperature if fitted else 1.0)
     return spread_bands(attribute, bands, fitted.age_range if fitted else DEFAULT_AGE_RANGE)

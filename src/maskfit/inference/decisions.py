@@ -57,8 +57,8 @@ class AttributePrediction:
         """Converts to JSON types.
 
         Returns:
-            `answer` is the value to act on, "not sure" where the model abstains; `value` is the selected one; `years` is
-            there for an age in years.
+            `answer` is the value to act on, "not sure" where the model abstains; `value` is the selected one; `years`
+            is there for an age in years.
         """
         years = {} if self.age is None else {"years": self.age.to_dict()}
         return {
@@ -129,8 +129,9 @@ def _decide_attribute(
 
 
 def format_prediction(attributes: Sequence[AttributePrediction]) -> str:
-    """Formats a prediction in one line: "worn wrongly 97%, female 88%, not sure (30-59 51%)", after which an
-    age in years stands as ": 52 (46 to 58), 12% over 60".
+    """Formats a prediction in one line: "worn wrongly 97%, female 88%, not sure (30-59 51%)".
+
+    An age in years follows its attribute: ": 52 (42 to 63), 12% over 60".
 
     Args:
         attributes: The prediction of each attribute.

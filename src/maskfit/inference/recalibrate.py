@@ -71,7 +71,9 @@ def recalibrate(
     )
     codes = schema.to_attribute_indices(table.truth)
     decisions = fit_run_decisions(table, schema, persons, codes, joint=joint)
-    calibration = calibration.model_copy(update={"decisions": kept_decisions(decisions)})
+    calibration = calibration.model_copy(
+        update={"decisions": kept_decisions(decisions), "ages": metadata.calibration.ages}
+    )
     models = tuple(path for fold in finished for path in sorted(fold.path.glob("*.safetensors")))
     for path in models:
         own = read_model_metadata(path)

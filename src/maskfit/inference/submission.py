@@ -16,6 +16,7 @@ from maskfit.data.manifest_columns import BAND_SUFFIXES, COLUMN_SYNONYMS, PATH_C
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, format_list
 from maskfit.file_io import iter_csv, read_csv, write_csv
+from maskfit.labels.age_distribution import age_column_names, find_age_attribute
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, IntArray, LabelSchema
 from maskfit.labels.spellings import as_integer
 from maskfit.text import format_count
@@ -146,6 +147,60 @@ def may_be_truth(path: Path, schema: LabelSchema) -> bool:
     known = labels | {*CLASS_COLUMNS, CLASS_COLUMN} | {label + ending for label in labels for ending in BAND_SUFFIXES}
     known |= {synonym for synonym, name in COLUMN_SYNONYMS.items() if name in known}
     return not header & {*PATH_COLUMNS} or bool(header & known)
+
+
+def read_true_ages(path: Path, schema: LabelSchema) -> dict[str, float]:
+    """Reads the ages in years of a dataset that is the truth.
+
+    Args:
+        path: A manifest, or a folder with labels in its names.
+        schema: The label schema.
+
+    Returns:
+        The age by photo name, of the photos whose age is known as a number.
+
+    Raises:
+        DataError: The dataset cannot be read, or holds no age in years.
+    """
+    attribute = find_age_attribute(schema)
+    photos = () if attribute is None else read_photos(path, schema)
+    labels = {} if attribute is None else {photo.name: photo.labels.get(attribute.name) for photo in photos}
+    ages = {name: float(value) for name, value in labels.items() if isinstance(value, int | float)}
+    if not ages:
+        raise DataError(
+            "the truth holds no age in years",
+            location=path,
+            hint="name a dataset: a manifest with a column age, or the folder of the photos",
+        )
+    return ages
+
+
+def read_predicted_ages(path: Path, schema: LabelSchema) -> dict[str, tuple[float, ...]]:
+    """Reads the ages that `maskfit predict --attributes-csv` wrote.
+
+    Args:
+        path: The CSV.
+        schema: The label schema.
+
+    Returns:
+        The quantiles by photo name.
+
+    Raises:
+        DataError: The file has no ages, or a cell is no number.
+    """
+    attribute = find_age_attribute(schema)
+    columns = () if attribute is None else age_column_names(attribute.name)[1:]
+    rows = read_csv(path, [ID_COLUMN])
+    if not rows or not columns or any(name not in rows[0] for name in columns):
+        raise DataError(
+            f"this file has no ages in years ({', '.join(columns) or 'the schema has no ages'})",
+            location=path,
+            hint="write it with maskfit predict --attributes-csv, by a model with narrow age bands",
+        )
+    try:
+        return {row[ID_COLUMN]: tuple(float(row[name]) for name in columns) for row in rows}
+    except ValueError:
+        raise DataError("an age in this file is no number", location=path, hint="predict it again") from None
 
 
 def _check_pairs(names: Sequence[str], classes: ArrayLike) -> IntArray:

@@ -11,7 +11,7 @@ The first and the last band are open: they are spread up to the youngest and the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from maskfit.errors import DataError
 from maskfit.labels.attribute import Attribute
-from maskfit.labels.schema import FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, softmax
 
 MAX_BIN_WIDTH = 10
 """Width in years up to which bands give an age: the official band 30-59 gives none."""
@@ -211,6 +211,25 @@ def has_narrow_bands(attribute: Attribute) -> bool:
     """
     widths = [high - low for low, high in pairwise(attribute.bin_edges)]
     return bool(widths) and max(widths) <= MAX_BIN_WIDTH
+
+
+def narrow_age_bands(schema: LabelSchema, logits: Mapping[str, NDArray[np.floating]]) -> FloatArray | None:
+    """Computes the probabilities of narrow age bands.
+
+    Args:
+        schema: The label schema that the network was trained on.
+        logits: Head name -> (photos, outputs).
+
+    Returns:
+        Shape (photos, bands); None where the schema has no narrow age bands.
+    """
+    attribute = find_age_attribute(schema)
+    if attribute is None or not has_narrow_bands(attribute):
+        return None
+    if attribute.name in logits:
+        return softmax(logits[attribute.name])
+    joint = schema.joint_probabilities({name: softmax(values) for name, values in logits.items()})
+    return schema.marginals(joint)[attribute.name]
 
 
 def spread_bands(

@@ -46,7 +46,7 @@ def age_values(statistics: RunStatistics) -> Values | None:
         return None
     return {
         "attribute": found.attribute,
-        "summary": summary_text.ages(found),
+        "summary": " ".join(filter(None, (summary_text.ages(found), summary_text.years(statistics.years)))),
         "near": NEAR_YEARS,
         "chart": age_chart(found.rows, found.bin_edges, NEAR_YEARS),
     }

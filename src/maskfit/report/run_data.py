@@ -22,8 +22,10 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
 from maskfit.errors import DataError, MaskfitError, RunError
+from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json
+from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
@@ -54,6 +56,7 @@ class RunData:
         persons: (photos,) person on each photo.
         years: (photos,) number behind the first binned attribute, NaN where only the bin is known; None where the
             schema has no binned attribute.
+        ages: Out-of-fold ages in years; None where the run was not trained on narrow age bands.
         folds: (photos,) fold whose model predicted the photo; `UNKNOWN` where that is not recorded.
         files: (photos,) each photo; None where its path is not known.
         columns: Slice columns by name: (photos,) values, "" for a photo without one.
@@ -73,6 +76,7 @@ class RunData:
     truth: IntArray
     persons: NDArray[np.str_]
     years: FloatArray | None
+    ages: AgeTable | None
     folds: IntArray
     files: tuple[Photo | None, ...]
     columns: Mapping[str, tuple[str, ...]]
@@ -105,6 +109,7 @@ class RunData:
             truth=truth,
             persons=self.persons[rows],
             years=years,
+            ages=None if self.ages is None else AgeTable(self.ages.first, self.ages.shares[rows]),
             folds=self.folds[rows],
             files=tuple(self.files[row] for row in rows),
             columns={name: tuple(values[row] for row in rows) for name, values in self.columns.items()},
@@ -160,6 +165,7 @@ def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Seque
         truth=truth,
         persons=persons,
         years=_years(schema, labels, truth),
+        ages=_read_ages(folder, table.names, warnings),
         folds=np.array([folds.get(person, UNKNOWN) for person in persons.tolist()], dtype=np.int64),
         files=tuple(matched),
         columns=read_columns(by or schema.names, table.names, persons.tolist(), schema, truth, _manifest(recipe, data)),
@@ -281,6 +287,17 @@ def _years(schema: LabelSchema, labels: Sequence[Mapping[str, Any]], truth: IntA
 def _consistent_years(schema: LabelSchema, years: FloatArray, truth: IntArray) -> FloatArray:
     column, attribute = next((column, item) for column, item in enumerate(schema.attributes) if item.bin_edges)
     return np.where(np.searchsorted(attribute.bin_edges, years, side="right") == truth[:, column], years, np.nan)
+
+
+def _read_ages(folder: RunDir, names: Sequence[str], warnings: list[str]) -> AgeTable | None:
+    """The ages in years of the run; None where it has none."""
+    if not folder.oof_ages.is_file():
+        return None
+    try:
+        return read_age_table(folder.oof_ages, names)
+    except DataError as error:
+        warnings.append(f"The ages in years are left out: {error.message}.")
+        return None
 
 
 def _histories(folder: RunDir) -> dict[int, History]:

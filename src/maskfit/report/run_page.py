@@ -85,6 +85,7 @@ def summary_points(statistics: RunStatistics) -> list[tuple[str, str]]:
     ]
     if statistics.ages is not None:
         points.append((summary_text.ages(statistics.ages), "ages"))
+        points.append((summary_text.years(statistics.years), "ages"))
     points.append((summary_text.score_interval_text(statistics), "classes"))
     points.append((summary_text.weakest(statistics), "classes"))
     if JOINT_HEAD in statistics.calibration:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.calibration import Objective, apply_temperatures
+from maskfit.evaluation.ages import AgeScore, score_ages
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit, evaluate_calibration, fit_thresholds
 from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions
@@ -121,6 +122,7 @@ class RunStatistics:
         thresholds: Abstention thresholds for `TARGET_ACCURACY`; see `calibration.fit_thresholds`.
         decisions: Decision weights by objective; see `fit_decisions.fit_run_decisions`.
         ages: Errors by age; None where no age is known as a number.
+        years: Scores of the ages in years; None where the run gives none, or no age is known as a number.
         slices: Statistics by slice column and value.
     """
 
@@ -133,6 +135,7 @@ class RunStatistics:
     thresholds: Mapping[str, AbstentionThreshold]
     decisions: Mapping[Objective, DecisionFit]
     ages: AgeErrors | None
+    years: AgeScore | None
     slices: Mapping[str, Mapping[str, SliceStatistics]]
 
     @cached_property
@@ -154,6 +157,7 @@ class RunStatistics:
             "risk_coverage_area": {name: curve.area() for name, curve in self.risk_coverage.items()},
             "decisions": {name: fit.to_dict() for name, fit in self.decisions.items()},
             "ages": None if self.ages is None else self.ages.to_dict(),
+            "age_years": None if self.years is None else self.years.to_dict(),
             "slices": {
                 column: {value: part.to_dict() for value, part in parts.items()}
                 for column, parts in self.slices.items()
@@ -184,6 +188,7 @@ def describe(run: RunData, *, draws: int = 1000) -> RunStatistics:
         thresholds=fit_thresholds(run.uncalibrated, schema, persons, truth, accuracy=TARGET_ACCURACY, draws=draws),
         decisions=fit_run_decisions(run.uncalibrated, schema, persons, truth, joint=run.joint),
         ages=_ages(run),
+        years=_score_years(run, draws),
         slices={column: _slices(run, values, draws) for column, values in run.columns.items()},
     )
 
@@ -259,6 +264,12 @@ def _ages(run: RunData) -> AgeErrors | None:
         errors_near_edge=int((wrong & near).sum()),
         photos_near_edge=int(near.sum()),
     )
+
+
+def _score_years(run: RunData, draws: int) -> AgeScore | None:
+    if run.years is None or run.ages is None:
+        return None
+    return score_ages(run.ages.quantiles(), run.years, run.persons, draws)
 
 
 def near_bin_edge(years: FloatArray, bin_edges: tuple[float, ...]) -> NDArray[np.bool_]:

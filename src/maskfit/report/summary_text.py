@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from maskfit.calibration import MIN_RELIABLE_PERSONS
+from maskfit.evaluation.ages import AgeScore
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import TemperatureFit
 from maskfit.evaluation.fit_decisions import DecisionFit
+from maskfit.labels.age_distribution import INTERVAL_LEVEL
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report.run_statistics import NEAR_YEARS, TARGET_ACCURACY, AgeErrors, RunStatistics, SliceStatistics
 from maskfit.text import format_count
@@ -178,6 +180,25 @@ def ages(found: AgeErrors) -> str:
     if near > NEAR_MISS_RATIO * base:
         return f"{text}, so many errors are near misses."
     return f"{text}, so closeness to a boundary explains few of the errors."
+
+
+def years(found: AgeScore | None) -> str:
+    """Describes how good the ages in years are.
+
+    Args:
+        found: Their scores; None without ages in years.
+
+    Returns:
+        Two sentences; "" without ages.
+    """
+    if found is None:
+        return ""
+    error, inside = found.mean_absolute_error, as_percent_text(found.coverage.value, "true ages").capitalize()
+    return (
+        f"The age in years (the median) is off by {error.value:.1f} years on average ({error.low:.1f} to "
+        f"{error.high:.1f}). {inside} are within the interval, which is {found.width:.0f} years wide on average and "
+        f"made for {INTERVAL_LEVEL:.0%}."
+    )
 
 
 def weakest(statistics: RunStatistics) -> str:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from maskfit.calibration import Calibration, Objective
+from maskfit.calibration import AgeCalibration, Calibration, Objective
+from maskfit.evaluation.ages import build_ages, fit_ages
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions, kept_decisions
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.scores import Scores
-from maskfit.labels.schema import JOINT_HEAD, UNKNOWN
+from maskfit.labels.age_distribution import AgeTable, find_age_attribute
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray
 from maskfit.model_card import ModelCard, Score
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import FoldDir
@@ -31,14 +33,18 @@ class CalibratedRun:
         calibration: Temperatures, thresholds and the decision weights that are kept.
         table: Out-of-fold probabilities after temperature scaling; decision weights do not change them.
         decisions: Every fit of decision weights, also of those that are not kept.
+        ages: Out-of-fold ages in years; None without narrow age bands or known ages.
     """
 
     calibration: Calibration
     table: ProbabilityTable
     decisions: dict[Objective, DecisionFit]
+    ages: AgeTable | None = None
 
 
-def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> CalibratedRun:
+def calibrate_run(
+    plan: TrainingPlan, table: ProbabilityTable, age_bands: ProbabilityTable | None = None
+) -> CalibratedRun:
     """Fits the calibration of a run and applies it to the out-of-fold probabilities.
 
     The temperatures are fitted to the same photos that they are then applied to. They are one number per attribute, so
@@ -47,9 +53,10 @@ def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> CalibratedRun:
     Args:
         plan: The recipe on its data.
         table: Out-of-fold probabilities, uncalibrated.
+        age_bands: Out-of-fold probabilities of the narrow age bands, of the same photos; None without such bands.
 
     Returns:
-        The calibration, the calibrated probabilities and the decisions.
+        The calibration, the calibrated probabilities, the decisions and the ages.
     """
     indices = plan.indices_of(table.names)
     persons = [plan.photos[index].person for index in indices]
@@ -57,11 +64,31 @@ def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> CalibratedRun:
     schema, codes = plan.scored_schema, plan.targets[indices]
     calibration, _ = fit_calibration(table, schema, persons, codes, joint=joint)
     decisions = fit_run_decisions(table, schema, persons, codes, joint=joint)
+    calibrated = replace(table, probabilities=calibration.apply_temperature(schema, table.probabilities))
+    fitted, ages = None, None
+    if age_bands is not None:
+        narrow = age_bands.reindex(table.names).probabilities
+        fitted, ages = _fit_ages(plan, narrow, calibrated, plan.ages[indices], persons)
     return CalibratedRun(
-        calibration.model_copy(update={"decisions": kept_decisions(decisions)}),
-        replace(table, probabilities=calibration.apply_temperature(schema, table.probabilities)),
+        calibration.model_copy(update={"decisions": kept_decisions(decisions), "ages": fitted}),
+        calibrated,
         decisions,
+        ages,
     )
+
+
+def _fit_ages(
+    plan: TrainingPlan, narrow: FloatArray, calibrated: ProbabilityTable, years: FloatArray, persons: list[str]
+) -> tuple[AgeCalibration | None, AgeTable | None]:
+    """The calibration of ages and the photos' ages; None where there is no attribute of years or no known age."""
+    trained, scored = find_age_attribute(plan.train_schema), find_age_attribute(plan.scored_schema)
+    if trained is None or scored is None:
+        return None, None
+    bands = plan.scored_schema.marginals(calibrated.probabilities)[scored.name]
+    fitted = fit_ages(trained, narrow, scored.bin_edges, bands, years, persons)
+    if fitted is None:
+        return None, None
+    return fitted, build_ages(trained, narrow, scored.bin_edges, bands, fitted)
 
 
 def write_model_cards(plan: TrainingPlan, folder: FoldDir, fold: int, scores: Scores, calibration: Calibration) -> None:

@@ -30,6 +30,7 @@ from maskfit.data.image_cache.cache import CachedImages, open_image_caches
 from maskfit.data.preprocessing import CropResize
 from maskfit.data.splits import read_splits
 from maskfit.errors import RunError
+from maskfit.evaluation.ages import write_age_table
 from maskfit.evaluation.fit_decisions import describe_fit
 from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.evaluation.scores import Scores, score
@@ -117,7 +118,9 @@ class TrainingRun:
             )
         numbers = plan.fold_numbers()
         tables = [read_table(folder.fold(number).probabilities, plan.scored_schema.num_classes) for number in numbers]
-        calibrated = calibrate_run(plan, concat_tables(tables))
+        bands = [folder.fold(number).age_bands for number in numbers]
+        narrow = concat_tables([read_table(path) for path in bands]) if all(path.is_file() for path in bands) else None
+        calibrated = calibrate_run(plan, concat_tables(tables), narrow)
         table = calibrated.table
         if console:
             if calibrated.calibration.warning:
@@ -130,6 +133,8 @@ class TrainingRun:
         persons = [plan.photos[index].person for index in indices]
         scores = score(plan.scored_schema, plan.targets[indices], probabilities=table.probabilities, persons=persons)
         table.write(folder.oof_probabilities)
+        if calibrated.ages is not None:
+            write_age_table(folder.oof_ages, table.names, calibrated.ages)
         for number in numbers:
             write_model_cards(plan, folder.fold(number), number, scores, calibrated.calibration)
         folds = {number: read_json(folder.fold(number).scores) for number in numbers}

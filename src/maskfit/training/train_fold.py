@@ -20,6 +20,7 @@ from maskfit.errors import RunError
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.scores import score
 from maskfit.file_io import write_json
+from maskfit.labels.age_distribution import narrow_age_bands
 from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import load_model, save_model
 from maskfit.models.network import Network
@@ -277,13 +278,16 @@ def evaluate_fold(plan: TrainingPlan, dataset: FoldDataset, folder: FoldDir) -> 
         folder: The fold's folder.
 
     Returns:
-        The photos with their official probabilities and class.
+        The photos with their official probabilities and class. The probabilities of narrow age bands are written into
+            the folder.
     """
     network, _ = load_model(folder.model)
-    probabilities = logits_to_probabilities(
-        plan.train_schema, predict_logits(network, dataset, plan.preprocessing.normalization)
-    )
+    logits = predict_logits(network, dataset, plan.preprocessing.normalization)
+    probabilities = logits_to_probabilities(plan.train_schema, logits)
     names = tuple(plan.photos[index].name for index in dataset.indices)
+    narrow = narrow_age_bands(plan.train_schema, logits)
+    if narrow is not None:
+        ProbabilityTable(names, narrow).write(folder.age_bands)
     return ProbabilityTable(names, probabilities, plan.class_indices[dataset.indices])
 
 
