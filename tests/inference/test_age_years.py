@@ -43,7 +43,7 @@ def test_models_without_narrow_bands_have_no_ages(models, photos):
     predictor = Predictor.load(models["attributes"])
     assert not predictor.gives_ages
     assert predictor.predict(photos[:2]).age_estimates() is None
-    with pytest.raises(DataError, match="cannot be moved(.|\n)*bin_width=5"):
+    with pytest.raises(DataError, match=r"cannot be moved(.|\n)*bin_width=5"):
         Predictor.load(models["attributes"], age_borders=(30, 57))
     # The models' own borders are no change.
     assert Predictor.load(models["attributes"], age_borders=(30, 60)).schema == FULL

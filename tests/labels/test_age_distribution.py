@@ -73,8 +73,10 @@ def test_scaled_to_bands_the_sums_are_the_bands():
 
 
 def test_an_estimate_reads_as_people_write_it():
-    (one,) = spread_bands(FINE["age"], np.eye(10)[[4]]).fit_bands((30, 60), np.array([[0.0, 0.88, 0.12]])).estimates(
-        (30.0, 60.0)
+    (one,) = (
+        spread_bands(FINE["age"], np.eye(10)[[4]])
+        .fit_bands((30, 60), np.array([[0.0, 0.88, 0.12]]))
+        .estimates((30.0, 60.0))
     )
     assert str(one) == "37 (35 to 64), 12% over 60"
     record = one.to_dict()

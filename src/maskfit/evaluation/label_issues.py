@@ -10,7 +10,8 @@ purpose of the thresholds of confident learning (Northcutt et al. 2021, arXiv:19
 reliable. Probabilities are temperature-scaled first, because a network that has memorized its training photos is
 overconfident. Attributes that do not change within a person are decided from all photos of the person. And P(v | label)
 of an age label is blurred around the edges of the bands, as wide as fits the models' own blur, because nobody can tell
-29 from 30 in a photo.
+29 from 30 in a photo. Where models give ages in years, labels in years are compared year by year (`age_issues`), which
+also finds a wrong age within its band.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError
+from maskfit.evaluation.age_issues import score_age_labels
+from maskfit.labels.age_distribution import AgeTable, find_age_attribute
 from maskfit.labels.schema import UNKNOWN, Attribute, FloatArray, IntArray, LabelSchema
 from maskfit.text import format_count
 
@@ -77,6 +80,7 @@ def find_label_issues(
     schema: LabelSchema,
     years: FloatArray | None = None,
     noise: float = DEFAULT_NOISE_RATE,
+    ages: AgeTable | None = None,
 ) -> list[LabelIssue]:
     """Finds every label whose probability of being wrong is above the prior.
 
@@ -88,6 +92,7 @@ def find_label_issues(
         schema: The label schema of the classes.
         years: Labels of a banded attribute as numbers, shape (photos,), NaN where only the band is known.
         noise: Prior probability that a label is wrong, in (0, 0.5).
+        ages: Out-of-fold ages in years of the photos; None without.
 
     Returns:
         The issues in descending order of their score.
@@ -119,6 +124,7 @@ def find_label_issues(
             codes[known, column],
             None if years is None or not attribute.bin_edges else years[known],
             noise,
+            None if ages is None or attribute != find_age_attribute(schema) else ages.select(known),
         )
         issues.extend(search.by_person() if search.belongs_to_persons() else search.by_photo())
     return sorted(issues, key=lambda issue: (-issue.score, issue.person, issue.attribute))
@@ -181,6 +187,7 @@ class _AttributeSearch:
         codes: Labeled values, shape (photos,).
         years: Labels as numbers, NaN where only the value is known; None without bands.
         noise: Prior probability that a label is wrong.
+        ages: Ages in years; None without.
     """
 
     def __init__(
@@ -192,6 +199,7 @@ class _AttributeSearch:
         codes: IntArray,
         years: FloatArray | None,
         noise: float,
+        ages: AgeTable | None = None,
     ) -> None:
         self.attribute = attribute
         self.names = names
@@ -199,13 +207,16 @@ class _AttributeSearch:
         self.codes = codes
         self.years = years
         self.noise = noise
+        self.ages = ages
         self.photos_of_person: dict[str, list[int]] = defaultdict(list)
         for photo, person in enumerate(persons.tolist()):
             self.photos_of_person[person].append(photo)
 
     def belongs_to_persons(self) -> bool:
-        """Returns whether labels hardly ever differ within a person: true for gender, false for mask."""
+        """Returns whether labels hardly ever differ within a person: true for gender and years, false for mask."""
         several = [photos for photos in self.photos_of_person.values() if len(photos) > 1]
+        if self.ages is not None and not several:
+            return True
         same = sum(len(set(self.codes[photos].tolist())) == 1 for photos in several)
         return bool(several) and same >= SAME_WITHIN_PERSON * len(several)
 
@@ -219,8 +230,13 @@ class _AttributeSearch:
             years = np.array([self.years[photos][0] for _, photos in groups])
         calibrated = fit_and_apply_temperature(mean, codes)
         wrong = self._probability_wrong(calibrated, codes, years)
+        by_year = self._wrong_years([photos for _, photos in groups], years)
+        wrong = np.where(np.isnan(by_year), wrong, by_year)
         for group in np.flatnonzero(wrong > self.noise):
             person, photos = groups[group]
+            if years is not None and not np.isnan(by_year[group]):
+                yield self._year_issue(person, photos, years[group], float(wrong[group]))
+                continue
             proposed = _best_other(calibrated[group], codes[group])
             votes = int((self.marginal[photos].argmax(axis=1) == proposed).sum())
             exact = years is not None and not np.isnan(years[group])
@@ -238,6 +254,28 @@ class _AttributeSearch:
                 float(wrong[group]),
                 reason,
             )
+
+    def _wrong_years(self, groups: list[list[int]], years: FloatArray | None) -> FloatArray:
+        """Returns P(wrong) of each group whose age is labeled and predicted in years, NaN for the others."""
+        wrong = np.full(len(groups), np.nan)
+        if self.ages is None or years is None or np.isnan(years).all():
+            return wrong
+        exact = ~np.isnan(years)
+        shares = np.array([self.ages.shares[photos].mean(axis=0) for photos in groups])
+        wrong[exact], _ = score_age_labels(AgeTable(self.ages.first, shares[exact]), years[exact], self.noise)
+        return wrong
+
+    def _year_issue(self, person: str, photos: list[int], label: float, score: float) -> LabelIssue:
+        assert self.ages is not None
+        own = AgeTable(self.ages.first, self.ages.shares[photos])
+        low, median, high = own.pool().quantiles()[0].tolist()
+        older = "above" if median > label else "below"
+        count = int((own.quantiles()[:, 1] > label if median > label else own.quantiles()[:, 1] < label).sum())
+        reason = (
+            f"labeled {label:g}; predicted {median} ({low} to {high}); "
+            f"{count} of {format_count(len(photos), 'photo')} predicted {older} the label"
+        )
+        return LabelIssue(person, (), self.attribute.name, (f"{label:g}",), (str(median),), score, reason)
 
     def by_photo(self) -> Iterator[LabelIssue]:
         """Yields issues of single photos, and of pairs of a person's photos with probably swapped labels."""

@@ -17,9 +17,11 @@ from maskfit.data.label_corrections import Correction, read_corrected, write_cor
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError
+from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.label_issues import DEFAULT_NOISE_RATE, LabelIssue, find_label_issues
 from maskfit.file_io import write_csv
 from maskfit.inference.ensemble.inputs import AlignedTables, load_aligned_tables
+from maskfit.labels.age_distribution import AgeTable, average_ages, find_age_attribute
 from maskfit.labels.schema import UNKNOWN, FloatArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.text import format_count
@@ -58,9 +60,24 @@ def rank_label_issues(
         raise DataError("the table has no labels", location=paths[0], hint="name a run, or add --data ROOT")
     if tables.persons is None:
         raise DataError("the persons on the photos are not known", location=paths[0], hint="add --data ROOT")
-    ages = None if photos is None else _ages(tables, photos)
+    years = None if photos is None else _years(tables, photos)
     mean = tables.members.mean(axis=0)
-    return find_label_issues(tables.photos, tables.persons, mean, tables.truth, tables.schema, ages, noise), warnings
+    ages = _mean_ages(paths, tables, mean)
+    issues = find_label_issues(
+        tables.photos, tables.persons, mean, tables.truth, tables.schema, years, noise, ages=ages
+    )
+    return issues, warnings
+
+
+def _mean_ages(paths: Sequence[str | Path], tables: AlignedTables, mean: FloatArray) -> AgeTable | None:
+    """The mean of the runs' ages in years, scaled to the mean age bands; None where no run has any."""
+    attribute = find_age_attribute(tables.schema)
+    runs = [RunDir(Path(path)) for path in paths if is_run_dir(Path(path))]
+    found = [read_age_table(run.oof_ages, tables.photos) for run in runs if run.oof_ages.is_file()]
+    if attribute is None or not found:
+        return None
+    bands = tables.schema.marginals(mean)[attribute.name]
+    return average_ages(found).fit_bands(attribute.bin_edges, bands)
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> Path:
@@ -180,7 +197,7 @@ def _with_labels(tables: AlignedTables, photos: PhotoDataset, *, replace_truth: 
     return replace(tables, persons=persons, truth=truth)
 
 
-def _ages(tables: AlignedTables, photos: PhotoDataset) -> FloatArray | None:
+def _years(tables: AlignedTables, photos: PhotoDataset) -> FloatArray | None:
     """(photos,) the number behind the binned attribute, NaN where there is none; None without such an attribute."""
     binned = [attribute.name for attribute in tables.schema.attributes if attribute.bin_edges]
     if not binned:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -18,7 +18,7 @@ from maskfit.evaluation.probability_table import probability_header, probability
 from maskfit.file_io import atomic_write
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.submission import CLASS_COLUMN, ID_COLUMN
-from maskfit.labels.age_distribution import age_column_names, find_age_attribute
+from maskfit.labels.age_distribution import AgeEstimate, age_column_names, find_age_attribute
 from maskfit.labels.schema import LabelSchema
 
 AddBatch = Callable[[BatchPredictions], None]
@@ -75,7 +75,7 @@ def add_attributes(stream: TextIO, schema: LabelSchema, ages: bool = False) -> A
     rows.writerow([ID_COLUMN, *schema.names, *(age_column_names(of_years.name) if of_years else ())])
 
     def add(batch: BatchPredictions) -> None:
-        estimates = (batch.age_estimates if of_years else None) or [None] * len(batch)
+        estimates: Sequence[AgeEstimate | None] = (batch.age_estimates if of_years else None) or [None] * len(batch)
         indices_of_photos = schema.to_attribute_indices(batch.classes).tolist()
         for name, indices, age in zip(batch.names, indices_of_photos, estimates, strict=True):
             values = (

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from maskfit.errors import MissingExtraError
 from maskfit.inference.prediction import BatchPredictions
-from maskfit.labels.age_distribution import age_column_names, find_age_attribute
+from maskfit.labels.age_distribution import AgeEstimate, age_column_names, find_age_attribute
 from maskfit.labels.schema import LabelSchema
 
 
@@ -62,7 +62,7 @@ def to_rows(schema: LabelSchema, batch: BatchPredictions) -> Iterator[list[Any]]
     Yields:
         The row of each photo, in the order of `columns`.
     """
-    estimates = batch.age_estimates or [None] * len(batch)
+    estimates: Sequence[AgeEstimate | None] = batch.age_estimates or [None] * len(batch)
     for name, class_index, probability, attributes, probabilities, age in zip(
         batch.names,
         batch.classes.tolist(),

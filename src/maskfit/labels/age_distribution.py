@@ -93,6 +93,25 @@ class AgeTable(NamedTuple):
         """The year of each column, (years,)."""
         return np.arange(self.first, self.first + self.shares.shape[1])
 
+    def select(self, rows: NDArray[np.generic]) -> AgeTable:
+        """Selects photos.
+
+        Args:
+            rows: Their indices, or a mask.
+
+        Returns:
+            Their distributions.
+        """
+        return AgeTable(self.first, self.shares[rows])
+
+    def pool(self) -> AgeTable:
+        """Averages over all photos.
+
+        Returns:
+            One distribution.
+        """
+        return AgeTable(self.first, self.shares.mean(axis=0, keepdims=True))
+
     def mean(self) -> FloatArray:
         """Computes the mean age of each photo.
 
@@ -165,6 +184,24 @@ def concat_ages(tables: Sequence[AgeTable | None]) -> AgeTable | None:
     """
     known = [table for table in tables if table is not None]
     return AgeTable(known[0].first, np.concatenate([table.shares for table in known])) if known else None
+
+
+def average_ages(tables: Sequence[AgeTable]) -> AgeTable:
+    """Averages the distributions of several models, which may be of different ranges of years.
+
+    Args:
+        tables: Of each model, the photos in the same order; at least one.
+
+    Returns:
+        The mean, over the years of all; each year keeps a little probability.
+    """
+    first = min(table.first for table in tables)
+    count = max(table.first + table.shares.shape[1] for table in tables) - first
+    mean = np.full((len(tables[0].shares), count), MIN_SHARE)
+    for table in tables:
+        start = table.first - first
+        mean[:, start : start + table.shares.shape[1]] += table.shares / len(tables)
+    return AgeTable(first, mean)
 
 
 def quantile_names() -> tuple[str, ...]:
