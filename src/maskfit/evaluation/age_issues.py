@@ -4,8 +4,8 @@ The same rule as for bands (`label_issues`), year by year: with `noise` as the p
 
     P(wrong) = noise / (noise + (1 - noise) * sum_y P(y | photos) / P(y) * K(y | label)),
 
-so that a label of 24 is much more surprising where the models say 38 than where they say 32. K is a normal kernel around
-the label. Its width, a temperature of the distributions and a share of photos on which the models know nothing
+so that a label of 24 is much more surprising where the models say 38 than where they say 32. K is a normal kernel
+around the label. Its width, a temperature of the distributions and a share of photos on which the models know nothing
 are those under which the labels are most likely. The share matters: models that are off by 20 years now and then must
 not make every such label certainly wrong.
 """
