@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskfit.calibration import Calibration, DecisionWeights
+from maskfit.calibration import AgeCalibration, Calibration, DecisionWeights
 from maskfit.data.preprocessing import Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels.schema import LABEL_SCHEMAS
@@ -60,6 +60,19 @@ def test_a_card_says_what_the_file_says() -> None:
         *LIMITS,
     ):
         assert words in text
+
+
+def test_a_card_tells_how_good_ages_in_years_are() -> None:
+    ages = AgeCalibration(
+        age_range=(19, 78), mean_absolute_error=5.83, coverage=0.836, width=19.6, photos=1498, persons=1144
+    )
+    text = render_model_card(METADATA.model_copy(update={"calibration": Calibration(ages=ages)}))
+    assert "from 19 to 78 years" in text
+    assert "1,498 photos of 1,144 persons" in text
+    assert "off by 5.8 years on average, and 84% of true ages are within the 80% interval, which is 20 years" in text
+    unmeasured = Calibration(ages=AgeCalibration(age_range=(19, 78)))
+    assert "its error was not measured" in render_model_card(METADATA.model_copy(update={"calibration": unmeasured}))
+    assert "Age in years" not in render_model_card(METADATA)
 
 
 def test_a_threshold_of_nothing_is_said_in_words() -> None:

@@ -252,3 +252,46 @@ def test_a_manifest_is_a_truth_and_a_list(command, model, tmp_path):
     classes = [int(line.rpartition(",")[2]) for line in submission.read_text().splitlines()[1:]]
     expected = np.mean([own == true for own, true in zip(classes, (1, 1, 4), strict=False)])
     assert scores["accuracy"]["value"] == pytest.approx(expected)
+
+
+def write_dataset(folder: Path) -> tuple[Path, Path, Path]:
+    """A manifest with ages, a submission and predicted ages of its six photos, each two years too old."""
+    manifest, ages = folder / "manifest.csv", folder / "ages.csv"
+    photos = folder / "photos"
+    photos.mkdir(parents=True)
+    rows, names = [], []
+    for number in range(6):
+        name = f"{number}.png"
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(photos / name)
+        rows.append(f"photos/{name},p{number // 2},wear,male,{20 + 10 * number}")
+        names.append(f"photos/{name}")
+    manifest.write_text("path,person,mask,gender,age\n" + "\n".join(rows) + "\n")
+    predicted = [
+        f"{name},worn,male,30-59,{22 + 10 * i},{21 + 10 * i},{22 + 10 * i},{23 + 10 * i}"
+        for i, name in enumerate(names)
+    ]
+    ages.write_text("ImageID,mask,gender,age,age_mean,age_q10,age_q50,age_q90\n" + "\n".join(predicted) + "\n")
+    return manifest, write_submission(folder / "submission.csv", names, np.ones(6, dtype=np.int64)), ages
+
+
+def test_ages_in_years_are_scored(tmp_path):
+    manifest, submission, ages = write_dataset(tmp_path)
+    result = run(manifest, submission, "--ages", ages, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["ages"]
+    assert found["mean_absolute_error"]["value"] == 2
+    assert found["coverage"]["value"] == 0
+    assert (found["photos"], found["persons"]) == (6, 3)
+    assert "mean absolute error (years)" in run(manifest, submission, "--ages", ages).output
+    assert "ages" not in json.loads(run(manifest, submission, "--json").stdout)
+
+
+def test_ages_that_cannot_be_scored_are_errors(tmp_path):
+    manifest, submission, ages = write_dataset(tmp_path)
+    plain = tmp_path / "plain.csv"
+    plain.write_text("ImageID,age\nphotos/0.png,30-59\n")
+    with pytest.raises(DataError, match="has no ages in years"):
+        evaluate([manifest, submission], ages=plain)
+    ages.write_text("\n".join(ages.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(DataError, match="1 photo has no predicted age"):
+        evaluate([manifest, submission], ages=ages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from maskfit.inference.decisions import format_prediction
 from maskfit.inference.person_pooling import pool_probabilities
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import read_submission
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import read_model_metadata, save_model, update_model_metadata
 from maskfit.models.network import build_network
@@ -405,3 +407,42 @@ def test_by_person_is_refused_where_nobody_knows_the_persons(command, model, eva
     Path("list.csv").write_text(f"ImageID,person\n{ORDER[0]},p\n{ORDER[1]},\n")
     result = command("predict", model, "--images", evaluation / "images", "--image-list", "list.csv", "--by", "person")
     assert (result.code, "row 3 names no person" in result.err) == (2, True), result.err
+
+
+@pytest.fixture
+def narrow_model(model, tmp_path) -> Path:
+    """The model with age bands of five years, and random weights."""
+    metadata = read_model_metadata(model)
+    schema = AgeLabelRule(bin_width=5).training_schema(metadata.label_schema)
+    network = build_network(metadata.backbone, metadata.head, schema.sizes)
+    return save_model(
+        tmp_path / "narrow.safetensors", network.state_dict(), metadata.model_copy(update={"label_schema": schema})
+    )
+
+
+def test_ages_in_years_are_printed_and_their_bands_moved(command, narrow_model, evaluation):
+    images = evaluation / "images"
+    result = command("predict", narrow_model, "--images", images, "--attributes-csv", "a.csv", "--out", "s.csv")
+    assert result.code == 0
+    header, *rows = Path("a.csv").read_text().splitlines()
+    assert header == "ImageID,mask,gender,age,age_mean,age_q10,age_q50,age_q90"
+    assert len(rows) == len(ORDER)
+    lines = command("predict", narrow_model, "--images", images).out.splitlines()
+    assert all(re.search(r"[)%]: \d+ \(\d+ to \d+\), \d+% over 60$", line) for line in lines)
+    moved = command("predict", narrow_model, "--images", images, "--age-borders", "18,40,65", "--json")
+    assert moved.code == 0
+    answers = json.loads(moved.out)
+    assert answers["age_borders"] == [18, 40, 65]
+    assert set(answers["answers"][0]["attributes"]["age"]["probabilities"]) == {"<18", "18-39", "40-64", ">=65"}
+    same = command("predict", narrow_model, "--images", images, "--age-borders", "30,60", "--out", "same.csv")
+    assert same.code == 0
+    assert Path("same.csv").read_text() == Path("s.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("borders", "message"), [("30,57", "cannot be moved"), ("57,30", "do not ascend"), ("old", "not whole numbers")]
+)
+def test_borders_that_cannot_be_moved_are_errors(command, model, evaluation, borders, message):
+    result = command("predict", model, "--images", evaluation / "images", "--age-borders", borders)
+    assert result.code == 2
+    assert message in " ".join(result.err.split())

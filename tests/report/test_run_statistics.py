@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RunError
+from maskfit.evaluation.ages import write_age_table
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv
+from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, UNKNOWN
 from maskfit.report import summary_text
 from maskfit.report.build_report import compute_statistics
@@ -55,6 +57,33 @@ def test_errors_by_age_equal_counting(make_run):
     near = [age in range(27, 33) or age in range(57, 63) for age in ages]
     assert found.photos_near_edge == sum(near)
     assert found.errors_near_edge == sum(bad and close for bad, close in zip(wrong, near, strict=True))
+
+
+def test_ages_in_years_are_scored_where_a_run_has_them(make_run):
+    path = make_run()
+    assert describe(load_run_data(path), draws=30).years is None
+    names = load_run_data(path).table.names
+    true = np.array([int(name.split("/")[0].rsplit("_", 1)[1]) for name in names])
+    # Each photo is predicted five years too old, with an interval of two years on each side.
+    shares = np.zeros((len(names), 121))
+    for row, year in enumerate(true):
+        shares[row, year + 3 : year + 8] = 0.2
+    write_age_table(RunDir(path).oof_ages, names, AgeTable(0, shares))
+    statistics = describe(load_run_data(path), draws=30)
+    assert statistics.years is not None
+    assert statistics.years.mean_absolute_error.value == pytest.approx(5)
+    assert statistics.years.coverage.value == 0
+    assert statistics.years.persons == 20
+    assert json.loads(json.dumps(statistics.to_dict()))["age_years"]["photos"] == len(names)
+    assert "off by 5.0 years on average" in summary_text.years(statistics.years)
+    half = load_run_data(path).select(np.arange(10), load_run_data(path).truth[:10])
+    assert half.ages is not None
+    assert len(half.ages.shares) == 10
+    # A table of other photos is left out, with a line.
+    write_age_table(RunDir(path).oof_ages, ["other.jpg"], AgeTable(0, shares[:1]))
+    other = load_run_data(path)
+    assert other.ages is None
+    assert any("ages in years are left out" in line for line in other.warnings)
 
 
 def test_slices_are_parts_of_the_set(make_run):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from maskfit.config.recipe import Recipe
 from maskfit.data.image_decoding import decode
 from maskfit.errors import DataError, RecipeError, RunError
+from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv, read_json
 from maskfit.inference.predictor import Predictor
@@ -290,6 +291,17 @@ def test_decades_are_trained_on_and_the_official_bands_answered(tiny: Make) -> N
     assert metadata.label_schema.sizes["age"] == 6
     assert metadata.label_schema["age"].bin_edges[-1] == 58
     assert len(scores.per_class) == LABEL_SCHEMAS["mask-gender-age"].num_classes
+    # Ages in years come with narrow bands: out of fold, in the model files and in the report.
+    names = read_table(folder.oof_probabilities).names
+    ages = read_age_table(folder.oof_ages, names)
+    edges = LABEL_SCHEMAS["mask-gender-age"]["age"].bin_edges
+    bands = LABEL_SCHEMAS["mask-gender-age"].marginals(read_table(folder.oof_probabilities).probabilities)["age"]
+    assert ages.band_sums(edges) == pytest.approx(bands, abs=2e-3)
+    assert metadata.calibration.ages is not None
+    assert metadata.calibration.ages.photos == len(names)
+    assert "The age in years" in folder.report.read_text(encoding="utf-8")
+    assert set(RUN_FILES) | {"oof_ages.csv"} == {item.name for item in folder.path.iterdir() if item.is_file()}
+    assert folder.fold(0).age_bands.is_file()
 
 
 def test_dropped_ages_are_not_trained_on_but_judged(tiny: Make) -> None:
