@@ -31,9 +31,8 @@ from maskfit.inference.image_loading import (
     run_batches_in_parallel,
 )
 from maskfit.inference.input_resolution import bundled_model_path
-from maskfit.inference.prediction import estimate_ages
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.age_distribution import AgeEstimate, concat_ages
+from maskfit.labels.age_distribution import AgeEstimate, concat_ages, estimate_ages
 from maskfit.labels.schema import FloatArray
 
 MAX_FACES = 100

@@ -12,7 +12,7 @@ import numpy as np
 from maskfit.calibration import WeightMap, weighted_classes
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.decisions import AttributePrediction, decide
-from maskfit.labels.age_distribution import AgeEstimate, AgeTable, find_age_attribute
+from maskfit.labels.age_distribution import AgeEstimate, AgeTable, estimate_ages, find_age_attribute
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema
 
 
@@ -160,21 +160,3 @@ class Predictions:
             self.table.names, self.classes.tolist(), self.table.probabilities, strict=True
         ):
             yield name, self.schema.describe(class_index), float(row[class_index])
-
-
-def estimate_ages(schema: LabelSchema, probabilities: FloatArray, ages: AgeTable | None) -> list[AgeEstimate] | None:
-    """Estimates ages whose shares of the age bands are those of the probabilities.
-
-    Args:
-        schema: The schema of the predictions.
-        probabilities: Shape (photos, classes).
-        ages: Distributions of the ages; None without.
-
-    Returns:
-        The estimates; None without distributions.
-    """
-    attribute = find_age_attribute(schema)
-    if ages is None or attribute is None:
-        return None
-    bands = schema.marginals(probabilities)[attribute.name]
-    return ages.fit_bands(attribute.bin_edges, bands).estimates(attribute.bin_edges)

@@ -314,6 +314,24 @@ def sharpen(bands: NDArray[np.floating], temperature: float) -> FloatArray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
+def estimate_ages(schema: LabelSchema, probabilities: FloatArray, ages: AgeTable | None) -> list[AgeEstimate] | None:
+    """Estimates ages whose shares of the age bands are those of the probabilities.
+
+    Args:
+        schema: The schema of the predictions.
+        probabilities: Shape (photos, classes).
+        ages: Distributions of the ages; None without.
+
+    Returns:
+        The estimates; None without distributions.
+    """
+    attribute = find_age_attribute(schema)
+    if ages is None or attribute is None:
+        return None
+    bands = schema.marginals(probabilities)[attribute.name]
+    return ages.fit_bands(attribute.bin_edges, bands).estimates(attribute.bin_edges)
+
+
 def parse_age_borders(text: str | None) -> tuple[float, ...] | None:
     """Parses borders of age bands.
 
