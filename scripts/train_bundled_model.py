@@ -18,13 +18,12 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 
 Intermediate files are in --work. On two cores this takes about an hour and a half; the same command resumes it.
 
-Without --portraits the model never sees them, so that training on them can start from it and be judged on them. This
-made the twin that docs/results.md reports (`--detector-weights FILE` where the cache holds no landmark detector):
+Without --portraits the model never sees them: a twin that recipes can start from and still be judged on the portraits
+(`--detector-weights FILE` where the cache holds no landmark detector). A small one:
 
     python scripts/train_bundled_model.py --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv \
         --mask-photos mask-photos/photos.csv --weights mobilenetv2_100.imagenet.safetensors --work twin \
-        --one-size --masked-faces 1000 --override trainer.epochs=3 --override data.image_size=96 \
-        --override lr_scheduler.warmup=0.3 --override weight_averaging.decay=0.99
+        --one-size --masked-faces 1000 --override trainer.epochs=3 --override data.image_size=96
 """
 
 from __future__ import annotations
