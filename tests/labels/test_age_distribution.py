@@ -72,6 +72,15 @@ def test_scaled_to_bands_the_sums_are_the_bands():
     assert lone.quantiles()[0, 0] >= 60
 
 
+def test_a_band_beyond_every_known_age_has_its_nearest_year():
+    early = AgeLabelRule(bin_width=10, old_from_age=58).training_schema(FULL)["age"]
+    # Nobody in the data is older than 58, and the official band begins at 60.
+    table = spread_bands(early, np.full((2, 6), 1 / 6), (20, 58)).fit_bands((30, 60), np.full((2, 3), 1 / 3))
+    assert table.band_sums((30, 60)) == pytest.approx(np.full((2, 3), 1 / 3))
+    assert table.shares[:, 60] == pytest.approx([1 / 3, 1 / 3])
+    assert table.quantiles()[0, 2] == 60
+
+
 def test_an_estimate_reads_as_people_write_it():
     (one,) = (
         spread_bands(FINE["age"], np.eye(10)[[4]])

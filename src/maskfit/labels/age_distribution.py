@@ -157,7 +157,16 @@ class AgeTable(NamedTuple):
             Distributions whose sums over the bands are `bands`.
         """
         matrix = _band_matrix(self.years, edges)
-        return AgeTable(self.first, self.shares * ((bands / (self.shares @ matrix)) @ matrix.T))
+        shares = self.shares
+        # A band beyond the youngest or oldest age has a probability but no year: it gets the year nearest to the others.
+        for band in np.flatnonzero(~(shares @ matrix > 0).all(axis=0)):
+            own = np.flatnonzero(matrix[:, band])
+            if len(own):
+                shares = shares.copy()
+                shares[:, own[-1] if band == 0 else own[0]] += MIN_SHARE
+        sums = shares @ matrix
+        scale = np.divide(bands, sums, out=np.zeros_like(sums), where=sums > 0)
+        return AgeTable(self.first, shares * (scale @ matrix.T))
 
     def estimates(self, edges: Sequence[float]) -> list[AgeEstimate]:
         """Estimates the age of each photo.
