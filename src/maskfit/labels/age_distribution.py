@@ -158,7 +158,7 @@ class AgeTable(NamedTuple):
         """
         matrix = _band_matrix(self.years, edges)
         shares = self.shares
-        # A band beyond the youngest or oldest age has a probability but no year: it gets the year nearest to the others.
+        # A band beyond the youngest or oldest age has a probability but no year: it gets the nearest one.
         for band in np.flatnonzero(~(shares @ matrix > 0).all(axis=0)):
             own = np.flatnonzero(matrix[:, band])
             if len(own):
