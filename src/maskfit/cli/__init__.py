@@ -79,6 +79,10 @@ COMMAND_TABLE = {
             "maskfit.cli.recipes:check",
             "Check a recipe without data: every mistake at once, then the whole recipe with its defaults.",
         ),
+        "components": LazyCommand(
+            "maskfit.cli.components:components",
+            "List what a recipe or command can name: options, defaults, ranges, papers, a line to copy.",
+        ),
     },
     "Train and evaluate": {
         "train": LazyCommand(

@@ -264,6 +264,8 @@ def _merge(base: Any, override: Any, key: str = "") -> Any:
         base = {"name": base} if isinstance(base, str) else base
         if isinstance(base, Mapping):
             override = upgrade_options(key_pattern(key), base.get("name"), override, _warn)
+    elif isinstance(base, str) and "name" not in override and key_pattern(key.rpartition(".")[0]) in COMPONENT_KEYS:
+        base = {"name": base}  # An option that is a component itself: data.crop.detector.side=640.
     if not isinstance(base, Mapping):
         return dict(override)
     merged = dict(base)

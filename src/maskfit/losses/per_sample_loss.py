@@ -15,8 +15,9 @@ class PerSampleLoss(nn.Module, ABC):
 
     Args:
         counts: (classes,) number of training samples of each class, for the class weights.
-        class_weights: A name in `class_weights.CLASS_WEIGHTS` or one number per class. A sample with several allowed
-            classes gets the mean of their weights.
+        class_weights: "none", "inverse" (1 / n), "one_minus_frequency" (1 - n / N), "effective" (effective number of
+            samples, Cui et al. 2019, arXiv:1901.05555), or one number per class. A sample with several allowed classes
+            gets the mean of their weights.
         normalize: Whether class weights are scaled to the mean 1 over the training samples; see `class_weights`.
     """
 

@@ -18,8 +18,8 @@ class SoftMacroF1Loss(nn.Module):
 
     Args:
         counts: (classes,) number of training samples of each class, for the class weights.
-        class_weights: As for `PerSampleLoss`; here the weight of each class's F1 in the mean. With "none", rare classes
-            count as much as frequent ones.
+        class_weights: Weight of each class's F1 in the mean: "none", "inverse", "one_minus_frequency", "effective", or
+            one number per class. With "none", rare classes count as much as frequent ones.
     """
 
     weights: Tensor

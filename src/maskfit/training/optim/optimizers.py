@@ -232,7 +232,9 @@ class SAM(Optimizer):
 
 
 def sam(network: nn.Module, lr: float = 1e-3, rho: float = 0.05, weight_decay: float = 0.01) -> Optimizer:
-    """Builds SAM over AdamW; needs `trainer.accumulate_grad_batches=1` and no float16.
+    """Builds SAM over AdamW (Foret et al. 2021, arXiv:2010.01412).
+
+    It needs `trainer.accumulate_grad_batches=1` and no float16.
 
     Args:
         network: The modules to train.
