@@ -194,3 +194,59 @@ def test_few_persons_keep_the_most_probable_class(command, members, to_predict):
     assert "decisions for macro F1: the most probable class; 20 persons" in result.out
     table = read_table("votes/probabilities-arithmetic.csv", 18)
     assert list(read_submission("votes/submission-arithmetic.csv").values()) == table.predictions.tolist()
+
+
+def test_members_and_views_need_runs_and_options_that_fit(command, tmp_path):
+    (tmp_path / "p.csv").write_text("ImageID,p0,p1,p2\na.jpg,1,0,0\n")
+    done = command("ensemble", tmp_path / "p.csv", "--tta", "flip", "--out", "votes")
+    assert done.code == 2
+    assert "are for runs" in done.err
+    done = command("ensemble", tmp_path / "p.csv", "--tta", "flip", "--weights", "1", "--out", "votes")
+    assert done.code == 2
+    assert "for stored tables" in done.err
+
+
+def test_members_and_views_of_a_run(command, evaluation, tmp_path, model):
+    from maskfit.evaluation.probability_table import ProbabilityTable
+    from maskfit.synthesis.drawn import write_train_set
+
+    photos = write_train_set(tmp_path / "drawn", 6, size=(24, 32), workers=1)
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*"))
+    run = tmp_path / "made"
+    run.mkdir()
+    (run / "recipe.yaml").write_text(f"name: made\ndata:\n  path: {photos}\n")
+    persons = sorted({name.split("/")[0] for name in names})
+    (run / "splits.csv").write_text("person,fold\n" + "".join(f"{p},{i % 2}\n" for i, p in enumerate(persons)))
+    for fold in range(2):
+        (run / f"fold{fold}").mkdir()
+        (run / f"fold{fold}" / "best.safetensors").write_bytes(model.read_bytes())
+        (run / f"fold{fold}" / "scores.json").write_text("{}")
+        own = [name for name in names if persons.index(name.split("/")[0]) % 2 == fold]
+        truth = np.array([sum(map(ord, name)) % 18 for name in own])
+        ProbabilityTable(tuple(own), np.full((len(own), 18), 1 / 18), truth).write(
+            run / f"fold{fold}/probabilities.csv"
+        )
+    words = [
+        "ensemble",
+        run,
+        "--tta",
+        "flip",
+        "--images",
+        evaluation / "images",
+        "--image-list",
+        evaluation / "info.csv",
+    ]
+    words += ["--combine", "weighted", "--combine", "geometric", "--combine", "majority", "--out", "votes"]
+    done = command(*words)
+    assert done.code == 0, done.err
+    assert "8 tables of 4 members" in done.err
+    assert "members give 99 %" in done.out
+    listed = [line.split(",")[0] for line in (evaluation / "info.csv").read_text().splitlines()]
+    for vote in ("weighted", "geometric", "majority"):
+        rows = Path(f"votes/submission-{vote}.csv").read_text().splitlines()
+        assert [row.split(",")[0] for row in rows] == listed
+    assert {"members.csv", "drop-one.csv", "comparison.csv"} <= {path.name for path in Path("votes").iterdir()}
+    assert command(*words).code == 2  # Nothing is overwritten without being asked.
+    done = command(*words, "--force", "--json")
+    assert "8 of them from before" in done.err
+    assert len(json.loads(done.out)["members"]) == 4

@@ -10,6 +10,14 @@ import typer
 
 from maskfit.calibration import DEFAULT_DECIDE, describe_decision_weights, parse_decide_mode
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
+from maskfit.cli.ensemble_members import (
+    MemberOptions,
+    combine_members,
+    output_names,
+    print_member_ensemble,
+    split_sources,
+)
+from maskfit.cli.predict_options import EngineOption, ImageListOption
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
@@ -24,8 +32,9 @@ SourcesArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN_OR_TABLE...",
-        help="Ensemble members: run folders, used by their out-of-fold predictions, or CSVs with ImageID,p0,p1,... "
-        "and, if known, truth and person.",
+        help="Ensemble members: run folders, used by their out-of-fold predictions or, with --top-k, --tta or "
+        "--images, by their models; CSVs with ImageID,p0,p1,... and, if known, truth and person; submissions "
+        "(ImageID,ans).",
         show_default=False,
     ),
 ]
@@ -74,6 +83,29 @@ DecideOption = Annotated[
 ]
 
 
+MemberTopKOption = Annotated[
+    int | None,
+    typer.Option(
+        "--top-k",
+        metavar="K",
+        min=1,
+        help="Predict with each fold's K best models, each one a member.",
+        show_default=False,
+    ),
+]
+MemberTtaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tta",
+        help="Test-time views, each one a member, as for maskfit predict: flip, crops:n=4, five_crop.",
+        show_default=False,
+    ),
+]
+MemberImagesOption = Annotated[
+    Path | None, typer.Option("--images", metavar="DIR", help="Folder of photos to predict with every member and vote.")
+]
+
+
 def ensemble(
     sources: SourcesArgument,
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
@@ -84,6 +116,11 @@ def ensemble(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of these folds and of the intervals.")] = 0,
     schema: SchemaOption = None,
     decide: DecideOption = DEFAULT_DECIDE,
+    top_k: MemberTopKOption = None,
+    tta: MemberTtaOption = None,
+    images: MemberImagesOption = None,
+    image_list: ImageListOption = None,
+    engine: EngineOption = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
@@ -97,6 +134,10 @@ def ensemble(
     With --apply, or with tables without a truth, predicts: submission-METHOD.csv and probabilities-METHOD.csv. No photo
     is opened.
 
+    With --top-k, --tta or --images, every model and view of the runs is a member of its own, whose table is predicted
+    once and kept in members/; weighted takes each one's macro F1 on the photos that its fold held out. Also writes
+    members.csv and drop-one.csv, which says how few members would do.
+
     Examples:
 
         maskfit ensemble runs/b0 runs/b3 --out votes
@@ -108,7 +149,19 @@ def ensemble(
         maskfit ensemble runs/b0 runs/b3 --apply p0.csv --apply p3.csv --combine greedy --combine stack --out votes
 
         maskfit ensemble p0.csv p3.csv --combine weighted --weights 1,0.625 --out votes
+
+        maskfit ensemble runs/b0 --top-k 2 --tta crops:n=2 --images eval/images --image-list eval/info.csv --out votes
     """
+    mode = parse_decide_mode(decide)
+    if top_k or tta or images or image_list:
+        if apply or weights is not None or schema:
+            raise DataError(
+                "--apply, --weights and --schema are for stored tables",
+                hint="leave them out, or --top-k, --tta, --images",
+            )
+        options = MemberOptions(top_k or 1, tta or "original", engine, folds, seed, mode)
+        _combine_members(sources, folder, combine, (images, image_list), options, force=force, json=json)
+        return
     from maskfit.inference.ensemble.comparison import (
         describe_weights,
         fit_votes,
@@ -119,7 +172,6 @@ def ensemble(
     )
     from maskfit.inference.ensemble.inputs import load_aligned_tables
 
-    mode = parse_decide_mode(decide)
     tables = load_aligned_tables(sources, _find_schema(schema))
     methods, warnings = parse_votes(combine, weights=_parse_weights(weights), truth=tables.truth is not None)
     inputs = _load_inputs(tables, sources, apply or [])
@@ -140,6 +192,39 @@ def ensemble(
         written += write_predictions(folder, predict_with(fitted, inputs), tables.schema, decision_weights)
     for path in written:
         print_written(path)
+
+
+def _combine_members(
+    sources: Sequence[Path],
+    folder: Path,
+    combine: Sequence[str],
+    listed: tuple[Path | None, Path | None],
+    options: MemberOptions,
+    *,
+    force: bool,
+    json: bool,
+) -> None:
+    """Combines every model and view of runs."""
+    from maskfit.cli.predict import list_images, resolve_images
+    from maskfit.inference.ensemble.comparison import describe_weights, fit_votes, parse_votes
+
+    has_photos = any(listed)
+    runs, further = split_sources(sources, has_photos)
+    votes, warnings = parse_votes(combine)
+    photos = list(list_images(*resolve_images(*listed))) if has_photos else []
+    _check_names(folder, output_names(list(votes), has_photos), force)
+    for warning in warnings:
+        err.print(warning)
+    if further:
+        err.print(f"weight of {', '.join(map(str, further))} in weighted: the mean of the members'")
+    found = combine_members(runs, further, photos, votes, folder, options)
+    for warning in found.slots.warnings:
+        err.print(warning)
+    if not json:
+        _print_comparison(
+            found.slots, found.results, describe_weights(fit_votes(found.slots, votes), found.slots.names)
+        )
+    print_member_ensemble(found, json)
 
 
 def _find_schema(name: str | None) -> LabelSchema | None:
@@ -201,6 +286,10 @@ def _check_outputs(
     )
     if predicted:
         names += [f"{kind}-{method}.csv" for method in methods for kind in ("probabilities", "submission")]
+    _check_names(folder, names, force)
+
+
+def _check_names(folder: Path, names: Sequence[str], force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise DataError("the path is not a folder", location=folder, hint="choose a folder to write into")
     for name in names:

@@ -27,7 +27,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     "add-masks": {"--worn": "--n-correct", "--wrongly": "--n-incorrect"},
     "benchmark": {"--batch": "--batch-size"},
     "calibrate": {"--below": "--threshold", "--keep": "--coverage"},
-    "ensemble": {"--vote": "--combine"},
+    "ensemble": _PREDICTION,
     "export": {"--to": "--format"},
     "gan": {"--batch": "--batch-size", "--upto": "--target-count"},
     "label-issues": {"--above": "--min-score"},

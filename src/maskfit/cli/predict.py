@@ -160,7 +160,7 @@ def _shard_plan(models: Sequence[str], images: str | None, image_list: Path | No
     from maskfit.inference.sharded_prediction import ShardPlan
 
     setup_allocator()
-    return ShardPlan(images or str(_resolve_images(None, image_list)[0]), tuple(resolve_models(models)), **options)
+    return ShardPlan(images or str(resolve_images(None, image_list)[0]), tuple(resolve_models(models)), **options)
 
 
 def _predict_rows(
@@ -175,11 +175,11 @@ def _predict_rows(
     explicit: bool,
 ) -> None:
     """Predicts one row for each photo of a folder or list."""
-    folder, image_list = _resolve_images(Path(images) if images else None, image_list)
+    folder, image_list = resolve_images(Path(images) if images else None, image_list)
     if outputs.submission is None and os.environ.get(OUTPUT):
         outputs = replace(outputs, submission=Path(os.environ[OUTPUT]) / "submission.csv")
     outputs.check_overwrite(force)
-    photos = _list_images(folder, image_list)
+    photos = list_images(folder, image_list)
     for note in getattr(photos, "notes", ()):
         err.print(note)
     predictor = load(photos)
@@ -342,8 +342,19 @@ def _json_extras(predictor: Predictor, summary: PredictionSummary, paths: list[P
     }
 
 
-def _resolve_images(images: Path | None, image_list: Path | None) -> tuple[Path, Path | None]:
-    """The image folder and the list; both from SM_CHANNEL_EVAL where neither is given."""
+def resolve_images(images: Path | None, image_list: Path | None) -> tuple[Path, Path | None]:
+    """Finds the image folder and the list; both from SM_CHANNEL_EVAL where neither is given.
+
+    Args:
+        images: Folder of photos; by default that of the list.
+        image_list: The list; None without one.
+
+    Returns:
+        The folder and the list.
+
+    Raises:
+        DataError: Neither is given.
+    """
     folder = os.environ.get(EVAL)
     if images is None and image_list is None and folder:
         images = Path(folder)
@@ -357,7 +368,19 @@ def _resolve_images(images: Path | None, image_list: Path | None) -> tuple[Path,
     return images, image_list
 
 
-def _list_images(images: Path, image_list: Path | None) -> ListedImages | ImageFolder:
+def list_images(images: Path, image_list: Path | None) -> ListedImages | ImageFolder:
+    """Lists the photos of a folder or list.
+
+    Args:
+        images: The folder.
+        image_list: The list; None for all photos of the folder.
+
+    Returns:
+        The photos.
+
+    Raises:
+        DataError: There are none, or the list cannot be read.
+    """
     from maskfit.data.image_lists import ImageFolder, read_image_list
 
     return ImageFolder(images) if image_list is None else read_image_list(image_list, images)

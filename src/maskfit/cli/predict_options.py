@@ -76,7 +76,9 @@ AttributesOption = Annotated[Path | None, typer.Option("--attributes-csv", help=
 CombineOption = Annotated[
     str,
     typer.Option(
-        "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
+        "--combine",
+        help="How ensemble members are combined: arithmetic, geometric, weighted (by each model's macro F1 on held-out "
+        "persons), majority, majority_per_attribute.",
     ),
 ]
 DecideOption = Annotated[

@@ -23,7 +23,7 @@ from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
 from maskfit.inference.age_years import AgePlan, gives_ages, member_ages
 from maskfit.inference.engines import AUTO, Logger, open_engine, select_batch_size
-from maskfit.inference.engines.engine import Engine
+from maskfit.inference.engines.engine import Engine, Logits
 from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     configure_engine,
@@ -38,6 +38,9 @@ from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
+
+VALIDATION_SCORE = "valid_macro_f1"
+"""Score in the metadata of a model that training wrote: its macro F1 on held-out persons."""
 
 SchemaSignature = tuple[tuple[str, tuple[str, ...]], ...]
 """Attributes with their values: what two schemas share that differ in display names and bins only."""
@@ -75,12 +78,13 @@ class EnsemblePlan:
     parts: tuple[LabelSchema, ...]
     groups: tuple[tuple[int, ...], ...]
 
-    def vote(self, name: str, members: MemberProbabilities) -> FloatArray:
+    def vote(self, name: str, members: MemberProbabilities, weights: Sequence[float] | None = None) -> FloatArray:
         """Combines the members' probabilities.
 
         Args:
-            name: A vote of `voting.VOTES` that needs no weights; the members of each part vote by it.
+            name: A vote of `voting.VOTES`; the members of each part vote by it.
             members: Probabilities (images, own classes) of each member, the images in the same order.
+            weights: One for each member; required by `weighted`, where only their ratio within a part counts.
 
         Returns:
             Probabilities (images, classes) of the combined schema.
@@ -91,7 +95,12 @@ class EnsemblePlan:
         if len(members) == 1 and name == "arithmetic":
             return np.array(members[0], dtype=np.float64)
         votes = [
-            combine(name, [members[index] for index in indices], schema=part)
+            combine(
+                name,
+                [members[index] for index in indices],
+                weights=None if weights is None else [weights[index] for index in indices],
+                schema=part,
+            )
             for part, indices in zip(self.parts, self.groups, strict=True)
         ]
         joint = np.ones((len(votes[0]), *[1] * len(self.schema.names)))
@@ -274,6 +283,29 @@ def open_members_for(
     return OpenedMembers(members, select_num_workers(choices, num_passes), batch_size)
 
 
+def validation_weights(members: Sequence[Member]) -> list[float]:
+    """Returns the weight of each member in a vote by validation score: its macro F1 on held-out persons.
+
+    Args:
+        members: The members.
+
+    Returns:
+        A weight > 0 for each.
+
+    Raises:
+        ModelFileError: A model file has no such score.
+    """
+    scores = [member.engine.metadata.scores.get(VALIDATION_SCORE, 0.0) for member in members]
+    for member, score in zip(members, scores, strict=True):
+        if not score > 0:
+            raise ModelFileError(
+                f"this model has no macro F1 on held-out persons ({VALIDATION_SCORE}), which 'weighted' needs",
+                location=member.name,
+                hint="use a model that 'maskfit train' wrote, or --combine arithmetic",
+            )
+    return scores
+
+
 class ModelInput(NamedTuple):
     """An image, or one face of it, as the networks take it.
 
@@ -307,12 +339,13 @@ class EnsembleRunner:
         members: The members.
         composition: How their predictions combine.
         tta: The TTA views of each input.
-        vote: A name of `voting.VOTES` that needs no weights.
+        vote: A name of `voting.VOTES`; `weighted` weights members by their macro F1 on held-out persons.
         age_borders: Borders of the age bands in whole years; None keeps those of the models.
 
     Attributes:
         schema: The schema of the predictions.
         gives_ages: Whether a member gives ages in years.
+        weights: Weight of each member; None where they count equally.
         crop_resizes: How the members crop and resize, each once.
         has_low_precision: Whether `forward(..., low_precision=True)` differs from f32.
 
@@ -338,11 +371,12 @@ class EnsembleRunner:
         self.gives_ages = any(map(gives_ages, metadata))
         self.tta = tta
         self.vote = vote
+        self.weights = validation_weights(members) if vote == "weighted" else None
         # Read once, here, and not by several workers at the same time.
         twins = {member.name: member.engine.f32_twin for member in members}
         self._f32_engines = {member.name: twins[member.name] or member.engine for member in members}
         # The margin of a majority vote does not tell how close it is to changing.
-        self.has_low_precision = vote in ("arithmetic", "geometric") and any(twins.values())
+        self.has_low_precision = vote in ("arithmetic", "geometric", "weighted") and any(twins.values())
         self.crop_resizes = tuple(dict.fromkeys(member.engine.metadata.preprocessing.crop_resize for member in members))
         for crop_resize in self.crop_resizes:
             # Now, and not at the first image: fails where a detector's weights are missing.
@@ -392,27 +426,56 @@ class EnsembleRunner:
         batches = [_stack_views(views) for views in zip(*(item.tta_views for item in inputs), strict=True)]
         outputs = {member.name: self._forward_member(member, batches, low_precision) for member in self.members}
         members = {name: probabilities for name, (probabilities, _) in outputs.items()}
-        combined = self.composition.vote(self.vote, list(members.values()))
+        combined = self.composition.vote(self.vote, list(members.values()), self.weights)
         ages = self.age_plan.combine([own for _, own in outputs.values()], combined)
         return EnsembleOutput(self.age_plan.rebin(combined, ages), members, ages)
+
+    def forward_views(self, inputs: Sequence[ModelInput]) -> dict[str, list[FloatArray]]:
+        """Runs every member in f32 on a batch of inputs, without averaging over the TTA views.
+
+        Args:
+            inputs: The batch, at least one.
+
+        Returns:
+            By the member's name, calibrated probabilities (inputs, own classes) of each view.
+
+        Raises:
+            ModelFileError: A network cannot run, or its output is not finite.
+        """
+        batches = [_stack_views(views) for views in zip(*(item.tta_views for item in inputs), strict=True)]
+        return {
+            member.name: [
+                member.engine.metadata.calibration.apply_temperature(member.scored_schema, view)
+                for view in self._forward_views(member, batches, low_precision=False)[0]
+            ]
+            for member in self.members
+        }
 
     def _forward_member(
         self, member: Member, batches: Sequence[Sequence[ImageBatch]], low_precision: bool
     ) -> tuple[FloatArray, AgeTable | None]:
-        """One member's probabilities and ages for a batch, given by crop_resize and TTA view."""
+        """One member's probabilities and ages for a batch, averaged over the TTA views."""
+        probabilities, logits = self._forward_views(member, batches, low_precision)
+        metadata = member.engine.metadata
+        mean = np.mean(probabilities, axis=0)
+        return metadata.calibration.apply_temperature(member.scored_schema, mean), member_ages(metadata, logits)
+
+    def _forward_views(
+        self, member: Member, batches: Sequence[Sequence[ImageBatch]], low_precision: bool
+    ) -> tuple[list[FloatArray], list[Logits]]:
+        """One member's uncalibrated probabilities and logits by view, for a batch given by crop_resize and TTA view."""
         engine = member.engine if low_precision else self._f32_engines[member.name]
         metadata = member.engine.metadata
         views = batches[self.crop_resizes.index(metadata.preprocessing.crop_resize)]
         logits = [engine.logits(frames) for frames in views]
-        mean = np.mean([logits_to_probabilities(metadata.label_schema, own) for own in logits], axis=0)
-        if not np.isfinite(mean).all():
+        probabilities = [logits_to_probabilities(metadata.label_schema, own) for own in logits]
+        if not all(np.isfinite(item).all() for item in probabilities):
             raise ModelFileError(
                 "non-finite probabilities (NaN or inf)",
                 location=member.name,
                 hint="use f32 (--engine onnx), or another checkpoint",
             )
-        calibrated = metadata.calibration.apply_temperature(member.scored_schema, mean)
-        return calibrated, member_ages(metadata, logits)
+        return probabilities, logits
 
 
 def _stack_views(inputs: Sequence[Sequence[Pixels]]) -> list[ImageBatch]:

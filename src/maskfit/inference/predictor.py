@@ -73,7 +73,7 @@ class Predictor:
     Args:
         members: The members; `load` opens model files and run folders.
         tta: A name of `tta.TTA_METHODS` with options, such as `flip` or `crops:n=4`, or the views themselves.
-        vote: A name of `voting.VOTES` that needs no weights.
+        vote: A name of `voting.VOTES`; `weighted` weights members by their macro F1 on held-out persons.
         decide: How a class is chosen: `argmax` by probability, `macro-f1` or `accuracy` with the decision weights that
             training fitted for it. Those of several members are combined by their geometric mean; a member without
             them counts as argmax.
@@ -96,7 +96,7 @@ class Predictor:
 
     Raises:
         ModelFileError: There is no member, or they do not combine; see `members.check_compatible`.
-        DataError: The TTA, the vote or `decide` is unknown, the vote needs weights, `batch_size` or `num_workers` is
+        DataError: The TTA, the vote or `decide` is unknown, `batch_size` or `num_workers` is
             below 1, the age borders cannot be moved, or the weights of a detector that a member crops with are missing.
         MissingExtraError: A member's crop needs an extra.
     """
@@ -390,12 +390,11 @@ class Predictor:
 
 def _parse_vote(vote: str) -> str:
     """A vote's name under its new name, checked before any image is read."""
-    known = [name for name in VOTES if name != "weighted"]
-    if vote in known:
+    if vote in VOTES:
         return vote
     name = upgrade_component("ensemble", ComponentSpec.create(vote), warn_once).name
-    if name not in known:
-        raise DataError(f"there is no vote '{vote}'; {did_you_mean(vote, known)}")
+    if name not in VOTES:
+        raise DataError(f"there is no vote '{vote}'; {did_you_mean(vote, VOTES)}")
     return name
 
 

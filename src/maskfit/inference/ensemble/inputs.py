@@ -18,7 +18,8 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
-from maskfit.file_io import read_csv
+from maskfit.file_io import iter_csv, read_csv
+from maskfit.inference.submission import CLASS_COLUMN, ID_COLUMN, read_submission
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.text import format_count
@@ -35,16 +36,18 @@ class EnsembleMember:
         path: A run folder or a CSV, as the user named it.
         table: Its probabilities.
         schema: The schema in a run's recipe; None for a CSV, which has none.
+        label: Its name in reports where that is not the path.
     """
 
     path: Path
     table: ProbabilityTable
     schema: LabelSchema | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """Its name in reports."""
-        return str(self.path)
+        return self.label or str(self.path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +89,31 @@ def load_aligned_tables(paths: Sequence[str | Path], schema: LabelSchema | None 
     """
     if not paths:
         raise DataError("no member is named", hint="name run folders, or CSVs of probabilities")
-    members = [read_member(path) for path in paths]
-    resolved = [member.path.resolve() for member in members]
-    duplicates = [member.name for index, member in enumerate(members) if resolved[index] in resolved[:index]]
+    resolved = [Path(path).resolve() for path in paths]
+    duplicates = [str(path) for index, path in enumerate(paths) if resolved[index] in resolved[:index]]
     if duplicates:
         raise DataError("this member is named twice", location=duplicates[0], hint="name each once; use --weights")
+    # Submissions last: how many classes they have is what the others say.
+    submissions = [path for path in paths if is_submission(path)]
+    known = {path: read_member(path) for path in paths if path not in submissions}
+    common = _common_schema(list(known.values()), schema)
+    known |= {path: read_member(path, common) for path in submissions}
+    return align_members([known[path] for path in paths], common)
+
+
+def align_members(members: Sequence[EnsembleMember], schema: LabelSchema) -> AlignedTables:
+    """Aligns the tables of members by the photos' names.
+
+    Args:
+        members: The members, at least one.
+        schema: The schema of the classes.
+
+    Returns:
+        The aligned tables.
+
+    Raises:
+        DataError: They are of different photos or classes.
+    """
     common = _common_schema(members, schema)
     first = members[0].table
     for member in members[1:]:
@@ -108,11 +131,24 @@ def load_aligned_tables(paths: Sequence[str | Path], schema: LabelSchema | None 
     )
 
 
-def read_member(path: str | Path) -> EnsembleMember:
-    """Reads the table of one member.
+def is_submission(path: str | Path) -> bool:
+    """Returns whether a file is a submission, with the columns `ImageID,ans` and no probabilities.
 
     Args:
-        path: A run folder or a CSV of probabilities.
+        path: Any path.
+    """
+    if not Path(path).is_file():
+        return False
+    header = set(next(iter_csv(Path(path), ()), {}))
+    return {ID_COLUMN, CLASS_COLUMN} <= header and "p0" not in header
+
+
+def read_member(path: str | Path, schema: LabelSchema | None = None) -> EnsembleMember:
+    """Reads the table of one member; a submission becomes a table in which its class has the probability 1.
+
+    Args:
+        path: A run folder, a CSV of probabilities, or a submission.
+        schema: The schema of a submission's classes; None takes the competition's.
 
     Returns:
         The member.
@@ -125,6 +161,10 @@ def read_member(path: str | Path) -> EnsembleMember:
     if not is_run_dir(path):
         if path.is_dir():
             raise DataError("this folder is no run: it has no recipe.yaml", location=path, hint="name a run or a CSV")
+        if is_submission(path):
+            num_classes = (schema or LABEL_SCHEMAS["mask-gender-age"]).num_classes
+            classes = read_submission(path, num_classes)
+            return EnsembleMember(path, ProbabilityTable(tuple(classes), np.eye(num_classes)[list(classes.values())]))
         return EnsembleMember(path, read_table(path))
     folder = RunDir(path)
     if not folder.oof_probabilities.is_file():
