@@ -113,3 +113,35 @@ def test_user_errors(command, table, people, tmp_path):
     ):
         result = command("label-issues", *args)
         assert (result.code, message in result.err) == (2, True), result.err
+
+
+def test_tasks_for_labeling_tools_and_their_decisions(command, table, people, tmp_path):
+    path, _ = table
+    tasks, target = tmp_path / "tasks", tmp_path / "corrections.csv"
+    result = command("label-issues", path, "--data", people, "--tasks", tasks)
+    assert result.code == 0, result.err
+    assert f"data corrections {tasks} EXPORT" in result.out
+    made = json.loads((tasks / "label-studio.json").read_text())
+    assert made
+    exported = [
+        {
+            "id": 1,
+            "data": item["data"],
+            "annotations": [{"completed_by": 1, "result": item["predictions"][0]["result"]}],
+        }
+        for item in made
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(exported))
+    result = command("data", "corrections", tasks, tmp_path / "export.json", "--out", target, "--json")
+    assert result.code == 0, result.err
+    counts = json.loads(result.out)
+    assert counts["tasks"] == len(made)
+    proposed = tmp_path / "proposed.csv"
+    assert command("label-issues", path, "--data", people, "--corrections", proposed).code == 0
+
+    def key(file):
+        return {tuple(line.split(",")[:4]) for line in file.read_text().splitlines()[1:]}
+
+    assert key(target) == key(proposed)
+    assert command("data", "corrections", tasks, tmp_path / "export.json", "--out", target).code == 2
+    assert command("label-issues", path, "--data", people, "--tasks", tasks).code == 2

@@ -193,6 +193,10 @@ DATA_COMMANDS_TABLE = {
             "maskfit.cli.data.import_labels:import_",
             "Import labels of other programs and published sets as a manifest.",
         ),
+        "corrections": LazyCommand(
+            "maskfit.cli.data.corrections:corrections",
+            "Read what was decided about label issues in Label Studio or CVAT, as label corrections.",
+        ),
     },
     "Image cache": {
         "cache": LazyCommand(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written
 from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.text import format_count
 
@@ -54,6 +55,24 @@ def label_issues(
             show_default=False,
         ),
     ] = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(
+            "--tasks",
+            metavar="DIR",
+            help="Also write the label issues as tasks for Label Studio and CVAT; 'maskfit data corrections' reads the "
+            "decisions.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--photo-url",
+            metavar="URL",
+            help="With --tasks: what Label Studio finds photos below; by default its local files.",
+            show_default=False,
+        ),
+    ] = None,
     codes: CodesOption = "",
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print label issues of every score as JSON.")] = False,
@@ -72,12 +91,16 @@ def label_issues(
 
         maskfit review runs/champion
 
+        maskfit label-issues runs/champion --tasks tasks
+
         maskfit train champion data.path=ROOT data.label_corrections=proposed.csv
     """
     from maskfit.inference.label_issues import propose_corrections, rank_label_issues, write_label_issues
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)
+    if tasks is not None:
+        _check_tasks(tasks, force)
     ranked, warnings = rank_label_issues(sources, data, noise, parse_codes(codes))
     for warning in warnings:
         err.print(warning)
@@ -91,11 +114,34 @@ def label_issues(
         print_written(
             write_label_issues(target, issues), f"{format_count(len(issues), 'label issue')}, the most likely first"
         )
+    if tasks is not None:
+        _write_tasks(tasks, issues, sources, data, codes, url)
     if corrections is not None:
         count = len(propose_corrections(corrections, issues, least))
         print_written(
             corrections, f"{format_count(count, 'row')} with a score of at least {least:g}; review them before training"
         )
+
+
+def _check_tasks(folder: Path, force: bool) -> None:
+    from maskfit.inference.labeling_tasks import FILES
+
+    for name in FILES:
+        check_overwrite(folder / name, force)
+
+
+def _write_tasks(
+    folder: Path, issues: list[LabelIssue], sources: list[Path], data: Path | None, codes: str, url: str | None
+) -> None:
+    """Writes the issues as tasks for labeling tools."""
+    from maskfit.inference.label_issues import load_labeled_photos
+    from maskfit.inference.labeling_tasks import LOCAL_FILES, make_tasks, write_tasks
+
+    photos, schema = load_labeled_photos(sources, data, parse_codes(codes))
+    made = make_tasks(issues, photos, schema)
+    for path in write_tasks(folder, made, photos, schema, url or LOCAL_FILES):
+        print_written(path, format_count(len(made), "task") if path.name != "label-studio.xml" else "")
+    print_next(f"data corrections {quote(str(folder))} EXPORT --out corrections.csv")
 
 
 def _print_issues(issues: list[LabelIssue], min_score: float, below: list[LabelIssue]) -> None:

@@ -107,6 +107,29 @@ def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> Path:
     return write_csv(path, COLUMNS, rows)
 
 
+def load_labeled_photos(
+    paths: Sequence[str | Path], data: str | Path | None = None, codes: CodesOption | None = None
+) -> tuple[PhotoDataset, LabelSchema]:
+    """Loads the labeled photos that issues are about.
+
+    Args:
+        paths: As for `rank_label_issues`.
+        data: As for `rank_label_issues`.
+        codes: As for `rank_label_issues`.
+
+    Returns:
+        The photos, and the schema of the scored labels.
+
+    Raises:
+        DataError: They cannot be read, or no run names them.
+    """
+    schema = load_aligned_tables(paths).schema
+    photos = _load_photos(paths, schema, data, codes, [])
+    if photos is None:
+        raise DataError("the labeled photos are not known", location=paths[0], hint="add --data ROOT")
+    return photos, schema
+
+
 def photo_text(issue: LabelIssue) -> str:
     """Names the photos of an issue for people.
 
