@@ -210,7 +210,7 @@ def test_members_and_views_of_a_run(command, evaluation, tmp_path, model):
     from maskfit.evaluation.probability_table import ProbabilityTable
     from maskfit.synthesis.drawn import write_train_set
 
-    photos = write_train_set(tmp_path / "drawn", 6, size=(24, 32), workers=1)
+    photos = write_train_set(tmp_path / "drawn", 6, size=(36, 48), workers=1)
     names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*"))
     run = tmp_path / "made"
     run.mkdir()

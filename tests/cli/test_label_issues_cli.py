@@ -118,7 +118,7 @@ def test_user_errors(command, table, people, tmp_path):
 def test_tasks_for_labeling_tools_and_their_decisions(command, table, people, tmp_path):
     path, _ = table
     tasks, target = tmp_path / "tasks", tmp_path / "corrections.csv"
-    result = command("label-issues", path, "--data", people, "--tasks", tasks)
+    result = command("label-issues", path, "--data", people, "--tasks", tasks, "--min-score", 0.2)
     assert result.code == 0, result.err
     assert f"data corrections {tasks} EXPORT" in result.out
     made = json.loads((tasks / "label-studio.json").read_text())
@@ -137,7 +137,7 @@ def test_tasks_for_labeling_tools_and_their_decisions(command, table, people, tm
     counts = json.loads(result.out)
     assert counts["tasks"] == len(made)
     proposed = tmp_path / "proposed.csv"
-    assert command("label-issues", path, "--data", people, "--corrections", proposed).code == 0
+    assert command("label-issues", path, "--data", people, "--corrections", proposed, "--min-score", 0.2).code == 0
 
     def key(file):
         return {tuple(line.split(",")[:4]) for line in file.read_text().splitlines()[1:]}
