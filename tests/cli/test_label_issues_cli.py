@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
@@ -117,6 +118,8 @@ def test_user_errors(command, table, people, tmp_path):
 
 def test_tasks_for_labeling_tools_and_their_decisions(command, table, people, tmp_path):
     path, _ = table
+    for photo in read_photos(people, SCHEMA):  # The tools want to know how large a photo is.
+        Image.new("RGB", (24, 32)).save(photo.path)
     tasks, target = tmp_path / "tasks", tmp_path / "corrections.csv"
     result = command("label-issues", path, "--data", people, "--tasks", tasks, "--min-score", 0.2)
     assert result.code == 0, result.err
