@@ -242,7 +242,7 @@ def test_list_without_folder_finds_its_photos(command, model, evaluation):
         ("MODEL --images IMAGES --image-list LIST", "3 rows cannot be used"),
         ("MODEL --images IMAGES --tta flop", "did you mean 'flip'"),
         ("MODEL --images IMAGES --combine mean", "there is no vote 'mean'"),
-        ("MODEL --images IMAGES --combine weighted", "there is no vote 'weighted'"),
+        ("MODEL --images IMAGES --combine median", "there is no vote 'median'"),
         ("MODEL --images IMAGES --batch-size 0", "must be auto or 1 to 4096"),
         ("MODEL --images IMAGES --nonsense", "No such option"),
         ("MODEL --images IMAGES --out MODEL/s.csv", "no permission to write into"),

@@ -294,7 +294,7 @@ def test_no_members_and_one_twice_are_refused(models):
     [
         ({"tta": "flop"}, "did you mean 'flip'"),
         ({"vote": "geometrc"}, "did you mean 'geometric'"),
-        ({"vote": "weighted"}, "there is no vote 'weighted'; known"),
+        ({"vote": "median"}, "there is no vote 'median'; known"),
         ({"batch_size": 0}, "batch_size must be >= 1, got 0"),
     ],
 )

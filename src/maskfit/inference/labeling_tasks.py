@@ -2,7 +2,7 @@
 
 `write_tasks` writes a folder for Label Studio and CVAT together; `read_decisions` reads what either of them exports. In
 between, `tasks.csv` in the folder remembers whom each task is about and what is labeled now, so that a decision which
-confirms the label changes nothing. Checked against label-studio-sdk 2.1.2, and the format "CVAT for images 1.1".
+confirms the label changes nothing. The formats are Label Studio's JSON and "CVAT for images 1.1".
 """
 
 from __future__ import annotations
@@ -334,7 +334,8 @@ def _to_corrections(
     row: Mapping[str, str], given: Given, schema: LabelSchema, tool: str
 ) -> tuple[list[Correction], list[str]]:
     """The labels of a task that differ from those that it was made with."""
-    found, notes = [], []
+    found: list[Correction] = []
+    notes: list[str] = []
     photo = PurePosixPath(row["photo"]).name
     reason = f"decided in {tool}"
     if LEAVE_OUT in given.get(USE_ATTRIBUTE, ()):
