@@ -73,7 +73,9 @@ def test_the_line_to_copy_is_accepted(kind, name) -> None:
 def test_a_default_that_a_recipe_does_not_name_is_the_components() -> None:
     """The line with every default written out is the component without options."""
     component = get_component(KINDS["loss"], "ldam")
-    assert component.line == "loss=ldam loss.margin=0.5 loss.scale=1 loss.class_weights=none loss.deferred=0 loss.normalize=true"
+    assert component.line == (
+        "loss=ldam loss.margin=0.5 loss.scale=1 loss.class_weights=none loss.deferred=0 loss.normalize=true"
+    )
 
 
 def test_ranges_papers_projects_and_other_names() -> None:
