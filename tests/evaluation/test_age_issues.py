@@ -33,6 +33,19 @@ def test_planted_ages_come_first_and_the_probabilities_add_up():
     assert model.log_likelihood > 0.5
 
 
+def test_years_that_nobody_has_are_no_evidence():
+    """Distributions over all years, as a model file gives them: tails beyond every label must not count."""
+    true, ages = simulate()
+    whole = np.full((400, 121), 1e-6)
+    whole[:, 18:81] += ages.shares
+    labels = true.copy()
+    labels[:12] = np.where(true[:12] < 50, true[:12] + 28, true[:12] - 28)
+    wrong, model = score_age_labels(AgeTable(0, whole), labels, 0.03)
+    assert set(np.argsort(-wrong)[:12].tolist()) == set(range(12))
+    assert wrong[:12].min() > 0.3
+    assert model.width < 8
+
+
 def test_models_that_are_far_off_now_and_then_accuse_nobody_for_certain():
     true, ages = simulate()
     shares = ages.shares.copy()

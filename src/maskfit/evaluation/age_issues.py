@@ -32,6 +32,9 @@ UNKNOWING = (0.01, 0.02, 0.05, 0.1, 0.2)
 PRIOR_WIDTH = 4.0
 """Standard deviation in years by which the frequencies of the labels are smoothed."""
 
+UNIFORM_SHARE = 0.05
+"""Share of the frequencies that is the same for every year between the youngest and the oldest label."""
+
 MIN_SHARE = 1e-9
 """Lower bound of a year's probability."""
 
@@ -64,14 +67,15 @@ def score_age_labels(ages: AgeTable, labels: FloatArray, noise: float) -> tuple[
     Returns:
         Shape (labels,) in (0, 1), and the fitted model.
     """
-    years = ages.years.astype(np.float64)
     labels = np.floor(labels)
-    prior = _kernel(years, labels, PRIOR_WIDTH).mean(axis=0) + MIN_SHARE
-    prior /= prior.sum()
+    # Years that nobody is labeled with have a frequency of about 0, and dividing by it would make them evidence.
+    inside = (ages.years >= labels.min()) & (ages.years <= labels.max())
+    years, shares = ages.years[inside].astype(np.float64), ages.shares[:, inside] + MIN_SHARE
+    prior = (1 - UNIFORM_SHARE) * _kernel(years, labels, PRIOR_WIDTH).mean(axis=0) + UNIFORM_SHARE / len(years)
     kernels = {width: _kernel(years, labels, width) for width in WIDTHS}
     best: tuple[float, AgeLabelModel, FloatArray] | None = None
     for temperature, (width, kernel) in product(TEMPERATURES, kernels.items()):
-        ratio = (_sharpen(ages.shares, temperature) / prior * kernel).sum(axis=1)
+        ratio = (_sharpen(shares, temperature) / prior * kernel).sum(axis=1)
         for unknowing in UNKNOWING:
             correct = (1 - unknowing) * ratio + unknowing
             fit = float(np.log(noise + (1 - noise) * correct).mean())
