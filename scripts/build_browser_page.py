@@ -143,6 +143,7 @@ def page_settings() -> dict[str, Any]:
             "score": options["score"].default,
             "iouThreshold": detector.IOU_THRESHOLD,
             "minReadScale": interface.MIN_READ_SCALE,
+            "logSizeRange": detector.LOG_SIZE_RANGE,
             "strides": detector.STRIDES,
             "outputs": detector.OUTPUTS,
         },

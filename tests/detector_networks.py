@@ -20,9 +20,9 @@ INPUTS = {
 def outputs(kind: str) -> dict[str, np.ndarray]:
     """What the network of a detector answers on its canvas of 64 x 64 pixels (Ultra-Light: 480 x 640)."""
     if kind == "bundled":
-        maps = {f"stride_{stride}": np.full((1, 15, 64 // stride, 64 // stride), -9.0) for stride in (8, 16, 32)}
-        # The cell in row 2, column 1 of stride 16 has its center at (24, 40).
-        maps["stride_16"][0, :, 2, 1] = [4.0, 0.0, np.log(1.5), 0.0, np.log(0.5), *[0.25] * 10]
+        maps = {f"cells_{stride}": np.full((1, 16, 64 // stride, 64 // stride), -9.0) for stride in (8, 16, 32)}
+        # The cell in row 2, column 1 of stride 16 has its upper left corner at (16, 32).
+        maps["cells_16"][0, :, 2, 1] = [3.0, 5.0, 0.5, 0.0, np.log(2), np.log(2), *[0.75] * 10]
         return maps
     if kind == "yunet":
         values = {

@@ -13,8 +13,8 @@ import { resize } from "./resample.js";
  *
  * @param {(canvas: Pixels) => Promise<Record<string, {data: Float32Array, dims: readonly number[]}>>} run Runs the
  *   network on one image and returns its maps by name.
- * @param {{side: number, score: number, iouThreshold: number, minReadScale: number, strides: number[],
- *   outputs: string[]}} settings
+ * @param {{side: number, score: number, iouThreshold: number, minReadScale: number, logSizeRange: number[],
+ *   strides: number[], outputs: string[]}} settings
  * @returns {(photo: Pixels) => Promise<Face[]>} The faces by falling score.
  */
 export function makeDetector(run, settings) {
@@ -68,8 +68,8 @@ function downscale(photo, width, height, minReadScale) {
   return resize({ data, width: columns, height: rows }, width, height, "bilinear", extent);
 }
 
-/** Per cell: the logit of a face, then the logarithms of its distances to left, upper, right and lower edge. */
-function decode(maps, image, { score, iouThreshold, strides, outputs }) {
+/** Per cell: two logits whose mean is a face's, its center from the cell's corner, the logarithms of width and height. */
+function decode(maps, image, { score, iouThreshold, logSizeRange, strides, outputs }) {
   const boxes = [];
   const scores = [];
   const least = Math.log(score / (1 - score));
@@ -78,19 +78,18 @@ function decode(maps, image, { score, iouThreshold, strides, outputs }) {
     const [, , rows, columns] = dims;
     const size = rows * columns;
     for (let cell = 0; cell < size; cell++) {
-      if (!(data[cell] >= least)) continue;
-      const x = (cell % columns) + 0.5;
-      const y = Math.floor(cell / columns) + 0.5;
-      const [left, upper, right, lower] = [1, 2, 3, 4].map((plane) =>
-        Math.exp(clamp(data[plane * size + cell], -4, 4)),
-      );
+      const logit = (data[cell] + data[size + cell]) / 2;
+      if (!(logit >= least)) continue;
+      const x = (cell % columns) + data[2 * size + cell];
+      const y = Math.floor(cell / columns) + data[3 * size + cell];
+      const [halfWidth, halfHeight] = [4, 5].map((plane) => Math.exp(clamp(data[plane * size + cell], ...logSizeRange)) / 2);
       boxes.push([
-        ((x - left) * stride) / image.scaleX,
-        ((y - upper) * stride) / image.scaleY,
-        ((x + right) * stride) / image.scaleX,
-        ((y + lower) * stride) / image.scaleY,
+        ((x - halfWidth) * stride) / image.scaleX,
+        ((y - halfHeight) * stride) / image.scaleY,
+        ((x + halfWidth) * stride) / image.scaleX,
+        ((y + halfHeight) * stride) / image.scaleY,
       ]);
-      scores.push(1 / (1 + Math.exp(-data[cell])));
+      scores.push(1 / (1 + Math.exp(-logit)));
     }
   });
   return suppress(boxes, scores, iouThreshold).map((index) => ({ box: boxes[index], score: scores[index] }));

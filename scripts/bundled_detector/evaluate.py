@@ -90,18 +90,32 @@ def read_paths(table: Path) -> list[Path]:
         return [table.parent / row["path"] for row in csv.DictReader(stream)]
 
 
+def write_rows(table: Path, paths: set[Path], out: Path) -> None:
+    """Copies the rows of some photos."""
+    with table.open(encoding="utf-8", newline="") as source, out.open("w", encoding="utf-8", newline="") as target:
+        reader = csv.DictReader(source)
+        writer = csv.DictWriter(target, reader.fieldnames or ())
+        writer.writeheader()
+        writer.writerows(row for row in reader if table.parent / row["path"] in paths)
+
+
 def main() -> None:
     """Prints scores and times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, required=True, help="CSV of street photos: path,xmin,ymin,xmax,ymax")
     parser.add_argument("--split", default="test", choices=("test", "val"))
-    parser.add_argument("--detector", action="append", required=True, help="as for maskfit predict")
+    parser.add_argument("--detector", action="append", default=[], help="as for maskfit predict")
+    parser.add_argument("--write-rows", type=Path, help="write the judged photos' rows of --scenes, for other commands")
     parser.add_argument("--labels", type=Path, help="labels.jsonl of train.py, for faces that teachers saw")
     parser.add_argument("--portraits", type=Path, help="CSV with a column path: photos of one face")
     args = parser.parse_args()
     boxes = read_boxes(args.scenes)
     splits = held_out(boxes)
     paths = [path for path in boxes if splits[path] == args.split]
+    if args.write_rows:
+        write_rows(args.scenes, set(paths), args.write_rows)
+    if not args.detector:
+        return
     detectors = {text: open_detector(text) for text in args.detector}
     found: dict[str, list[np.ndarray]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)

@@ -16,7 +16,7 @@ CELLS_PER_FACE = 7
 
 BOX_WEIGHT, LANDMARK_WEIGHT = 2.0, 1.0
 
-STRIDES_PER_FACE = (0.7, 12.0)
+STRIDES_PER_FACE = (0.7, 20.0)
 """A cell answers for faces whose size is within these multiples of its stride."""
 
 

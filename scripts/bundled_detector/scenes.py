@@ -84,15 +84,22 @@ class SceneMaker:
         street: Street photos with labels.
         portraits: Portraits with labels.
         size: Side of the square images in pixels.
+        portrait_share: Share of images that show a portrait, up to a face that fills the image.
         seed: Seed of the random numbers.
     """
 
     def __init__(
-        self, street: Sequence[tuple[Array, Label]], portraits: Sequence[tuple[Array, Label]], size: int, seed: int
+        self,
+        street: Sequence[tuple[Array, Label]],
+        portraits: Sequence[tuple[Array, Label]],
+        size: int,
+        portrait_share: float,
+        seed: int,
     ) -> None:
         self.street = street
         self.portraits = portraits
         self.size = size
+        self.portrait_share = portrait_share
         self.random = np.random.default_rng(seed)
 
     def make(self) -> tuple[Array, Array, Array, Array]:
@@ -100,11 +107,11 @@ class SceneMaker:
         kind = self.random.random()
         if kind < 0.15:
             canvas = self.mosaic()
-        elif kind < 0.33:
+        elif kind < 0.15 + self.portrait_share:
             canvas = self.portrait()
         else:
             canvas = self.crop(self.size)
-        if self.random.random() < 0.45:
+        if self.random.random() < 0.3:
             self.paste_faces(canvas)
         self.hide_parts(canvas)
         pixels = self.spoil(canvas.pixels)
@@ -145,12 +152,12 @@ class SceneMaker:
             box = label.boxes[self.random.choice(faces)]
             extent = float(np.sqrt(np.prod(box[2:] - box[:2])))
             scale = np.clip(
-                self.log_uniform(lowest, size * 0.55) / max(extent, 1), 0.8 * size / max(height, width), 3.5
+                self.log_uniform(lowest, size * 0.55) / max(extent, 1), 0.8 * size / min(height, width), 3.5
             )
             source = (box[:2] + box[2:]) / 2
             target = self.random.uniform(0.1, 0.9, 2) * size
         else:
-            scale = self.log_uniform(size / max(height, width), 2.0)
+            scale = self.log_uniform(min(0.8 * size / min(height, width), 2.0), 2.0)
             source = self.random.uniform(0, 1, 2) * (width, height)
             target = self.random.uniform(0, 1, 2) * size
         # Little of the image shall lie outside of the photo.
@@ -179,7 +186,7 @@ class SceneMaker:
         pixels, label = self.portraits[self.random.integers(len(self.portraits))]
         box = label.boxes[0]
         extent = float(np.sqrt(np.prod(box[2:] - box[:2])))
-        scale = self.log_uniform(self.size * 0.15, self.size * 0.9) / extent
+        scale = self.log_uniform(self.size * 0.15, self.size) / extent
         target = self.random.normal(0.5, 0.08, 2) * self.size
         matrix, mirrored = self.affine(scale, (box[:2] + box[2:]) / 2, target)
         if self.random.random() < 0.6:
@@ -202,7 +209,7 @@ class SceneMaker:
                     canvas.boxes[index] = 0
         kept = canvas.boxes[:, 2] > canvas.boxes[:, 0]
         canvas.boxes, canvas.marks, canvas.certain = canvas.boxes[kept], canvas.marks[kept], canvas.certain[kept]
-        canvas.pixels = np.where(mask[..., None] > 127, part.pixels, canvas.pixels)
+        cv2.copyTo(part.pixels, mask, canvas.pixels)
         canvas.add(part)
 
     def paste_faces(self, canvas: Canvas) -> None:
@@ -217,17 +224,22 @@ class SceneMaker:
             reach = (canvas.boxes[:, 2:] - canvas.boxes[:, :2]) / 2 + wanted * 0.8
             if len(apart) and (apart < reach).all(1).any():
                 continue
-            matrix, mirrored = self.affine(wanted / extent, (box[:2] + box[2:]) / 2, target)
-            part = warp(pixels, label, matrix, (self.size, self.size), mirrored, None)
+            # Only the window that the head may reach is computed.
+            low = np.clip(np.floor(target - 1.5 * wanted), 0, self.size - 1).astype(int)
+            high = np.clip(np.ceil(target + 1.5 * wanted), low + 1, self.size).astype(int)
+            matrix, mirrored = self.affine(wanted / extent, (box[:2] + box[2:]) / 2, target - low)
+            part = warp(pixels, label, matrix, (int(high[0] - low[0]), int(high[1] - low[1])), mirrored, None)
             if not len(part.boxes):
                 continue
-            mask = np.zeros((self.size, self.size), np.float32)
+            mask = np.zeros(part.pixels.shape[:2], np.float32)
             axes = (part.boxes[0, 2:] - part.boxes[0, :2]) * self.random.uniform(0.55, 0.8)
             middle = (part.boxes[0, :2] + part.boxes[0, 2:]) / 2
             cv2.ellipse(mask, (tuple(middle.tolist()), tuple((2 * axes).tolist()), 0.0), 1.0, -1)
             mask = cv2.GaussianBlur(mask, (0, 0), max(wanted / 16, 0.5))[..., None]
-            canvas.pixels = (part.pixels * mask + canvas.pixels * (1 - mask)).astype(np.uint8)
-            part.boxes, part.marks, part.certain = part.boxes[:1], part.marks[:1], part.certain[:1]
+            behind = canvas.pixels[low[1] : high[1], low[0] : high[0]]
+            behind[:] = part.pixels * mask + behind * (1 - mask)
+            part.boxes, part.certain = part.boxes[:1] + np.tile(low, 2), part.certain[:1]
+            part.marks = part.marks[:1] + low
             canvas.add(part)
 
     def hide_parts(self, canvas: Canvas) -> None:
@@ -256,19 +268,20 @@ class SceneMaker:
     def spoil(self, pixels: Array) -> Array:
         """Returns the image with other light, colors, sharpness, noise and compression."""
         chance = self.random.random(7)
-        image = pixels.astype(np.float32)
+        curve = np.tile(np.arange(256, dtype=np.float32)[:, None], 3)
         if chance[0] < 0.8:
-            image = image * self.log_uniform(0.6, 1.6) + self.random.normal(0, 12)
+            curve = curve * self.log_uniform(0.6, 1.6) + self.random.normal(0, 12)
         if chance[1] < 0.4:
-            image = image * np.exp(self.random.normal(0, 0.12, 3)).astype(np.float32)
+            curve = curve * np.exp(self.random.normal(0, 0.12, 3))
+        image = cv2.LUT(pixels, np.clip(curve, 0, 255).astype(np.uint8)[None])
         if chance[2] < 0.25:
-            gray = image.mean(2, keepdims=True)
-            image = gray + (image - gray) * np.float32(self.random.uniform(0, 1.2))
+            share = self.random.uniform(0, 1.2)
+            image = cv2.transform(image, np.eye(3) * share + (1 - share) / 3)
         if chance[3] < 0.15:
             image = cv2.GaussianBlur(image, (0, 0), self.random.uniform(0.4, 1.5))
         if chance[4] < 0.12:
-            image = image + self.random.normal(0, self.random.uniform(2, 12), image.shape).astype(np.float32)
-        image = np.clip(image, 0, 255).astype(np.uint8)
+            noise = self.random.normal(0, self.random.uniform(2, 12), image.shape)
+            image = np.clip(image + noise, 0, 255).astype(np.uint8)
         if chance[5] < 0.12:
             factor = self.random.uniform(0.4, 0.8)
             small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
@@ -287,8 +300,10 @@ def empty() -> tuple[Array, Array, Array]:
 class Scenes(IterableDataset):
     """An endless stream of composed images; arguments as of `SceneMaker`."""
 
-    def __init__(self, street: Sequence[Any], portraits: Sequence[Any], size: int, seed: int) -> None:
-        self.arguments = street, portraits, size
+    def __init__(
+        self, street: Sequence[Any], portraits: Sequence[Any], size: int, portrait_share: float, seed: int
+    ) -> None:
+        self.arguments = street, portraits, size, portrait_share
         self.seed = seed
 
     def __iter__(self) -> Iterator[tuple[Array, Array, Array, Array]]:

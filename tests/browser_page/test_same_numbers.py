@@ -107,9 +107,9 @@ def test_the_detectors_maps_are_decoded_as_in_python(run_js: RunJs, builder, mon
     photo = random_image(rng, 260, 700)
     maps = {}
     for stride, name in zip(STRIDES, OUTPUTS, strict=True):
-        values = rng.normal(0, 1.5, (1, 15, 192 // stride, 512 // stride)).astype(np.float32)
-        values[:, 1:5] /= 3  # boxes of a few cells, which are not all one
-        values[:, 0] -= 3.5
+        values = rng.normal(0, 1.5, (1, 16, 192 // stride, 512 // stride)).astype(np.float32)
+        values[:, 4:6] = values[:, 4:6] / 3 + 0.7  # boxes of a few cells, which are not all one
+        values[:, :2] -= 2.5
         maps[name] = values
     detector = Bundled.__new__(Bundled)
     detector.side, detector.score, detector._path, detector._network = 512, 0.5, Path("detector.onnx"), None

@@ -103,13 +103,14 @@ def write_yunet_stand_in(path: Path) -> None:
 
 @pytest.fixture
 def yunet(tmp_path, monkeypatch):
-    """A local YuNet, so that `auto` detects faces by it: its own code, a stand-in for its network."""
+    """YuNet as the default: its own code, a stand-in for its network."""
     path = tmp_path / "detectors" / "yunet_n_dynamic.onnx"
     path.parent.mkdir()
     write_yunet_stand_in(path)
     weights = WeightsFile(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "https://example.org/none")
     monkeypatch.setattr(YuNet, "published", weights)
     monkeypatch.setenv("MASKFIT_DETECTORS", str(path.parent))
+    monkeypatch.setattr("maskfit.data.crops.face.find_local_detector", lambda: "yunet")
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def trace(photos, capsys, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("detector", ["local", "none", "yunet"])
 def test_one_photo_enters_few_files_and_the_predictor_once(trace, detector, request):
-    """Without a detector, with what this machine has (MTCNN where its package is installed), and with YuNet."""
+    """Without a detector, with the default one, and with YuNet."""
     if detector == "yunet":
         request.getfixturevalue("yunet")
     calls = trace("whole" if detector == "none" else "auto")

