@@ -93,7 +93,7 @@ def test_json_has_boxes_and_nothing_else_is_printed(command, bundled_model, with
     result = command("predict", photo, "bad.jpg", "--json", "--draw", "drawn")
     assert result.code == 0, result.err
     data = json.loads(result.out)
-    assert data["detector"] == "yunet"
+    assert data["detector"] == "bundled"
     (one,) = data["photos"]
     assert (one["photo"], one["width"], one["height"], one["found"], one["drawn"]) == (
         "two.png",
