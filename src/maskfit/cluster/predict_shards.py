@@ -1,7 +1,9 @@
-"""Predicts shards of photos on a Ray cluster, with Ray Data actors that each hold the models.
+"""Predicts shards of photos on a Ray cluster, with actors that each hold the models.
 
 Only shard numbers go through Ray; the actors read the photos and write the predictions themselves, so Ray's object
-store stays empty however many photos there are. If an actor dies, Ray restarts it and its shard;
+store stays empty however many photos there are. The actors are plain ones and not those of Ray Data, which puts the
+arguments of the constructor into the object store, warns of that in every run, and may lose them when an actor is
+started again. Here they are part of the actor's description. If an actor dies, Ray starts it and its shards again;
 `inference.sharded_prediction` explains why no photo is lost or predicted twice.
 """
 
@@ -24,7 +26,7 @@ SHARDS_IN_FLIGHT = 2
 
 
 class PredictActor:
-    """Ray Data actor that opens the models once and predicts shards.
+    """Actor that opens the models once and predicts shards.
 
     Args:
         context: The command's working folder and version.
@@ -48,24 +50,15 @@ class PredictActor:
             # Reported with the first shard: Ray would restart an actor whose constructor raises forever.
             self.error = str(error)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Predicts the shards of a batch.
+    def predict(self, number: int) -> tuple[ShardResult, str]:
+        """Predicts a shard.
 
         Args:
-            batch: Column `id` with shard numbers.
+            number: Its number.
 
         Returns:
-            Columns `number`, `predicted`, `unreadable` and `error`, one row per shard.
+            The result, and an error to report in its place; empty where there is none.
         """
-        done = [self._predict(int(number)) for number in batch["id"]]
-        return {
-            "number": [item.number for item, _ in done],
-            "predicted": [item.num_predicted for item, _ in done],
-            "unreadable": [item.num_unreadable for item, _ in done],
-            "error": [error for _, error in done],
-        }
-
-    def _predict(self, number: int) -> tuple[ShardResult, str]:
         if self.predictor is None:
             return ShardResult(number, 0, 0), self.error
         try:
@@ -94,39 +87,46 @@ def predict_shards_on_ray(
         RunError: An actor cannot open the models, or a shard cannot be written.
     """
     import ray
-    import ray.data
 
-    _disable_progress_output()
     resources = allocate_resources(max(1, len(shards)), device)
     sizes = [count for count in node_resources() if count]
     cores = min(cores or (resources.cpus if resources.gpus else min(sizes)), max(sizes))
     fitting = sum(count // cores for count in sizes)
     num_actors = max(1, min(len(shards), resources.max_parallel if resources.gpus else fitting))
-    arguments = (WorkerContext.here(), str(folder.path.absolute()), asdict(plan), cores)
-    # One block per shard: what Ray restarts after a death is one shard.
-    data = ray.data.from_items([{"id": number} for number in shards], override_num_blocks=len(shards))
-    predicted = data.map_batches(
-        PredictActor,
-        fn_constructor_args=arguments,
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=num_actors, max_tasks_in_flight_per_actor=SHARDS_IN_FLIGHT),
-        num_cpus=cores,
-        num_gpus=resources.gpus or None,
+    # Without an end: a shard whose actor dies is predicted by the actor's successor.
+    actor_class = ray.remote(PredictActor).options(
+        num_cpus=cores, num_gpus=resources.gpus or None, max_restarts=-1, max_task_retries=-1
     )
-    for row in predicted.iter_rows():
-        if row["error"]:
-            raise RunError(row["error"], location=folder.path, hint="correct the error, then continue with --resume")
-        yield ShardResult(int(row["number"]), int(row["predicted"]), int(row["unreadable"]))
+    arguments = (WorkerContext.here(), str(folder.path.absolute()), asdict(plan), cores)
+    actors: list[Any] = [actor_class.remote(*arguments) for _ in range(num_actors)]
+    try:
+        for result, error in _run_actors(actors, shards):
+            if error:
+                raise RunError(error, location=folder.path, hint="correct the error, then continue with --resume")
+            yield result
+    finally:
+        for actor in actors:
+            ray.kill(actor)
 
 
-def _disable_progress_output() -> None:
-    """Turns off Ray Data's progress bars and log lines; the command has its own progress bar."""
-    import logging
+def _run_actors(actors: Sequence[Any], shards: Sequence[int]) -> Iterator[tuple[ShardResult, str]]:
+    """Gives every actor `SHARDS_IN_FLIGHT` shards at a time, and yields what it returns."""
+    import ray
 
-    import ray.data
+    numbers = iter(shards)
+    pending: dict[Any, Any] = {}
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.verbose_progress = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    def assign(actor: Any) -> None:
+        number = next(numbers, None)
+        if number is not None:
+            pending[actor.predict.remote(number)] = actor
+
+    # One each before the second: otherwise few shards would all go to the first actors.
+    for _ in range(SHARDS_IN_FLIGHT):
+        for actor in actors:
+            assign(actor)
+    while pending:
+        ready, _ = ray.wait(list(pending), num_returns=1)
+        for reference in ready:
+            assign(pending.pop(reference))
+            yield ray.get(reference)
