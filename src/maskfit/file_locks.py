@@ -6,9 +6,14 @@ import hashlib
 import os
 import sys
 import tempfile
+import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskfit.errors import DataError
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy, BaseFileLock
 
 if sys.platform != "win32":
     import fcntl
@@ -36,6 +41,58 @@ def try_lock(descriptor: int) -> bool | None:
     except OSError:
         return None
     return True
+
+
+def acquire_lock(lock: BaseFileLock, hint: str, wait: bool = False) -> AcquireReturnProxy:
+    """Takes a lock file's lock, and tells a lock that another process has from a file system that refuses all locks.
+
+    Args:
+        lock: The lock.
+        hint: What to do where the file system refuses locks: how to name a folder on another one.
+        wait: Wait for a process that has it.
+
+    Returns:
+        A context that releases the lock at its end.
+
+    Raises:
+        DataError: The file system refuses locks.
+        OSError: The lock file cannot be opened.
+        Timeout: Another process has it, and `wait` is False.
+    """
+    from filelock import Timeout
+
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        # Some file systems refuse with the error number that elsewhere means that another process has the lock.
+        reason = _refusal(Path(lock.lock_file).parent)
+        if not reason and not wait:
+            raise
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        reason = error.strerror or str(error)
+    if reason:
+        message = f"files in this folder cannot be locked: {reason}"
+        raise DataError(message, location=Path(lock.lock_file).parent, hint=hint) from None
+    return lock.acquire()
+
+
+def _refusal(folder: Path) -> str:
+    """Why a folder's file system refuses locks, tried with a file that no other process can have locked; "" if not."""
+    from filelock import FileLock, Timeout
+
+    probe = FileLock(folder / f".lock-{uuid.uuid4().hex}")
+    try:
+        with probe.acquire(timeout=0):
+            return ""
+    except Timeout:
+        return "the file system refuses locks"
+    except OSError as error:
+        # One that cannot be written at all says nothing about locks.
+        return "" if error.filename is not None else error.strerror or str(error)
+    finally:
+        Path(probe.lock_file).unlink(missing_ok=True)
 
 
 def claim(path: Path) -> None:

@@ -46,6 +46,9 @@ NESTED = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: [", "expected the node content"),
         ("a: 1\n---\nb: 2", "but found another document"),
         ("a: \x07", "special characters are not allowed"),
+        ('a: "b\\0c"', "a text with a null character or half of a surrogate pair (line 1, column 4)"),
+        ('a: "b\\ud800c"', "a text with a null character"),
+        ('"b\\0c": 1', "a text with a null character"),
         ("x" * 1_000_001, "more than the maximum of 1,000,000"),
     ],
 )

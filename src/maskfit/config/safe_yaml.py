@@ -65,6 +65,10 @@ class SafeLoader(yaml.SafeLoader):
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             message = f"{str(getattr(node, 'value', ''))!r:.60} is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from error
+        if isinstance(value, str) and not _is_writable(value):
+            # Nearly every text of a recipe may become a path, and no file can have such a name.
+            message = "a text with a null character or half of a surrogate pair"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
         if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
             message = f"a number of more than {MAX_DIGITS} digits"
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
@@ -82,6 +86,13 @@ class SafeLoader(yaml.SafeLoader):
             twice = ", ".join(sorted({word for word in words if words.count(word) > 1}))
             raise yaml.constructor.ConstructorError(None, None, f"duplicate key {twice}", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 SafeLoader.add_implicit_resolver(*FLOAT_RESOLVER)

@@ -27,6 +27,10 @@ CHUNK_BYTES = 2**20
 """Bytes read from a download at a time."""
 
 
+class MissingWeightsError(DataError):
+    """Weights are not on this machine and cannot be downloaded."""
+
+
 class WeightsCache(NamedTuple):
     """Locations and limits of one kind of weights.
 
@@ -165,7 +169,7 @@ def find_weights(weights: WeightsFile) -> Path:
                 )
             return path
     if not weights.url:
-        raise DataError(
+        raise MissingWeightsError(
             f"the weights {weights.name} (SHA-256 {weights.sha256}) are not on this machine",
             hint=_manual_hint(weights),
         )
@@ -298,7 +302,7 @@ def _download(weights: WeightsFile) -> Path:
         try:
             found = _download_to(temporary, weights)
         except (OSError, urllib.error.URLError, HTTPException, ValueError) as error:
-            raise DataError(
+            raise MissingWeightsError(
                 f"the weights {weights.name} are not on this machine, and cannot be downloaded: "
                 f"{getattr(error, 'reason', None) or error}",
                 location=path,

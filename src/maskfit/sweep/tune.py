@@ -16,6 +16,7 @@ from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.config.recipe import Recipe
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.file_io import write_text
+from maskfit.file_locks import acquire_lock
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.sweep.executors import LocalExecutor, TrialExecutor
 from maskfit.sweep.result_files import write_results
@@ -189,7 +190,7 @@ def _locked(folder: SweepDir) -> Iterator[None]:
     """Holds the sweep folder's lock, so that only one command works in it."""
     lock = FileLock(folder.lock)
     try:
-        lock.acquire(timeout=0)
+        acquire_lock(lock, "choose a folder on a local disk with --out DIR")
     except Timeout:
         raise RunError(
             "another command is running this sweep", location=folder.path, hint="wait for it, or stop it"

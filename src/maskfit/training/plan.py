@@ -15,6 +15,7 @@ from maskfit.config.recipe import Recipe
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, PhotoDataset
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
+from maskfit.data.pretrained_weights import MissingWeightsError
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
@@ -217,18 +218,31 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         train_schema=train_schema,
         folds=_split_persons(recipe, photos),
         preprocessing=Preprocessing(
-            crop_resize=CropResize(
-                crop=data.crop,
-                size=data.input_size,
-                filter=draft.backbone.filter,
-                background_removal=data.background_removal,
-                unsharp_mask=data.unsharp_mask,
-            ).pinned(),
+            crop_resize=_pin_crop(
+                CropResize(
+                    crop=data.crop,
+                    size=data.input_size,
+                    filter=draft.backbone.filter,
+                    background_removal=data.background_removal,
+                    unsharp_mask=data.unsharp_mask,
+                )
+            ),
             normalization=Normalize(mean=draft.backbone.mean, std=draft.backbone.std, mode=data.normalization),
         ),
         heads=draft.heads,
         warnings=tuple(warnings),
     )
+
+
+def _pin_crop(crop_resize: CropResize) -> CropResize:
+    """Pins the weights of a crop; where a detector's are missing, the error names the one that needs no file."""
+    try:
+        return crop_resize.pinned()
+    except MissingWeightsError as error:
+        if crop_resize.crop.name != "face":
+            raise
+        remedy = "data.crop.detector=bundled trains with the detector that ships with maskfit"
+        raise MissingWeightsError(error.message, location=error.location, hint=f"{remedy}; or {error.hint}") from None
 
 
 def resolve_input_size(recipe: Recipe) -> Recipe:

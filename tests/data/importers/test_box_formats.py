@@ -343,3 +343,24 @@ def test_yolo_classes_written_as_floats(write_tree, import_, code, mask):
     dataset = import_(write_tree("images/1.jpg", texts=texts))
     assert [row.labels for row in dataset.rows] == [{"mask": mask}]
     assert len(dataset.left_out) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'names: !!int ""\n',
+        "names: &a [*a]\n",
+        "names: " + "[" * 500 + "]" * 500,
+        "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{f'*{chr(97 + i)}, ' * 10}]\n" for i in range(8)),
+    ],
+    ids=["no int", "itself", "deep", "nested aliases"],
+)
+def test_class_names_of_yolo_that_are_no_plain_yaml_are_none(write_tree, import_, text):
+    root = write_tree("images/1.jpg", texts={"data.yaml": text, "labels/1.txt": "0 0.5 0.5 0.5 0.5\n"})
+    assert [row.labels for row in import_(root, None, "mask:0=wear").rows] == [{"mask": "wear"}]
+
+
+def test_a_class_number_of_many_digits_is_passed_over(write_tree, import_):
+    texts = {"data.yaml": f"names:\n  0: with_mask\n  ? {'9' * 5000}\n  : x\n", "labels/1.txt": "0 0.5 0.5 0.5 0.5\n"}
+    assert [row.labels for row in import_(write_tree("images/1.jpg", texts=texts)).rows] == [{"mask": "wear"}]

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.errors import DataError, MaskfitError, format_list
 from maskfit.file_io import parse_json
+from maskfit.file_locks import acquire_lock
 from maskfit.text import format_count
 
 FORMAT_VERSION = 1
@@ -69,7 +70,7 @@ class AuditLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
-            self._lock.acquire(timeout=0)
+            acquire_lock(self._lock, "name a log on a local disk with --log FILE")
         except Timeout:
             raise DataError(
                 "another review is writing this log",

@@ -27,6 +27,7 @@ from maskfit.data.image_cache.files import (
 )
 from maskfit.errors import DataError
 from maskfit.file_io import parse_json
+from maskfit.file_locks import acquire_lock
 
 SECONDS_PER_DAY = 86_400
 UNITS = {
@@ -130,11 +131,11 @@ def remove_cache(cache: CacheInfo) -> None:
         cache: The cache.
 
     Raises:
-        DataError: A process appends to it, or the operating system refuses.
+        DataError: A process appends to it, its file system refuses locks, or the operating system refuses.
     """
     lock = FileLock(cache.path / LOCK_FILE)
     try:
-        with lock.acquire(timeout=0):
+        with acquire_lock(lock, "stop what uses it, then delete the folder"):
             # Keys first: if the other files cannot be deleted, no row is valid any more.
             for name in (KEYS_FILE, PIXELS_FILE, FALLBACKS_FILE, LAST_USED_FILE, METADATA_FILE):
                 (cache.path / name).unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, ImageBatch
 from maskfit.errors import DataError
 from maskfit.file_io import free_bytes, is_disk_full, write_text
+from maskfit.file_locks import acquire_lock
 
 KEYS_FILE, PIXELS_FILE, METADATA_FILE, LOCK_FILE, LAST_USED_FILE = (
     "keys.txt",
@@ -81,7 +82,11 @@ class ImageCacheFiles:
         return height * width * 3
 
     def lock(self) -> None:
-        """Takes the lock until the object is closed, creates missing files, and reads rows that others added."""
+        """Takes the lock until the object is closed, creates missing files, and reads rows that others added.
+
+        Raises:
+            DataError: The file system refuses locks.
+        """
         self._acquire()
         self._create()
         self.row_of_key = self._read()
@@ -148,7 +153,7 @@ class ImageCacheFiles:
 
     def _acquire(self) -> None:
         lock = FileLock(self.folder / LOCK_FILE)
-        timeout = 0.0
+        wait = False
         while not lock.is_locked:
             # Removing a cache removes its folder too, possibly while this process waits for the lock.
             try:
@@ -159,9 +164,9 @@ class ImageCacheFiles:
                     raise
                 continue
             try:
-                lock.acquire(timeout=timeout)
+                acquire_lock(lock, "choose a cache folder on a local disk with data.cache_dir=DIR", wait)
             except Timeout:
-                timeout = -1
+                wait = True
                 if self._log:
                     self._log(f"another process is filling the image cache {self.folder}; waiting until it is done")
             except FileNotFoundError:

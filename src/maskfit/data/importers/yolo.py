@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-import yaml
-
+from maskfit.config.safe_yaml import MAX_DIGITS, parse_yaml
 from maskfit.data.importers.box_rows import NO_FACE, UNREADABLE, BoxRows
 from maskfit.data.importers.interface import ANY, Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.voc import stem_index
@@ -148,18 +147,23 @@ def _is_name_file(name: str) -> bool:
     return PurePosixPath(name).name.casefold() in NAME_FILES
 
 
+def _is_number(key: str) -> bool:
+    """Whether a key is a class number; Python converts no number of thousands of digits."""
+    return key.isdecimal() and len(key) <= MAX_DIGITS
+
+
 def _class_names(source: ImportSource) -> tuple[dict[int, str], str]:
     """The name of each class, and the file that has them; ({}, "") where there is none."""
     for name in source.with_suffix(".yaml", ".yml"):
         try:
-            content = yaml.safe_load((source.root / name).read_text(encoding="utf-8-sig", errors="replace"))
-        except (yaml.YAMLError, OSError):
+            content = parse_yaml((source.root / name).read_text(encoding="utf-8-sig", errors="replace"))
+        except (ValueError, OSError):
             continue
         found = content.get("names") if isinstance(content, dict) else None
         if isinstance(found, list):
             return {index: str(item) for index, item in enumerate(found)}, name
         if isinstance(found, dict):
-            return {int(index): str(item) for index, item in found.items() if str(index).isdecimal()}, name
+            return {int(index): str(item) for index, item in found.items() if _is_number(index)}, name
     lists = [name for name in source.other_files if _is_name_file(name) or name.casefold().endswith(".names")]
     for name in lists:
         lines = _read_lines(source.root / name)

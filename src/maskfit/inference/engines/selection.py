@@ -22,6 +22,7 @@ from filelock import FileLock
 from maskfit.cpu_features import find_active_isa_limit
 from maskfit.errors import MaskfitError
 from maskfit.file_io import user_cache_dir
+from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
 from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.image_loading import available_cpus
@@ -211,7 +212,8 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     converted.parent.mkdir(parents=True, exist_ok=True)
     try:
         # A second process waits here and then finds the file.
-        with FileLock(converted.with_suffix(".lock")):
+        lock = FileLock(converted.with_suffix(".lock"))
+        with acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True):
             if not converted.is_file():
                 export_model(path, converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.

@@ -1,0 +1,34 @@
+"""Tests of a training's plan that need no training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskfit.config.recipe import Recipe
+from maskfit.data.pretrained_weights import MissingWeightsError
+from maskfit.training.plan import make_plan
+
+CROP = "data.crop={name: face, detector: yunet, align: true}"
+
+
+def test_missing_weights_of_a_detector_name_the_one_that_ships(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: Any) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("MASKFIT_DETECTORS", raising=False)
+    monkeypatch.setattr("maskfit.data.pretrained_weights._download_to", offline)
+    with pytest.raises(MissingWeightsError, match="Network is unreachable") as caught:
+        make_plan(tiny(CROP))
+    hint = str(caught.value.hint)
+    order = ["data.crop.detector=bundled", "set MASKFIT_DETECTORS", "maskfit detectors", "download https://"]
+    assert sorted(order, key=hint.index) == order
+    # The remedy works, as it is written.
+    crop = make_plan(tiny(CROP, "data.crop.detector=bundled")).preprocessing.crop_resize.crop
+    assert crop.options["detector"] == "bundled"
