@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from filelock import AcquireReturnProxy, BaseFileLock
+    from contextlib import AbstractContextManager
+
+    from filelock import BaseFileLock
 
 if sys.platform != "win32":
     import fcntl
@@ -43,7 +45,7 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
-def acquire_lock(lock: BaseFileLock, hint: str, wait: bool = False) -> AcquireReturnProxy:
+def acquire_lock(lock: BaseFileLock, hint: str, wait: bool = False) -> AbstractContextManager[object]:
     """Takes a lock file's lock, and tells a lock that another process has from a file system that refuses all locks.
 
     Args:
