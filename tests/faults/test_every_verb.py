@@ -133,7 +133,8 @@ def test_a_photo_that_vanishes(run, faces, vanishing, verb):
         vanishing(name)
     result = run(verb)
     assert result.code in (0, 1, 2)
-    said = result.err + result.out + "".join(path.read_text() for path in Path().rglob("unreadable/*.csv"))
+    lists = [*Path().rglob("unreadable/*.csv"), *Path().glob("out.html")]
+    said = result.err + result.out + "".join(path.read_text() for path in lists)
     assert not result.code or "  next: " in said
     assert not list(Path().rglob("*.part"))
     assert "3.jpg" in said or "mask1" in said
@@ -170,6 +171,17 @@ def test_a_real_limit_of_memory(tmp_path, megabytes):
     assert "Traceback" not in text
     assert process.returncode == 0 or "  next: " in text
     assert (tmp_path / "out.csv").exists() is (process.returncode == 0)
+
+
+def test_an_error_is_printed_where_the_console_has_no_memory(command, monkeypatch):
+    def refuse(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("maskfit.cli.console.print_error", refuse)
+    result = command("recipes", "absent")
+    assert result.code == 2
+    assert result.err.startswith("error: ")
+    assert "  next: " in result.err
 
 
 def test_events_of_a_review_survive_a_kill_at_every_byte(tmp_path, faces):

@@ -429,7 +429,11 @@ def _can_resume() -> bool:
 
 
 def _print_error(error: MaskfitError) -> None:
-    from maskfit.cli.console import print_error
+    try:
+        from maskfit.cli.console import print_error
 
-    print_traceback(error)
-    print_error(error)
+        print_traceback(error)
+        print_error(error)
+    except (ImportError, MemoryError, SystemError):
+        # Where not even the console finds memory: the same lines, plain.
+        sys.stderr.write(f"error: {error}\n")
