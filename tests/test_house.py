@@ -33,6 +33,7 @@ FLOORS = (
         "onnx_runtime",
         "process_supervisor",
         "progress_log",
+        "safe_yaml",
         "thread_pool",
     },
     {"labels", "model_metadata"},

@@ -14,8 +14,8 @@ from fuzz.engine import Sample
 from fuzz.mutations import mutate_text, mutate_value
 from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.config.pytorch_template import import_config
-from maskfit.config.safe_yaml import parse_yaml
 from maskfit.errors import MaskfitError
+from maskfit.safe_yaml import parse_yaml
 from maskfit.sweep.search_space import read_space
 from maskfit.training.recipe_registry import available_registries
 
@@ -94,7 +94,7 @@ class YamlReader:
 
     name = "yaml"
     refusals = (MaskfitError,)
-    checks = ("maskfit.config.safe_yaml:parse_yaml()|maskfit.file_io:parse_json()",)
+    checks = ("maskfit.safe_yaml:parse_yaml()|maskfit.file_io:parse_json()",)
 
     def samples(self, folder: Path) -> Sequence[Sample]:
         """Makes recipes, a search space and a config."""

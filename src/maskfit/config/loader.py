@@ -21,10 +21,10 @@ from maskfit.config.aliases import normalize_components, upgrade_component, upgr
 from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.presets import expand_presets
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
-from maskfit.config.safe_yaml import FLOAT_RESOLVER, parse_yaml
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.file_io import parse_json
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
+from maskfit.safe_yaml import FLOAT_RESOLVER, parse_yaml
 from maskfit.text import format_count
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from maskfit.config.safe_yaml import MAX_DIGITS, parse_yaml
 from maskfit.data.importers.box_rows import NO_FACE, UNREADABLE, BoxRows
 from maskfit.data.importers.interface import ANY, Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.voc import stem_index
 from maskfit.data.importers.word_reader import WordReader
+from maskfit.safe_yaml import MAX_DIGITS, parse_yaml
 
 NAME_FILES = ("classes.txt", "predefined_classes.txt", "obj.names", "labels.txt", "_darknet.labels")
 """Files with the name of a class per line."""

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from maskfit.config.loader import read_recipe
-from maskfit.config.safe_yaml import MAX_DEPTH, parse_yaml
 from maskfit.errors import RecipeError
+from maskfit.safe_yaml import MAX_DEPTH, parse_yaml
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 NESTED = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
