@@ -96,3 +96,14 @@ def test_a_network_whose_weights_may_lie_elsewhere_is_left_to_onnx_runtime(tmp_p
     path = tmp_path / "a.onnx"
     path.write_bytes(model.SerializeToString())
     assert read_metadata_props(path) is None
+
+
+def test_metadata_that_is_no_text_is_one_line(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from maskfit.errors import ModelFileError
+    from maskfit.model_metadata import read_metadata
+
+    path = tmp_path / "net.onnx"
+    path.write_bytes(make({"key": "zzzz"}).SerializeToString().replace(b"zzzz", b"\xff\xfe\xfd\xfc"))
+    with pytest.raises(ModelFileError, match="the metadata is not UTF-8"):
+        read_metadata(path)

@@ -125,7 +125,11 @@ def _read_onnx_cached(path: Path, *_file_state: int) -> Mapping[str, str]:
             f"the file cannot be opened: {error.strerror}", location=path, hint="check the path"
         ) from None
     if properties is None:
-        properties = dict(open_onnx(path, 1, optimize=False).get_modelmeta().custom_metadata_map)
+        session = open_onnx(path, 1, optimize=False)
+        try:
+            properties = dict(session.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError:
+            raise ModelFileError("the metadata is not UTF-8", location=path, hint="export it again") from None
     return MappingProxyType(properties)
 
 
