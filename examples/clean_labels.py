@@ -26,7 +26,7 @@ def run(*arguments: object) -> None:
 if __name__ == "__main__":
     if not photos.exists():
         run("data", "synthesize", photos, "--persons", 90)
-    folders = sorted(folder for folder in photos.iterdir() if folder.is_dir())
+    folders = sorted((photos / "images").iterdir())
     wrong = {folder.name for folder in folders[5 :: len(folders) // PLANTED][:PLANTED]}
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

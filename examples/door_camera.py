@@ -42,7 +42,7 @@ if __name__ == "__main__":
         drawn = work / "drawn"
         if not drawn.exists():
             run("data", "synthesize", drawn, "--persons", 60)
-        for photo in sorted(drawn.glob("*/*")):
+        for photo in sorted(drawn.glob("images/*/*")):
             # The person stays in the name, so that the split keeps each person on one side.
             target = classes / FOLDERS[photo.name[0]] / f"{photo.parent.name}_{photo.name}"
             target.parent.mkdir(parents=True, exist_ok=True)
