@@ -46,7 +46,7 @@ if __name__ == "__main__":
     issues = [issue for issue in maskfit.find_label_issues([folder]) if issue.attribute == "gender"]
     for issue in issues[: 2 * PLANTED]:
         mark = "planted" if issue.person in wrong else ""
-        print(f"{issue.person}: {issue.label} -> {issue.proposed}  {issue.score:.2f}  {mark}")
+        print(f"{issue.person}: {issue.label[0]} -> {issue.proposed[0]}  {issue.score:.2f}  {mark}")
     first = [issue.person for issue in issues[: 2 * PLANTED]]
     print(f"{len(wrong & set(first))} of {len(wrong)} planted labels are among the first {len(first)}")
 
@@ -58,7 +58,7 @@ if __name__ == "__main__":
         writer.writerow(["person", "photo", "attribute", "value", "tier", "reason"])
         for issue in issues[: 2 * PLANTED]:
             if issue.person in wrong:
-                writer.writerow([issue.person, "", "gender", issue.proposed, "certain", "looked at"])
+                writer.writerow([issue.person, "", "gender", issue.proposed[0], "certain", "looked at"])
 
     # %% The same recipe with the corrections laid over the labels.
     corrected = work / "corrected"

@@ -89,7 +89,7 @@ def _write_folders(root: Path, photos: list[Path]) -> None:
     for photo in photos:
         person, mask, _, _ = _read(photo)
         for folder in ("door", "my-photos"):
-            _copy(photo, root / folder / names[mask] / f"{person}_{photo.name}")
+            _copy(photo, root / folder / names[mask] / f"p{person[:6]}_{photos.index(photo)}{photo.suffix}")
     for number, photo in enumerate(photos[:14]):
         _copy(photo, root / "group-photos" / f"{number}.jpg")
 
