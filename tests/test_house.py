@@ -46,7 +46,7 @@ FLOORS = (
     {"explain", "exploration", "inference", "synthesis", "training"},
     {"cluster", "component_catalog"},
     {"component_page"},
-    {"sweep"},
+    {"pipeline", "sweep"},
     {"api", "apps"},
     {"cli"},
 )

@@ -89,6 +89,10 @@ COMMAND_TABLE = {
             "maskfit.cli.train:train",
             "Train a recipe: split by person, train every fold, evaluate it on held-out persons.",
         ),
+        "run": LazyCommand(
+            "maskfit.cli.run:run",
+            "Go from a recipe to a submission: train, views, ensemble, decide, submit, report; resumable.",
+        ),
         "tune": LazyCommand(
             "maskfit.cli.tune:tune",
             "Search hyperparameters: many trainings of a recipe, each evaluated on the same held-out persons.",
