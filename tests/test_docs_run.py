@@ -28,7 +28,9 @@ NOT_RUN = {
     r"rtsp://|^maskfit video 0 ": "needs a camera; tests/apps/video reads streams",
     r"s3://|/data/": "needs storage of that name; tests/data/test_remote_files.py serves some",
     r"^maskfit (serve|app|review)\b": "runs until it is stopped; tests/apps start each",
-    r"yunet": "needs weights that are fetched once; tests/data/detectors have some of their own",
+    r"yunet|champion|data\.crop=.*face|^maskfit data crop photos --out faces": (
+        "needs weights that are fetched once; tests/data/detectors have some of their own"
+    ),
     r"saliency": "needs weights that are fetched once; tests/data/test_saliency.py has a network of its own",
     r"loggers=wandb": "needs an account, or a server; tests/training log offline",
     r"PHOTOS|masked-faces|\.imagenet\.": "describes a measurement on real photos, beside which its result stands",
@@ -39,6 +41,10 @@ NOT_RUN = {
     r"race|camera --out": "columns of a data set that is described there",
     r"train\.json|covered=|rest=skip|calibrate photos --": "words of a data set that is described there",
     r"data\.path=(masked|mixed|gan0)|extra_train=(mixed|gan0)": "photos that the line before makes; tests/synthesis do",
+    r"evaluate truth\.csv": "a truth that the photos to predict have in a competition; tests/cli/test_evaluate_cli.py",
+    r"photos\.csv 'data\.codes": "a table of all attributes, in codes; tests/data/test_manifest.py",
+    r"old_from_age": "ages of a larger set; tests/labels",
+    r"cv\.split_file=splits\.csv": "a file that the line before makes; tests/data/test_splits.py",
     r"sweeps/first/best\.yaml|--resume": "continues the line before; tests/sweep do",
 }
 """Pattern -> why commands with it are not run here."""

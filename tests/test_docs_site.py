@@ -45,10 +45,10 @@ def test_every_command_has_a_page_with_usage_and_example(command_pages) -> None:
 
 def test_a_page_has_the_options_of_its_command(command_pages) -> None:
     page = next(page.markdown for page in command_pages if page.name == "predict")
-    assert "| `--top-k K` | Number of best models per fold to use. (x>=1) | 1 |" in page
-    assert "| `--faces auto\\|find\\|whole` |" in page
+    assert "| <code>--top-k K</code> | Number of best models per fold to use. (x>=1) | 1 |" in page
+    assert "| <code>--faces auto&#124;find&#124;whole</code> |" in page
     check = next(page.markdown for page in command_pages if page.name == "data check")
-    assert "| `ROOT\\|CSV <path>` |" in check
+    assert "| <code>ROOT&#124;CSV &lt;path&gt;</code> |" in check
 
 
 def test_the_index_links_every_page(command_pages) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import re
 from collections.abc import Iterator
@@ -141,7 +142,8 @@ def _table(kind: str, rows: list[tuple[str, str, str]]) -> list[str]:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`".replace("|", "\\|")
+    # A bar in a code span ends the cell, and a backslash before it is shown: hence the entity.
+    return "<code>" + html.escape(text).replace("|", "&#124;") + "</code>"
 
 
 def _cell(text: str) -> str:

@@ -279,7 +279,7 @@ class Recipe(FrozenConfig):
     Attributes:
         name: Name in runs and reports: 1 to 64 letters, digits, dots, dashes or underscores.
         description: One sentence for people.
-        data, model, trainer: The sections above.
+        data, model, trainer: Sections with keys of their own, such as `data.path`.
         loss: Loss of every head that has none of its own under `heads`.
         heads: Settings of single heads, by attribute, or `joint` for a single-head network.
         metric_loss: Metric-learning loss on the backbone features, added to the heads' losses.
