@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +151,19 @@ def test_a_png_with_its_exif_after_the_pixels(tmp_path):
     end = rest.index(b"IEND") - 4
     (tmp_path / "late.png").write_bytes(rest[:end] + chunk + rest[end:])
     assert read_upright_size(tmp_path / "a.png") == read_upright_size(tmp_path / "late.png") == (20, 30)
+
+
+def test_a_png_that_claims_too_many_pixels_is_not_allocated(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    path = tmp_path / "claims.png"
+    Image.new("RGB", (24, 20)).save(path, exif=exif)
+    data = path.read_bytes()
+    header = b"IHDR" + struct.pack(">II", 24, 4_000_000) + data[24:29]
+    path.write_bytes(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("pixels were allocated"))
+    with pytest.raises(PhotoError, match="96,000,000 pixels, more than the maximum"):
+        read_upright_size(path)
 
 
 def test_a_damaged_header_is_a_photo_error(tmp_path):

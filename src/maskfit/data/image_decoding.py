@@ -176,6 +176,12 @@ def _open_checked(source: Path | bytes, name: str, max_pixels: int, max_bytes: i
     content = read_bytes(source, name=name, max_bytes=max_bytes)
     label = name or _label(source)
     image = _open(content, label)
+    _check_size(image, label, max_pixels)
+    return content, image, label
+
+
+def _check_size(image: Image.Image, label: str, max_pixels: int = MAX_PIXELS) -> None:
+    """Raises an error where the header claims more pixels than are decoded."""
     width, height = image.size
     if width * height > max_pixels:
         raise PhotoError(
@@ -183,7 +189,6 @@ def _open_checked(source: Path | bytes, name: str, max_pixels: int, max_bytes: i
             location=label,
             hint="downscale the photo; a small file that claims so many pixels may be an attack that exhausts memory",
         )
-    return content, image, label
 
 
 def _load(

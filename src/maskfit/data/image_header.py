@@ -11,6 +11,7 @@ from maskfit.data.image_decoding import (
     _OPENERS,
     _PNG_EXIF_KEYS,
     FIRST_SIDEWAYS,
+    _check_size,
     _damaged,
     _open,
     _read_orientation,
@@ -45,7 +46,7 @@ def read_size_and_orientation(path: Path) -> tuple[int, int, int]:
         (width, height) in pixels of the upright photo, and the orientation that it is stored in, 1 to 8.
 
     Raises:
-        PhotoError: The file is missing, empty, or not a photo.
+        PhotoError: The file is missing, empty, or not a photo; a PNG or HEIC photo claims more pixels than are decoded.
     """
     if not path.is_file():
         raise PhotoError("there is no such photo", location=path, hint="check the path")
@@ -55,6 +56,8 @@ def read_size_and_orientation(path: Path) -> tuple[int, int, int]:
             if sniff_format(start) not in ("JPEG", "WebP", "BMP"):
                 # A PNG's EXIF may follow its pixels, and the HEIC plugin reads whole files.
                 image = _open(read_bytes(path), str(path))
+                # Pillow allocates all pixels of a PNG to look for EXIF behind them.
+                _check_size(image, str(path))
                 return _upright_size(image, late_exif=_has_late_exif(path))
             stream.seek(0)
             return _upright_size(_OPENERS[sniff_format(start)](stream), late_exif=False)
