@@ -104,6 +104,39 @@ def test_a_table_without_labels_beside_the_photos_is_not_the_truth(tmp_path):
     assert json.loads(run(folder, submission, "--schema", "mask", "--json").stdout)["accuracy"]["value"] == 0.5
 
 
+def test_a_predicted_file_is_not_its_own_truth(tmp_path, files):
+    folder = tmp_path / "photos"
+    for name in ("with_mask", "without_mask"):
+        (folder / name).mkdir(parents=True)
+        Image.new("RGB", (24, 32)).save(folder / name / "a.png")
+    wrong = [["with_mask/a.png", "without_mask/a.png"], [0, 0]]
+    for name in ("submission.csv", "truth.csv"):
+        submission = write_submission(folder / name, *wrong)
+        result = run(folder, submission, "--schema", "mask", "--json")
+        assert json.loads(result.stdout)["accuracy"]["value"] == 0.5, name
+        submission.unlink()
+    submission = write_submission(files[0].parent / "submission.csv", NAMES, ANSWERS)
+    truth = files[0].rename(files[0].with_name("gt.csv"))
+    assert run(truth.parent, submission, "--json").stdout == run(truth, submission, "--json").stdout
+
+
+def test_a_submission_beside_labeled_photos_is_ambiguous(tmp_path):
+    folder = tmp_path / "photos"
+    for name in ("with_mask", "without_mask"):
+        (folder / name).mkdir(parents=True)
+        Image.new("RGB", (24, 32)).save(folder / name / "a.png")
+    names = ["with_mask/a.png", "without_mask/a.png"]
+    submission = write_submission(tmp_path / "s.csv", names, [0, 2])
+    other = write_submission(folder / "other.csv", names, [0, 0])
+    result = run(folder, submission, "--schema", "mask")
+    assert isinstance(result.exception, DataError)
+    assert "whether other.csv or the labels of the photos" in str(result.exception)
+    assert f"name the file: maskfit evaluate {other} SUBMISSION.csv" in str(result.exception)
+    assert json.loads(run(other, submission, "--schema", "mask", "--json").stdout)["accuracy"]["value"] == 0.5
+    other.rename(folder / "truth.csv")
+    assert json.loads(run(folder, submission, "--schema", "mask", "--json").stdout)["accuracy"]["value"] == 0.5
+
+
 def test_a_folder_of_several_csvs_is_ambiguous(tmp_path, files):
     for name in ("public.csv", "private.csv"):
         write_submission(tmp_path / "both" / name, NAMES, ANSWERS_TRUE)
@@ -295,3 +328,23 @@ def test_ages_that_cannot_be_scored_are_errors(tmp_path):
     ages.write_text("\n".join(ages.read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(DataError, match="1 photo has no predicted age"):
         evaluate([manifest, submission], ages=ages)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("nan,42,43", "age_q10 'nan' is no age of 0 to 130 years"),
+        ("41,-1,43", "age_q50 '-1' is no age"),
+        ("41,42,131", "age_q90 '131' is no age"),
+        ("41,42,old", "age_q90 'old' is no age"),
+        ("43,42,41", "age_q10, age_q50, age_q90 do not ascend: 43, 42, 41"),
+    ],
+)
+def test_impossible_ages_are_errors_with_their_row(command, tmp_path, cells, message):
+    manifest, submission, ages = write_dataset(tmp_path)
+    text = ages.read_text()
+    assert "41,42,43" in text
+    ages.write_text(text.replace("41,42,43", cells))
+    result = command("evaluate", manifest, submission, "--ages", ages)
+    assert result.code == 2
+    assert f"row 4, photos/2.png: {message}" in " ".join(result.err.split())

@@ -428,14 +428,22 @@ def test_ages_in_years_are_printed_and_their_bands_moved(command, narrow_model, 
     assert header == "ImageID,mask,gender,age,age_mean,age_q10,age_q50,age_q90"
     assert len(rows) == len(ORDER)
     lines = command("predict", narrow_model, "--images", images).out.splitlines()
-    assert all(re.search(r"[)%]: \d+ \(\d+ to \d+\), \d+% over 60$", line) for line in lines)
+    assert all(re.search(r"[)%]: \d+ \(\d+ to \d+\), \d+% aged 60 or more$", line) for line in lines)
     moved = command("predict", narrow_model, "--images", images, "--age-borders", "18,40,65", "--json")
     assert moved.code == 0
     answers = json.loads(moved.out)
     assert answers["age_borders"] == [18, 40, 65]
+    note = "the classes have moved age borders"
+    assert note not in moved.err
+    for option in ("--out", "--probabilities"):
+        assert (
+            note in command("predict", narrow_model, "--images", images, "--age-borders", "30,57", option, "m.csv").err
+        )
+        Path("m.csv").unlink()
     assert set(answers["answers"][0]["attributes"]["age"]["probabilities"]) == {"<18", "18-39", "40-64", ">=65"}
     same = command("predict", narrow_model, "--images", images, "--age-borders", "30,60", "--out", "same.csv")
     assert same.code == 0
+    assert note not in same.err
     assert Path("same.csv").read_text() == Path("s.csv").read_text()
 
 

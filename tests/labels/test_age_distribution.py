@@ -87,7 +87,7 @@ def test_an_estimate_reads_as_people_write_it():
         .fit_bands((30, 60), np.array([[0.0, 0.88, 0.12]]))
         .estimates((30.0, 60.0))
     )
-    assert str(one) == "37 (35 to 64), 12% over 60"
+    assert str(one) == "37 (35 to 64), 12% aged 60 or more"
     record = one.to_dict()
     assert record["at_least"] == {"30": pytest.approx(1), "60": pytest.approx(0.12)}
     assert (record["q10"], record["q50"], record["q90"]) == (35, 37, 64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from functools import partial
@@ -77,7 +78,7 @@ def evaluate(
     if schema not in LABEL_SCHEMAS:
         raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
     label_schema = LABEL_SCHEMAS[schema]
-    truth_path, submission_path = _find_files(files or [], label_schema)
+    truth_path, submission_path = _find_files(files or [], ages, label_schema)
     truth, unlabeled = read_truth(truth_path, label_schema)
     submission = read_submission(submission_path, label_schema.num_classes)
     submission, remarks = _match_unicode(dict.fromkeys(unlabeled, 0) | truth, submission)
@@ -137,7 +138,7 @@ def _print_age_score(score: AgeScore) -> None:
     )
 
 
-def _find_files(files: list[Path], schema: LabelSchema) -> tuple[Path, Path]:
+def _find_files(files: list[Path], ages: Path | None, schema: LabelSchema) -> tuple[Path, Path]:
     """Returns truth and submission, from the arguments or the environment."""
     usage = "maskfit evaluate TRUTH.csv SUBMISSION.csv"
     if len(files) > 2:
@@ -151,7 +152,8 @@ def _find_files(files: list[Path], schema: LabelSchema) -> tuple[Path, Path]:
     # Only the folder from the environment contains a submission with a fixed name.
     if not files:
         submission = submission / "submission.csv"
-    return _find_truth(truth, schema), submission
+    predicted = [submission] if ages is None else [submission, ages]
+    return _find_truth(truth, predicted, schema), submission
 
 
 def _from_environment(name: str) -> Path | None:
@@ -159,24 +161,38 @@ def _from_environment(name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _find_truth(path: Path, schema: LabelSchema) -> Path:
-    """Returns the file itself, the truth file in this folder, or a folder without one, which may be a dataset."""
-    from maskfit.inference.submission import may_be_truth
+def _find_truth(path: Path, predicted: Sequence[Path], schema: LabelSchema) -> Path:
+    """Returns the file itself, the truth file in this folder, or a folder without one, which may be a dataset.
+
+    The predicted files may lie in the folder; none of them is the truth.
+    """
+    from maskfit.data.read_dataset import scan_photos
+    from maskfit.inference.submission import is_submission, may_be_truth
 
     if not path.is_dir():
         return path
+    tables = sorted(item for item in path.glob("*.csv") if not item.name.startswith("."))
+    own = [item for item in predicted if item.exists()]
+    tables = [item for item in tables if item.is_file() and not any(item.samefile(other) for other in own)]
     for name in ("truth.csv", "info.csv"):
-        if (path / name).is_file():
+        if path / name in tables:
             return path / name
-    found = sorted(item for item in path.glob("*.csv") if not item.name.startswith("."))
     # A table that lies beside labeled photos, such as landmarks.csv, does not take their place.
-    found = [item for item in found if may_be_truth(item, schema)]
+    found = [item for item in tables if may_be_truth(item, schema)]
     if not found:
         return path
     if len(found) > 1:
         names = ", ".join(item.name for item in found[:8])
         raise DataError(
             f"cannot tell which CSV in this folder is the truth: {names}", location=path, hint="pass the file"
+        )
+    # It may as well be another submission.
+    if is_submission(found[0]) and any(photo.labels for photo in scan_photos(path, schema)[0]):
+        raise DataError(
+            f"cannot tell whether {found[0].name} or the labels of the photos in this folder are the truth",
+            location=path,
+            hint=f"name the file: maskfit evaluate {shlex.quote(str(found[0]))} SUBMISSION.csv; "
+            "or move it elsewhere, so that the labels of the photos count",
         )
     return found[0]
 

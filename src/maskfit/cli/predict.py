@@ -185,6 +185,11 @@ def _predict_rows(
     predictor = load(photos)
     err.print(f"engine: {_describe_engines(predictor)}")
     _print_decisions(predictor, explicit)
+    if predictor.has_moved_age_borders and (outputs.submission or outputs.probabilities):
+        err.print(
+            "note: the classes have moved age borders (--age-borders); files of other borders are not comparable",
+            soft_wrap=True,
+        )
     persons = _list_persons(predictor, photos, image_list) if by else None
     predict_all(predictor, photos, outputs, listed=image_list is not None, json=json, persons=persons)
 

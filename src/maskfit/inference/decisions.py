@@ -131,7 +131,7 @@ def _decide_attribute(
 def format_prediction(attributes: Sequence[AttributePrediction]) -> str:
     """Formats a prediction in one line: "worn wrongly 97%, female 88%, not sure (30-59 51%)".
 
-    An age in years follows its attribute: ": 52 (42 to 63), 12% over 60".
+    An age in years follows its attribute: ": 52 (42 to 63), 12% aged 60 or more".
 
     Args:
         attributes: The prediction of each attribute.

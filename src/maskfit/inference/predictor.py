@@ -332,6 +332,11 @@ class Predictor:
         return self.runner.gives_ages
 
     @property
+    def has_moved_age_borders(self) -> bool:
+        """Whether `age_borders` made other age bands than those of the models."""
+        return self.runner.age_plan.moved != self.runner.age_plan.schema
+
+    @property
     def crop_resizes(self) -> tuple[CropResize, ...]:
         """How the members crop and resize, each once."""
         return self.runner.crop_resizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ ID_COLUMN = "ImageID"
 
 CLASS_COLUMN = "ans"
 """Column of the class index."""
+
+MAX_AGE = 130
+"""Largest predicted age in years that is no mistake."""
 
 
 def write_submission(path: Path, names: Sequence[str], classes: ArrayLike) -> Path:
@@ -117,8 +121,7 @@ def read_truth(path: Path, schema: LabelSchema) -> tuple[dict[str, int], frozens
     if path.is_dir():
         photos = read_photos(path, schema)
     else:
-        header = {name.casefold() for name in next(iter_csv(path, ()), {})}
-        if {ID_COLUMN.casefold(), CLASS_COLUMN} <= header or not header & {*PATH_COLUMNS}:
+        if is_submission(path) or not _read_header(path) & {*PATH_COLUMNS}:
             return read_submission(path, schema.num_classes), frozenset()
         photos = read_manifest(path, schema)
     classes = schema.to_class_index(photos.attribute_indices(schema)).tolist()
@@ -140,13 +143,28 @@ def may_be_truth(path: Path, schema: LabelSchema) -> bool:
         False for a table with a photo column and no label; True for every other file, also an unreadable one.
     """
     try:
-        header = {name.casefold() for name in next(iter_csv(path, ()), {})}
+        header = _read_header(path)
     except MaskfitError:
         return True
     labels = {name.casefold() for name in schema.names}
     known = labels | {*CLASS_COLUMNS, CLASS_COLUMN} | {label + ending for label in labels for ending in BAND_SUFFIXES}
     known |= {synonym for synonym, name in COLUMN_SYNONYMS.items() if name in known}
     return not header & {*PATH_COLUMNS} or bool(header & known)
+
+
+def is_submission(path: Path) -> bool:
+    """Whether a CSV has the columns of a submission, which a truth of the competition has too.
+
+    Args:
+        path: The CSV.
+
+    Returns:
+        True for `ImageID,ans`, with other columns or without.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    return {ID_COLUMN.casefold(), CLASS_COLUMN} <= _read_header(path)
 
 
 def read_true_ages(path: Path, schema: LabelSchema) -> dict[str, float]:
@@ -186,7 +204,8 @@ def read_predicted_ages(path: Path, schema: LabelSchema) -> dict[str, tuple[floa
         The quantiles by photo name.
 
     Raises:
-        DataError: The file has no ages, or a cell is no number.
+        DataError: The file has no ages, or rows are invalid: an age is no number of 0 to 130, or the quantiles do
+            not ascend; these rows are listed.
     """
     attribute = find_age_attribute(schema)
     columns = () if attribute is None else age_column_names(attribute.name)[1:]
@@ -197,10 +216,38 @@ def read_predicted_ages(path: Path, schema: LabelSchema) -> dict[str, tuple[floa
             location=path,
             hint="write it with maskfit predict --attributes-csv, by a model with narrow age bands",
         )
-    try:
-        return {row[ID_COLUMN]: tuple(float(row[name]) for name in columns) for row in rows}
-    except ValueError:
-        raise DataError("an age in this file is no number", location=path, hint="predict it again") from None
+    ages: dict[str, tuple[float, ...]] = {}
+    problems = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            ages[row[ID_COLUMN]] = _parse_quantiles([row[name] for name in columns], columns)
+        except DataError as error:
+            problems.append(f"row {number}, {row[ID_COLUMN]}: {error.message}")
+    if problems:
+        raise DataError(f"invalid ages:\n{format_list(problems)}", location=path, hint="predict them again")
+    return ages
+
+
+def _parse_quantiles(cells: Sequence[str], columns: Sequence[str]) -> tuple[float, ...]:
+    """The ages of one row, if they are possible and ascend."""
+    ages = []
+    for cell, column in zip(cells, columns, strict=True):
+        try:
+            age = float(cell)
+        except ValueError:
+            age = math.nan
+        # False for NaN as well.
+        if not 0 <= age <= MAX_AGE:
+            raise DataError(f"{column} {cell!r} is no age of 0 to {MAX_AGE} years")
+        ages.append(age)
+    if ages != sorted(ages):
+        raise DataError(f"{', '.join(columns)} do not ascend: {', '.join(cells)}")
+    return tuple(ages)
+
+
+def _read_header(path: Path) -> set[str]:
+    """The column names in lower case; none of a file without rows."""
+    return {name.casefold() for name in next(iter_csv(path, ()), {})}
 
 
 def _check_pairs(names: Sequence[str], classes: ArrayLike) -> IntArray:

@@ -3,8 +3,8 @@
 A network that was trained on bands of a few years (`AgeLabelRule.bin_width`) predicts more than the official bands: the
 probabilities of its narrow bands, spread over their years, are a distribution of the age (as the expectation over
 classes of Rothe et al. 2015, "DEX: Deep EXpectation of apparent age from a single image"). Its sums over the official
-bands are scaled to the calibrated probabilities of these bands, so that "12% over 60" and the band ">=60" always agree.
-Any other border can be chosen at prediction.
+bands are scaled to the calibrated probabilities of these bands, so that "12% aged 60 or more" and the band ">=60"
+always agree. Any other border can be chosen at prediction.
 
 The first and the last band are open: they are spread up to the youngest and the oldest age of the training photos.
 """
@@ -58,7 +58,7 @@ class AgeEstimate:
 
     def __str__(self) -> str:
         last = max(self.at_least)
-        return f"{self.short_text}, {self.at_least[last]:.0%} over {last:g}"
+        return f"{self.short_text}, {self.at_least[last]:.0%} aged {last:g} or more"
 
     @property
     def short_text(self) -> str:
