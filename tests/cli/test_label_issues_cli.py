@@ -147,4 +147,11 @@ def test_tasks_for_labeling_tools_and_their_decisions(command, table, people, tm
 
     assert key(target) == key(proposed)
     assert command("data", "corrections", tasks, tmp_path / "export.json", "--out", target).code == 2
+    for item in exported:
+        item["annotations"][0]["result"] = [{"from_name": "Mask", "type": "choices", "value": {"choices": ["wear"]}}]
+    (tmp_path / "export.json").write_text(json.dumps(exported))
+    (tmp_path / "x.csv").write_text("image,mask\n")
+    for name, message in (("export.json", "its controls are Mask"), ("x.csv", "next: export as JSON or JSON-MIN")):
+        result = command("data", "corrections", tasks, tmp_path / name, "--out", tmp_path / "none.csv")
+        assert (result.code, message in result.err, (tmp_path / "none.csv").exists()) == (2, True, False), result.err
     assert command("label-issues", path, "--data", people, "--tasks", tasks).code == 2

@@ -126,7 +126,7 @@ def test_annotators_who_disagree_decide_nothing(folder: Path, tmp_path: Path) ->
     found = read_decisions(folder, export, SCHEMA)
     assert "gender" not in {item.attribute for item in found.corrections}
     assert "incorrect_mask.jpg" not in {item.photo for item in found.corrections}
-    assert any("gender is given as male and female" in note for note in found.notes)
+    assert f"{FIRST}/normal.jpg: gender is given as male and female; the label stays" in found.notes
 
 
 def test_the_short_export_of_label_studio(folder: Path, tmp_path: Path) -> None:
@@ -155,7 +155,6 @@ def test_cvat_there_and_back(folder: Path, photos, tmp_path: Path) -> None:
     values = {entry.get("name"): entry for entry in root.findall("image")[2].findall("tag/attribute")}
     values["age"].text, values["mask"].text = "30-59", "incorrect"
     root.findall("image")[0].find("tag/attribute[@name='use']").text = "leave out"
-    root.findall("image")[1].set("name", f"some/folder/{root.findall('image')[1].get('name')}")
     ElementTree.ElementTree(root).write(tmp_path / "annotations.xml")
     found = read_decisions(folder, tmp_path / "annotations.xml", SCHEMA)
     assert sorted((item.person, item.photo, item.attribute, item.value) for item in found.corrections) == [
@@ -190,3 +189,139 @@ def test_what_is_no_export_of_these_tasks_is_refused(folder: Path, tmp_path: Pat
         read_decisions(folder, tmp_path / "bad.xml", SCHEMA)
     with pytest.raises(DataError):
         read_decisions(tmp_path, tmp_path / "empty.json", SCHEMA)
+
+
+def as_json(photo: str, *answers: dict[str, str]) -> list[dict]:
+    annotations = [
+        {"completed_by": number, "result": [choice(*item) for item in given.items()]}
+        for number, given in enumerate(answers)
+    ]
+    return [{"id": 1, "data": {"image": "x.jpg", "photo_name": photo}, "annotations": annotations}]
+
+
+def as_min(photo: str, *answers: dict[str, str]) -> list[dict]:
+    return [
+        {"image": "x.jpg", "photo_name": photo, "question": "?", "id": 1, "annotator": number, **given}
+        for number, given in enumerate(answers)
+    ]
+
+
+def as_cvat(photo: str, *answers: dict[str, str], tag: str = "face") -> str:
+    root = ElementTree.Element("annotations")
+    for given in answers:
+        element = ElementTree.SubElement(ElementTree.SubElement(root, "image", name=photo), "tag", label=tag)
+        for name, value in given.items():
+            ElementTree.SubElement(element, "attribute", name=name).text = value
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def read(folder: Path, content: list | str):
+    export = folder.parent / ("export.xml" if isinstance(content, str) else "export.json")
+    export.write_text(content if isinstance(content, str) else json.dumps(content))
+    return read_decisions(folder, export, SCHEMA)
+
+
+FORMATS = pytest.mark.parametrize("form", [as_json, as_min, as_cvat])
+
+
+@FORMATS
+@pytest.mark.parametrize("values", [("female", "male"), ("male", "female"), ("male", "female", "male")])
+def test_one_annotator_who_confirms_the_label_keeps_it(folder: Path, form, values) -> None:
+    found = read(folder, form(f"{FIRST}/normal.jpg", *({"gender": value} for value in values)))
+    assert found.corrections == ()
+    assert (found.num_tasks, found.num_confirmed) == (1, 0)
+    assert found.notes == (f"{FIRST}/normal.jpg: gender is given as {values[0]} and {values[1]}; the label stays",)
+    agreed = read(folder, form(f"{FIRST}/normal.jpg", {"gender": "male"}, {"gender": "male"}))
+    assert [(item.attribute, item.value) for item in agreed.corrections] == [("gender", "male")]
+
+
+@FORMATS
+def test_the_values_of_three_annotators_are_named(folder: Path, form) -> None:
+    found = read(folder, form(f"{SECOND}/normal.jpg", {"age": "30-59"}, {"age": ">=60"}, {"age": "<30"}))
+    assert found.corrections == ()
+    assert found.notes == (f"{SECOND}/normal.jpg: age is given as 30-59, >=60 and <30; the label stays",)
+
+
+@FORMATS
+def test_leave_out_against_a_label_keeps_photo_and_label(folder: Path, form) -> None:
+    photo = f"{SECOND}/normal.jpg"
+    found = read(folder, form(photo, {"use": "leave out"}, {"mask": "incorrect"}))
+    assert (found.corrections, found.num_confirmed) == ((), 0)
+    assert found.notes == (f"{photo}: use is given as leave out and labeled (mask incorrect); the labels stay",)
+    agreed = read(folder, form(photo, {"use": "leave out"}, {"use": "leave out"}))
+    assert [(item.photo, item.attribute, item.value) for item in agreed.corrections] == [("normal.jpg", "use", "no")]
+
+
+def test_photos_of_a_person_who_disagree_about_the_person(folder: Path) -> None:
+    asked, other = f"{SECOND}/normal.jpg", f"{SECOND}/incorrect_mask.jpg"
+    for first, second in (("30-59", ">=60"), ("<30", "30-59")):
+        found = read(folder, as_json(asked, {"age": first}) + as_json(other, {"age": second}))
+        assert (found.corrections, found.num_confirmed) == ((), 0)
+        assert found.notes == (f"{SECOND}: age is given as {first} ({asked}) and {second} ({other}); the label stays",)
+    same = read(folder, as_json(asked, {"age": "30-59"}) + as_json(other, {"age": "30-59"}))
+    assert [(item.photo, item.value) for item in same.corrections] == [("", "30-59")]
+    assert (same.num_confirmed, same.notes) == (0, ())
+
+
+@FORMATS
+def test_answers_that_cannot_be_read_confirm_nothing(folder: Path, form) -> None:
+    photo = f"{FIRST}/normal.jpg"
+    for given, note in (
+        ({"gender": "female", "Mask": "wear"}, "controls that are none of the schema's, left out: Mask"),
+        ({"gender": "Frau"}, f"{photo}: 'Frau' is no value of gender; the label stays"),
+        ({"gender": "female", "use": "perhaps"}, f"{photo}: use is given as perhaps; the labels stay"),
+    ):
+        found = read(folder, form(photo, given))
+        assert (found.corrections, found.num_tasks, found.num_confirmed) == ((), 1, 0)
+        assert found.notes == (note,)
+    commented = read(folder, form(photo, {"gender": "female", "Comment": "dark"}))
+    assert (commented.num_confirmed, len(commented.notes)) == (1, 1)
+    with pytest.raises(DataError, match="its controls are Mask and age_band") as caught:
+        read(folder, form(photo, {"Mask": "wear", "age_band": "1"}))
+    assert "mask, gender, age and use" in str(caught.value.hint)
+
+
+def test_two_values_of_one_annotator_confirm_nothing(folder: Path) -> None:
+    exported = as_json(f"{FIRST}/normal.jpg", {"gender": "female"})
+    exported[0]["annotations"][0]["result"][0]["value"]["choices"] = ["female", "male"]
+    found = read(folder, exported)
+    assert (found.corrections, found.num_confirmed, len(found.notes)) == ((), 0, 1)
+
+
+def test_other_tags_of_cvat_are_not_the_face(folder: Path) -> None:
+    photo = f"{FIRST}/normal.jpg"
+    with pytest.raises(DataError, match="no tag is named face; the tags are dog"):
+        read(folder, as_cvat(photo, {"gender": "male"}, tag="dog"))
+    both = as_cvat(photo, {"gender": "female"}).replace(
+        "</image>", '<tag label="dog"><attribute name="gender">male</attribute></tag></image>'
+    )
+    found = read(folder, both)
+    assert (found.corrections, found.num_confirmed) == ((), 1)
+    assert found.notes == ("tags other than face, left out: dog",)
+
+
+@FORMATS
+def test_a_path_that_only_ends_like_a_task_is_another_photo(folder: Path, form) -> None:
+    other = f"other/images/{FIRST}/normal.jpg"
+    with pytest.raises(DataError, match="no photo of this export is one of the tasks"):
+        read(folder, form(other, {"gender": "male"}))
+    if form is not as_cvat:
+        found = read(folder, form(other, {"gender": "male"}) + form(f"{SECOND}/normal.jpg", {"mask": "incorrect"}))
+        assert [item.person for item in found.corrections] == [SECOND]
+        assert found.notes == ("1 photo is no task, left out",)
+
+
+def test_photos_below_one_folder_are_the_tasks(folder: Path) -> None:
+    first, second = (as_json(f"images/{person}/normal.jpg", {"gender": "male"}) for person in (FIRST, SECOND))
+    found = read(folder, first + second)
+    assert [item.person for item in found.corrections] == [FIRST]
+    assert found.notes == ("all photos of the tasks are found below images/",)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".zip"])
+def test_other_exports_are_refused_with_those_that_are_read(folder: Path, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"x{suffix}").write_text("image,mask\n")
+    with pytest.raises(DataError, match=f"not read from {suffix}") as caught:
+        read_decisions(folder, tmp_path / f"x{suffix}", SCHEMA)
+    for word in ("JSON or JSON-MIN", "CVAT for images 1.1"):
+        assert word in str(caught.value.hint)

@@ -7,15 +7,16 @@ confirms the label changes nothing. The formats are Label Studio's JSON and "CVA
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from maskfit.data.image_header import read_upright_size
-from maskfit.data.importers.label_studio_tasks import Answer, read_json_tasks, read_min_tasks
+from maskfit.data.importers.label_studio_tasks import read_json_tasks, read_min_tasks
 from maskfit.data.label_corrections import USE_ATTRIBUTE, Correction
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
@@ -35,8 +36,16 @@ LOCAL_FILES = "/data/local-files/?d="
 FACE = "face"
 """CVAT's label of the tag that holds all attributes."""
 
-LEAVE_OUT = "leave out"
-"""Choice for a photo that should not be used."""
+LEAVE_OUT, USED = "leave out", "yes"
+"""Choices for a photo that should not be used, and for one that should."""
+
+PHOTO_NAME = "photo_name"
+"""Field of Label Studio's tasks that holds the photo's name."""
+
+DATA_FIELDS = frozenset({"image", PHOTO_NAME, "person", "question", "reason"})
+"""All fields of Label Studio's tasks, which JSON-MIN mixes with the controls."""
+
+WAYS_TO_EXPORT = "export as JSON or JSON-MIN from Label Studio, or as CVAT for images 1.1 from CVAT"
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Decisions:
     Attributes:
         corrections: Labels that differ from those that the tasks were made with.
         num_tasks: Tasks with a decision.
-        num_confirmed: Of these, tasks whose labels were all confirmed.
+        num_confirmed: Of these, tasks of which every answer could be read and confirms the label.
         notes: One line for each thing that was left out.
     """
 
@@ -171,7 +180,7 @@ def _studio_task(task: LabelingTask, url: str) -> dict[str, Any]:
     return {
         "data": {
             "image": url + quote(task.photo),
-            "photo_name": task.photo,
+            PHOTO_NAME: task.photo,
             "person": task.person,
             "question": f"labeled {current}; proposed {proposed}",
             "reason": task.reason,
@@ -203,7 +212,7 @@ def _cvat_labels(schema: LabelSchema) -> list[dict[str, Any]]:
             "type": "tag",
             "attributes": [
                 {"name": name, "mutable": False, "input_type": "select", "default_value": values[0], "values": values}
-                for name, values in [*selects, (USE_ATTRIBUTE, ["yes", LEAVE_OUT])]
+                for name, values in [*selects, (USE_ATTRIBUTE, [USED, LEAVE_OUT])]
             ],
         }
     ]
@@ -220,7 +229,7 @@ def _cvat_annotations(tasks: Sequence[LabelingTask], photos: PhotoDataset, schem
             root, "image", id=str(number), name=task.photo, width=str(width), height=str(height)
         )
         tag = ElementTree.SubElement(image, "tag", label=FACE, source="manual")
-        values = {**{name: task.labels.get(name, "") for name in schema.names}, USE_ATTRIBUTE: "yes"}
+        values = {**{name: task.labels.get(name, "") for name in schema.names}, USE_ATTRIBUTE: USED}
         for name, value in values.items():
             ElementTree.SubElement(tag, "attribute", name=name).text = value
     return _to_text(root)
@@ -240,115 +249,240 @@ def read_decisions(folder: Path, export: Path, schema: LabelSchema) -> Decisions
         schema: The label schema.
 
     Returns:
-        The decisions; of two annotators who disagree, neither.
+        The decisions; of annotators who disagree, none.
 
     Raises:
-        DataError: The folder has no tasks, the export cannot be read, or none of its photos is one of the tasks.
+        DataError: The folder has no tasks, the export cannot be read, none of its photos is one of the tasks, or none
+            of its controls is one of the schema's.
     """
     rows = {row["photo"]: row for row in read_csv(folder / TASKS, ("photo", "person", "whole_person", *schema.names))}
+    if export.suffix.lower() in (".csv", ".tsv", ".zip"):
+        raise DataError(f"decisions are not read from {export.suffix.lower()}", location=export, hint=WAYS_TO_EXPORT)
     is_xml = export.suffix.lower() == ".xml"
-    answers = _read_cvat(export) if is_xml else _read_studio(export)
-    tool = "CVAT" if is_xml else "Label Studio"
-    corrections: dict[tuple[str, str, str], Correction] = {}
     notes: list[str] = []
-    decided: dict[str, bool] = {}
-    unknown = 0
-    for shown, given in answers:
-        row = _find_task(shown, rows)
-        if row is None:
-            unknown += 1
-            continue
-        found, problems = _to_corrections(row, given, schema, tool)
-        notes += problems
-        decided[row["photo"]] = not found
-        for item in found:
-            key = (item.person, item.photo, item.attribute)
-            other = corrections.setdefault(key, item)
-            if other.value != item.value:
-                notes.append(
-                    f"{item.person}: {item.attribute} is decided as {other.value} and as {item.value}; left out"
-                )
-                corrections[key] = Correction(*key, "")
-    if not decided:
-        raise DataError(
-            "no photo of this export is one of the tasks" if unknown else "the export has no decision",
-            location=export,
-            hint=f"export the project that was made from {folder}",
-        )
-    if unknown:
-        notes.append(f"{format_count(unknown, 'photo')} that are no tasks, left out")
-    kept = tuple(item for item in corrections.values() if item.value)
-    return Decisions(kept, len(decided), sum(decided.values()), tuple(notes))
+    answers = _read_cvat(export, notes) if is_xml else _read_studio(export)
+    by_task = _group_by_task(answers, rows, notes, folder, export)
+    verdicts = [_decide(rows[name], given, schema) for name, given in _keep_known(by_task, schema, notes, export)]
+    notes += [note for verdict in verdicts for note in verdict.notes]
+    notes += _settle_persons(verdicts, {name for row in rows.values() for name in _whole_person(row)})
+    corrections: list[Correction] = []
+    num_confirmed = 0
+    for verdict in verdicts:
+        found = verdict.to_corrections(f"decided in {'CVAT' if is_xml else 'Label Studio'}")
+        corrections += found
+        num_confirmed += verdict.is_clear and not found
+    return Decisions(tuple(dict.fromkeys(corrections)), len(verdicts), num_confirmed, tuple(notes))
 
 
 Given = Mapping[str, tuple[str, ...]]
-"""Attribute -> values that annotators chose for it."""
+"""What one annotator answered: control -> chosen words."""
 
 
-def _find_task(shown: str, rows: Mapping[str, dict[str, str]]) -> dict[str, str] | None:
-    """The task of a photo as a tool names it: by its name, or by a URL or path that ends in it."""
-    path = unquote(shown)
-    if path in rows:
-        return rows[path]
-    found = [name for name in rows if path.endswith((f"/{name}", f"={name}"))]
-    return rows[max(found, key=len)] if found else None
+@dataclass
+class _Verdict:
+    """What the annotators of a task agree on.
+
+    Attributes:
+        row: The task's row of `TASKS`.
+        values: Agreed values by attribute.
+        is_left_out: Whether the photo should not be used.
+        is_clear: Whether every answer could be read and nobody disagrees.
+        notes: What was left out.
+    """
+
+    row: Mapping[str, str]
+    values: dict[str, str] = field(default_factory=dict)
+    is_left_out: bool = False
+    is_clear: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def asks_person(self, name: str) -> bool:
+        """Whether the task's answer about an attribute holds for all photos of the person."""
+        return name in _whole_person(self.row)
+
+    def changes(self, name: str) -> bool:
+        """Whether an attribute is decided, and not as it is labeled."""
+        return name in self.values and self.values[name] != self.row[name]
+
+    def to_corrections(self, reason: str) -> list[Correction]:
+        """The labels that differ from those that the task was made with."""
+        person, photo = self.row["person"], PurePosixPath(self.row["photo"]).name
+        if self.is_left_out:
+            return [Correction(person, photo, USE_ATTRIBUTE, "no", "certain", reason)]
+        return [
+            Correction(person, "" if self.asks_person(name) else photo, name, value, "certain", reason)
+            for name, value in self.values.items()
+            if self.changes(name)
+        ]
+
+
+def _whole_person(row: Mapping[str, str]) -> list[str]:
+    return [name for name in row["whole_person"].split("|") if name]
+
+
+def _group_by_task(
+    answers: Iterable[tuple[str, Given]], rows: Mapping[str, Any], notes: list[str], folder: Path, export: Path
+) -> dict[str, list[Given]]:
+    """The answers about each task, by its photo's name."""
+    named = [(name if name in rows else unquote(name).removeprefix(LOCAL_FILES), given) for name, given in answers]
+    shown = {name for name, _ in named}
+    prefix = _find_prefix(shown, rows)
+    if prefix:
+        notes.append(f"all photos of the tasks are found below {prefix}")
+    by_task: dict[str, list[Given]] = {}
+    for name, given in named:
+        if (photo := name.removeprefix(prefix)) in rows:
+            by_task.setdefault(photo, []).append(given)
+    if not by_task:
+        message = "no photo of this export is one of the tasks" if named else "the export has no decision"
+        hint = f"export the project that was made from {folder}"
+        if named:
+            hint += f", with photos named as there: {min(rows, default='none')}, not {min(shown)}"
+        raise DataError(message, location=export, hint=hint)
+    if unknown := len(shown) - len(by_task):
+        notes.append(f"{format_count(unknown, 'photo is no task', 'photos are no tasks')}, left out")
+    return by_task
+
+
+def _find_prefix(shown: Collection[str], rows: Collection[str]) -> str:
+    """The URL or folder below which a tool has the dataset. One photo is no evidence: another folder may end alike."""
+    if any(name in rows for name in shown):
+        return ""
+    found = []
+    for name in shown:
+        ends = [task for task in rows if name.endswith((f"/{task}", f"={task}"))]
+        if ends:
+            found.append(name.removesuffix(max(ends, key=len)))
+    return found[0] if len(found) > 1 and len(set(found)) == 1 else ""
+
+
+def _keep_known(
+    by_task: Mapping[str, list[Given]], schema: LabelSchema, notes: list[str], export: Path
+) -> list[tuple[str, list[Given]]]:
+    """The tasks with an answer in a control of the schema."""
+    controls = (*schema.names, USE_ATTRIBUTE)
+    others = sorted({name for answers in by_task.values() for given in answers for name in given} - {*controls})
+    kept = [(name, answers) for name, answers in by_task.items() if any({*controls} & {*given} for given in answers)]
+    if not kept:
+        raise DataError(
+            f"no control of this export is one of the schema's; its controls are {_join(others)}",
+            location=export,
+            hint=f"name the controls {_join(controls)}, as {STUDIO_INTERFACE} and {CVAT_LABELS} do, or set --schema",
+        )
+    if others:
+        notes.append(f"controls that are none of the schema's, left out: {', '.join(others)}")
+    return kept
+
+
+def _join(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _read_studio(export: Path) -> Iterator[tuple[str, Given]]:
     content = read_json(export)
     if not isinstance(content, list) or not all(isinstance(item, Mapping) for item in content):
-        raise DataError("this is no list of tasks", location=export, hint="export as JSON or JSON-MIN")
+        raise DataError("this is no list of tasks", location=export, hint=WAYS_TO_EXPORT)
     is_full = any("annotations" in item for item in content)
     tasks = read_json_tasks(content) if is_full else read_min_tasks(content, "item", 0)
     for item, task in zip(content, tasks, strict=True):
         data = item.get("data") if is_full else item
-        name = data.get("photo_name") if isinstance(data, Mapping) else None
-        answers = [answer for answer in task.answers if not answer.is_skipped and answer.values]
-        if answers:
-            yield str(name or task.photo), _merge(answers)
+        name = data.get(PHOTO_NAME) if isinstance(data, Mapping) else None
+        for answer in task.answers:
+            given: dict[str, tuple[str, ...]] = {}
+            for value in answer.values:
+                if value.words and (is_full or value.control not in DATA_FIELDS):
+                    given[value.control] = given.get(value.control, ()) + value.words
+            if given and not answer.is_skipped:
+                yield str(name or task.photo), given
 
 
-def _merge(answers: Sequence[Answer]) -> Given:
-    given: dict[str, list[str]] = {}
-    for answer in answers:
-        for value in answer.values:
-            given.setdefault(value.control, []).extend(value.words)
-    return {name: tuple(dict.fromkeys(words)) for name, words in given.items()}
-
-
-def _read_cvat(export: Path) -> Iterator[tuple[str, Given]]:
+def _read_cvat(export: Path, notes: list[str]) -> list[tuple[str, Given]]:
     try:
         root = ElementTree.parse(export).getroot()
     except (ElementTree.ParseError, OSError, ValueError) as error:
         raise DataError(f"this XML cannot be read: {error}", location=export, hint="export it again") from None
+    answers: list[tuple[str, Given]] = []
+    others: set[str] = set()
     for image in root.findall("image"):
-        given: dict[str, list[str]] = {}
-        for entry in image.findall("tag/attribute"):
-            if text := (entry.text or "").strip():
-                given.setdefault(entry.get("name", ""), []).append(text)
-        if given:
-            yield image.get("name", ""), {name: tuple(dict.fromkeys(values)) for name, values in given.items()}
+        for tag in image.findall("tag"):
+            if tag.get("label") != FACE:
+                others.add(tag.get("label", ""))
+                continue
+            given: dict[str, tuple[str, ...]] = {}
+            for entry in tag.findall("attribute"):
+                name, text = entry.get("name", ""), (entry.text or "").strip()
+                if text:
+                    given[name] = (*given.get(name, ()), text)
+            if given:
+                answers.append((image.get("name", ""), given))
+    if others:
+        notes.append(f"tags other than {FACE}, left out: {', '.join(sorted(others))}")
+    if others and not answers:
+        message = f"no tag is named {FACE}; the tags are {_join(sorted(others))}"
+        raise DataError(message, location=export, hint=f"make the labels in CVAT from {CVAT_LABELS}")
+    return answers
 
 
-def _to_corrections(
-    row: Mapping[str, str], given: Given, schema: LabelSchema, tool: str
-) -> tuple[list[Correction], list[str]]:
-    """The labels of a task that differ from those that it was made with."""
-    found: list[Correction] = []
-    notes: list[str] = []
-    photo = PurePosixPath(row["photo"]).name
-    reason = f"decided in {tool}"
-    if LEAVE_OUT in given.get(USE_ATTRIBUTE, ()):
-        return [Correction(row["person"], photo, USE_ATTRIBUTE, "no", "certain", reason)], notes
+def _decide(row: Mapping[str, str], answers: Sequence[Given], schema: LabelSchema) -> _Verdict:
+    """What all answers about a task agree on. An answer without an attribute has no say in it."""
+    verdict = _Verdict(row)
+    # A control renamed after an attribute hides an answer about it; another one, such as a comment, does not.
+    hidden = {
+        name for given in answers for name in given if name not in schema.names and _words(name) & {*schema.names}
+    }
+    answers = [given for given in answers if {*schema.names, USE_ATTRIBUTE} & {*given}]
+    uses = list(dict.fromkeys(word for given in answers for word in given.get(USE_ATTRIBUTE, (USED,))))
+    if uses == [LEAVE_OUT]:
+        verdict.is_left_out = True
+        return verdict
+    if uses != [USED]:
+        labels = {name: given[name] for given in answers for name in schema.names if name in given}
+        words = [f"labeled ({_join_labels(labels)})" if word == USED and labels else word for word in uses]
+        verdict.notes.append(f"{row['photo']}: {USE_ATTRIBUTE} is given as {_join(words)}; the labels stay")
+        verdict.is_clear = False
+        return verdict
     for attribute in schema.attributes:
-        values = given.get(attribute.name, ())
+        values = list(dict.fromkeys(word for given in answers for word in given.get(attribute.name, ())))
         if len(values) > 1:
-            notes.append(f"{row['photo']}: {attribute.name} is given as {' and '.join(values)}; left out")
+            verdict.notes.append(f"{row['photo']}: {attribute.name} is given as {_join(values)}; the label stays")
         elif values and values[0] not in attribute.values:
-            notes.append(f"{row['photo']}: {values[0]!r} is no value of {attribute.name}; left out")
-        elif values and values[0] != row[attribute.name]:
-            whole = attribute.name in row["whole_person"].split("|")
-            found.append(
-                Correction(row["person"], "" if whole else photo, attribute.name, values[0], "certain", reason)
-            )
-    return found, notes
+            verdict.notes.append(f"{row['photo']}: {values[0]!r} is no value of {attribute.name}; the label stays")
+        elif values:
+            verdict.values[attribute.name] = values[0]
+    verdict.is_clear = not verdict.notes and not hidden
+    return verdict
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[\W_]+", name.casefold()))
+
+
+def _join_labels(labels: Given) -> str:
+    return ", ".join(f"{name} {_join(values)}" for name, values in labels.items() if values)
+
+
+def _settle_persons(verdicts: Sequence[_Verdict], names: Iterable[str]) -> list[str]:
+    """Drops what two photos of a person decide differently about attributes of persons; returns a note for each."""
+    notes = []
+    for name in sorted(names):
+        of_person: dict[str, list[_Verdict]] = {}
+        for verdict in verdicts:
+            if name in verdict.values:
+                of_person.setdefault(verdict.row["person"], []).append(verdict)
+        for person, own in of_person.items():
+            asked = any(verdict.asks_person(name) for verdict in own)
+            # Tasks about something else hold the present label beforehand: unchanged, it says nothing against a change.
+            counted = [one for one in own if not asked or one.asks_person(name) or one.changes(name)]
+            if len({one.values[name] for one in counted}) > 1:
+                given = _join(f"{one.values[name]} ({one.row['photo']})" for one in counted)
+                notes.append(f"{person}: {name} is given as {given}; the label stays")
+                for one in counted:
+                    one.is_clear = False
+                    del one.values[name]
+            elif any(one.asks_person(name) and one.changes(name) for one in own):
+                for one in own:
+                    if not one.asks_person(name) and one.changes(name):
+                        one.values[name] = one.row[name]
+                        one.is_clear = False
+    return notes

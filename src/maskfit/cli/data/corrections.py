@@ -32,7 +32,8 @@ def corrections(
 ) -> None:
     """Read what was decided about label issues in Label Studio or CVAT, as label corrections.
 
-    A decision that confirms the label makes no correction. Where two annotators disagree, the label stays.
+    A decision that confirms the label makes no correction. Where annotators disagree, or two photos of a person
+    about gender or age, the label stays, and a note names the task.
 
     Examples:
 
