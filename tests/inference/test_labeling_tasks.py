@@ -68,6 +68,13 @@ def test_a_task_for_each_photo_and_person(photos) -> None:
     assert tasks[2].score == 0.9
 
 
+def test_a_proposed_age_becomes_the_band_that_the_tool_offers(photos) -> None:
+    issue = LabelIssue(SECOND, (), "age", ("25",), ("61",), 0.7, "labeled 25; predicted 61 (55 to 66)")
+    (task,) = make_tasks([issue], photos, SCHEMA)
+    assert task.proposed == {"age": ">=60"}
+    assert task.labels["age"] == "<30"
+
+
 def answer(folder: Path, choose) -> list[dict]:
     """An export of Label Studio, in which `choose` says what was chosen for a photo."""
     exported = []

@@ -114,13 +114,19 @@ def make_tasks(issues: Sequence[LabelIssue], photos: PhotoDataset, schema: Label
             name,
             by_name[name].person,
             _current_labels(by_name[name], schema),
-            {issue.attribute: proposed for issue, proposed in own},
+            {issue.attribute: _to_choice(schema, issue.attribute, proposed) for issue, proposed in own},
             tuple(issue.attribute for issue, _ in own if not issue.photos),
             max(issue.score for issue, _ in own),
             "; ".join(dict.fromkeys(issue.reason for issue, _ in own)),
         )
         for name, own in found.items()
     ]
+
+
+def _to_choice(schema: LabelSchema, name: str, proposed: str) -> str:
+    """The value that the tool offers: where years are compared, an age is proposed, which lies in a band."""
+    attribute = next(own for own in schema.attributes if own.name == name)
+    return proposed if proposed in attribute.values else attribute.values[attribute.encode(float(proposed))]
 
 
 def _current_labels(photo: Photo, schema: LabelSchema) -> dict[str, str]:
