@@ -16,6 +16,20 @@ from fuzz.engine import Result, run_child, run_reader
 from fuzz.readers import READERS
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number > 0, got {text}")
+    return value
+
+
+def _jobs(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text}")
+    return value
+
+
 def main() -> int:
     """Fuzzes the named readers one after another, or `--jobs` at a time, and prints a table.
 
@@ -28,8 +42,10 @@ def main() -> int:
         epilog="example: python -m fuzz photos tables --seconds 600 --log fuzz.jsonl",
     )
     parser.add_argument("readers", nargs="*", metavar="READER", help=f"default: all of {', '.join(READERS)}")
-    parser.add_argument("--seconds", type=float, default=60, help="for all readers together (default: 60)")
-    parser.add_argument("--jobs", type=int, default=1, help="readers at a time (default: 1)")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=60, help="for all readers together, besides their start (default: 60)"
+    )
+    parser.add_argument("--jobs", type=_jobs, default=1, help="readers at a time (default: 1)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="seed (default: the time)")
     parser.add_argument("--keep", type=Path, help="folder for inputs that crash (default: a temporary one)")
     parser.add_argument("--log", type=Path, help="append the counts of each reader to this file, as JSON lines")

@@ -44,6 +44,9 @@ HANG_SECONDS = 60.0
 GRACE_SECONDS = 120.0
 """Seconds after the end of its time after which a process is killed in any case."""
 
+START_SECONDS = 900.0
+"""Seconds until the first input after which a process is killed; readers of models export networks before it."""
+
 MAX_INPUT_BYTES = 1 << 22
 """Size of the shared memory that holds the current input."""
 
@@ -404,29 +407,37 @@ def run_reader(name: str, seconds: float, seed: int, keep: Path) -> Result:
 
     Args:
         name: Name of the reader.
-        seconds: For how long.
+        seconds: For how long, not counting the time that the first process needs to start.
         seed: Seed.
         keep: Where inputs that crash are kept.
 
     Returns:
         The counts.
+
+    Raises:
+        RuntimeError: A process ended, or took longer than `START_SECONDS`, before its first input.
     """
-    total, end = Result(), time.monotonic() + seconds
+    total, left, restarted = Result(), seconds, False
     with tempfile.NamedTemporaryFile(dir=_fast_folder()) as shared:
-        while (left := end - time.monotonic()) > 0:
+        while left > 0:
             os.truncate(shared.name, 0)
             os.truncate(shared.name, MAX_INPUT_BYTES)
             command = [sys.executable, "-m", "fuzz", name, "--child", shared.name]
             command += ["--seconds", str(left), "--seed", str(seed), "--keep", str(keep)]
+            began = time.monotonic()
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
-            hung = _watch(process, Path(shared.name), total, end + GRACE_SECONDS)
+            hung, used = _watch(process, Path(shared.name), total, left + GRACE_SECONDS)
+            # A restart counts in full, so that a reader that always crashes at its first input ends too.
+            left -= time.monotonic() - began if restarted else used
+            restarted = True
             if process.returncode == 0:
                 break
             number, data = _current(Path(shared.name))
-            if hung and time.monotonic() > end and number:
+            if hung and left <= 0 and number:
                 break
             if not number:
-                raise RuntimeError(f"the fuzzer of {name} does not start (exit code {process.returncode})")
+                reason = f"within {START_SECONDS:g} s" if hung else f"(exit code {process.returncode})"
+                raise RuntimeError(f"the fuzzer of {name} does not start {reason}")
             death = signal.Signals(-process.returncode).name if process.returncode < 0 else str(process.returncode)
             crash = f"no end within {HANG_SECONDS:g} processor seconds" if hung else f"the process ended with {death}"
             path = keep / f"{name}-{hash_text(crash + str(seed)):08x}.death"
@@ -436,24 +447,33 @@ def run_reader(name: str, seconds: float, seed: int, keep: Path) -> Result:
     return total
 
 
-def _watch(process: subprocess.Popen[str], shared: Path, total: Result, latest: float) -> bool:
-    """Collects counts until a process ends; returns whether it hung and was killed."""
+def _watch(process: subprocess.Popen[str], shared: Path, total: Result, seconds: float) -> tuple[bool, float]:
+    """Collects counts until a process ends; returns whether it hung and was killed, and its seconds since the start.
+
+    It has `START_SECONDS` until its first input, and `seconds` from there.
+    """
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
     last, since = 0, 0.0
+    began, first = time.monotonic(), None
     while True:
         ended = process.poll() is not None
         for line in _lines(process.stdout):
             total.add(Result(**json.loads(line)))
-        if ended:
-            return False
         number, used = _current(shared)[0], _processor_seconds(process.pid)
+        now = time.monotonic()
+        if number and first is None:
+            first = now
+        elapsed = 0.0 if first is None else now - first
+        if ended:
+            return False, elapsed
         if number != last or not number:
             last, since = number, used
-        if used - since > HANG_SECONDS or time.monotonic() > latest:
+        is_late = now - began > START_SECONDS if first is None else elapsed > seconds
+        if used - since > HANG_SECONDS or is_late:
             process.kill()
             process.wait()
-            return True
+            return True, elapsed
         time.sleep(0.1)
 
 

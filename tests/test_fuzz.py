@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from random import Random
 
+import fuzz.engine
 import pytest
+from fuzz.__main__ import main
 from fuzz.containers import EBML, ISO, JPEG, PACKETS, PNG, PROTOBUF, RIFF
 from fuzz.engine import CheckWatcher, Sample, open_session, run_reader
 from fuzz.mutations import mutate_bytes, mutate_table, mutate_value
@@ -149,3 +153,53 @@ def test_a_fuzzer_in_a_process_of_its_own(tmp_path):
     assert result.inputs > 20
     assert result.crashes == {}
     assert 0 < result.accepted < result.passed[0] < result.inputs
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--jobs", "0"), ("--jobs", "x"), ("--seconds", "0"), ("--seconds", "-1"), ("--seconds", "nan")]
+)
+def test_wrong_options_are_a_usage_error(wrong, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fuzz", "tables", *wrong])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert f"argument {wrong[0]}" in capsys.readouterr().err
+
+
+SLOW_CHILD = """
+import sys, time
+arguments = sys.argv[1:]
+time.sleep(1.5)
+with open(arguments[arguments.index("--child") + 1], "r+b") as stream:
+    stream.write((1).to_bytes(8, "little") + bytes(4))
+time.sleep(0.3)
+print('{"inputs": 7}')
+"""
+
+
+def run_child_that_starts_slowly(monkeypatch, tmp_path, seconds):
+    """Runs a reader whose process needs longer to start than it has for its inputs."""
+    script = tmp_path / "child.py"
+    script.write_text(SLOW_CHILD)
+    real, commands = subprocess.Popen, []
+
+    def start(command, **options):
+        commands.append(command)
+        return real([sys.executable, str(script), *command[3:]], **options)
+
+    monkeypatch.setattr(fuzz.engine.subprocess, "Popen", start)
+    monkeypatch.setattr(fuzz.engine, "GRACE_SECONDS", 0.9)
+    result = run_reader("tables", seconds, 1, tmp_path)
+    (command,) = commands
+    assert float(command[command.index("--seconds") + 1]) == seconds
+    return result
+
+
+def test_the_start_does_not_count(tmp_path, monkeypatch):
+    assert run_child_that_starts_slowly(monkeypatch, tmp_path, 0.1).inputs == 7
+
+
+def test_a_start_that_does_not_end_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzz.engine, "START_SECONDS", 0.3)
+    with pytest.raises(RuntimeError, match=r"tables does not start within 0\.3 s"):
+        run_child_that_starts_slowly(monkeypatch, tmp_path, 0.1)

@@ -41,10 +41,33 @@ SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
         ("str | list[float]", "Weights.", [1, 2.5], None),
         ("Range", "Limits, in (0, 1].", [0, 1], "must be in (0, 1]"),
         ("Init", "Anything.", {"a": 1}, None),
+        ("Literal['a', 'b'] | None", "Anything.", "b", None),
+        ("Literal['a', 'b'] | None", "Anything.", None, None),
+        ("Literal['a', 'b'] | None", "Anything.", "c", "must be a or b or empty"),
+        ("Literal['a']", "Anything.", ["a"], "must be a"),
     ],
 )
 def test_value(annotation: str, documentation: str, value: Any, problem: str | None) -> None:
     assert check_value(annotation, documentation, value) == problem
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "option", "known"),
+    [
+        ("augmentation", "rand_augment", "operation_set", ("paper", "tpu")),
+        ("model.head", "mlp", "init", ("default", "xavier")),
+        ("data.crop", "face", "face_selection", ("largest",)),
+    ],
+)
+def test_a_named_literal_is_checked_without_an_import(key: str, name: str, option: str, known: tuple[str, ...]) -> None:
+    table = RECIPE_REGISTRY[key].table
+
+    def problems(value: str) -> list[str]:
+        spec = ComponentSpec.create(name, **{option: value})
+        return [line for line in validate_spec(table, spec, check_values=True) if option in line]
+
+    assert [problems(value) for value in known] == [[]] * len(known)
+    assert re.search(rf"{option} must be .*{known[0]}.*, got 'wrong'", problems("wrong")[0])
 
 
 INJECTED: dict[str, Any] = {

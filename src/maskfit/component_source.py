@@ -57,6 +57,24 @@ def read_docstring(path: str) -> str:
     return ast.get_docstring(node) or ""
 
 
+@lru_cache(maxsize=256)
+def read_type_alias(path: str, alias: str) -> str:
+    """Reads what a name in an annotation stands for, as in `Init = Literal["normal", "zeros"]`.
+
+    Args:
+        path: `module:name` of the function or class that has the annotation.
+        alias: The name.
+
+    Returns:
+        The type as text.
+
+    Raises:
+        NotReadableError: There is no such source, or the name is not assigned in it.
+    """
+    _, module = _find(*path.split(":"))
+    return ast.unparse(_assigned(alias, module)[0])
+
+
 @lru_cache(maxsize=64)
 def _module(name: str) -> ast.Module:
     package, *parts = name.split(".")
@@ -163,11 +181,16 @@ def _evaluate(node: ast.expr, module: str) -> Any:
 
 
 def _constant(name: str, module: str) -> Any:
+    return _evaluate(*_assigned(name, module))
+
+
+def _assigned(name: str, module: str) -> tuple[ast.expr, str]:
+    """What a name of a module is assigned, and the module that does so: names may be imported from other modules."""
     for node in _module(module).body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name and node.value is not None:
-            return _evaluate(node.value, module)
+            return node.value, module
         if isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets):
-            return _evaluate(node.value, module)
+            return node.value, module
         if isinstance(node, ast.ImportFrom) and node.module and any(item.name == name for item in node.names):
-            return _constant(name, node.module)
+            return _assigned(name, node.module)
     raise NotReadableError(f"{module}: {name}")

@@ -10,16 +10,18 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from difflib import get_close_matches
+from functools import lru_cache, partial
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
-from maskfit.component_source import NotReadableError, read_docstring, read_signature
+from maskfit.component_source import NotReadableError, read_docstring, read_signature, read_type_alias
 from maskfit.errors import RecipeError, did_you_mean, format_list
 
 Registry = Mapping[str, Callable[..., Any]]
@@ -222,6 +224,7 @@ def validate_spec(
     injected: Iterable[str] = (),
     location: str = "",
     check_values: bool = False,
+    further_names: Iterable[str] = (),
 ) -> list[str]:
     """Finds errors in a spec without building the component.
 
@@ -232,6 +235,7 @@ def validate_spec(
         location: Recipe key, prepended to each line.
         check_values: Whether to compare values with the types and the documented ranges of the options too;
             building the component does so anyway.
+        further_names: Names that are known here and are no components, listed where a name is unknown.
 
     Returns:
         One line per error.
@@ -239,7 +243,10 @@ def validate_spec(
     prefix = f"{location}: " if location else ""
     name = find_name(table, spec.name)
     if name is None:
-        return [f"{prefix}'{spec.name}' is unknown; {did_you_mean(spec.name, table)}"]
+        further = list(further_names)
+        is_close = get_close_matches(spec.name, further, cutoff=0.5)
+        known = f"known: {', '.join(further)}" if is_close else did_you_mean(spec.name, [*table, *further])
+        return [f"{prefix}'{spec.name}' is unknown; {known}"]
     component = table[name]
     parameters = inspect.signature(component).parameters.values()
     options = {item.name: item for item in parameters if item.name not in set(injected) and item.kind not in _VARIADIC}
@@ -254,7 +261,7 @@ def validate_spec(
             f"{prefix}'{name}': {option} {problem}, got {value!r:.60}"
             for option, value in spec.options.items()
             if option in options
-            and (problem := check_value(options[option].annotation, documented.get(option, ""), value))
+            and (problem := check_value(_annotation(component, options[option]), documented.get(option, ""), value))
         ]
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
         return problems
@@ -262,6 +269,21 @@ def validate_spec(
     return [f"{prefix}'{name}' has no option '{option}'; {did_you_mean(option, options)}" for option in unknown] + (
         problems
     )
+
+
+def _annotation(component: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """The type of an option; a name such as `Init` is replaced by the `Literal` that it stands for."""
+    annotation = parameter.annotation
+    if not isinstance(annotation, str) or not annotation.isidentifier():
+        return annotation
+    module, name = getattr(component, "__module__", ""), getattr(component, "__qualname__", "")
+    try:
+        meant = read_type_alias(
+            component.path if isinstance(component, LazyComponent) else f"{module}:{name}", annotation
+        )
+    except NotReadableError:
+        return annotation
+    return meant if meant.startswith("Literal[") else annotation
 
 
 def option_docs(component: Callable[..., Any]) -> dict[str, str]:
@@ -332,8 +354,8 @@ def check_value(annotation: Any, documentation: str, value: Any) -> str | None:
     """Compares a value with the type and the range of an option.
 
     Args:
-        annotation: The type, as text such as `float` or `Sequence[int]`; a type that this module does not know accepts
-            everything.
+        annotation: The type, as text such as `float`, `Sequence[int]` or `Literal["a", "b"]`; a type that this module
+            does not know accepts everything.
         documentation: What the docstring says about the option; its first clause may end in a range such as
             "in [0, 1)", "0 to 1" or "> 0", which every number of a list must be in.
         value: The value as read from YAML.
@@ -342,8 +364,8 @@ def check_value(annotation: Any, documentation: str, value: Any) -> str | None:
         What the value must be, such as "must be a number"; None where nothing is wrong.
     """
     kinds = _kinds(annotation) if isinstance(annotation, str) else ()
-    if kinds and not any(_TYPES[kind](value) for kind in kinds):
-        return f"must be {' or '.join(dict.fromkeys(_WORDS[kind] for kind in kinds))}"
+    if kinds and not any(contains(value) for _, contains in kinds):
+        return f"must be {' or '.join(dict.fromkeys(words for words, _ in kinds))}"
     if (found := _range(documentation)) is None:
         return None
     words, contains = found
@@ -400,14 +422,19 @@ _WORDS = {
 
 
 @lru_cache(maxsize=256)
-def _kinds(annotation: str) -> tuple[str, ...]:
-    """The keys of `_TYPES` that an annotation is a union of; empty where a part of it is none of them."""
-    kinds: list[str] = []
+def _kinds(annotation: str) -> tuple[tuple[str, Callable[[Any], bool]], ...]:
+    """Words and check of each type that an annotation is a union of; empty where a part of it is not known here."""
+    kinds: list[tuple[str, Callable[[Any], bool]]] = []
     nodes = [ast.parse(annotation, mode="eval").body]
     while nodes:
         node = nodes.pop()
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             nodes += [node.right, node.left]
+            continue
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
+            choices = ast.literal_eval(node.slice)
+            choices = choices if isinstance(choices, tuple) else (choices,)
+            kinds += [(str(item), partial(operator.eq, item)) for item in choices]
             continue
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("list", "Sequence", "tuple"):
             items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
@@ -416,7 +443,7 @@ def _kinds(annotation: str) -> tuple[str, ...]:
             kind = ast.unparse(node)
         if kind not in _TYPES:
             return ()
-        kinds.append(kind)
+        kinds.append((_WORDS[kind], _TYPES[kind]))
     return tuple(kinds)
 
 

@@ -7,6 +7,7 @@ import pytest
 from maskfit.config import aliases
 from maskfit.config.loader import read_recipe
 from maskfit.config.presets import JITTER_SIZES
+from maskfit.errors import RecipeError
 from maskfit.training.recipe_registry import available_registries
 
 pytestmark = pytest.mark.filterwarnings("ignore::maskfit.errors.OldNameWarning")
@@ -39,3 +40,10 @@ def test_the_keys_are_said(monkeypatch):
 def test_nlp09_is_the_third(tmp_path):
     own, named = read_recipe("nlp09"), read_recipe("nlp09", ["augmentation=b3"])
     assert own.data == named.data
+
+
+def test_an_unknown_one_lists_them():
+    with pytest.raises(RecipeError) as caught:
+        read_recipe("baseline", ["augmentation=b5"], registries=available_registries())
+    assert "'b5' is unknown" in caught.value.message
+    assert all(name in caught.value.message for name in JITTER_SIZES)

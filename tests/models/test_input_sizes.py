@@ -9,7 +9,13 @@ import torch
 from maskfit.errors import RecipeError
 from maskfit.models.backbone_names import find_timm_modules
 from maskfit.models.backbones import build_backbone
-from maskfit.models.input_sizes import SIZE_STEPS, describe_input_size, resolve_image_size, settle_input_size
+from maskfit.models.input_sizes import (
+    SIZE_STEPS,
+    describe_input_size,
+    describe_lost_pixels,
+    resolve_image_size,
+    settle_input_size,
+)
 from maskfit.models.timm_configs import read_timm_config
 from maskfit.registry import ComponentSpec
 
@@ -88,6 +94,37 @@ def test_a_size_that_is_not_taken_is_refused_with_the_one_that_is():
     with pytest.raises(RecipeError, match="timm refused an option"):
         settle_input_size(ComponentSpec.create("test_vit", nonsense=1), (160, 160))
     assert settle_input_size(spec, (224, 224)) == spec
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "beit_base_patch16_224"])
+def test_what_patches_leave_out_is_said(name):
+    spec = ComponentSpec.create(name, depth=1)
+    line = describe_lost_pixels(spec, (100, 100))
+    assert line is not None
+    assert "leave out the last 4 rows and 4 columns of each image; data.image_size=96 or 112" in line
+    assert describe_input_size(spec, (100, 100)).endswith(line)
+    assert describe_lost_pixels(spec, (96, 112)) is None
+    assert "last 8 columns of each image; data.image_size=96 or [96,112]" in describe_lost_pixels(spec, (96, 104))
+    # It is true: the features do not depend on these pixels, and do on the next one.
+    network = build_backbone(settle_input_size(spec, (100, 100))).eval()
+    images = torch.rand(1, 3, 100, 100, generator=torch.Generator().manual_seed(1))
+    lost, seen = images.clone(), images.clone()
+    lost[..., 96:], lost[..., 96:, :] = 9, 9
+    seen[..., 95] = 9
+    with torch.no_grad():
+        before, same, other = network(images), network(lost), network(seen)
+    assert torch.equal(before, same)
+    assert not torch.equal(before, other)
+
+
+def test_nothing_is_said_where_nothing_is_known_or_lost():
+    for name in ("resnet18", "small", "swin_tiny_patch4_window7_224", "efficientformerv2_s0"):
+        assert describe_lost_pixels(ComponentSpec.create(name), (100, 100)) is None
+    vit = "vit_tiny_patch16_224"
+    assert describe_lost_pixels(ComponentSpec.create(vit, dynamic_img_pad=True), (100, 100)) is None
+    assert describe_lost_pixels(ComponentSpec.create(vit, patch_size=10), (100, 100)) is None
+    # These weights were trained so.
+    assert describe_lost_pixels(ComponentSpec.create("vit_so400m_patch14_siglip_384"), (384, 384)) is None
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from maskfit.config.aliases import normalize_components, upgrade_component, upgrade_options, upgrade_recipe, warn_once
 from maskfit.config.monitor import OFF, parse_monitor
-from maskfit.config.presets import expand_presets
+from maskfit.config.presets import JITTER_SIZES, expand_presets
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.file_io import parse_json
@@ -238,7 +238,12 @@ def _component_problems(values: Mapping[str, Any], key: str, entry: RegistryEntr
         except ValidationError:
             continue
         yield from validate_spec(
-            entry.table, spec, injected=entry.injected_arguments, location=location, check_values=True
+            entry.table,
+            spec,
+            injected=entry.injected_arguments,
+            location=location,
+            check_values=True,
+            further_names=JITTER_SIZES if key == "augmentation" else (),
         )
         for option, nested in entry.nested.items():
             yield from _component_problems({option: spec.options.get(option)}, option, nested, f"{location}.")

@@ -293,16 +293,24 @@ def validation_weights(members: Sequence[Member]) -> list[float]:
         A weight > 0 for each.
 
     Raises:
-        ModelFileError: A model file has no such score.
+        ModelFileError: A model file has no such score, or one that is not > 0.
     """
-    scores = [member.engine.metadata.scores.get(VALIDATION_SCORE, 0.0) for member in members]
-    for member, score in zip(members, scores, strict=True):
-        if not score > 0:
+    scores = []
+    for member in members:
+        score = member.engine.metadata.scores.get(VALIDATION_SCORE)
+        if score is None:
             raise ModelFileError(
                 f"this model has no macro F1 on held-out persons ({VALIDATION_SCORE}), which 'weighted' needs",
                 location=member.name,
                 hint="use a model that 'maskfit train' wrote, or --combine arithmetic",
             )
+        if not score > 0:
+            raise ModelFileError(
+                f"the macro F1 of this model on held-out persons is {score:g}, which gives it no weight in 'weighted'",
+                location=member.name,
+                hint="leave this model out, or --combine arithmetic",
+            )
+        scores.append(score)
     return scores
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any, Literal
 
 from maskfit.errors import RecipeError
@@ -35,6 +37,9 @@ SIZE_STEPS = {
 Only for models that are built for one size; found by trying them with timm 1.0. Of others nothing is said here:
 `settle_input_size` tries every network before training.
 """
+
+_PATCH = re.compile(r"_patch(\d+)(?:_|$)")
+"""Side of the patches in the name of a timm model."""
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -108,7 +113,45 @@ def describe_input_size(backbone: ComponentSpec, size: Size) -> str | None:
         raise size_error(backbone, size, "it takes the size of its weights only", config)
     if step is not None and any(side % step for side in size):
         raise size_error(backbone, size, f"both sides must be multiples of {step}", config)
-    return f"{weights}; the network is built for {format_size(size)} px"
+    lost = describe_lost_pixels(backbone, size)
+    return f"{weights}; the network is built for {format_size(size)} px" + (f"; {lost}" if lost else "")
+
+
+def describe_lost_pixels(backbone: ComponentSpec, size: Size) -> str | None:
+    """Says which part of the images a network of patches does not see.
+
+    timm's patch embedding is a convolution without padding: what is left over beyond the last whole patch is dropped.
+
+    Args:
+        backbone: A name in `BACKBONES` with its options.
+        size: (height, width) in pixels.
+
+    Returns:
+        One line; None where nothing is lost, where the weights are for this size, or where the patches are not known.
+    """
+    match = _PATCH.search(backbone.name)
+    module = find_timm_modules().get(backbone.name)
+    if match is None or module is None or SIZE_STEPS.get(module.stem) != 1:
+        return None
+    patch = backbone.options.get("patch_size", int(match[1]))
+    config = read_timm_config(backbone.name)
+    if not isinstance(patch, int) or patch < 1 or backbone.options.get("dynamic_img_pad"):
+        return None
+    rest = [side % patch for side in size]
+    if not any(rest) or (config is not None and size == config.input_size):
+        return None
+    parts = [f"{count} {name}" for count, name in zip(rest, ("rows", "columns"), strict=True) if count]
+    below = tuple(max(side // patch, 1) * patch for side in size)
+    above = tuple(math.ceil(side / patch) * patch for side in size)
+    sizes = " or ".join(dict.fromkeys(_format_setting((item[0], item[1])) for item in (below, above)))
+    return (
+        f"its patches of {patch} px leave out the last {' and '.join(parts)} of each image; "
+        f"data.image_size={sizes} leaves out none"
+    )
+
+
+def _format_setting(size: Size) -> str:
+    return str(size[0]) if size[0] == size[1] else f"[{size[0]},{size[1]}]"
 
 
 def size_error(backbone: ComponentSpec, size: Size, reason: str, config: TimmConfig | None) -> RecipeError:

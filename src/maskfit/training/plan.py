@@ -20,7 +20,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema, as_number
-from maskfit.models.input_sizes import describe_weights, resolve_image_size, settle_input_size
+from maskfit.models.input_sizes import describe_lost_pixels, describe_weights, resolve_image_size, settle_input_size
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
 from maskfit.training.warm_start import validate_start
@@ -201,6 +201,8 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     warnings += validate_start(recipe.model)
     if recipe.model.pretrained != "none" and (line := describe_weights(recipe.model.backbone)):
         warnings.append(line)
+    if lost := describe_lost_pixels(recipe.model.backbone, data.input_size):
+        warnings.append(f"{recipe.model.backbone.name}: {lost}")
     targets = all_photos.attribute_indices(scored_schema)
     _check_labels(photos, targets[: len(photos)], scored_schema, Path(str(data.path)))
     _check_age_regression(recipe, photos)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.errors import DataError
+from maskfit.errors import DataError, MaskfitError, RecipeError
 from maskfit.evaluation.metrics import ClassCounts
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.ensemble import member_tables
@@ -140,6 +140,45 @@ def test_tables_are_kept_by_content(made: Path, tables, tmp_path: Path, monkeypa
     assert changed.num_reused == 8
 
 
+def cut(lines: list[str]) -> list[str]:
+    return lines[:4]
+
+
+def turn_round(lines: list[str]) -> list[str]:
+    return [lines[0], *reversed(lines[1:])]
+
+
+def empty(lines: list[str]) -> list[str]:
+    return []
+
+
+@pytest.mark.parametrize("kind", ["held-out", "predicted"])
+@pytest.mark.parametrize("damage", [cut, turn_round, empty])
+def test_a_table_of_other_rows_is_predicted_again(made: Path, tables, tmp_path: Path, damage, kind: str) -> None:
+    path = next(file for (_, of), file in tables.files.items() if of == kind)
+    whole = path.read_text()
+    path.write_text("".join(damage(whole.splitlines(keepends=True))))
+    lines: list[str] = []
+    again = load_member_tables(
+        [made / "run"], tmp_path / "members", top_k=2, tta="crops:n=2", photos=listed(made), log=lines.append
+    )
+    assert path.read_text() == whole
+    # The other view of this model is predicted with it.
+    assert again.num_reused == 14
+    (line,) = [line for line in lines if "again" in line]
+    assert str(path) in line
+
+
+def test_tables_of_another_engine_are_not_used(made: Path, tmp_path: Path) -> None:
+    def load(engine: str) -> int:
+        return load_member_tables([made / "run"], tmp_path / "members", engine=engine).num_reused
+
+    assert [load(engine) for engine in ("torch", "torch", "auto", "torch:precision=checked", "auto")] == [0, 2, 0, 0, 2]
+    for engine in ("nonsense", "torch:nonsense=1", "auto:precision=f32"):
+        with pytest.raises(RecipeError, match=r"nonsense|engine 'auto'"):
+            load(engine)
+
+
 def test_every_vote_over_all_members(made: Path, tables) -> None:
     scores, slots = fold_scores(tables), held_out_slots(tables)
     assert len(slots.names) == 4
@@ -224,3 +263,10 @@ def test_predict_weights_members_by_their_validation_score(made: Path, tables) -
 def test_predict_refuses_weights_that_no_model_has(models: dict[str, Path]) -> None:
     with pytest.raises(Exception, match="no macro F1 on held-out persons"):
         Predictor.load(models["attributes"], models["sibling"], vote="weighted")
+
+
+def test_predict_says_that_a_validation_score_is_zero(tmp_path: Path) -> None:
+    paths = [make_model(tmp_path / f"{n}.safetensors", seed=n, scores={"valid_macro_f1": 0.5 * n}) for n in range(2)]
+    with pytest.raises(MaskfitError, match="macro F1 of this model on held-out persons is 0, which") as caught:
+        Predictor.load(*paths, vote="weighted")
+    assert "0.safetensors" in str(caught.value.location)

@@ -12,7 +12,7 @@ from maskfit.errors import ModelFileError, RecipeError, did_you_mean
 from maskfit.inference.engines.engine import Engine, OnnxEngine, TorchEngine
 from maskfit.inference.engines.openvino import OpenvinoEngine
 from maskfit.model_file import read_model_metadata
-from maskfit.registry import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate, validate_spec
 
 ENGINES: dict[str, Callable[..., Engine]] = {"torch": TorchEngine, "onnx": OnnxEngine, "openvino": OpenvinoEngine}
 """Engines by name, as `--engine` takes them; `auto` is the first that runs the file's format."""
@@ -51,6 +51,31 @@ def parse_engine(engine: str | ComponentSpec) -> ComponentSpec:
     if engine in (AUTO, *ENGINES):
         return ComponentSpec.create(engine)
     return parse_component(engine, "engine")
+
+
+def check_engine(engine: str | ComponentSpec) -> ComponentSpec:
+    """Checks an engine as a user names it, before a model is opened.
+
+    Args:
+        engine: As for `parse_engine`.
+
+    Returns:
+        The engine with its options.
+
+    Raises:
+        RecipeError: There is no such engine, or it has no such option.
+    """
+    spec = parse_engine(engine)
+    if spec.name == AUTO and not spec.options:
+        return spec
+    if spec.name not in ENGINES:
+        raise RecipeError(
+            f"there is no engine '{spec.name}'; {did_you_mean(spec.name, [AUTO, *ENGINES])}", hint="--engine auto"
+        )
+    problems = validate_spec(ENGINES, spec, injected=("path", "threads", "num_streams"))
+    if problems:
+        raise RecipeError(problems[0], location="--engine", hint="correct the option, or --engine auto")
+    return spec
 
 
 def open_engine(

@@ -2,7 +2,8 @@
 
 A member is one model of a run: a fold, and one of its best epochs. It predicts the photos that its fold held out, whose
 labels are known, and other photos. A table's file is named by the content of model and photos, so that a later call
-takes it from there whatever the files are called, and nothing is taken that belongs to other content.
+takes it from there whatever the files are called, and nothing is taken that belongs to other content or another engine.
+A table that is not of exactly these photos, such as one that was cut short or sorted, is predicted again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from maskfit.data.label_corrections import read_corrected
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
-from maskfit.inference.engines import AUTO, Logger
+from maskfit.inference.engines import AUTO, Logger, check_engine
 from maskfit.inference.ensemble_runner import EnsembleRunner, ModelInput, check_compatible, open_members_for
 from maskfit.inference.image_loading import batched, given_face, load_image, run_batches_in_parallel
 from maskfit.inference.tta import TestTimeAugmentation, build_tta
@@ -122,7 +123,9 @@ def load_member_tables(
         RunError: A run has no finished fold, or a fold keeps fewer than `top_k` models.
         DataError: Photos cannot be read, or a run's photos are not those that it was trained on.
         ModelFileError: A model cannot be opened, or they predict different labels.
+        RecipeError: There is no such engine, or it has no such option.
     """
+    engine_key = check_engine(engine).model_dump_json()
     views = build_tta(tta)
     jobs = [job for run in runs for job in _held_out_jobs(run, top_k, len(views))]
     if photos:
@@ -130,12 +133,12 @@ def load_member_tables(
         jobs.append(_Job(PREDICTED, everyone, photos, None))
     schema = read_model_metadata(next(iter(jobs[0].members))).label_schema.scored_schema()
     digests: dict[Path, str] = {}
-    names = [_file_names(job, repr(views), digests) for job in jobs]
+    names = [_file_names(job, (repr(views), engine_key), digests) for job in jobs]
     missing = [
         [
             model
             for model, members in job.members.items()
-            if not all((folder / files[item]).is_file() for item in members)
+            if not all(_is_usable(folder / files[item], job, schema.num_classes, log) for item in members)
         ]
         for job, files in zip(jobs, names, strict=True)
     ]
@@ -212,7 +215,24 @@ def _fold_members(run: Path, number: int, fold: FoldDir, top_k: int, num_views: 
     }
 
 
-def _file_names(job: _Job, views: str, digests: dict[Path, str]) -> dict[ViewMember, str]:
+def _is_usable(path: Path, job: _Job, num_classes: int, log: Logger) -> bool:
+    """Whether a table is there and of exactly the photos of a job, in their order; says what is wrong with it."""
+    if not path.is_file():
+        return False
+    try:
+        table = read_table(path, num_classes)
+    except DataError as error:
+        problem = error.message
+    else:
+        same_truth = job.truth is None or np.array_equal(table.truth, job.truth.truth)  # type: ignore[arg-type]
+        if table.names == tuple(photo.name for photo in job.photos) and same_truth:
+            return True
+        problem = "its rows are not those of the photos"
+    log(f"predicting again what this table should have: {path}: {problem}")
+    return False
+
+
+def _file_names(job: _Job, settings: tuple[str, ...], digests: dict[Path, str]) -> dict[ViewMember, str]:
     """The file of each member's table: readable, and with a digest of everything that it depends on."""
     photos = hashlib.sha256()
     for photo in job.photos:
@@ -222,7 +242,7 @@ def _file_names(job: _Job, views: str, digests: dict[Path, str]) -> dict[ViewMem
     names = {}
     for model, members in job.members.items():
         for item in members:
-            parts = (__version__, _digest(model, digests), views, str(item.view), photos.hexdigest())
+            parts = (__version__, _digest(model, digests), *settings, str(item.view), photos.hexdigest())
             key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
             names[item] = (
                 f"{item.run.resolve().name}-fold{item.fold}-top{item.rank}-view{item.view}-{job.kind}-{key}.csv"
