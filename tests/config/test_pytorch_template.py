@@ -315,6 +315,16 @@ def test_the_lowest_rate_of_a_cosine_is_a_factor(tmp_path):
     assert recipe.lr_scheduler.model_dump() == options
 
 
+def test_one_config_leaves_nothing_behind_for_the_next(tmp_path):
+    optimizer = {"type": "Adam", "args": {"lr": 1e-3}}
+    scheduler = {"type": "CosineAnnealingWarmRestarts", "args": {"T_0": 5, "eta_min": 1e-5}}
+    _, first = imported(tmp_path, {"optimizer": optimizer, "lr_scheduler": scheduler})
+    del scheduler["args"]["eta_min"]
+    _, second = imported(tmp_path, {"optimizer": optimizer, "lr_scheduler": scheduler})
+    assert first.lr_scheduler.options["floor"] == 0.01
+    assert "floor" not in second.lr_scheduler.options
+
+
 @pytest.mark.parametrize("config", [{"foo": 1}, {"name": "a", "foo": {"bar": 2}}, {"verbosity": 2}])
 def test_a_config_of_which_nothing_is_understood_is_an_error(tmp_path, config):
     with pytest.raises(RecipeError, match="nothing of this config is understood") as caught:

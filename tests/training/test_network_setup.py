@@ -57,7 +57,7 @@ def test_checkpointing_computes_stages_twice_and_learns_the_same(
 
 @pytest.mark.parametrize("backbone", ["small", "three_conv", "vgg11"])
 def test_a_network_without_stages_is_refused_before_anything_is_written(tiny: Make, backbone: str) -> None:
-    recipe = tiny(f"model.backbone={backbone}", "trainer.gradient_checkpointing=true")
+    recipe = tiny(f"model.backbone={backbone}", "trainer.gradient_checkpointing=true", "data.image_size=32")
     with pytest.raises(RecipeError, match="does not support gradient checkpointing") as raised:
         train(recipe)
     assert raised.value.location == "trainer.gradient_checkpointing"

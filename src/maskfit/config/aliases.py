@@ -356,4 +356,6 @@ def find_component(table: Registry, registry: str, name: str) -> tuple[str | Non
     """
     if (known := find_name(table, name)) is not None:
         return known, {}
-    return COMMON_NAMES.get(registry, {}).get(fold_name(name), (None, {}))
+    found, options = COMMON_NAMES.get(registry, {}).get(fold_name(name), (None, {}))
+    # A copy: callers add the options of one recipe.
+    return found, dict(options)

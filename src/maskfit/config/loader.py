@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from maskfit.config.aliases import normalize_components, upgrade_component, upgrade_options, upgrade_recipe, warn_once
 from maskfit.config.monitor import OFF, parse_monitor
-from maskfit.config.presets import JITTER_SIZES, expand_presets
+from maskfit.config.presets import JITTER_SIZES, expand_presets, find_preset
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.file_io import parse_json
@@ -126,7 +126,7 @@ def _upgrade(values: Mapping[str, Any], location: str | Path) -> dict[str, Any]:
     else:
         for line in lines:
             _warn(line)
-    return expand_presets(upgraded, _warn)
+    return expand_presets(upgraded, _warn) if find_preset(upgraded.get("augmentation")) else upgraded
 
 
 def _warn(line: str) -> None:

@@ -15,6 +15,19 @@ JITTER_SIZES: Mapping[str, tuple[int, int]] = {
 """nlp09's transforms for EfficientNet-B0 to B4: side after resizing, and of the center crop that the network gets."""
 
 
+def find_preset(augmentation: Any) -> str | None:
+    """Returns the preset that a recipe names.
+
+    Args:
+        augmentation: Value of the key `augmentation`.
+
+    Returns:
+        A name in `JITTER_SIZES`, or None.
+    """
+    name = augmentation.get("name") if isinstance(augmentation, Mapping) else augmentation
+    return name if isinstance(name, str) and name in JITTER_SIZES else None
+
+
 def expand_presets(values: Mapping[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
     """Replaces `augmentation: b0` to `b4` by the keys that they stand for; keys that are set beside them win.
 
@@ -28,8 +41,8 @@ def expand_presets(values: Mapping[str, Any], warn: Callable[[str], None]) -> di
         The mapping with the keys written out.
     """
     chosen = values.get("augmentation")
-    name = chosen.get("name") if isinstance(chosen, Mapping) else chosen
-    if not isinstance(name, str) or name not in JITTER_SIZES:
+    name = find_preset(chosen)
+    if name is None:
         return dict(values)
     resized, size = JITTER_SIZES[name]
     scale = round(size / resized, 4)
