@@ -19,12 +19,24 @@ import pytest
 from maskfit.data import detectors, saliency
 from maskfit.data.detectors.interface import Face, Pixels
 from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
+from maskfit.verbosity import VARIABLE
 
 from .detector_networks import write_network
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs without SIGINT, and what tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def own_verbosity() -> Iterator[None]:
+    """A test that runs `--quiet` in this process must not silence the commands of later tests."""
+    before = os.environ.get(VARIABLE)
+    yield
+    os.environ.pop(VARIABLE, None)
+    if before is not None:
+        os.environ[VARIABLE] = before
+
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 """A rectangle of each is a face, the first the surest."""
