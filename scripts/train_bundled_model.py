@@ -13,10 +13,19 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 4. lists: `photos.csv` holds the real photos, with held-out persons; `extra0.csv` and `extra1.csv` hold the photos of
    steps 2 and 3, for training only. Each face has its correct mask in one of them and its incorrect mask in the other.
 5. train: the recipe `bundled` with the first list; then from its weights at a larger image size with the second.
-6. calibrate: temperatures and abstention thresholds on the held-out persons.
-7. export: ONNX with 16-bit weights.
+6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5, or of --start. Part
+   of the photos of real masks are crops of street photos: neither a copy of a held-out photo nor of a held-out face
+   is trained on (`street_faces.py`).
+7. calibrate: temperatures, abstention thresholds, ages and decision weights on the held-out persons.
+8. export: ONNX with 16-bit weights.
 
 Intermediate files are in --work. On two cores this takes about an hour and a half; the same command resumes it.
+
+The second edition continued from the file of the first:
+
+    python scripts/train_bundled_model.py --portraits masked-faces/train/images \
+        --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
+        --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv --start bundled.onnx --work second
 
 Without --portraits the model never sees them: a twin that recipes can start from and still be judged on the portraits
 (`--detector-weights FILE` where the cache holds no landmark detector). A small one:
@@ -31,6 +40,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import random
 import subprocess
 import sys
 from collections import defaultdict
@@ -39,9 +49,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+from street_faces import REPETITIONS as STREET_REPETITIONS
+from street_faces import choose_faces, read_faces
 
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import read_splits
 from maskfit.evaluation.ages import fit_ages
 from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.probability_table import read_table
@@ -65,6 +78,18 @@ LARGER_SIZE_OVERRIDES = (
     "weight_averaging.decay=0.99",
 )
 """Overrides of the last epoch, at a larger image size; it takes nearly twice as long as another epoch."""
+
+STREET_OVERRIDES = (
+    "data.image_size=144",
+    "trainer.epochs=2",
+    "optimizer.lr=5e-4",
+    "lr_scheduler.warmup=0.1",
+    "weight_averaging.decay=0.998",
+)
+"""Overrides of the epochs with street faces."""
+
+OLDEST_REPETITIONS, OLDEST = 2, 57
+"""How often a face of at least so many years is in an epoch with street faces: the oldest band has the fewest."""
 
 REAL_MASKS = "real masks"
 """Value of the column `source` for photos of real masks."""
@@ -93,6 +118,14 @@ def collect_faces(lists: Sequence[Path], out: Path) -> None:
             source = f"faces of {path.parents[1].name}"
             rows.append({"path": path, "gender": gender, "age": round(sum(ages) / len(ages)), "source": source})
     write_manifest(out, rows)
+
+
+def choose_faces_to_mask(faces: Sequence[dict[str, str]], count: int) -> list[Row]:
+    """Chooses faces at random, two fifths of them of the oldest persons, of whom there are few."""
+    shuffled = random.Random(0).sample(list(faces), len(faces))
+    old = [row for row in shuffled if float(row["age"]) >= OLDEST][: 2 * count // 5]
+    others = [row for row in shuffled if float(row["age"]) < OLDEST][: count - len(old)]
+    return [dict(row) for row in random.Random(1).sample(old + others, len(old) + len(others))]
 
 
 def list_photos(portraits: Path | None, bare: Path, mask_photos: Path, out: Path) -> None:
@@ -147,6 +180,38 @@ def list_extra(bare: Path, masked: Path, portraits: Path | None, crops: Path, pa
         if crop.is_file():
             rows.append({"path": crop.resolve(), "person": photo.person, **photo.labels, "source": "portrait crops"})
     write_manifest(out, rows)
+
+
+def list_street(photos: Path, splits: Path, scenes: Path, kept: Path, street: Path) -> None:
+    """Writes the list of street faces, and the real photos without copies of held-out street faces.
+
+    Args:
+        photos: The list of real photos.
+        splits: Their split, person -> fold.
+        scenes: Street photos with boxes: `path,xmin,ymin,xmax,ymax,mask`.
+        kept: The list of real photos to write, in which the oldest persons occur more often.
+        street: The list of street faces to write.
+    """
+    folds = read_splits(splits).fold_of_person
+    rows = read_rows(photos)
+    masks = [row for row in rows if row["source"] == REAL_MASKS]
+    faces = read_faces(scenes)
+    held_out = [folds[row["person"]] == 0 for row in masks]
+    chosen, may_train = choose_faces(faces, [Path(row["path"]) for row in masks], held_out)
+    # A held-out photo is not trained on in any case, so it stays.
+    left_out = {row["path"] for row, own, may in zip(masks, held_out, may_train, strict=True) if not (own or may)}
+    print(f"{len(chosen)} of {len(faces)} street faces; {len(left_out)} photos of real masks left out")
+    for row in rows:
+        if row["age"] and float(row["age"]) >= OLDEST:
+            row["times"] = str(OLDEST_REPETITIONS)
+    write_manifest(kept, [dict(row) for row in rows if row["path"] not in left_out])
+    with street.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(("path", "left", "upper", "right", "lower", "person", "mask", "times"))
+        table.writerows(
+            (face.path.resolve(), *face.box, f"street {face.path.name}", face.mask, STREET_REPETITIONS[face.mask])
+            for face in chosen
+        )
 
 
 def calibrate(run: RunDir, photos: Path) -> None:
@@ -230,6 +295,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--masked-faces", type=int, metavar="N", help="faces that get synthetic masks; default: all")
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="changes of the recipe")
     parser.add_argument("--one-size", action="store_true", help="leave out the last epoch at a larger image size")
+    parser.add_argument("--scenes", type=Path, help="CSV of street photos with boxes: path,xmin,ymin,xmax,ymax,mask")
+    parser.add_argument("--start", type=Path, help="model file to go on from with --scenes, in place of ImageNet weights")
     parser.add_argument("--out", type=Path, help="the model file; default: WORK/bundled.onnx")
     return parser.parse_args()
 
@@ -244,16 +311,19 @@ def prepare(args: argparse.Namespace) -> tuple[Path, list[Path]]:
         collect_faces(args.faces, bare)
     weights = ("--weights", args.detector_weights) if args.detector_weights else ()
     resume = ("--resume",) if masked.exists() else ()
-    counts: tuple[object, ...] = ("--n-correct", 1, "--n-incorrect", 1)
+    to_mask = bare
     if args.masked_faces:
-        counts += ("--persons", args.masked_faces)
-    maskfit("data", "add-masks", bare, "--out", masked, *counts, *weights, *resume)
+        to_mask = work / "to_mask.csv"
+        if not to_mask.is_file():
+            write_manifest(to_mask, choose_faces_to_mask(read_rows(bare), args.masked_faces))
+    counts = ("--n-correct", 1, "--n-incorrect", 1)
+    maskfit("data", "add-masks", to_mask, "--out", masked, *counts, *weights, *resume)
     if args.portraits:
         maskfit("data", "crop", args.portraits, "--out", crops, "--margin", 0.25, "--size", 224)
     if not photos.is_file():
         list_photos(args.portraits, bare, args.mask_photos, photos)
         for parity, path in enumerate(extra):
-            list_extra(bare, masked, args.portraits, crops, parity, path)
+            list_extra(to_mask, masked, args.portraits, crops, parity, path)
     return photos, extra
 
 
@@ -265,6 +335,27 @@ def main() -> None:
     data = [f"data.path={photos}", f"model.pretrained={args.weights}"]
     if args.corrections:
         data.append(f"data.label_corrections=[{','.join(map(str, args.corrections))}]")
+    if args.start:
+        start, splits = args.start, work / "splits.csv"
+        if not splits.is_file():
+            maskfit("data", "split", photos, "--folds", 1, "--holdout", 0.1, "--out", splits)
+    else:
+        start, splits = train_from_imagenet(args, data, extra), work / "far" / "splits.csv"
+    if args.scenes:
+        kept, street = work / "kept.csv", work / "street.csv"
+        if not street.is_file():
+            list_street(photos, splits, args.scenes, kept, street)
+        last = work / "street"
+        lists = [f"data.path={kept}", f"data.extra_train=[{extra[1]},{street}]", f"cv.split_file={splits}"]
+        train(last, *data[1:], *lists, f"model.init_from={start}", *STREET_OVERRIDES, *args.override)
+        start = best_model(last)
+    calibrate(RunDir(Path(start).parent.parent), photos)
+    maskfit("export", start, "--format", "onnx", "--half", "--out", args.out or work / "bundled.onnx")
+
+
+def train_from_imagenet(args: argparse.Namespace, data: list[str], extra: Sequence[Path]) -> Path:
+    """Trains the first edition from ImageNet weights, step 5; returns its model file."""
+    work: Path = args.work
     last = work / "far"
     # Without a second training both lists are for the first.
     first = f"[{extra[0]},{extra[1]}]" if args.one_size else extra[0]
@@ -274,8 +365,7 @@ def main() -> None:
         start = f"model.init_from={best_model(last)}"
         last = work / "near"
         train(last, *data, f"data.extra_train={extra[1]}", start, *LARGER_SIZE_OVERRIDES)
-    calibrate(RunDir(last), photos)
-    maskfit("export", best_model(last), "--format", "onnx", "--half", "--out", args.out or work / "bundled.onnx")
+    return best_model(last)
 
 
 if __name__ == "__main__":
