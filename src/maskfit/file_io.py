@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from maskfit.errors import DataError, DiskFullError, MaskfitError
+from maskfit.errors import DataError, DiskFullError, MaskfitError, format_list
 from maskfit.file_locks import try_lock
 
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -301,6 +301,39 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         DataError: The file cannot be read, is not such text, lacks a required column, or a row has too many cells.
     """
     return list(iter_csv(path, required))
+
+
+def find_repeated_rows(names: Iterable[str], first: int = 2) -> list[str]:
+    """Finds rows of a table that are about what an earlier row is about, where neither can be preferred.
+
+    Args:
+        names: What each row is about, in the order of the rows.
+        first: Number of the first row, as a spreadsheet counts.
+
+    Returns:
+        A line for each repeated row, with both row numbers.
+    """
+    rows: dict[str, int] = {}
+    found = []
+    for number, name in enumerate(names, start=first):
+        if (other := rows.setdefault(name, number)) != number:
+            found.append(f"row {number}: duplicate of row {other}, {name}")
+    return found
+
+
+def check_unique_rows(names: Iterable[str], path: Path, hint: str = "give each photo one row") -> None:
+    """Checks that a table has one row for each photo.
+
+    Args:
+        names: As for `find_repeated_rows`.
+        path: The table, for the message.
+        hint: What to do next.
+
+    Raises:
+        DataError: A photo has two rows; all of them are listed.
+    """
+    if repeated := find_repeated_rows(names):
+        raise DataError(f"photos are repeated:\n{format_list(repeated)}", location=path, hint=hint)
 
 
 def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:

@@ -348,3 +348,11 @@ def test_impossible_ages_are_errors_with_their_row(command, tmp_path, cells, mes
     result = command("evaluate", manifest, submission, "--ages", ages)
     assert result.code == 2
     assert f"row 4, photos/2.png: {message}" in " ".join(result.err.split())
+
+
+def test_two_ages_of_one_photo_are_an_error_with_both_rows(command, tmp_path):
+    manifest, submission, ages = write_dataset(tmp_path)
+    ages.write_text(ages.read_text() + "photos/1.png,worn,male,30-59,60,59,60,61\n")
+    result = command("evaluate", manifest, submission, "--ages", ages)
+    assert result.code == 2
+    assert "row 8: duplicate of row 3, photos/1.png" in result.err

@@ -100,3 +100,6 @@ def test_the_file_gives_back_what_was_written(tmp_path):
     broken.write_text("ImageID,y18\na,x\n")
     with pytest.raises(DataError, match="is no number"):
         read_age_table(broken, ["a"])
+    broken.write_text("ImageID,y18\na,1\nb,1\na,1\n")
+    with pytest.raises(DataError, match="row 4: duplicate of row 2, a"):
+        read_age_table(broken, ["a"])

@@ -123,6 +123,14 @@ def test_confirmed_labels_open_tasks_and_photos_to_leave_out(folder: Path, tmp_p
     assert (found.num_tasks, found.num_confirmed) == (2, 1)
 
 
+def test_a_task_that_is_listed_twice_is_an_error(folder: Path, tmp_path: Path) -> None:
+    tasks = folder / "tasks.csv"
+    lines = tasks.read_text().splitlines()
+    tasks.write_text("\n".join([*lines, lines[1]]) + "\n")
+    with pytest.raises(DataError, match=f"row {len(lines) + 1}: duplicate of row 2"):
+        read_decisions(folder, tmp_path / "absent.json", SCHEMA)
+
+
 def test_annotators_who_disagree_decide_nothing(folder: Path, tmp_path: Path) -> None:
     exported = answer(folder, lambda name, proposed: proposed)
     other = [choice("gender", "female")]

@@ -124,7 +124,7 @@ def test_persons_are_read_by_either_column(tmp_path):
         assert read_persons(tmp_path / "p.csv") == {"a.jpg": "anna", "b.jpg": ""}
     for text, why in (
         ("photo,person\na,b\n", "no column"),
-        ("ImageID,person\na,b\na,c\n", "duplicate"),
+        ("ImageID,person\na,b\na,c\n", "row 3: duplicate of row 2, a"),
         ("ImageID\na\n", "person"),
     ):
         (tmp_path / "p.csv").write_text(text)

@@ -400,7 +400,10 @@ def test_non_numeric_landmarks_raise_with_their_rows(tmp_path):
     path.write_text("path," + ",".join(names) + "\na.jpg" + ",1" * 9 + ",x\nb.jpg" + ",2" * 10 + "\n")
     with pytest.raises(DataError, match="row 2"):
         read_landmarks(path)
-    path.write_text(path.read_text().replace("x\n", "7\n"))
+    path.write_text(path.read_text().replace("x\n", "7\n") + "a.jpg" + ",3" * 10 + "\n")
+    with pytest.raises(DataError, match=r"row 4: duplicate of row 2, .*a\.jpg"):
+        read_landmarks(path)
+    path.write_text(path.read_text().rpartition("a.jpg")[0])
     assert read_landmarks(path)[str(tmp_path / "b.jpg")].chin is None
 
 

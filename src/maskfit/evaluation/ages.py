@@ -19,7 +19,7 @@ from maskfit.calibration import MIN_RELIABLE_PERSONS, AgeCalibration
 from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.calibration import grouped_splits
-from maskfit.file_io import read_csv, write_csv
+from maskfit.file_io import check_unique_rows, read_csv, write_csv
 from maskfit.labels.age_distribution import INTERVAL_LEVEL, QUANTILES, AgeTable, sharpen, spread_bands
 from maskfit.labels.schema import Attribute, FloatArray, IntArray
 
@@ -192,13 +192,14 @@ def read_age_table(path: Path, names: Sequence[str]) -> AgeTable:
         Their ages.
 
     Raises:
-        DataError: The file is no such table, or lacks a photo.
+        DataError: The file is no such table, lacks a photo, or has two rows of one.
     """
     rows = read_csv(path, ["ImageID"])
     columns = [name for name in rows[0] if re.fullmatch(r"y\d+", name)] if rows else []
     years: IntArray = np.array([int(name[1:]) for name in columns], dtype=np.int64)
     if not len(years) or not np.array_equal(years, np.arange(years[0], years[0] + len(years))):
         raise DataError("no table of ages: it has no columns y18, y19, ...", location=path, hint="train the run again")
+    check_unique_rows((row["ImageID"] for row in rows), path, "train the run again")
     by_name = {row["ImageID"]: row for row in rows}
     missing = [name for name in names if name not in by_name]
     if missing:

@@ -21,7 +21,7 @@ from maskfit.data.label_corrections import USE_ATTRIBUTE, Correction
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.evaluation.label_issues import LabelIssue
-from maskfit.file_io import read_csv, read_json, write_csv, write_json, write_text
+from maskfit.file_io import check_unique_rows, read_csv, read_json, write_csv, write_json, write_text
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 from maskfit.text import format_count
 
@@ -261,7 +261,9 @@ def read_decisions(folder: Path, export: Path, schema: LabelSchema) -> Decisions
         DataError: The folder has no tasks, the export cannot be read, none of its photos is one of the tasks, or none
             of its controls is one of the schema's.
     """
-    rows = {row["photo"]: row for row in read_csv(folder / TASKS, ("photo", "person", "whole_person", *schema.names))}
+    tasks = read_csv(folder / TASKS, ("photo", "person", "whole_person", *schema.names))
+    check_unique_rows((row["photo"] for row in tasks), folder / TASKS)
+    rows = {row["photo"]: row for row in tasks}
     if export.suffix.lower() in (".csv", ".tsv", ".zip"):
         raise DataError(f"decisions are not read from {export.suffix.lower()}", location=export, hint=WAYS_TO_EXPORT)
     is_xml = export.suffix.lower() == ".xml"

@@ -18,7 +18,7 @@ from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.face_boxes import BOX_COLUMNS, find_box_columns, format_edge, name_with_box, split_name
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.file_io import read_csv, write_csv
+from maskfit.file_io import check_unique_rows, read_csv, write_csv
 from maskfit.labels.schema import MASK, FloatArray, IntArray, LabelSchema
 from maskfit.text import format_count
 
@@ -157,10 +157,9 @@ def read_persons(path: Path) -> dict[str, str]:
     if column is None:
         raise DataError("no column names the photos", location=path, hint=f"call it {' or '.join(NAME_COLUMNS)}")
     boxes = find_box_columns({name.casefold(): name for name in rows[0]})
-    persons = {name_with_box(row[column], boxes.read(row) if boxes else None): row["person"] for row in rows}
-    if len(persons) < len(rows):
-        raise DataError("duplicate photos", location=path, hint="give each photo one row")
-    return persons
+    names = [name_with_box(row[column], boxes.read(row) if boxes else None) for row in rows]
+    check_unique_rows(names, path)
+    return {name: row["person"] for name, row in zip(names, rows, strict=True)}
 
 
 def write_pseudo_labels(path: Path, labels: PseudoLabels, schema: LabelSchema, images: Path) -> Path:

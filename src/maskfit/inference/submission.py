@@ -16,7 +16,7 @@ from maskfit.data.manifest import read_manifest
 from maskfit.data.manifest_columns import BAND_SUFFIXES, COLUMN_SYNONYMS, PATH_COLUMNS
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, format_list
-from maskfit.file_io import iter_csv, read_csv, write_csv
+from maskfit.file_io import find_repeated_rows, iter_csv, read_csv, write_csv
 from maskfit.labels.age_distribution import age_column_names, find_age_attribute
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, IntArray, LabelSchema
 from maskfit.labels.spellings import as_integer
@@ -204,8 +204,8 @@ def read_predicted_ages(path: Path, schema: LabelSchema) -> dict[str, tuple[floa
         The quantiles by photo name.
 
     Raises:
-        DataError: The file has no ages, or rows are invalid: an age is no number of 0 to 130, or the quantiles do
-            not ascend; these rows are listed.
+        DataError: The file has no ages, or rows are invalid: a photo has two rows, an age is no number of 0 to 130, or
+            the quantiles do not ascend; these rows are listed.
     """
     attribute = find_age_attribute(schema)
     columns = () if attribute is None else age_column_names(attribute.name)[1:]
@@ -217,14 +217,18 @@ def read_predicted_ages(path: Path, schema: LabelSchema) -> dict[str, tuple[floa
             hint="write it with maskfit predict --attributes-csv, by a model with narrow age bands",
         )
     ages: dict[str, tuple[float, ...]] = {}
-    problems = []
+    problems = find_repeated_rows(row[ID_COLUMN] for row in rows)
     for number, row in enumerate(rows, start=2):
         try:
             ages[row[ID_COLUMN]] = _parse_quantiles([row[name] for name in columns], columns)
         except DataError as error:
             problems.append(f"row {number}, {row[ID_COLUMN]}: {error.message}")
     if problems:
-        raise DataError(f"invalid ages:\n{format_list(problems)}", location=path, hint="predict them again")
+        raise DataError(
+            f"invalid ages:\n{format_list(problems)}",
+            location=path,
+            hint="give each photo one row, or predict them again",
+        )
     return ages
 
 

@@ -257,6 +257,22 @@ class TestCoco:
         assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear", "gender": "female"})]
         assert any("were ignored: occluded" in note for note in dataset.notes)
 
+    def test_an_id_of_several_images_or_categories_is_not_guessed(self, write_tree, import_):
+        images = [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "c.jpg"}, {"id": 3, "file_name": "b.jpg"}]
+        annotations = [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 2, 11, 18]} for n in (1, 3)]
+        content = coco(images=images, annotations=annotations)
+        root = write_tree("a.jpg", "b.jpg", "c.jpg", texts={"x.json": json.dumps(content)})
+        dataset = import_(root)
+        assert faces(dataset) == [("b.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+        assert left_out(dataset) == [
+            ("x.json image a.jpg", "several images have the id of this one"),
+            ("x.json image c.jpg", "several images have the id of this one"),
+        ]
+        content = coco(categories=[{"id": 1, "name": "with_mask"}, {"id": 1, "name": "no mask"}])
+        (root / "x.json").write_text(json.dumps(content))
+        with pytest.raises(DataError, match="several categories have one id: no mask, with_mask"):
+            import_(root)
+
 
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
 <annotations>

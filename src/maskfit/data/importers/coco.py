@@ -20,6 +20,7 @@ from maskfit.errors import DataError
 
 CROWD = "the annotation is of a crowd"
 NO_IMAGE = "the annotation is of an image that is not listed"
+SHARED_ID = "several images have the id of this one"
 
 _KEYS = re.compile(r'"(images|annotations|categories)"\s*:\s*\[')
 
@@ -102,15 +103,17 @@ def _load(path: Path) -> Any:
 def _read_file(
     name: str, content: Any, finder: PhotoFinder, words: WordReader, rows: BoxRows, unread: dict[str, None]
 ) -> None:
-    categories = {item.get("id"): str(item.get("name", "")) for item in _objects(content, "categories")}
+    categories = _read_categories(name, content)
     photos: dict[Any, tuple[Path, tuple[float, float]]] = {}
     lost: set[Any] = set()
     used: set[Any] = set()
     images = _objects(content, "images")
+    shared = _shared_ids(images, "file_name")
     for image in images:
         file = str(image.get("file_name") or "")
         photo, reason = finder.find(file)
-        if photo is None:
+        if photo is None or image.get("id") in shared:
+            reason = SHARED_ID if photo else reason
             lost.add(image.get("id"))
             rows.result.left_out.append(LeftOut(f"{name} image {file}", reason))
             continue
@@ -132,6 +135,23 @@ def _read_file(
         rows.add(photo, location, without_neutral(label, attributes), box, declared)
     empty = [image for image in images if image.get("id") in photos and image.get("id") not in used]
     rows.result.left_out += [LeftOut(f"{name} image {image.get('file_name')}", NO_FACE) for image in empty]
+
+
+def _shared_ids(items: Sequence[Mapping[str, Any]], key: str) -> set[Any]:
+    """The ids that stand for several values of a key: what names such an id cannot be told apart."""
+    first: dict[Any, Any] = {}
+    return {item.get("id") for item in items if first.setdefault(item.get("id"), item.get(key)) != item.get(key)}
+
+
+def _read_categories(name: str, content: Any) -> dict[Any, str]:
+    """The name of each category by its id."""
+    categories = _objects(content, "categories")
+    if shared := _shared_ids(categories, "name"):
+        names = sorted({str(item.get("name", "")) for item in categories if item.get("id") in shared})
+        raise DataError(
+            f"several categories have one id: {', '.join(names)}", location=name, hint="give each category its own id"
+        )
+    return {item.get("id"): str(item.get("name", "")) for item in categories}
 
 
 def read_attributes(attributes: Any, words: WordReader, unread: dict[str, None]) -> list[tuple[str, str]]:

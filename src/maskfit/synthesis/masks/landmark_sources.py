@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from maskfit.data.detectors import DETECTORS, check_detector, load_detector, pin_detector_weights
 from maskfit.data.detectors.interface import Pixels
 from maskfit.errors import DataError, format_list
-from maskfit.file_io import read_csv
+from maskfit.file_io import find_repeated_rows, read_csv
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks
 
@@ -52,11 +52,13 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
         Landmarks by absolute path.
 
     Raises:
-        DataError: A column is missing, or a cell is not a number; one error lists all such rows.
+        DataError: A column is missing, a cell is not a number, or a photo has two rows; one error lists all such rows.
     """
     found: dict[str, Landmarks] = {}
-    problems = []
-    for number, row in enumerate(read_csv(path, ("path", *_COLUMNS)), start=2):
+    rows = read_csv(path, ("path", *_COLUMNS))
+    photos = [os.path.abspath(path.parent / row["path"]) for row in rows]
+    problems = find_repeated_rows(photos)
+    for number, (photo, row) in enumerate(zip(photos, rows, strict=True), start=2):
         try:
             values = [float(row[name]) for name in _COLUMNS]
             ends = [row.get("chin_x", ""), row.get("chin_y", "")]
@@ -64,11 +66,9 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
         except ValueError as error:
             problems.append(f"row {number}: {error}")
             continue
-        found[os.path.abspath(path.parent / row["path"])] = replace(from_five_points(values), chin=chin)
+        found[photo] = replace(from_five_points(values), chin=chin)
     if problems:
-        raise DataError(
-            f"landmarks that are not numbers:\n{format_list(problems)}", location=path, hint="fix these rows"
-        )
+        raise DataError(f"landmarks cannot be used:\n{format_list(problems)}", location=path, hint="fix these rows")
     return found
 
 
