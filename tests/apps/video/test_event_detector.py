@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -189,6 +189,20 @@ def test_a_row_has_its_columns_in_order():
         assert (fields["mask"], fields["previous"], fields["gender"]) == ("wear", "incorrect", "female")
         assert (fields["left"], fields["lower"]) == (50.0, 100.0)
     assert fields["clock"] == "2026-05-01T08:30:00.500+00:00"
+
+
+@pytest.mark.parametrize("hours", [26, -3])
+def test_times_of_day_follow_a_clock_that_is_set(hours):
+    began = datetime(2026, 5, 1, 8, 30, tzinfo=UTC)
+    formatter = EventFormatter(SCHEME, began)
+    # The times of a stream and its arrivals part by up to two seconds, which is no change of the clock.
+    assert formatter.follow_clock(60, began + timedelta(seconds=62)) == ""
+    assert formatter.clock(60) == "2026-05-01T08:31:00.000+00:00"
+    note = formatter.follow_clock(61, began + timedelta(seconds=61, hours=hours))
+    assert f"set {'forward' if hours > 0 else 'back'} by {abs(hours) * 3600:,} seconds" in note
+    assert formatter.clock(62) == (began + timedelta(seconds=62, hours=hours)).isoformat(timespec="milliseconds")
+    assert formatter.follow_clock(62, began + timedelta(seconds=62, hours=hours)) == ""
+    assert EventFormatter(SCHEME).follow_clock(1, began) == EventFormatter(SCHEME, began).follow_clock(1, None) == ""
 
 
 def test_to_text():

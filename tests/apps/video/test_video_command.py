@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maskfit.apps.video import live_capture
 from maskfit.apps.video.capture import FrameSampling, VideoCapture, parse_source
 from maskfit.apps.video.event_writer import EventFormatter
 from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
@@ -183,6 +185,29 @@ def test_a_lost_camera_leaves_complete_files(video, reader, tmp_path, monkeypatc
     assert all("T" in row["clock"] for row in rows)
     assert list(read_csv(tmp_path / "c.csv", ["clock"])[0])[:2] == ["minute", "clock"]
     assert list(VideoCapture(parse_source(str(tmp_path / "v.mp4"))).read())
+
+
+def test_a_camera_whose_machine_learns_the_time_late(video, reader, tmp_path, monkeypatch):
+    """As on a small computer without a clock of its own: the time of day is set while the stream is read."""
+    late = timedelta(days=400)
+    looks = iter(range(10_000))
+
+    class SetClock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + (late if next(looks) >= 1 else timedelta())
+
+    monkeypatch.setattr(live_capture, "datetime", SetClock)
+    monkeypatch.setattr(VideoCapture, "is_live", property(lambda self: True))
+    notes = []
+    options = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv", reconnect_seconds=0)
+    with pytest.raises(DataError, match="not back within 0 s"):
+        process_video(parse_source(str(video)), reader, options, callbacks=VideoCallbacks(on_message=notes.append))
+    assert [note for note in notes if "was set forward by 34,560,000 seconds" in note]
+    (minute,) = read_csv(tmp_path / "c.csv", ["clock"])
+    assert datetime.fromisoformat(minute["clock"]) - datetime.now().astimezone() > timedelta(days=399)
+    rows = read_csv(tmp_path / "e.csv", ["time", "since"])
+    assert all(0 <= float(row["since"]) <= float(row["time"]) < 60 for row in rows)
 
 
 def test_the_threshold_of_the_model_file_applies(command, video, painted, tmp_path):

@@ -20,6 +20,9 @@ SECONDS_PER_MINUTE = 60.0
 UNSURE_COLUMN = "not_sure"
 """Column of persons whose state is uncertain."""
 
+CLOCK_TOLERANCE_SECONDS = 5.0
+"""How far the machine's clock and the times of frames may part; the times of a stream vary by up to two seconds."""
+
 EDGES = ("left", "upper", "right", "lower")
 """Columns of a box."""
 
@@ -64,17 +67,41 @@ class DurableCsvWriter:
         self._stream.close()
 
 
-@dataclass(frozen=True)
+@dataclass
 class EventFormatter:
     """Formats events as rows and as text.
 
     Attributes:
         schema: The label schema of the predictions.
-        started_at: When a live source began; rows then have a column `clock` with the time of day.
+        started_at: When a live source began by the machine's clock as it is now; rows then have a column `clock` with
+            the time of day.
     """
 
     schema: LabelSchema
     started_at: datetime | None = None
+
+    def follow_clock(self, time: float, captured_at: datetime | None) -> str:
+        """Follows the machine's clock where it was set, as on a small computer that learns the time after its start.
+
+        Args:
+            time: Seconds since the beginning of a frame, by a clock that cannot be set.
+            captured_at: When the frame arrived, by the machine's clock; None for a file.
+
+        Returns:
+            A note where the clock was set by more than `CLOCK_TOLERANCE_SECONDS`; else an empty text.
+        """
+        if captured_at is None or self.started_at is None:
+            return ""
+        began = captured_at - timedelta(seconds=time)
+        change = (began - self.started_at).total_seconds()
+        if abs(change) <= CLOCK_TOLERANCE_SECONDS:
+            return ""
+        self.started_at = began
+        direction = "forward" if change > 0 else "back"
+        return (
+            f"note: the clock of this machine was set {direction} by {abs(change):,.0f} seconds to "
+            f"{captured_at.isoformat(timespec='seconds')}; times of day follow it, all other times do not change"
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -294,6 +294,8 @@ class _FrameProcessor:
         (prediction,) = self.face_predictor.predict_batch([detected])
         if not self.summary.num_frames:
             self._open_files(frame)
+        if note := self.formatter.follow_clock(frame.time, frame.captured_at):
+            self.callbacks.on_message(note)
         events = self.detector.update(frame.index, frame.time, prediction.faces)
         self._report(events)
         rows = self.counter.update(frame.time, self.detector, events)
