@@ -440,6 +440,10 @@ def test_ages_in_years_are_printed_and_their_bands_moved(command, narrow_model, 
             note in command("predict", narrow_model, "--images", images, "--age-borders", "30,57", option, "m.csv").err
         )
         Path("m.csv").unlink()
+    shards = ("predict", narrow_model, "--images", images, "--shards")
+    assert note in command(*shards, "moved", "--age-borders", "30,57").err
+    assert note not in command(*shards, "own").err
+    assert "decisions: " in command(*shards, "argmax", "--decide", "argmax").err
     assert set(answers["answers"][0]["attributes"]["age"]["probabilities"]) == {"<18", "18-39", "40-64", ">=65"}
     same = command("predict", narrow_model, "--images", images, "--age-borders", "30,60", "--out", "same.csv")
     assert same.code == 0

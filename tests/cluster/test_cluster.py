@@ -87,6 +87,53 @@ def test_a_killed_worker_loses_or_repeats_no_photo(cluster: None, faces: Path, m
     assert pending(theirs, there) == []
 
 
+KILL_AT_A_PHOTO = """
+import os, pathlib, signal, sys
+read = pathlib.Path.read_bytes
+def read_or_die(path):
+    if path.name == "killer.jpg" and "default_worker" in sys.argv[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(path)
+pathlib.Path.read_bytes = read_or_die
+"""
+"""A photo whose reading ends a worker, as a fault in a decoder or too little memory does; the photo itself is sound."""
+
+
+@pytest.mark.slow
+def test_a_photo_that_kills_its_workers_is_set_aside(faces: Path, model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    photos = sorted(faces.rglob("*mask*.*"))[:20]
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, photo in enumerate(photos):
+        name = "killer.jpg" if number == 13 else f"{number:02d}{photo.suffix}"
+        (folder / name).write_bytes(photo.read_bytes())
+    (tmp_path / "startup").mkdir()
+    (tmp_path / "startup" / "sitecustomize.py").write_text(KILL_AT_A_PHOTO)
+    command = [sys.executable, "-m", "maskfit", "predict", str(model), "--images", str(folder), "--shard-size", "5"]
+    here = subprocess.run([*command, "--shards", "here"], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert here.returncode == 0, here.stderr
+    result = subprocess.run(
+        [*command, "--shards", "ray", "--ray", "local", "--cores", "1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "startup")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr
+    text = " ".join(result.stderr.split())
+    assert "4 processes ended abruptly in shard" in text
+    assert "1 unreadable photo is listed in ray/unreadable" in text
+    lost = [
+        row for path in (tmp_path / "ray" / "unreadable").iterdir() for row in read_csv(path, ["ImageID", "reason"])
+    ]
+    assert lost == [{"ImageID": "killer.jpg", "reason": "reading it ended the process, 2 times"}]
+    expected = {name: row["ans"] for name, row in rows(ShardDir(tmp_path / "here")).items() if name != "killer.jpg"}
+    assert {name: row["ans"] for name, row in rows(ShardDir(tmp_path / "ray")).items()} == expected
+    assert not (tmp_path / "ray" / "attempts").exists()
+
+
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """A cluster of two cores that a user with a token started with `ray start`, and that user's environment."""

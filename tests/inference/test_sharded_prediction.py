@@ -100,7 +100,7 @@ def test_cut_off_anywhere_and_resumed_no_photo_is_lost_or_twice(
     chance = random.Random(seed)
     predictor = counted.predictor()
     for number in chance.sample(range(counted.num_shards), chance.randint(0, counted.num_shards - 1)):
-        predict_shard(folder, counted, predictor, number)
+        predict_shard(folder, counted, lambda: predictor, number)
     # What a kill leaves: a list of unreadable photos without answers, and half of a file under another name.
     left = pending(folder, counted)[0]
     folder.unreadable(left).parent.mkdir(exist_ok=True)
@@ -117,7 +117,7 @@ def test_a_shard_that_is_done_is_not_looked_at_again(tmp_path: Path, plan: Shard
     folder = ShardDir(tmp_path / "out")
     counted = run(folder, plan)
     before = folder.predictions(1, "csv").stat().st_mtime_ns
-    done = predict_shard(folder, counted, None, 1)  # type: ignore[arg-type] - the models are not asked
+    done = predict_shard(folder, counted, None, 1)  # type: ignore[arg-type] - the models are not opened
     assert done.num_predicted + done.num_unreadable == 5
     assert folder.predictions(1, "csv").stat().st_mtime_ns == before
 
@@ -183,3 +183,29 @@ def test_photos_elsewhere_are_answered_as_here(tmp_path: Path, plan: ShardPlan, 
     run(folder, replace(plan, root=f"file://{root}"))
     found = {row["ImageID"]: int(row["ans"]) for row in rows(folder)}
     assert found == dict(zip(whole.table.names, whole.table.predictions.tolist(), strict=True))
+
+
+def test_a_photo_that_kills_is_set_aside_and_the_rest_of_its_shard_predicted(
+    tmp_path: Path, plan: ShardPlan, whole: Predictions
+) -> None:
+    folder = ShardDir(tmp_path / "out")
+    counted = start_or_resume(folder, plan, None, resume=False)
+    killer = read_csv(folder.list_(1), ["ImageID"])[2]["ImageID"]
+    folder.attempts(1).parent.mkdir()
+    # As four killed processes leave it: two that read the whole shard at once, two that read one photo at a time.
+    lines = [{"attempt": 1}, {"attempt": 2}, {"attempt": 3}, {"photo": killer}, {"attempt": 4}, {"photo": killer}]
+    folder.attempts(1).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = list(predict_locally(folder, counted, pending(folder, counted), counted.predictor()))
+    assert not folder.attempts(1).exists()
+    write_summary(folder, counted)
+    assert not folder.attempts(1).parent.exists()
+    said = [line for shard in done for line in shard.notes if "abruptly" in line]
+    assert len(said) == 1
+    assert "4 processes ended abruptly in shard 1" in said[0]
+    assert "1 photo is set aside" in said[0]
+    reasons = {row["ImageID"]: row["reason"] for row in read_csv(folder.unreadable(1), ["ImageID", "reason"])}
+    assert reasons[killer] == "reading it ended the process, 2 times"
+    found = {row["ImageID"]: int(row["ans"]) for row in rows(folder)}
+    expected = dict(zip(whole.table.names, whole.table.predictions.tolist(), strict=True))
+    del expected[killer]
+    assert found == expected

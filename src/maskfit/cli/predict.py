@@ -183,13 +183,9 @@ def _predict_rows(
     for note in getattr(photos, "notes", ()):
         err.print(note)
     predictor = load(photos)
-    err.print(f"engine: {_describe_engines(predictor)}")
-    _print_decisions(predictor, explicit)
-    if predictor.has_moved_age_borders and (outputs.submission or outputs.probabilities):
-        err.print(
-            "note: the classes have moved age borders (--age-borders); files of other borders are not comparable",
-            soft_wrap=True,
-        )
+    writes_classes = bool(outputs.submission or outputs.probabilities)
+    for line in predictor.describe(show_decisions=explicit, writes_classes=writes_classes):
+        err.print(line, soft_wrap=True)
     persons = _list_persons(predictor, photos, image_list) if by else None
     predict_all(predictor, photos, outputs, listed=image_list is not None, json=json, persons=persons)
 
@@ -325,12 +321,6 @@ def _print_decisions(predictor: Predictor, explicit: bool) -> None:
     """Prints how classes are chosen, where a model has weights or the user asked for a way."""
     if predictor.decision_weights or explicit:
         err.print(f"decisions: {predictor.describe_decisions()}")
-
-
-def _describe_engines(predictor: Predictor) -> str:
-    """The engines and batch size, for the log."""
-    times = f" x {predictor.num_workers} in parallel" if predictor.num_workers > 1 else ""
-    return f"{'; '.join(predictor.engines)}; batches of {predictor.batch_size}{times}"
 
 
 def _json_extras(predictor: Predictor, summary: PredictionSummary, paths: list[Path]) -> dict[str, Any]:

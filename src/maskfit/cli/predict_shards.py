@@ -78,7 +78,12 @@ def predict_sharded(
     started, done = time.perf_counter(), 0
     with progress(f"predicting in {format_count(plan.num_shards, 'shard')}") as advance:
         total = sum(min(plan.size, plan.num_images - number * plan.size) for number in shards)
+        said: set[str] = set()
         for shard in _predict_shards(shard_dir, plan, shards, ray, cores):
+            for line in shard.notes:
+                if line not in said:
+                    err.print(line, soft_wrap=True)
+                said.add(line)
             done += shard.num_predicted + shard.num_unreadable
             advance(done, total)
     seconds = time.perf_counter() - started
@@ -104,7 +109,7 @@ def _predict_shards(
     if ray is None:
         from maskfit.inference.sharded_prediction import predict_locally
 
-        yield from predict_locally(shard_dir, plan, shards, plan.predictor())
+        yield from predict_locally(shard_dir, plan, shards, plan.predictor(log=err.print))
         return
     from maskfit.cluster.predict_shards import predict_shards_on_ray
     from maskfit.cluster.ray_session import ray_session

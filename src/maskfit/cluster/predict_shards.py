@@ -4,7 +4,8 @@ Only shard numbers go through Ray; the actors read the photos and write the pred
 store stays empty however many photos there are. The actors are plain ones and not those of Ray Data, which puts the
 arguments of the constructor into the object store, warns of that in every run, and may lose them when an actor is
 started again. Here they are part of the actor's description. If an actor dies, Ray starts it and its shards again;
-`inference.sharded_prediction` explains why no photo is lost or predicted twice.
+`inference.sharded_prediction` explains why no photo is lost or predicted twice, and `inference.shard_attempts` why a
+photo that kills its actors does not do so without end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SHARDS_IN_FLIGHT = 2
 
 
 class PredictActor:
-    """Actor that opens the models once and predicts shards.
+    """Actor that opens the models once, with its first shard, and predicts shards.
 
     Args:
         context: The command's working folder and version.
@@ -38,17 +39,12 @@ class PredictActor:
     def __init__(self, context: WorkerContext, folder: str, plan: dict[str, Any], cores: int) -> None:
         configure_malloc()
         limit_cpus(cores)
+        self.context = context
         self.folder = ShardDir(Path(folder))
+        self.plan = ShardPlan(**{**plan, "models": tuple(plan["models"])})
+        # Several actors of one core may share a machine: torch would use all of its cores by default.
+        self.threads = 1 if cores == 1 else None
         self.predictor: Predictor | None = None
-        self.error = ""
-        try:
-            context.activate()
-            self.plan = ShardPlan(**{**plan, "models": tuple(plan["models"])})
-            # Several actors of one core may share a machine: torch would use all of its cores by default.
-            self.predictor = self.plan.predictor(threads=1 if cores == 1 else None)
-        except MaskfitError as error:
-            # Reported with the first shard: Ray would restart an actor whose constructor raises forever.
-            self.error = str(error)
 
     def predict(self, number: int) -> tuple[ShardResult, str]:
         """Predicts a shard.
@@ -59,12 +55,17 @@ class PredictActor:
         Returns:
             The result, and an error to report in its place; empty where there is none.
         """
-        if self.predictor is None:
-            return ShardResult(number, 0, 0), self.error
         try:
-            return predict_shard(self.folder, self.plan, self.predictor, number), ""
+            self.context.activate()
+            return predict_shard(self.folder, self.plan, self._open, number), ""
         except MaskfitError as error:
             return ShardResult(number, 0, 0), str(error)
+
+    def _open(self) -> Predictor:
+        """Opens the models with the first shard, whose attempts are counted: Ray starts an actor again without end."""
+        if self.predictor is None:
+            self.predictor = self.plan.predictor(self.threads)
+        return self.predictor
 
 
 def predict_shards_on_ray(
@@ -93,7 +94,8 @@ def predict_shards_on_ray(
     cores = min(cores or (resources.cpus if resources.gpus else min(sizes)), max(sizes))
     fitting = sum(count // cores for count in sizes)
     num_actors = max(1, min(len(shards), resources.max_parallel if resources.gpus else fitting))
-    # Without an end: a shard whose actor dies is predicted by the actor's successor.
+    # Without an end here: a shard whose actor dies is predicted by the actor's successor, which knows from the notes of
+    # the shard how often that happened (`inference.shard_attempts`).
     actor_class = ray.remote(PredictActor).options(
         num_cpus=cores, num_gpus=resources.gpus or None, max_restarts=-1, max_task_retries=-1
     )

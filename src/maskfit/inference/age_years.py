@@ -28,6 +28,11 @@ NO_AGES_HINT = (
 )
 """How to get ages in years."""
 
+MOVED_BORDERS_NOTE = (
+    "note: the classes have moved age borders (--age-borders); files of other borders are not comparable"
+)
+"""What is said where class numbers of moved borders are written."""
+
 
 def gives_ages(metadata: ModelMetadata) -> bool:
     """Checks whether a model was trained on age bands narrow enough for an age in years.

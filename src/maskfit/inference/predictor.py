@@ -23,6 +23,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.inference.age_years import MOVED_BORDERS_NOTE
 from maskfit.inference.engines import AUTO, Logger, parse_engine
 from maskfit.inference.ensemble.voting import VOTES
 from maskfit.inference.ensemble_runner import (
@@ -325,6 +326,24 @@ class Predictor:
             return f"the most probable class{reason}"
         partly = "" if all(own) else f" ({sum(own)} of {len(own)} models hold weights, the others count as 1)"
         return f"{self.decide}, {describe_decision_weights(self.schema, self.decision_weights)}{partly}"
+
+    def describe(self, *, show_decisions: bool = False, writes_classes: bool = True) -> list[str]:
+        """Describes how images are predicted.
+
+        Args:
+            show_decisions: Say how classes are chosen also where it is the usual way.
+            writes_classes: Whether class numbers or probabilities are written, which depend on the age borders.
+
+        Returns:
+            Lines for the log.
+        """
+        times = f" x {self.num_workers} in parallel" if self.num_workers > 1 else ""
+        lines = [f"engine: {'; '.join(self.engines)}; batches of {self.batch_size}{times}"]
+        if self.decision_weights or show_decisions:
+            lines.append(f"decisions: {self.describe_decisions()}")
+        if self.has_moved_age_borders and writes_classes:
+            lines.append(MOVED_BORDERS_NOTE)
+        return lines
 
     @property
     def gives_ages(self) -> bool:

@@ -6,15 +6,17 @@ RESULT/
   answers/000000.parquet    a row for each of them that can be read (or .csv)
   unreadable/000000.csv     those that cannot, and why
   unreadable/listing.csv    entries of the folder that may hold photos and could not be listed, and why
+  attempts/000000.jsonl     attempts at a shard that ended abruptly, until it is finished (`shard_attempts`)
   summary.json              totals; written last
 
 A shard's table appears whole, after its list of unreadable photos; until then nothing of the shard counts. A process
-that dies leaves nothing of its shard, and the one that takes it up writes all of it.
+that dies leaves nothing of its shard but a note of the attempt, and the one that takes it up writes all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -24,15 +26,19 @@ from typing import Any
 from maskfit.calibration import DEFAULT_DECIDE
 from maskfit.data.face_boxes import split_name
 from maskfit.data.image_lists import FolderEntry, listed_photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.remote_files import ImageRoot
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
-from maskfit.inference.image_loading import ImageSource, RemotePhoto
+from maskfit.inference.engines import Logger
+from maskfit.inference.image_loading import RemotePhoto
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.predictor import Predictor
+from maskfit.inference.shard_attempts import ShardAttempts
 from maskfit.inference.submission import ID_COLUMN
 from maskfit.inference.table_formats import FORMATS
 from maskfit.labels.age_distribution import parse_age_borders
+from maskfit.text import format_count
 
 _OLD_PLAN_KEYS = {"views": "tta", "top": "top_k", "photos": "num_images"}
 """Keys of plan.json that earlier versions wrote."""
@@ -75,11 +81,12 @@ class ShardPlan:
         """How many shards there are."""
         return -(-self.num_images // self.size)
 
-    def predictor(self, threads: int | None = None) -> Predictor:
+    def predictor(self, threads: int | None = None, log: Logger = lambda line: None) -> Predictor:
         """Opens the models for this many photos.
 
         Args:
             threads: As for `Predictor.load`.
+            log: As for `Predictor.load`.
 
         Returns:
             The predictor.
@@ -95,7 +102,19 @@ class ShardPlan:
             engine=self.engine,
             num_images=self.num_images,
             threads=threads,
+            log=log,
         )
+
+    def describe(self, predictor: Predictor) -> list[str]:
+        """Describes how the photos are predicted.
+
+        Args:
+            predictor: The opened models.
+
+        Returns:
+            Lines for the log.
+        """
+        return predictor.describe(show_decisions=self.decide != DEFAULT_DECIDE)
 
 
 @dataclass(frozen=True)
@@ -152,6 +171,17 @@ class ShardDir:
         """
         return self.path / "unreadable" / f"{shard:06d}.csv"
 
+    def attempts(self, shard: int) -> Path:
+        """Returns the path of the notes of a shard's attempts.
+
+        Args:
+            shard: Its number.
+
+        Returns:
+            The path.
+        """
+        return self.path / "attempts" / f"{shard:06d}.jsonl"
+
     @property
     def unlisted(self) -> Path:
         """The entries of the folder that are set aside before any shard."""
@@ -189,11 +219,13 @@ class ShardResult:
         number: Its number.
         num_predicted: Photos with a row.
         num_unreadable: Photos that cannot be read.
+        notes: Lines about how it was predicted.
     """
 
     number: int
     num_predicted: int
     num_unreadable: int
+    notes: tuple[str, ...] = ()
 
 
 def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | None, *, resume: bool) -> ShardPlan:
@@ -279,20 +311,22 @@ def pending(folder: ShardDir, plan: ShardPlan) -> list[int]:
     return [number for number in range(plan.num_shards) if not folder.predictions(number, suffix).is_file()]
 
 
-def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, number: int) -> ShardResult:
+def predict_shard(
+    folder: ShardDir, plan: ShardPlan, open_predictor: Callable[[], Predictor], number: int
+) -> ShardResult:
     """Predicts a shard's photos and writes their table, unless it is finished already.
 
     Args:
         folder: The folder of the result.
         plan: Its plan.
-        predictor: The models.
+        open_predictor: Returns the models; called only where the shard is not finished.
         number: The shard.
 
     Returns:
         How many photos it has.
 
     Raises:
-        MaskfitError: Its list is damaged.
+        MaskfitError: Its list is damaged, the models cannot be opened, or too many processes died of this shard.
     """
     table_format = FORMATS[plan.format]
     target = folder.predictions(number, table_format.suffix)
@@ -300,26 +334,50 @@ def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, numbe
     if target.is_file():
         lost = len(read_csv(folder.unreadable(number), [ID_COLUMN])) if folder.unreadable(number).is_file() else 0
         return ShardResult(number, len(photos) - lost, lost)
-    batches: list[BatchPredictions] = []
-    with closing(predictor.stream(photos, skip_unreadable=True)) as stream:
-        try:
-            batches.extend(stream)
-        except DataError:
-            # No photo of the shard can be read: that is no error of the other shards.
-            if any(len(batch) for batch in batches):
-                raise
-    unreadable = {name: reason for batch in batches for name, reason in batch.unreadable.items()}
-    if unreadable:
-        write_csv(folder.unreadable(number), [ID_COLUMN, "reason"], unreadable.items())
-    else:
-        # An attempt during a network outage may have left one.
-        folder.unreadable(number).unlink(missing_ok=True)
-    with atomic_write(target) as temporary:
-        table_format.write(temporary, predictor.schema, batches)
-    return ShardResult(number, sum(len(batch) for batch in batches), len(unreadable))
+    attempts = ShardAttempts.read(folder.attempts(number))
+    set_aside = attempts.set_aside()
+    with attempts.attempt() as note:
+        predictor = open_predictor()
+        wanted = [photo for photo in photos if photo.name not in set_aside]
+        batches = list(_predict_photos(predictor, wanted, note if attempts.is_careful else None))
+        unreadable = {name: reason for batch in batches for name, reason in batch.unreadable.items()} | set_aside
+        if unreadable:
+            write_csv(folder.unreadable(number), [ID_COLUMN, "reason"], unreadable.items())
+        else:
+            # An attempt during a network outage may have left one.
+            folder.unreadable(number).unlink(missing_ok=True)
+        with atomic_write(target) as temporary:
+            table_format.write(temporary, predictor.schema, batches)
+    notes = plan.describe(predictor)
+    if attempts.is_careful:
+        processes = format_count(attempts.count, "process", "processes")
+        notes.append(
+            f"note: {processes} ended abruptly in shard {number}, whose photos were then read one at a time; "
+            f"{format_count(len(set_aside), 'photo is', 'photos are')} set aside"
+        )
+    return ShardResult(number, sum(len(batch) for batch in batches), len(unreadable), tuple(notes))
 
 
-def _read_list(root: ImageRoot, list_: Path) -> Iterator[ImageSource]:
+def _predict_photos(
+    predictor: Predictor, photos: Sequence[Photo | RemotePhoto], note: Callable[[str], None] | None
+) -> Iterator[BatchPredictions]:
+    """Predicts the photos of a shard, or of one that killed its process one at a time, each noted beforehand."""
+    for part in [photos] if note is None else ([photo] for photo in photos):
+        if note is not None:
+            note(part[0].name)
+        found = 0
+        with closing(predictor.stream(part, skip_unreadable=True)) as stream:
+            try:
+                for batch in stream:
+                    found += len(batch)
+                    yield batch
+            except DataError:
+                # No photo of the shard can be read: that is no error of the other shards.
+                if found:
+                    raise
+
+
+def _read_list(root: ImageRoot, list_: Path) -> Iterator[Photo | RemotePhoto]:
     for row in read_csv(list_, [ID_COLUMN]):
         name = row[ID_COLUMN]
         if root.path(name) is not None:
@@ -344,7 +402,7 @@ def predict_locally(
         Each shard when it is finished.
     """
     for number in shards:
-        yield predict_shard(folder, plan, predictor, number)
+        yield predict_shard(folder, plan, lambda: predictor, number)
 
 
 def write_summary(folder: ShardDir, plan: ShardPlan) -> dict[str, Any]:
@@ -357,6 +415,8 @@ def write_summary(folder: ShardDir, plan: ShardPlan) -> dict[str, Any]:
     Returns:
         The contents of summary.json.
     """
+    # Every shard is finished; a process that died after it wrote the table left its note.
+    shutil.rmtree(folder.attempts(0).parent, ignore_errors=True)
     lists = (folder.unreadable(number) for number in range(plan.num_shards))
     lost = sum(len(read_csv(path, [ID_COLUMN])) for path in lists if path.is_file())
     unlisted = len(read_csv(folder.unlisted, [ID_COLUMN])) if folder.unlisted.is_file() else 0
