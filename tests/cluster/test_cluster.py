@@ -269,6 +269,19 @@ def test_a_recipe_override_is_refused_as_address() -> None:
         pass
 
 
+def test_a_cluster_that_fails_is_an_error_with_a_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    with (
+        pytest.raises(RunError, match=r"^the cluster failed: The actor is not schedulable: no worker starts") as caught,
+        ray_session("local", "the tests"),
+    ):
+        raise ray.exceptions.ActorUnschedulableError("no worker starts\nand much more")
+    assert "--resume" in caught.value.hint
+    with pytest.raises(ValueError, match="a bug"), ray_session("local", "the tests"):
+        raise ValueError("a bug")
+
+
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else real(name, *rest))

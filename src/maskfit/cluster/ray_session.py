@@ -31,6 +31,7 @@ RAY_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own install; no environment is packed and sent
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise every machine without a GPU gets a warning
     "RAY_agent_register_timeout_ms": "120000",  # the default of 15 seconds is too short on a busy machine
+    "RAY_worker_register_timeout_seconds": "300",  # likewise, 60 seconds for a worker; after five of them Ray gives up
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # Ray's messages about workers that died would mix with the command's output
 }
 """Environment variables that are set unless the user has set them."""
@@ -117,7 +118,7 @@ def ray_session(address: str, verb: str) -> Iterator[None]:
     Raises:
         MissingExtraError: Ray is not installed.
         MaskfitError: The address is a recipe override.
-        RunError: No cluster at this address.
+        RunError: No cluster at this address, or it failed in the block.
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingExtraError(verb, "ray")
@@ -133,13 +134,35 @@ def ray_session(address: str, verb: str) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
-        yield
+        with _naming_failures():
+            yield
         return
     _connect(address)
     try:
-        yield
+        with _naming_failures():
+            yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _naming_failures() -> Iterator[None]:
+    """Turns failures of the cluster into an error that says what to do; bugs in tasks keep their traceback.
+
+    Raises:
+        RunError: A worker cannot be started, or the cluster was lost.
+    """
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        raise RunError(
+            f"the cluster failed: {(str(error).strip().splitlines() or [type(error).__name__])[0]}",
+            hint="look at the cluster, or wait until its machines are less busy; then run again with --resume",
+        ) from error
 
 
 def set_auth_token(address: str) -> None:
