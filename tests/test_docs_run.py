@@ -24,13 +24,11 @@ from test_docs_commands import PAGES, ROOT, read_commands
 pytestmark = pytest.mark.slow
 
 NOT_RUN = {
-    r"--ray|^maskfit .*HEAD|torchrun|trainer\.num_nodes": "needs a cluster; tests/cluster has one of its own",
+    r"--ray|^maskfit .*HEAD|torchrun|trainer\.num_nodes|trainer\.devices=4": "needs a cluster; tests/cluster has one of its own",
     r"rtsp://|^maskfit video 0 ": "needs a camera; tests/apps/video reads streams",
     r"s3://|/data/": "needs storage of that name; tests/data/test_remote_files.py serves some",
     r"^maskfit (serve|app|review)\b": "runs until it is stopped; tests/apps start each",
-    r"yunet|champion|data\.crop=.*face|^maskfit data crop photos --out faces": (
-        "needs weights that are fetched once; tests/data/detectors have some of their own"
-    ),
+    r"yunet": "needs weights that are fetched once; tests/data/detectors have some of their own",
     r"saliency": "needs weights that are fetched once; tests/data/test_saliency.py has a network of its own",
     r"loggers=wandb": "needs an account, or a server; tests/training log offline",
     r"PHOTOS|masked-faces|\.imagenet\.": "describes a measurement on real photos, beside which its result stands",

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from maskfit.cli.data.crop import _crop_spec
+
 
 @pytest.fixture
 def photos(tmp_path: Path, paint, painted) -> Path:
@@ -71,6 +73,13 @@ def test_options_override_the_crop_component(command, photos, tmp_path):
     assert Image.open(tmp_path / "out" / "someone" / "a.png").size == (21, 28)
 
 
+def test_the_kind_of_weights_alone_is_recognized(detector_file):
+    for kind in ("yunet", "bundled"):
+        weights = detector_file(kind)
+        spec = _crop_spec("face", None, weights, None, None, align=True)
+        assert spec.options == {"detector": kind, "weights": str(weights), "align": True}
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -83,7 +92,8 @@ def test_options_override_the_crop_component(command, photos, tmp_path):
         (["--crop", "nose"], "'nose' is unknown"),
         (["--choose", "best"], "must be one of largest, central, surest"),
         (["--schema", "hats"], "label schema 'hats' is unknown"),
-        (["--weights", "none.onnx"], "includes its weights"),
+        (["--weights", "none.onnx"], "the detector file does not exist"),
+        (["--detector", "yunet", "--weights", "none.onnx"], "includes its weights"),
     ],
 )
 def test_user_errors_write_nothing(command, photos, tmp_path, args, message):

@@ -384,6 +384,18 @@ def test_largest_face_is_used(monkeypatch):
     ]
 
 
+def test_landmarks_are_those_of_the_bundled_detector_or_of_the_named_file(detector_file, monkeypatch):
+    seen = []
+    for name in ("bundled", "yunet"):
+        kind = DETECTORS[name]
+        monkeypatch.setitem(
+            DETECTORS, name, type(name, (kind,), {"detect": lambda self, photos: seen.append(self) or [[]]})
+        )
+    for weights, name in ((None, "bundled"), (detector_file("yunet"), "yunet"), (detector_file("bundled"), "bundled")):
+        assert landmark_detector(weights=weights)(np.zeros((64, 64, 3), np.uint8)) is None
+        assert type(seen[-1]).__name__ == name
+
+
 def test_detector_without_landmarks_raises():
     assert set(LANDMARK_DETECTORS) < set(DETECTORS)
     with pytest.raises(DataError, match="returns no landmarks"):

@@ -13,12 +13,14 @@ from typing import Any
 
 from maskfit.config.common_names import COMMON_NAMES, COMMON_OPTIONS
 from maskfit.config.old_names import (
+    COMPLETE_RECIPE,
     COMPONENTS,
     GAN_METADATA,
     GAN_METADATA_COMPONENTS,
     MODEL_METADATA,
     MODEL_METADATA_COMPONENTS,
     MODEL_METADATA_VALUES,
+    OLD_DEFAULTS,
     OPTION_VALUES,
     OPTIONS,
     RECIPE_COMPONENTS,
@@ -66,6 +68,8 @@ def upgrade_recipe(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
     _replace_values(upgraded, RECIPE_VALUES, warn)
     for key, registry in RECIPE_COMPONENTS.items():
         _upgrade_components(upgraded, key, registry, warn)
+    if upgraded.keys() >= COMPLETE_RECIPE:
+        fill_old_defaults(upgraded, RECIPE_COMPONENTS)
     return upgraded
 
 
@@ -133,6 +137,7 @@ def upgrade_model_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, A
     _replace_values(upgraded, MODEL_METADATA_VALUES, warn)
     for key, registry in MODEL_METADATA_COMPONENTS.items():
         _upgrade_components(upgraded, key, registry, warn)
+    fill_old_defaults(upgraded, MODEL_METADATA_COMPONENTS)
     if isinstance(upgraded.get("recipe"), Mapping):
         upgraded["recipe"] = upgrade_recipe(upgraded["recipe"], warn)
     return upgraded
@@ -155,6 +160,7 @@ def upgrade_gan_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, Any
     _rename_keys(upgraded, GAN_METADATA, warn)
     for key, registry in GAN_METADATA_COMPONENTS.items():
         _upgrade_components(upgraded, key, registry, warn)
+    fill_old_defaults(upgraded, GAN_METADATA_COMPONENTS)
     return upgraded
 
 
@@ -175,6 +181,27 @@ def upgrade_weight_names(weights: Mapping[str, Any]) -> dict[str, Any]:
                 name = renamed
         upgraded[name] = tensor
     return upgraded
+
+
+def fill_old_defaults(values: dict[str, Any], keys: Mapping[str, str]) -> None:
+    """Writes the defaults of earlier versions into what those wrote; a later version names these options itself.
+
+    Args:
+        values: Nested mapping with new names; is modified.
+        keys: Dotted key of a component -> its registry.
+    """
+    for key, registry in keys.items():
+        *section, last = key.split(".")
+        defaults = OLD_DEFAULTS.get(registry, {})
+        for mapping in _find_mappings(values, section) if defaults else ():
+            value = mapping.get(last)
+            name = value.get("name") if isinstance(value, dict) else value
+            if not isinstance(name, str) or name not in defaults:
+                continue
+            written = value if isinstance(value, dict) else {"name": name}
+            options = written["options"] if isinstance(written.get("options"), dict) else written
+            options.update({option: item for option, item in defaults[name].items() if option not in options})
+            mapping[last] = written
 
 
 def _copy(value: Any) -> Any:

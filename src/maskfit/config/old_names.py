@@ -147,6 +147,34 @@ OPTION_VALUES: dict[str, dict[str, dict[str, str]]] = {
 }
 """Registry -> option of any component -> old value -> new value."""
 
+OLD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "data.crop": {"face": {"detector": "yunet"}},
+}
+"""Registry -> component -> option -> value that an earlier version meant where its files do not name the option."""
+
+COMPLETE_RECIPE = frozenset(
+    {
+        "name",
+        "description",
+        "data",
+        "model",
+        "loss",
+        "heads",
+        "metric_loss",
+        "age_regression",
+        "augmentation",
+        "batch_mixing",
+        "sampler",
+        "optimizer",
+        "lr_scheduler",
+        "weight_averaging",
+        "trainer",
+        "cv",
+        "output_dir",
+    }
+)
+"""Keys that every recipe has which a run wrote, with all defaults; a person's recipe never has all of them."""
+
 RECIPE_COMPONENTS: dict[str, str] = {
     **{key: key for key in (*COMPONENTS, *OPTIONS) if key not in ("engine", "ensemble", "tta")},
     "heads.*.loss": "loss",

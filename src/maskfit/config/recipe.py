@@ -73,6 +73,23 @@ def _dump_label_schema(schema: LabelSchema) -> Any:
     return next((name for name, known in LABEL_SCHEMAS.items() if known == schema), schema.model_dump(mode="json"))
 
 
+DEFAULT_FACE_DETECTOR = "bundled"
+"""Detector of `data.crop=face`; the default of `data.crops.face.FaceCrop`, which this package cannot import."""
+WEIGHTS_DETECTOR = "yunet"
+"""Detector of `data.crop=face` with `weights` alone, which were YuNet's before another detector was the default."""
+
+
+def _name_face_detector(crop: ComponentSpec) -> ComponentSpec:
+    """Writes the default detector out: a recipe that is kept with its run must mean the same in a later version."""
+    if crop.name != "face":
+        return crop
+    detector = crop.options.get("detector")
+    default = DEFAULT_FACE_DETECTOR if crop.options.get("weights") is None else WEIGHTS_DETECTOR
+    if isinstance(detector, dict) and detector and "name" not in detector:
+        detector = {"name": default, **detector}  # As of `data.crop=face data.crop.detector.side=640`.
+    return crop.model_copy(update={"options": {**crop.options, "detector": detector or default}})
+
+
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 """Height or width of an image."""
 ImageSize = Annotated[
@@ -127,7 +144,7 @@ class DataConfig(FrozenConfig):
     codes: Annotated[dict[str, dict[str, str] | str], BeforeValidator(_parse_codes)] = {}
     label_corrections: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
     known_label_errors: Literal["none", "certain", "likely"] = "none"
-    crop: ComponentSpec = ComponentSpec.create("center")
+    crop: Annotated[ComponentSpec, AfterValidator(_name_face_detector)] = ComponentSpec.create("center")
     background_removal: ComponentSpec = ComponentSpec.create("none")
     unsharp_mask: Annotated[float, Field(ge=0, le=5)] = 0.0
     image_size: ImageSize = (224, 224)

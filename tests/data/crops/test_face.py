@@ -283,10 +283,15 @@ def test_pinning_without_weights_changes_nothing():
     for part in (
         ComponentSpec.create("resize"),
         ComponentSpec.create("variance", tail=0.1),
-        ComponentSpec.create("face", align=True),
-        ComponentSpec.create("level1_06"),
+        ComponentSpec.create("face", align=True, detector={"name": "mtcnn", "score": 0.8}),
     ):
         assert pin_component(part, instantiate(CROPS, part)) == part
+
+
+@pytest.mark.parametrize(("crop", "default"), [("face", "bundled"), ("level1_06", "mtcnn")])
+def test_pinning_names_the_detector_since_defaults_change(crop, default):
+    part = ComponentSpec.create(crop)
+    assert pin_component(part, instantiate(CROPS, part)) == ComponentSpec.create(crop, detector=default)
 
 
 # In the image cache

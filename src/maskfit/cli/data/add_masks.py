@@ -38,7 +38,12 @@ NumIncorrectOption = Annotated[
 ]
 ScarfOption = Annotated[bool, typer.Option("--scarf", help="Also the bare face with a scarf around the neck.")]
 DetectorOption = Annotated[
-    str, typer.Option("--detector", metavar="NAME", help="Landmark detector: yunet, bundled, centerface or mtcnn.")
+    str | None,
+    typer.Option(
+        "--detector",
+        metavar="NAME",
+        help="Landmark detector: bundled (default), yunet, centerface or mtcnn; with --weights that of the file.",
+    ),
 ]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the detector.")]
 LandmarksOption = Annotated[
@@ -63,7 +68,7 @@ def add_masks(
     num_correct: NumCorrectOption = 5,
     num_incorrect: NumIncorrectOption = 1,
     scarf: ScarfOption = False,
-    detector: DetectorOption = "yunet",
+    detector: DetectorOption = None,
     weights: WeightsOption = None,
     landmarks: LandmarksOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the same command in its folder.")] = False,
@@ -94,9 +99,7 @@ def add_masks(
     meanings = parse_codes(codes)
     check_output_dir(source, target, resume=resume)
     claim(target)
-    find_landmarks = (
-        read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
-    )
+    find_landmarks = read_landmarks(landmarks) if landmarks else landmark_detector(detector, weights)
     with progress("detecting faces", unit="faces") as advance:
         faces = select_faces(source, find_landmarks, persons=persons, codes=meanings, seed=seed, progress=advance)
     with progress("adding masks", unit="persons") as advance:

@@ -34,11 +34,11 @@ DetectorOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE.onnx",
-        help="bundled, yunet, ... (see maskfit detectors) or a file; with options: yunet:side=640.",
+        help="bundled (default), yunet, ... (see maskfit detectors) or a file; with options: yunet:side=640.",
     ),
 ]
 WeightsOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Weights of the detector; downloaded once by default.")
+    Path | None, typer.Option(metavar="FILE", help="Weights of the detector; alone, the file's kind is recognized.")
 ]
 MarginOption = Annotated[
     str | None,
@@ -134,8 +134,8 @@ def _crop_spec(
 
     spec = parse_component(crop_name, "data.crop")
     options: dict[str, Any] = {}
-    if detector is not None:
-        named = parse_detector(detector)
+    if detector is not None or (weights is not None and "detector" not in spec.options):
+        named = parse_detector(detector, weights if detector is None else None)
         options["detector"] = named.detector
         if named.weights is not None:
             options["weights"] = named.weights

@@ -58,8 +58,8 @@ class FaceCrop:
 
     Args:
         detector: A name of `DETECTORS`, or a component with options: `{name: yunet, side: 640}`.
-        weights: Local file with the detector's weights; by default the published weights from the cache, downloaded
-            once.
+        weights: Local file with the detector's weights; by default the published ones: those that ship with maskfit, or
+            those of the cache, downloaded once.
         sha256: SHA-256 of the weights, as model files store it; `weights` is then only their file name.
         left: Left margin as a fraction of the face's width, in -0.4 to 5.
         right: Right margin as a fraction of the face's width, in -0.4 to 5.
@@ -80,7 +80,7 @@ class FaceCrop:
         RecipeError: The detector or one of its options is unknown.
     """
 
-    detector: str | Mapping[str, Any] = "yunet"
+    detector: str | Mapping[str, Any] = "bundled"
     weights: str | None = None
     sha256: str | None = None
     left: float = 0.25
@@ -149,10 +149,11 @@ class FaceCrop:
         return load_detector(self._spec, pin_detector_weights(self._spec, self.weights, self.sha256))
 
     def pinned(self) -> dict[str, Any]:
-        """Returns the options that name the weights by their SHA-256 instead of a local path.
+        """Returns the options that name the detector, and its weights by their SHA-256 instead of a local path.
 
         Returns:
-            `weights` (file name) and `sha256`; empty for a detector without separate weights.
+            `detector`, as a later version may have another default, `weights` (file name) and `sha256`; without the
+            last two for a detector without separate weights.
 
         Raises:
             DataError: The weights are missing and cannot be downloaded, or cannot be read.
@@ -161,7 +162,8 @@ class FaceCrop:
         weights = pin_detector_weights(self._spec, self.weights, self.sha256)
         # Loaded, not only located: a detector that cannot run must fail before thousands of photos are decoded.
         load_detector(self._spec, weights)
-        return {} if weights is None else {"weights": weights.name, "sha256": weights.sha256}
+        named: dict[str, Any] = {"detector": self._spec.model_dump(mode="json")}
+        return named if weights is None else {**named, "weights": weights.name, "sha256": weights.sha256}
 
     def detect_faces(self, photo: NDArray[np.uint8], keep: bool = True) -> tuple[Face, ...]:
         """Detects all faces on a photo.

@@ -4,7 +4,7 @@ Turns any set of bare faces with known gender and age into a dataset in the comp
 
     from maskfit.synthesis.masks import landmark_detector, select_faces, write_masked_dataset
 
-    selection = select_faces(Path("faces.csv"), landmark_detector("yunet"), persons=500)
+    selection = select_faces(Path("faces.csv"), landmark_detector(), persons=500)
     write_masked_dataset(selection, Path("masked"))
 
 The mask on a face depends on the seed and the photo's name only: not on the order of faces, the number of processes or

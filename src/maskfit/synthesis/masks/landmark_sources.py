@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maskfit.data.detectors import DETECTORS, check_detector, load_detector, pin_detector_weights
 from maskfit.data.detectors.interface import Pixels
+from maskfit.data.detectors.recognition import recognize_detector
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import find_repeated_rows, read_csv
 from maskfit.registry import ComponentSpec
@@ -72,30 +73,31 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
     return found
 
 
-LANDMARK_DETECTORS = ("yunet", "bundled", "centerface", "mtcnn")
-"""Detectors that return landmarks, not only boxes."""
+LANDMARK_DETECTORS = ("bundled", "yunet", "centerface", "mtcnn")
+"""Detectors that return landmarks, not only boxes; the first is the default."""
 
 
-def landmark_detector(name: str, weights: str | None = None) -> LandmarkDetector:
+def landmark_detector(name: str | None = None, weights: Path | None = None) -> LandmarkDetector:
     """Loads a face detector as a function that returns the landmarks of the largest face on a photo.
 
     Args:
-        name: One of `LANDMARK_DETECTORS`.
+        name: One of `LANDMARK_DETECTORS`; None for the kind of `weights`, or the first of them.
         weights: File of weights; None for the published ones.
 
     Returns:
         The function, safe to call from several threads.
 
     Raises:
-        DataError: The detector returns no landmarks, or its weights cannot be found.
+        DataError: The detector returns no landmarks, or its weights cannot be found or are those of no detector.
         MissingExtraError: The detector needs an extra.
         RecipeError: No detector has this name.
     """
+    name = name or (recognize_detector(weights) if weights else LANDMARK_DETECTORS[0])
     part = ComponentSpec.create(name)
     if name in DETECTORS and name not in LANDMARK_DETECTORS:
         raise DataError(f"detector '{name}' returns no landmarks", hint=f"use {' or '.join(LANDMARK_DETECTORS)}")
     check_detector(part)
-    detector = load_detector(part, pin_detector_weights(part, weights, None))
+    detector = load_detector(part, pin_detector_weights(part, None if weights is None else str(weights), None))
 
     def find(photo: Pixels) -> Landmarks | None:
         faces = [face for face in detector.detect_one(photo) if face.landmarks is not None]
