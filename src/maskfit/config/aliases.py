@@ -198,7 +198,7 @@ def fill_old_defaults(values: dict[str, Any], keys: Mapping[str, str]) -> None:
             name = value.get("name") if isinstance(value, dict) else value
             if not isinstance(name, str) or name not in defaults:
                 continue
-            written = value if isinstance(value, dict) else {"name": name}
+            written: dict[str, Any] = value if isinstance(value, dict) else {"name": name}
             options = written["options"] if isinstance(written.get("options"), dict) else written
             options.update({option: item for option, item in defaults[name].items() if option not in options})
             mapping[last] = written
