@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import griffe
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -48,7 +50,51 @@ def test_a_page_has_the_options_of_its_command(command_pages) -> None:
     assert "| <code>--top-k K</code> | Number of best models per fold to use. (x>=1) | 1 |" in page
     assert "| <code>--faces auto&#124;find&#124;whole</code> |" in page
     check = next(page.markdown for page in command_pages if page.name == "data check")
-    assert "| <code>ROOT&#124;CSV &lt;path&gt;</code> |" in check
+    assert "| <code>ROOT&#124;CSV</code> |" in check
+    headings = [line for line in page.splitlines() if line.startswith("## ")]
+    assert headings[2:5] == ["## Options", "## Named photos", "## Folders and lists of photos"]
+
+
+def test_no_page_of_a_command_has_a_type_of_python(command_pages) -> None:
+    shown = [page.name for page in command_pages if re.search(r"&lt;[a-z|]+(\[| range|&gt;)", page.markdown)]
+    assert shown == []
+
+
+SOURCE = '''
+LIMIT = 100
+TABLE = dict(LIMIT=1)
+
+
+def count(limit: int = LIMIT, table: dict = TABLE, most: int | None = None) -> int:
+    """Counts.
+
+    Example:
+        >>> for item in (1, 2):
+        ...     count(item)
+        1
+        2
+
+    Args:
+        limit: The limit.
+    """
+'''
+
+
+def test_the_reference_has_values_for_constants_and_code_without_prompts() -> None:
+    extensions = griffe.load_extensions(load("api_pages").ReadableReference)
+    with griffe.temporary_visited_package("counting", {"__init__.py": SOURCE}, extensions=extensions) as package:
+        function = package["count"]
+        block = """Example:
+    ```python
+    for item in (1, 2):
+        count(item)
+    # 1
+    # 2
+    ```
+
+Args:"""
+        assert block in function.docstring.value
+        assert [str(parameter.default) for parameter in function.parameters] == ["100", "TABLE", "None"]
 
 
 def test_the_index_links_every_page(command_pages) -> None:
@@ -105,3 +151,5 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "reference" / "commands" / "predict.html").exists()
     api = (tmp_path / "site" / "reference" / "api.html").read_text("utf-8")
     assert "predict_one" in api
+    assert 'class="gp"' not in api, "code with prompts cannot be copied"
+    assert "MAX_FACES" not in api

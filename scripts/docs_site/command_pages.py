@@ -106,9 +106,8 @@ def _render(name: str, lazy: LazyCommand) -> str:
         if arguments:
             rows = [_read_row(param, here) for param in arguments]
             lines += ["", "## Arguments", "", *_table("argument", rows)]
-        if flags:
-            rows = [_read_row(param, here) for param in flags]
-            lines += ["", "## Options", "", *_table("option", rows)]
+        for title, rows in _by_panel(flags, here).items():
+            lines += ["", f"## {title}", "", *_table("option", rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -117,6 +116,14 @@ def _split_examples(docstring: str) -> tuple[str, list[str]]:
     text, _, rest = docstring.partition("Examples:")
     examples = [line.strip() for line in rest.splitlines() if line.strip()]
     return text.strip(), examples
+
+
+def _by_panel(flags: list[Any], context: Any) -> dict[str, list[tuple[str, str, str]]]:
+    """Rows of the options, below the headings that `--help` shows them under."""
+    panels: dict[str, list[tuple[str, str, str]]] = {}
+    for flag in sorted(flags, key=lambda flag: bool(flag.rich_help_panel)):
+        panels.setdefault(flag.rich_help_panel or "Options", []).append(_read_row(flag, context))
+    return panels
 
 
 def _read_row(param: Any, context: Any) -> tuple[str, str, str]:
@@ -130,7 +137,6 @@ def _read_row(param: Any, context: Any) -> tuple[str, str, str]:
     default = next((fact.removeprefix("default: ") for fact in known if fact.startswith("default: ")), "")
     kept = [fact for fact in known if not fact.startswith("default: ") and fact != "required"]
     meaning = text[: facts.start()] if facts else text
-    name = re.sub(r" <[a-z]+\[[a-z]+\]>", "", name)
     default = re.sub(r"^\((.*)\)$", r"\1", default)
     return name, " ".join([meaning, *(f"({fact})" for fact in kept)]), "required" if "required" in known else default
 

@@ -17,7 +17,7 @@ from maskfit.cli.ensemble_members import (
     print_member_ensemble,
     split_sources,
 )
-from maskfit.cli.predict_options import EngineOption, ImageListOption
+from maskfit.cli.predict_options import MODELS, PHOTOS, EngineOption, ImageListOption
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
@@ -42,6 +42,7 @@ CombineOption = Annotated[
     list[str],
     typer.Option(
         "--combine",
+        metavar="NAME",
         help="arithmetic, geometric, weighted, majority, majority_per_attribute, greedy, stack, or all; with options "
         "as in greedy:num_bags=5 or stack:l2=0.01. May be given several times.",
     ),
@@ -91,18 +92,27 @@ MemberTopKOption = Annotated[
         min=1,
         help="Predict with each fold's K best models, each one a member.",
         show_default=False,
+        rich_help_panel=MODELS,
     ),
 ]
 MemberTtaOption = Annotated[
     str | None,
     typer.Option(
         "--tta",
+        metavar="NAME",
+        rich_help_panel=MODELS,
         help="Test-time views, each one a member, as for maskfit predict: flip, crops:n=4, five_crop.",
         show_default=False,
     ),
 ]
 MemberImagesOption = Annotated[
-    Path | None, typer.Option("--images", metavar="DIR", help="Folder of photos to predict with every member and vote.")
+    Path | None,
+    typer.Option(
+        "--images",
+        metavar="DIR",
+        help="Folder of photos to predict with every member and vote.",
+        rich_help_panel=PHOTOS,
+    ),
 ]
 
 

@@ -50,6 +50,7 @@ DrawOption = Annotated[
     Path | None,
     typer.Option(
         "--draw",
+        metavar="FILE|DIR",
         help="Write the photo with boxes and predictions; several photos into this folder.",
         rich_help_panel=PANEL,
         show_default=False,

@@ -12,6 +12,12 @@ from maskfit.cli.console import RAY_HELP
 MAX_BATCH_SIZE = 4096
 """Larger batches than this only exhaust memory."""
 
+MODELS = "Models and decisions"
+PHOTOS = "Folders and lists of photos"
+FILES = "Files to write"
+MANY_PHOTOS = "Any number of photos"
+"""Panels of the help; named photos have one in `predict_faces`."""
+
 
 def _parse_batch_size(value: str | int) -> int:
     """Parses a batch size; 0, the default, stands for `auto`."""
@@ -22,8 +28,13 @@ def _parse_batch_size(value: str | int) -> int:
     return int(value)
 
 
-JsonlOption = Annotated[Path | None, typer.Option("--jsonl", help="Write predictions as JSON Lines.")]
-TopKOption = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
+JsonlOption = Annotated[
+    Path | None, typer.Option("--jsonl", help="Write predictions as JSON Lines.", rich_help_panel=FILES, metavar="FILE")
+]
+TopKOption = Annotated[
+    int,
+    typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.", rich_help_panel=MODELS),
+]
 EngineOption = Annotated[
     str,
     typer.Option(
@@ -31,6 +42,8 @@ EngineOption = Annotated[
         help="Inference engine: auto (the fastest here for this number of photos), torch, onnx, or openvino, which "
         "runs .onnx files too; openvino:precision=bf16 is faster where supported, and openvino:precision=checked "
         "recomputes close predictions in f32.",
+        rich_help_panel=MODELS,
+        metavar="NAME",
     ),
 ]
 BatchSizeOption = Annotated[
@@ -40,6 +53,7 @@ BatchSizeOption = Annotated[
         parser=_parse_batch_size,
         help="Batch size; auto chooses by engine and image size.",
         show_default="auto",
+        rich_help_panel=MODELS,
     ),
 ]
 TtaOption = Annotated[
@@ -49,6 +63,8 @@ TtaOption = Annotated[
         help="Test-time augmentation: original; flip; crops:n=4,seed=0 for random crops, "
         "random_resized_crop:n=2 for those of torchvision's ranges; five_crop:scale=0.9 for "
         "corners and center.",
+        rich_help_panel=MODELS,
+        metavar="NAME",
     ),
 ]
 InputsArgument = Annotated[
@@ -61,24 +77,38 @@ InputsArgument = Annotated[
     ),
 ]
 ImagesOption = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Folder of photos; with --shards also s3://, gs://, https://.")
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Folder of photos; with --shards also s3://, gs://, https://.", rich_help_panel=PHOTOS
+    ),
 ]
 ImageListOption = Annotated[
     Path | None,
     typer.Option(
         "--image-list",
         help="CSV with the column ImageID, or a manifest, perhaps with boxes: the photos to predict, in order.",
+        rich_help_panel=PHOTOS,
+        metavar="CSV",
     ),
 ]
-SubmissionOption = Annotated[Path | None, typer.Option("--out", help="Write a submission, ImageID,ans.")]
-ProbabilitiesOption = Annotated[Path | None, typer.Option(help="Write the probability of every class.")]
-AttributesOption = Annotated[Path | None, typer.Option("--attributes-csv", help="Write each attribute by name.")]
+SubmissionOption = Annotated[
+    Path | None, typer.Option("--out", help="Write a submission, ImageID,ans.", rich_help_panel=FILES, metavar="FILE")
+]
+ProbabilitiesOption = Annotated[
+    Path | None, typer.Option(help="Write the probability of every class.", rich_help_panel=FILES, metavar="FILE")
+]
+AttributesOption = Annotated[
+    Path | None,
+    typer.Option("--attributes-csv", help="Write each attribute by name.", rich_help_panel=FILES, metavar="FILE"),
+]
 CombineOption = Annotated[
     str,
     typer.Option(
         "--combine",
         help="How ensemble members are combined: arithmetic, geometric, weighted (by each model's macro F1 on held-out "
         "persons), majority, majority_per_attribute.",
+        rich_help_panel=MODELS,
+        metavar="NAME",
     ),
 ]
 DecideOption = Annotated[
@@ -89,6 +119,7 @@ DecideOption = Annotated[
         help="How a class is chosen: the most probable one, or with the weights that training fitted for a metric; "
         "argmax where a model has none.",
         show_default="macro-f1",
+        rich_help_panel=MODELS,
     ),
 ]
 AgeBordersOption = Annotated[
@@ -99,6 +130,7 @@ AgeBordersOption = Annotated[
         help="Other borders of the age bands than those of the models, such as 30,57; for models trained on narrow age "
         "bands, as the bundled one is.",
         show_default=False,
+        rich_help_panel=MODELS,
     ),
 ]
 ByOption = Annotated[
@@ -109,14 +141,28 @@ ByOption = Annotated[
         help="With --images: pool what belongs to a person (all attributes but the mask) over the person's photos. The "
         "person is the column person of --image-list, otherwise the photo's folder.",
         show_default=False,
+        rich_help_panel=PHOTOS,
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
-FormatOption = Annotated[str, typer.Option("--format", help="With --shards: csv or parquet.")]
-ShardSizeOption = Annotated[int, typer.Option(min=1, help="With --shards: photos per file.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="With --shards: continue, keeping finished shards.")]
-RayOption = Annotated[str | None, typer.Option(metavar="ADDRESS", help=f"With --shards. {RAY_HELP}")]
+FormatOption = Annotated[
+    str,
+    typer.Option("--format", help="With --shards: csv or parquet.", rich_help_panel=MANY_PHOTOS, metavar="csv|parquet"),
+]
+ShardSizeOption = Annotated[
+    int, typer.Option(min=1, help="With --shards: photos per file.", rich_help_panel=MANY_PHOTOS, metavar="PHOTOS")
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="With --shards: continue, keeping finished shards.", rich_help_panel=MANY_PHOTOS),
+]
+RayOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help=f"With --shards. {RAY_HELP}", rich_help_panel=MANY_PHOTOS)
+]
 CoresOption = Annotated[
-    int | None, typer.Option(min=1, help="With --ray: cores per worker; all of its machine by default.")
+    int | None,
+    typer.Option(
+        min=1, help="With --ray: cores per worker; all of its machine by default.", rich_help_panel=MANY_PHOTOS
+    ),
 ]

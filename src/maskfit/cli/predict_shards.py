@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import err, out, print_json, progress
+from maskfit.cli.predict_options import MANY_PHOTOS
 from maskfit.errors import DataError
 from maskfit.file_locks import claim
 from maskfit.text import format_count
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 ShardsOption = Annotated[
     Path | None,
     typer.Option(
-        "--shards", metavar="DIR", help="Write tables of many photos each into this folder, for any number of photos."
+        "--shards",
+        metavar="DIR",
+        rich_help_panel=MANY_PHOTOS,
+        help="Write tables of many photos each into this folder, for any number of photos.",
     ),
 ]
 

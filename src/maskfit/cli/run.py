@@ -11,7 +11,7 @@ import typer
 from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_next, progress, require_extra
 from maskfit.cli.defaults import setup_allocator
-from maskfit.cli.predict_options import EngineOption, ImageListOption, TopKOption, TtaOption
+from maskfit.cli.predict_options import MODELS, PHOTOS, EngineOption, ImageListOption, TopKOption, TtaOption
 from maskfit.errors import RecipeError
 from maskfit.file_locks import claim
 
@@ -20,7 +20,8 @@ def run(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `maskfit recipes`), or a YAML or JSON file.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="DIR", help="Folder of the photos to predict.")
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Folder of the photos to predict.", rich_help_panel=PHOTOS),
     ] = None,
     image_list: ImageListOption = None,
     folder: Annotated[
@@ -32,12 +33,20 @@ def run(
     top_k: TopKOption = 1,
     tta: TtaOption = "original",
     combine: Annotated[
-        list[str], typer.Option("--combine", help="Votes to compare, as for maskfit ensemble; may be repeated.")
+        list[str],
+        typer.Option(
+            "--combine",
+            metavar="NAME",
+            rich_help_panel=MODELS,
+            help="Votes to compare, as for maskfit ensemble; may be repeated.",
+        ),
     ] = ["all"],  # noqa: B006 (Typer copies it)
     vote: Annotated[
         str,
         typer.Option(
-            metavar="NAME|best", help="The vote of the submission; best has the highest macro F1 on held-out photos."
+            metavar="NAME|best",
+            rich_help_panel=MODELS,
+            help="The vote of the submission; best has the highest macro F1 on held-out photos.",
         ),
     ] = "best",
     decide: Annotated[
@@ -46,6 +55,7 @@ def run(
             metavar="argmax|macro-f1|accuracy",
             help="How the submission chooses a class: the most probable one, or with weights fitted for a metric on "
             "the held-out photos; argmax where these gain nothing on other persons.",
+            rich_help_panel=MODELS,
         ),
     ] = DEFAULT_DECIDE,
     engine: EngineOption = "auto",

@@ -74,18 +74,24 @@ StopSecondsOption = Annotated[
     int, typer.Option(min=1, help="Seconds to finish running requests after SIGTERM or Ctrl-C.")
 ]
 TopKOption = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
-TtaOption = Annotated[str, typer.Option("--tta", help="Test-time augmentation, as for 'maskfit predict'.")]
+TtaOption = Annotated[
+    str, typer.Option("--tta", metavar="NAME", help="Test-time augmentation, as for 'maskfit predict'.")
+]
 CombineOption = Annotated[
     str,
     typer.Option(
-        "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
+        "--combine",
+        metavar="NAME",
+        help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute.",
     ),
 ]
 DecideOption = Annotated[
     str,
     typer.Option(metavar="argmax|macro-f1|accuracy", help="How a class is chosen, as for 'maskfit predict'."),
 ]
-EngineOption = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino:precision=bf16.")]
+EngineOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Inference engine: auto, torch, onnx, openvino:precision=bf16.")
+]
 
 
 def serve(
