@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from maskfit.cli.help_placeholders import set_placeholders
 from maskfit.cli.legacy_names import upgrade_arguments
 from maskfit.cli.verbosity_options import make_options
 from maskfit.verbosity import is_quiet
@@ -129,6 +128,8 @@ class _Group(TyperGroup):
         command = typer.main.get_command(loaded)
         command.name = name
         if not isinstance(command, TyperGroup):
+            from maskfit.cli.help_placeholders import set_placeholders
+
             command.params.extend(make_options())
             set_placeholders(command)
         return command
