@@ -13,9 +13,9 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 4. lists: `photos.csv` holds the real photos, with held-out persons; `extra0.csv` and `extra1.csv` hold the photos of
    steps 2 and 3, for training only. Each face has its correct mask in one of them and its incorrect mask in the other.
 5. train: the recipe `bundled` with the first list; then from its weights at a larger image size with the second.
-6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5, or of --start. Part
-   of the photos of real masks are crops of street photos: neither a copy of a held-out photo nor of a held-out face
-   is trained on (`street_faces.py`).
+6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5, or of --start.
+   Part of the photos of real masks are crops of street photos: no copy of a held-out photo or of a held-out face is
+   trained on (`street_faces.py`).
 7. calibrate: temperatures, abstention thresholds, ages and decision weights on the held-out persons.
 8. export: ONNX with 16-bit weights.
 
@@ -25,7 +25,8 @@ The second edition continued from the file of the first:
 
     python scripts/train_bundled_model.py --portraits masked-faces/train/images \
         --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
-        --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv --start bundled.onnx --work second
+        --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv \
+        --start bundled.onnx --work second --masked-faces 3100
 
 Without --portraits the model never sees them: a twin that recipes can start from and still be judged on the portraits
 (`--detector-weights FILE` where the cache holds no landmark detector). A small one:
@@ -296,7 +297,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="changes of the recipe")
     parser.add_argument("--one-size", action="store_true", help="leave out the last epoch at a larger image size")
     parser.add_argument("--scenes", type=Path, help="CSV of street photos with boxes: path,xmin,ymin,xmax,ymax,mask")
-    parser.add_argument("--start", type=Path, help="model file to go on from with --scenes, in place of ImageNet weights")
+    parser.add_argument("--start", type=Path, help="with --scenes: model file to go on from")
     parser.add_argument("--out", type=Path, help="the model file; default: WORK/bundled.onnx")
     return parser.parse_args()
 
