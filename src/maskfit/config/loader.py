@@ -165,6 +165,7 @@ def _validate(
                 "lr_scheduler=reduce_on_plateau": recipe.lr_scheduler.name == "reduce_on_plateau",
             }
             problems += [f"{key} needs a metric, but trainer.monitor=off" for key, used in needing.items() if used]
+        problems += _cached_features_problems(recipe)
     if problems or recipe is None:
         raise RecipeError(
             format_list(list(dict.fromkeys(problems))),
@@ -172,6 +173,30 @@ def _validate(
             hint="correct the lines above, then run 'maskfit check'",
         )
     return recipe
+
+
+def _cached_features_problems(recipe: Recipe) -> list[str]:
+    """Returns the keys that need pixels, or train the backbone, where heads are trained on cached features."""
+    if recipe.trainer.cached_features is None:
+        return []
+    used = {
+        "batch_mixing": recipe.batch_mixing.name != "none",
+        "model.freeze": recipe.model.freeze.name != "none",
+        "trainer.full_data_epochs": recipe.trainer.full_data_epochs > 0,
+        "trainer.devices": recipe.trainer.devices > 1,
+        "trainer.num_nodes": recipe.trainer.num_nodes > 1,
+    }
+    if recipe.model.pretrained == "none" and recipe.model.init_from is None:
+        return [
+            "trainer.cached_features trains heads on the features of a fixed backbone, which needs weights: set "
+            "model.init_from or model.pretrained"
+        ]
+    return [
+        f"{key}: does not go together with trainer.cached_features, which trains heads on fixed features; leave it at "
+        "its default, or set trainer.cached_features=null to train the whole network"
+        for key, is_used in used.items()
+        if is_used
+    ]
 
 
 def _format_error(error: Any) -> str:

@@ -225,6 +225,8 @@ class TrainerConfig(FrozenConfig):
         num_nodes: Number of machines with `devices` each; torchrun or Slurm starts the command on them.
         gradient_checkpointing: Recompute the backbone's stages in the backward pass: less memory, about a third slower.
         compile: Compile the backbone, which takes up to a minute before the first step of a fold.
+        cached_features: Trains the heads alone, on backbone features that are computed once for all folds: of each
+            photo as prediction sees it and of so many augmented copies, 0 to 64; unset, the whole network is trained.
         parallel_folds: Number of folds trained at the same time, each in its own process.
         save_every_n_steps: Also save a checkpoint every n steps within an epoch.
         save_every_n_epochs: Also keep the model of every nth epoch.
@@ -248,6 +250,7 @@ class TrainerConfig(FrozenConfig):
     num_nodes: Count = 1
     gradient_checkpointing: bool = False
     compile: bool = False
+    cached_features: Annotated[int, Field(ge=0, le=64)] | None = None
     parallel_folds: Count = 1
     save_every_n_steps: Count | None = None
     save_every_n_epochs: Count | None = None

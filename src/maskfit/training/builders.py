@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,13 @@ from maskfit.training.task import ClassificationTask
 from maskfit.verbosity import is_verbose
 
 
-def build_task(plan: TrainingPlan, network: Network, train: FoldDataset, seed_key: SeedKey) -> ClassificationTask:
+def build_task(
+    plan: TrainingPlan,
+    network: Network,
+    train: FoldDataset,
+    seed_key: SeedKey,
+    task_type: Callable[..., ClassificationTask] = ClassificationTask,
+) -> ClassificationTask:
     """Builds the task of the recipe's own epochs.
 
     Args:
@@ -46,6 +52,7 @@ def build_task(plan: TrainingPlan, network: Network, train: FoldDataset, seed_ke
         network: The network to train.
         train: The training photos.
         seed_key: Seed key of the fold.
+        task_type: Builds the task.
 
     Returns:
         The task.
@@ -62,6 +69,7 @@ def build_task(plan: TrainingPlan, network: Network, train: FoldDataset, seed_ke
         freeze=recipe.model.freeze,
         metric_loss=recipe.metric_loss,
         weight_average=instantiate(WEIGHT_AVERAGING, recipe.weight_averaging, network=network, **length),
+        task_type=task_type,
     )
 
 
@@ -107,9 +115,10 @@ def _build_task(
     metric_loss: ComponentSpec,
     weight_average: WeightAverage | None = None,
     epochs_before: int = 0,
+    task_type: Callable[..., ClassificationTask] = ClassificationTask,
 ) -> ClassificationTask:
     recipe = plan.recipe
-    return ClassificationTask(
+    return task_type(
         network,
         build_criterion(plan, train),
         partial(_build_optimizer, recipe.optimizer),
@@ -142,7 +151,7 @@ def build_train_loader(plan: TrainingPlan, train: FoldDataset, task: Classificat
     sampler = build_sampler(plan, train)
     size = plan.recipe.trainer.batch_size
     return TrainLoader(
-        train, sampler, size, task.seed_key, lambda: task.batches_done, get_process_group(), _uses_cuda(plan)
+        train, sampler, size, task.seed_key, lambda: task.batches_done, get_process_group(), uses_cuda(plan)
     )
 
 
@@ -158,10 +167,18 @@ def build_val_loader(plan: TrainingPlan, valid: FoldDataset) -> ValLoader:
     """
     process_group = get_process_group()
     batch_size = max(1, 2 * plan.recipe.trainer.batch_size // process_group.world_size)
-    return ValLoader(valid, batch_size, process_group, _uses_cuda(plan))
+    return ValLoader(valid, batch_size, process_group, uses_cuda(plan))
 
 
-def _uses_cuda(plan: TrainingPlan) -> bool:
+def uses_cuda(plan: TrainingPlan) -> bool:
+    """Returns whether the recipe trains on a GPU here.
+
+    Args:
+        plan: The recipe on its data.
+
+    Returns:
+        Whether it does.
+    """
     return plan.recipe.trainer.device in ("auto", "cuda") and torch.cuda.is_available()
 
 

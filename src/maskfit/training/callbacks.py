@@ -105,7 +105,7 @@ class CheckpointCallback(Callback):
         if epoch in ranked:
             self._save_model(pl_module, epoch, ranked)
         elif self._is_kept(int(epoch["epoch"])):
-            save_model(self._model_path(epoch), pl_module.eval_network.state_dict(), self.build_metadata(epoch))
+            save_model(self._model_path(epoch), pl_module.model_weights(), self.build_metadata(epoch))
 
     def _rank(self, epoch: dict[str, float]) -> float:
         """Sort key of an epoch: the better, the smaller."""
@@ -125,7 +125,7 @@ class CheckpointCallback(Callback):
         if epoch is ranked[0] and self.best and keeps_former and not self._model_path(self.best[0]).exists():
             with atomic_write(self._model_path(self.best[0])) as temporary:
                 shutil.copyfile(self.folder.model, temporary)
-        save_model(path, task.eval_network.state_dict(), self.build_metadata(epoch))
+        save_model(path, task.model_weights(), self.build_metadata(epoch))
         self.best = ranked
         kept = [self.folder.model, *(self._model_path(item) for item in ranked[1:])]
         rows = [

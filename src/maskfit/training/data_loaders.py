@@ -6,13 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskfit.data.image_cache.cache import CachedImages
 from maskfit.thread_pool import thread_pool
 from maskfit.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from maskfit.training.samplers import Sampler
@@ -20,6 +19,23 @@ from maskfit.training.seeding import SeedKey, derive_generator
 
 PREFETCH_BATCHES = 2
 """Number of batches that are read ahead."""
+
+
+class ImageSource(Protocol):
+    """What a batch is read from."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Copies photos.
+
+        Args:
+            indices: Positions in the dataset.
+
+        Returns:
+            Their pixels (indices, height, width, 3) or features (indices, copies, features).
+        """
+
 
 Batch = dict[str, Any]
 """`images` (batch, height, width, 3; uint8), `allowed` by head (batch, values; bool), `indices` (batch,)."""
@@ -30,12 +46,12 @@ class FoldDataset:
     """The images and labels of one side of a fold.
 
     Attributes:
-        images: Cached images of the whole dataset.
+        images: Cached images of the whole dataset, or their cached features.
         allowed: Head name to the classes that each photo's label allows, (photos, values), bool.
         indices: Indices into `images` of the photos to use; a photo may occur several times.
     """
 
-    images: CachedImages
+    images: ImageSource
     allowed: Mapping[str, NDArray[np.bool_]]
     indices: NDArray[np.int64]
 

@@ -186,6 +186,10 @@ class ClassificationTask(LightningModule):
         """The network that is validated and saved: the weight average where there is one."""
         return self.network if self.weight_average is None else cast(Network, self.weight_average.averaged)
 
+    def model_weights(self) -> dict[str, Any]:
+        """Returns the weights of the model to save, by name."""
+        return self.eval_network.state_dict()
+
     def configure_optimizers(self) -> Any:
         """Creates the optimizer and the learning rate scheduler; called by Lightning.
 
@@ -221,7 +225,7 @@ class ClassificationTask(LightningModule):
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
         self._begin_epoch()
         images, mixed = self.augment(batch, number)
-        features = self.network.forward_features(self._normalize(images))
+        features = self.network.forward_features(self.normalize(images))
         loss: Tensor = self.criterion(self.network.forward_head(features), batch["allowed"], mixed)["loss"]
         if self.auxiliary_losses is not None:
             loss = loss + self.auxiliary_losses(self.network, features, batch["indices"], mixed)
@@ -249,6 +253,18 @@ class ClassificationTask(LightningModule):
             images = self.augmentation(images)
         mixed = None if self.batch_mixing is None else self.batch_mixing(images, batch["allowed"])
         return images if mixed is None else mixed.images, mixed
+
+    def augmented_inputs(self, batch: Batch) -> Tensor:
+        """Returns the network input of augmented photos, with the draws of torch's current generator.
+
+        Args:
+            batch: The batch; only `images` is used.
+
+        Returns:
+            (batch, 3, height, width), normalized.
+        """
+        images = _to_float_images(batch["images"])
+        return self.normalize(images if self.augmentation is None else self.augmentation(images))
 
     def _begin_epoch(self) -> None:
         """Freezes weights and informs the losses at the first batch of an epoch, also after a resume within it."""
@@ -285,7 +301,7 @@ class ClassificationTask(LightningModule):
             batch: The batch.
             batch_idx: Its number, from 0.
         """
-        logits = self.eval_network(self._normalize(_to_float_images(batch["images"])))
+        logits = self.eval_network(self.val_inputs(batch))
         loss = self.criterion(logits, batch["allowed"])["loss"]
         self.val_outputs.append(({head: values.float() for head, values in logits.items()}, batch["indices"], loss))
 
@@ -326,7 +342,26 @@ class ClassificationTask(LightningModule):
             float(torch.stack(losses).float().cpu().numpy().astype(np.float64) @ sizes) if heads else 0.0,
         )
 
-    def _normalize(self, images: Tensor) -> Tensor:
+    def val_inputs(self, batch: Batch) -> Tensor:
+        """Returns the network input of held-out photos.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            (batch, 3, height, width), normalized.
+        """
+        return self.normalize(_to_float_images(batch["images"]))
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Normalizes images as in prediction.
+
+        Args:
+            images: (batch, 3, height, width), float in 0 to 255.
+
+        Returns:
+            The network input, channels last in memory.
+        """
         if self.normalization.mode == "per_image":
             variance, mean = torch.var_mean(images, dim=(2, 3), correction=0, keepdim=True)
             normalized = (images - mean) / variance.sqrt().clamp(min=MIN_STD)

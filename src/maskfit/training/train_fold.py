@@ -35,8 +35,17 @@ from maskfit.training.builders import (
     build_val_loader,
     suppress_lightning_output,
 )
+from maskfit.training.cached_features import (
+    CachedFeatures,
+    HeadTask,
+    open_features,
+    predict_head_logits,
+    with_features,
+    without_backbone,
+)
 from maskfit.training.callbacks import CheckpointCallback, EpochCallback, EpochListener, ProgressCallback
 from maskfit.training.data_loaders import FoldDataset, ValLoader
+from maskfit.training.exported_start import NUM_STATISTICS_PHOTOS
 from maskfit.training.lightning_api import Callback, EarlyStopping
 from maskfit.training.logger_images import LoggerImagesCallback
 from maskfit.training.loggers import LOGGERS
@@ -47,7 +56,7 @@ from maskfit.training.precision import Kind
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.seeding import SeedKey, seed_torch
 from maskfit.training.task import primary_score
-from maskfit.training.warm_start import start_network
+from maskfit.training.warm_start import STATISTICS_BATCH, start_network
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,14 @@ def train_fold(
     recipe = plan.recipe
     seed_key: SeedKey = (recipe.trainer.seed, "fold", fold)
     title = f"fold {fold + 1} of {plan.folds.num_folds}" if plan.folds.num_folds > 1 else "training"
-    task = build_task(plan, _build_network(plan, kind, data, seed_key, reporter), data.train, seed_key)
+    network = _build_network(plan, kind, data, seed_key, reporter)
+    task = build_task(plan, network, data.train, seed_key)
+    seen = data
+    if recipe.trainer.cached_features is not None:
+        features = open_features(plan, task, data.train.images, data.valid.images, reporter)
+        seen = FoldData(with_features(data.train, features), with_features(data.valid, features))
+        build = HeadTask.with_backbone(network.backbone)
+        task = build_task(plan, without_backbone(network), seen.train, seed_key, build)
     loggers = [LOGGERS[name](recipe, folder.path, f"{recipe.name}, {title}") for name in recipe.trainer.loggers]
     callbacks = _build_callbacks(plan, fold, data, folder, reporter, title)
     if loggers:
@@ -120,14 +136,14 @@ def train_fold(
         callbacks.append(EpochCallback(fold, listener))
     trainer = build_trainer(plan, kind, callbacks, recipe.trainer.epochs, loggers)
     process_group = get_process_group()
-    val_loader = build_val_loader(plan, data.valid)
+    val_loader = build_val_loader(plan, seen.valid)
     resume = folder.checkpoint if folder.checkpoint.is_file() else None
     if resume:
         _check_resumable(resume, task)
     with _quiet_fit():
-        trainer.fit(task, build_train_loader(plan, data.train, task), val_loader, ckpt_path=resume, weights_only=True)
+        trainer.fit(task, build_train_loader(plan, seen.train, task), val_loader, ckpt_path=resume, weights_only=True)
     fit_end = time.perf_counter()
-    table = process_group.on_rank_zero(lambda: evaluate_fold(plan, data.valid, folder))
+    table = process_group.on_rank_zero(lambda: evaluate_fold(plan, seen.valid, folder))
     if recipe.trainer.full_data_epochs:
         train_on_full_data(plan, kind, fold, data, folder, reporter)
     if process_group.is_rank_zero:
@@ -187,10 +203,19 @@ def _build_network(
     plan: TrainingPlan, kind: Kind, data: FoldData, seed_key: SeedKey, reporter: ProgressReporter
 ) -> Network:
     """Builds a new network; no weights are carried over from fold to fold."""
-    seed_torch(*seed_key, "start")
+    # Features are computed once for all folds, so that all of them start from the same weights.
+    start_key = seed_key if plan.recipe.trainer.cached_features is None else seed_key[:1]
+    seed_torch(*start_key, "start")
     network = plan.network(plan.recipe.model.pretrained)
     if plan.recipe.model.init_from:
-        line = start_network(network, plan.recipe.model, data.train, plan.preprocessing.normalization)
+        line = start_network(
+            network,
+            plan.recipe.model,
+            data.train,
+            plan.preprocessing.normalization,
+            # BatchNorm statistics matter to training with them, not to a fixed backbone.
+            NUM_STATISTICS_PHOTOS if plan.recipe.trainer.cached_features is None else STATISTICS_BATCH,
+        )
         reporter.line(f"model.init_from: {line}")
     network = prepare_network(network, plan.recipe.trainer, kind)
     if get_process_group().world_size > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
@@ -282,7 +307,10 @@ def evaluate_fold(plan: TrainingPlan, dataset: FoldDataset, folder: FoldDir) -> 
             the folder.
     """
     network, _ = load_model(folder.model)
-    logits = predict_logits(network, dataset, plan.preprocessing.normalization)
+    if isinstance(dataset.images, CachedFeatures):
+        logits = predict_head_logits(network, dataset)
+    else:
+        logits = predict_logits(network, dataset, plan.preprocessing.normalization)
     probabilities = logits_to_probabilities(plan.train_schema, logits)
     names = tuple(plan.photos[index].name for index in dataset.indices)
     narrow = narrow_age_bands(plan.train_schema, logits)

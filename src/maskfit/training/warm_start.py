@@ -101,7 +101,13 @@ def validate_start(model: ModelConfig) -> list[str]:
     ]
 
 
-def start_network(network: Network, model: ModelConfig, dataset: FoldDataset, normalization: Normalize) -> str:
+def start_network(
+    network: Network,
+    model: ModelConfig,
+    dataset: FoldDataset,
+    normalization: Normalize,
+    statistics_photos: int = NUM_STATISTICS_PHOTOS,
+) -> str:
     """Loads the model that training starts from into a network.
 
     Args:
@@ -109,6 +115,7 @@ def start_network(network: Network, model: ModelConfig, dataset: FoldDataset, no
         model: The section `model` of the recipe, which names a file.
         dataset: The training photos; BatchNorm statistics of an exported network are measured on some of them.
         normalization: Input normalization.
+        statistics_photos: Training photos on which BatchNorm statistics of an exported network are measured, >= 2.
 
     Returns:
         A line about what was loaded.
@@ -122,7 +129,7 @@ def start_network(network: Network, model: ModelConfig, dataset: FoldDataset, no
     if path.suffix != ".onnx":
         return str(load_matching_weights(network, path))
     # Evenly over the set: photos of one person stand next to each other.
-    count = min(NUM_STATISTICS_PHOTOS, len(dataset))
+    count = min(statistics_photos, len(dataset))
     positions = np.linspace(0, len(dataset) - 1, count).astype(np.int64)
     batches = (
         torch.from_numpy(normalization(dataset.batch(some)["images"].numpy()))

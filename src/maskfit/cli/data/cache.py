@@ -30,7 +30,7 @@ def cache(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """List the image caches with size and last use, and remove unused ones.
+    """List the image caches, and cached features, with size and last use, and remove unused ones.
 
     A removed cache is rebuilt from its photos when a training needs it. A cache that is being filled is never removed.
 

@@ -1,4 +1,4 @@
-"""Lists image caches and removes those that were not used for long, since caches only ever grow.
+"""Lists image caches and the features beside them, and removes those not used for long, since caches only ever grow.
 
 A cache can be rebuilt from its photos, so a removal costs only time. A cache that a process appends to is not removed;
 one that is being read stays readable until its reader ends, where the operating system keeps open files (Windows
@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from maskfit.data.image_cache.files import (
     FALLBACKS_FILE,
+    FEATURES_FOLDER,
     KEYS_FILE,
     LAST_USED_FILE,
     LOCK_FILE,
@@ -47,10 +49,10 @@ UNITS = {
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """One image cache.
+    """One image cache, or one file of cached features.
 
     Attributes:
-        path: Its folder.
+        path: Its folder, or file.
         photos: Number of photos in it.
         image_size: (height, width) of its images in pixels; None where the metadata cannot be read.
         crop: Name of its crop; "?" where the metadata cannot be read.
@@ -83,7 +85,7 @@ class CacheInfo:
 
 
 def list_caches(folder: Path) -> list[CacheInfo]:
-    """Lists the image caches in a folder; other folders in it are ignored.
+    """Lists the image caches in a folder, and the files of cached features; other folders in it are ignored.
 
     Args:
         folder: Parent folder of the caches; it need not exist.
@@ -99,6 +101,10 @@ def list_caches(folder: Path) -> list[CacheInfo]:
         with suppress(FileNotFoundError):
             if all((path / name).is_file() for name in (METADATA_FILE, PIXELS_FILE, KEYS_FILE)):
                 caches.append(_read_info(path))
+    for path in (folder / FEATURES_FOLDER).glob("*.npy"):
+        with suppress(OSError, ValueError):
+            status, (_, photos, _) = path.stat(), np.load(path, mmap_mode="r").shape
+            caches.append(CacheInfo(path, photos, None, "features", status.st_size, status.st_mtime))
     return sorted(caches, key=lambda cache: -cache.last_used)
 
 
@@ -133,8 +139,11 @@ def remove_cache(cache: CacheInfo) -> None:
     Raises:
         DataError: A process appends to it, its file system refuses locks, or the operating system refuses.
     """
-    lock = FileLock(cache.path / LOCK_FILE)
     try:
+        if cache.path.is_file():
+            cache.path.unlink()
+            return
+        lock = FileLock(cache.path / LOCK_FILE)
         with acquire_lock(lock, "stop what uses it, then delete the folder"):
             # Keys first: if the other files cannot be deleted, no row is valid any more.
             for name in (KEYS_FILE, PIXELS_FILE, FALLBACKS_FILE, LAST_USED_FILE, METADATA_FILE):

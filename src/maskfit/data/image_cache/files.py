@@ -39,6 +39,9 @@ KEYS_FILE, PIXELS_FILE, METADATA_FILE, LOCK_FILE, LAST_USED_FILE = (
 FALLBACKS_FILE = "guessed.txt"
 """Photos on which the crop found nothing: key and path per line."""
 
+FEATURES_FOLDER = "features"
+"""Folder beside the caches: backbone features, (copies, photos, features), in files named by what they depend on."""
+
 Log = Callable[[str], None]
 
 
