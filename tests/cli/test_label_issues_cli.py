@@ -155,3 +155,51 @@ def test_tasks_for_labeling_tools_and_their_decisions(command, table, people, tm
         result = command("data", "corrections", tasks, tmp_path / name, "--out", tmp_path / "none.csv")
         assert (result.code, message in result.err, (tmp_path / "none.csv").exists()) == (2, True, False), result.err
     assert command("label-issues", path, "--data", people, "--tasks", tasks).code == 2
+
+
+def mask_table(path, names, persons=None):
+    """Predictions of the mask alone, of which the first contradicts the label."""
+    schema = LABEL_SCHEMAS["mask"]
+    truth = np.array([0 if "with_mask" in name else 2 for name in names])
+    rows = np.full((len(names), schema.num_classes), 0.005)
+    rows[np.arange(len(names)), np.where(np.arange(len(names)) == 0, 2 - truth, truth)] = 0.99
+    ProbabilityTable(tuple(names), rows, truth).write(path)
+    if persons:
+        header, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([f"{header},person", *map(",".join, zip(lines, persons, strict=True))]) + "\n")
+    return path
+
+
+def test_a_table_of_the_mask_alone_needs_its_schema(command, tmp_path):
+    names = [f"{kind}/{number}.jpg" for number in range(15) for kind in ("with_mask", "without_mask")]
+    path = mask_table(tmp_path / "mask.csv", names, [f"p{number // 2}" for number in range(30)])
+    refused = command("label-issues", path)
+    assert refused.code == 2
+    assert "--schema" in refused.err
+    found = json.loads(command("label-issues", path, "--schema", "mask", "--json").out)
+    assert (found[0]["person"], found[0]["attribute"], found[0]["photos"]) == ("p0", "mask", [names[0]])
+    assert command("label-issues", path, "--schema", "hat").code == 2
+
+
+def test_class_folders_are_not_taken_for_persons(command, tmp_path):
+    names = [f"{kind}/{number}.jpg" for number in range(15) for kind in ("with_mask", "without_mask")]
+    path = mask_table(tmp_path / "mask.csv", names)
+    refused = command("label-issues", path, "--schema", "mask")
+    assert refused.code == 2
+    assert "the persons on the photos are not known; folders that say a label" in refused.err
+    for name in names:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name)
+    args = ("--data", tmp_path / "photos", "--tasks", tmp_path / "t", "--min-score", "0")
+    result = command("label-issues", path, "--schema", "mask", *args)
+    assert result.code == 0, result.err
+    assert "nobody says who is on the photos, so each counts as a person of its own" in result.err
+    assert "with_mask/0.jpg" in (tmp_path / "t" / "label-studio.json").read_text()
+    assert "gender" not in (tmp_path / "t" / "label-studio.xml").read_text()
+    # The folders of persons still are.
+    persons = [f"person{number // 2}/with_mask{number}.jpg" for number in range(30)]
+    path = mask_table(tmp_path / "persons.csv", persons)
+    assert json.loads(command("label-issues", path, "--schema", "mask", "--json").out)[0]["person"] == "person0"
+    # All in one folder are not one person.
+    path = mask_table(tmp_path / "images.csv", [f"images/with_mask{number}.jpg" for number in range(30)])
+    assert command("label-issues", path, "--schema", "mask").code == 2

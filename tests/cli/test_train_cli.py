@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import maskfit.training.train
 from maskfit.cli.console import TRAIN_MODULES
@@ -117,3 +119,19 @@ def test_missing_packages_name_the_extra(command, trained, monkeypatch, missing)
         "error: 'maskfit train' needs the extra 'train', which is not installed\n  next: pip install 'maskfit[train]'\n"
     )
     assert trained == []
+
+
+@pytest.mark.parametrize("verb", ["train", "run", "check"])
+def test_class_folders_without_their_schema_fail_before_torch_is_imported(command, tmp_path, monkeypatch, verb):
+    for number, kind in enumerate(("with_mask", "without_mask") * 3):
+        (tmp_path / "photos" / kind).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "photos" / kind / f"{number}.jpg")
+    # An import of either ends in another error.
+    for name in ("maskfit.training.train", "maskfit.pipeline.pipeline"):
+        monkeypatch.setitem(sys.modules, name, None)
+    images = ("--images", tmp_path / "photos") if verb == "run" else ()
+    result = command(verb, "fast", f"data.path={tmp_path / 'photos'}", *images)
+    assert result.code == 2
+    assert "no photo has a label for gender or age" in result.err
+    assert "next: train what is labeled: data.label_schema=mask" in result.err
+    assert command("check", "fast", f"data.path={tmp_path / 'photos'}", "data.label_schema=mask").code == 0

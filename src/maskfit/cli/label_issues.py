@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written
-from maskfit.cli.dataset_options import CodesOption, parse_codes
+from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
+    from maskfit.data.photo_dataset import PhotoDataset
     from maskfit.evaluation.label_issues import LabelIssue
+    from maskfit.labels.schema import LabelSchema
 
 SHOWN = 20
 
@@ -73,6 +76,15 @@ def label_issues(
             show_default=False,
         ),
     ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            "--schema",
+            metavar="NAME",
+            help=f"Label schema of CSVs: {', '.join(LABEL_SCHEMAS)}. A run has its own.",
+            show_default=False,
+        ),
+    ] = None,
     codes: CodesOption = "",
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print label issues of every score as JSON.")] = False,
@@ -93,15 +105,23 @@ def label_issues(
 
         maskfit label-issues runs/champion --tasks tasks
 
+        maskfit label-issues table.csv --schema mask --data photos.csv
+
         maskfit train champion data.path=ROOT data.label_corrections=proposed.csv
     """
-    from maskfit.inference.label_issues import propose_corrections, rank_label_issues, write_label_issues
+    from maskfit.inference.label_issues import (
+        load_labeled_photos,
+        propose_corrections,
+        rank_label_issues,
+        write_label_issues,
+    )
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)
     if tasks is not None:
         _check_tasks(tasks, force)
-    ranked, warnings = rank_label_issues(sources, data, noise, parse_codes(codes))
+    named = None if schema is None else find_schema(schema)
+    ranked, warnings = rank_label_issues(sources, data, noise, parse_codes(codes), named)
     for warning in warnings:
         err.print(warning)
     least = DEFAULT_MIN_SCORE if min_score is None else min_score
@@ -115,7 +135,8 @@ def label_issues(
             write_label_issues(target, issues), f"{format_count(len(issues), 'label issue')}, the most likely first"
         )
     if tasks is not None:
-        _write_tasks(tasks, issues, sources, data, codes, url)
+        photos, labels = load_labeled_photos(sources, data, parse_codes(codes), named)
+        _write_tasks(tasks, issues, photos, labels, url)
     if corrections is not None:
         count = len(propose_corrections(corrections, issues, least))
         print_written(
@@ -131,13 +152,11 @@ def _check_tasks(folder: Path, force: bool) -> None:
 
 
 def _write_tasks(
-    folder: Path, issues: list[LabelIssue], sources: list[Path], data: Path | None, codes: str, url: str | None
+    folder: Path, issues: list[LabelIssue], photos: PhotoDataset, schema: LabelSchema, url: str | None
 ) -> None:
     """Writes the issues as tasks for labeling tools."""
-    from maskfit.inference.label_issues import load_labeled_photos
     from maskfit.inference.labeling_tasks import LOCAL_FILES, make_tasks, write_tasks
 
-    photos, schema = load_labeled_photos(sources, data, parse_codes(codes))
     made = make_tasks(issues, photos, schema)
     for path in write_tasks(folder, made, photos, schema, url or LOCAL_FILES):
         print_written(path, format_count(len(made), "task") if path.name != "label-studio.xml" else "")

@@ -80,12 +80,15 @@ def check(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML or JSON file.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
 ) -> None:
-    """Check a recipe without data: every mistake at once, then the whole recipe with its defaults.
+    """Check a recipe: every mistake at once, then the whole recipe with its defaults.
+
+    No photo is read. Where data.path is a folder, it is checked that its names say every label of the label schema.
 
     Examples:
 
         maskfit check baseline trainer.epochs=12 loss.smoothing=0.1
     """
+    from maskfit.cli.train import check_dataset_labels
     from maskfit.config.loader import read_recipe, recipe_to_yaml
     from maskfit.models.backbone_names import OWN_BACKBONES
     from maskfit.models.input_sizes import describe_input_size, resolve_image_size
@@ -93,6 +96,7 @@ def check(
 
     registries = available_registries()
     resolved = read_recipe(recipe, overrides or [], registries=registries)
+    check_dataset_labels(resolved)
     backbone = resolved.model.backbone.name
     size_line = None
     if "model.backbone" in registries or backbone in OWN_BACKBONES:

@@ -81,17 +81,15 @@ def run(
     require_extra("run", "train", *TRAIN_MODULES)
     setup_allocator()
     from maskfit.cli.predict import list_images, resolve_images
-    from maskfit.cli.train import from_environment
+    from maskfit.cli.train import read_checked_recipe
     from maskfit.progress_log import log_progress
 
+    resolved = read_checked_recipe(recipe, overrides)
     with log_progress(err, "importing torch"):
-        from maskfit.config.loader import read_recipe
         from maskfit.pipeline.pipeline import run_pipeline
         from maskfit.pipeline.progress_page import PROGRESS_FILE
         from maskfit.pipeline.stages import Pipeline
-        from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
-    resolved = read_recipe(recipe, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
     folder = folder or Path("runs") / f"{resolved.name}-submission"
     claim(folder)
     photos = list(list_images(*resolve_images(images, image_list)))

@@ -6,7 +6,7 @@ import json as json_text
 import os
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from maskfit.environment import MODEL_DIR, TRAIN
 from maskfit.file_locks import claim
 from maskfit.text import format_count
 from maskfit.verbosity import is_verbose
+
+if TYPE_CHECKING:
+    from maskfit.config.recipe import Recipe
 
 
 def train(
@@ -46,13 +49,11 @@ def train(
         err.print(allocator_note)
     from maskfit.progress_log import log_progress
 
+    resolved = read_checked_recipe(recipe, overrides)
     with log_progress(err, "importing torch"):
-        from maskfit.config.loader import read_recipe
         from maskfit.training.parallel.distributed import is_main_process
-        from maskfit.training.recipe_registry import RECIPE_REGISTRY
         from maskfit.training.train import train as train_recipe
 
-    resolved = read_recipe(recipe, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
     if resolved.output_dir and is_main_process():
         # Other processes may train other folds of the same run.
         for name in [f"fold{number}" for number in resolved.cv.train_folds] or ["."]:
@@ -77,6 +78,46 @@ def train(
     out.print(f"report: {folder.report}", soft_wrap=True)
     run = quote(str(folder.path))
     print_next(f"predict {run} photo.jpg", f"model-card {run}", f"label-issues {run} --out issues.csv")
+
+
+def read_checked_recipe(source: str, overrides: list[str] | None) -> Recipe:
+    """Reads a recipe, and checks it and the labels of its dataset before torch is imported, which takes seconds.
+
+    Args:
+        source: Name of a recipe, or its file.
+        overrides: Arguments `key=value`; variables SM_* are placed before them.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: The recipe has mistakes.
+        DataError: The dataset cannot be read, or labels no photo with an attribute of the label schema.
+    """
+    from maskfit.config.loader import read_recipe
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
+
+    recipe = read_recipe(source, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
+    check_dataset_labels(recipe)
+    return recipe
+
+
+def check_dataset_labels(recipe: Recipe) -> None:
+    """Checks the labels of a recipe's dataset, where it is a folder; other datasets are checked where they are read.
+
+    Args:
+        recipe: The recipe.
+
+    Raises:
+        DataError: The folder cannot be read, or labels no photo with an attribute of the label schema.
+    """
+    from maskfit.data.label_coverage import check_labels
+    from maskfit.data.read_dataset import read_photos
+
+    data = recipe.data
+    # Corrections may add labels; a manifest may be large, and names its columns.
+    if data.path is not None and Path(data.path).is_dir() and not data.label_corrections:
+        check_labels(read_photos(data.path, data.label_schema, data.codes), data.label_schema, Path(data.path))
 
 
 def from_environment() -> list[str]:

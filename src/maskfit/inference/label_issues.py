@@ -16,6 +16,7 @@ from maskfit.data.label_codes import CodesOption
 from maskfit.data.label_corrections import Correction, read_corrected, write_corrections
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import describe_leak_risk
 from maskfit.errors import DataError, MaskfitError
 from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.label_issues import DEFAULT_NOISE_RATE, LabelIssue, find_label_issues
@@ -35,6 +36,7 @@ def rank_label_issues(
     data: str | Path | None = None,
     noise: float = DEFAULT_NOISE_RATE,
     codes: CodesOption | None = None,
+    schema: LabelSchema | None = None,
 ) -> tuple[list[LabelIssue], list[str]]:
     """Ranks label issues by the mean prediction of several runs or tables.
 
@@ -44,6 +46,7 @@ def rank_label_issues(
             They give the ages behind age bands. Labels that differ from those of training replace them.
         noise: Expected fraction of wrong labels; as for `find_label_issues`.
         codes: Meanings of codes without words in `data`, as for `read_photos`.
+        schema: Label schema of the tables; None takes that of the runs, or else the competition's.
 
     Returns:
         The issues, the most likely first, and warnings for the user.
@@ -51,15 +54,24 @@ def rank_label_issues(
     Raises:
         DataError: A table cannot be read, persons are not known, or no label is known.
     """
-    tables = load_aligned_tables(paths)
+    tables = load_aligned_tables(paths, schema)
     warnings = list(tables.warnings)
     photos = _load_photos(paths, tables.schema, data, codes, warnings)
+    if data is not None and photos is not None and describe_leak_risk(photos):
+        warnings.append(
+            "nobody says who is on the photos, so each counts as a person of its own: add a column person, and labels "
+            "of the same person are compared"
+        )
     if photos is not None:
         tables = _with_labels(tables, photos, replace_truth=data is not None)
     if tables.truth is None:
         raise DataError("the table has no labels", location=paths[0], hint="name a run, or add --data ROOT")
     if tables.persons is None:
-        raise DataError("the persons on the photos are not known", location=paths[0], hint="add --data ROOT")
+        raise DataError(
+            "the persons on the photos are not known; folders that say a label, or hold all photos, are none",
+            location=paths[0],
+            hint="add a column person to the table, or --data ROOT",
+        )
     years = None if photos is None else _years(tables, photos)
     mean = tables.members.mean(axis=0)
     ages = _mean_ages(paths, tables, mean)
@@ -108,7 +120,10 @@ def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> Path:
 
 
 def load_labeled_photos(
-    paths: Sequence[str | Path], data: str | Path | None = None, codes: CodesOption | None = None
+    paths: Sequence[str | Path],
+    data: str | Path | None = None,
+    codes: CodesOption | None = None,
+    schema: LabelSchema | None = None,
 ) -> tuple[PhotoDataset, LabelSchema]:
     """Loads the labeled photos that issues are about.
 
@@ -116,6 +131,7 @@ def load_labeled_photos(
         paths: As for `rank_label_issues`.
         data: As for `rank_label_issues`.
         codes: As for `rank_label_issues`.
+        schema: As for `rank_label_issues`.
 
     Returns:
         The photos, and the schema of the scored labels.
@@ -123,7 +139,7 @@ def load_labeled_photos(
     Raises:
         DataError: They cannot be read, or no run names them.
     """
-    schema = load_aligned_tables(paths).schema
+    schema = load_aligned_tables(paths, schema).schema
     photos = _load_photos(paths, schema, data, codes, [])
     if photos is None:
         raise DataError("the labeled photos are not known", location=paths[0], hint="add --data ROOT")

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from maskfit.config.recipe import Recipe
 from maskfit.data.label_corrections import read_corrected
+from maskfit.data.label_coverage import check_labels
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, PhotoDataset
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.data.pretrained_weights import MissingWeightsError
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema, as_number
+from maskfit.labels.schema import IntArray, LabelSchema, as_number
 from maskfit.models.input_sizes import describe_lost_pixels, describe_weights, resolve_image_size, settle_input_size
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
@@ -204,7 +205,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     if lost := describe_lost_pixels(recipe.model.backbone, data.input_size):
         warnings.append(f"{recipe.model.backbone.name}: {lost}")
     targets = all_photos.attribute_indices(scored_schema)
-    _check_labels(photos, targets[: len(photos)], scored_schema, Path(str(data.path)))
+    check_labels(photos, scored_schema, Path(str(data.path)))
     _check_age_regression(recipe, photos)
     unknown = [name for name in recipe.heads if name not in draft.heads]
     if unknown:
@@ -297,17 +298,4 @@ def _check_age_regression(recipe: Recipe, photos: PhotoDataset) -> None:
             f"no photo has its {binned[0]} as a number, which age regression needs",
             location=recipe.data.path,
             hint="set age_regression=none, or use a manifest with ages in years",
-        )
-
-
-def _check_labels(photos: PhotoDataset, targets: IntArray, schema: LabelSchema, path: Path) -> None:
-    unlabeled = [name for name, column in zip(schema.names, targets.T, strict=True) if (column == UNKNOWN).all()]
-    if unlabeled:
-        raise DataError(
-            f"no photo has a label for {' or '.join(unlabeled)}, so it cannot be trained",
-            location=path,
-            hint=next(
-                (note.hint for note in photos.notes if note.kind == "labels"),
-                "add the column, or choose a smaller label schema such as data.label_schema=mask",
-            ),
         )

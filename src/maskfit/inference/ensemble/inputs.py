@@ -14,6 +14,7 @@ import numpy as np
 
 from maskfit.config.loader import read_recipe
 from maskfit.data.face_boxes import split_name
+from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
@@ -126,7 +127,7 @@ def align_members(members: Sequence[EnsembleMember], schema: LabelSchema) -> Ali
         members=np.stack([table.probabilities for table in aligned]),
         schema=common,
         truth=truth,
-        persons=None if truth is None else _find_persons(members, first.names),
+        persons=None if truth is None else _find_persons(members, first.names, common),
         warnings=tuple(messages),
     )
 
@@ -250,10 +251,13 @@ def _merge_truth(
     return truth, messages
 
 
-def _find_persons(members: Sequence[EnsembleMember], photos: Sequence[str]) -> tuple[str, ...] | None:
+def _find_persons(
+    members: Sequence[EnsembleMember], photos: Sequence[str], schema: LabelSchema
+) -> tuple[str, ...] | None:
     """The person on each photo, from the first member that knows all of them."""
     for member in members:
-        persons = _persons_of_run(member, photos) if is_run_dir(member.path) else _persons_of_table(member, photos)
+        is_run = is_run_dir(member.path)
+        persons = _persons_of_run(member, photos) if is_run else _persons_of_table(member, photos, schema)
         if persons is not None:
             return persons
     return None
@@ -284,8 +288,14 @@ def _persons_of_run(member: EnsembleMember, photos: Sequence[str]) -> tuple[str,
     return tuple(known[photo] for photo in photos) if all(known[photo] for photo in photos) else None
 
 
-def _persons_of_table(member: EnsembleMember, photos: Sequence[str]) -> tuple[str, ...] | None:
-    """From a column `person`, or from the photos' folders."""
+def _persons_of_table(member: EnsembleMember, photos: Sequence[str], schema: LabelSchema) -> tuple[str, ...] | None:
+    """From a column `person`, or from the photos' folders, unless these say the labels: a class is no person."""
     rows = {row["ImageID"]: row.get("person", "") for row in read_csv(member.path, ["ImageID"])}
-    persons = tuple(rows[photo] or PurePosixPath(photo).parent.name for photo in photos)
+    folders = {photo: PurePosixPath(photo).parent.name for photo in photos if not rows[photo]}
+    words = WordReader(schema)
+    if len(photos) == len(folders) > 1 == len(set(folders.values())):
+        return None  # One folder of all photos, such as images.
+    if any(words.knows("", folder) for folder in set(folders.values())):
+        return None
+    persons = tuple(rows[photo] or folders[photo] for photo in photos)
     return persons if all(persons) else None
