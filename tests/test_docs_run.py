@@ -24,7 +24,7 @@ from test_docs_commands import PAGES, ROOT, read_commands
 pytestmark = pytest.mark.slow
 
 NOT_RUN = {
-    r"--ray|^maskfit .*HEAD|torchrun|trainer\.num_nodes|trainer\.devices=4": "needs a cluster; tests/cluster has one of its own",
+    r"--ray|^maskfit .*HEAD|torchrun|trainer\.(num_nodes|devices=4)": "needs a cluster; tests/cluster has its own",
     r"rtsp://|^maskfit video 0 ": "needs a camera; tests/apps/video reads streams",
     r"s3://|/data/": "needs storage of that name; tests/data/test_remote_files.py serves some",
     r"^maskfit (serve|app|review)\b": "runs until it is stopped; tests/apps start each",

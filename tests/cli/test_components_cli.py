@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+from maskfit.config.recipe import SECTIONS, TrainerConfig
+from maskfit.recipe_keys import list_recipe_keys, read_attributes
+
 
 def test_kinds_and_components_are_listed(command) -> None:
     done = command("components")
@@ -47,10 +50,35 @@ def test_a_word_is_looked_up(command) -> None:
     assert json.loads(command("components", "amsgrad", "--json").out)["components"][0]["name"] == "adam"
 
 
+def test_plain_recipe_keys_are_looked_up(command) -> None:
+    done = command("components", "trainer.epochs", "--json")
+    assert done.code == 0, done.err
+    (key,) = json.loads(done.out)["keys"]
+    assert (key["key"], key["value"], key["range"]) == ("trainer.epochs", "integer", ">= 1")
+    assert key["default"] == str(TrainerConfig().epochs)
+    assert key["text"] == read_attributes(TrainerConfig)["epochs"]
+    for word in ("trainer.epochs", "epochs"):
+        assert "trainer.epochs" in command("components", word).out
+    keys = json.loads(command("components", "cv", "--json").out)["keys"]
+    assert {key["key"] for key in keys} == {f"cv.{name}" for name in SECTIONS["cv"].model_fields}
+    assert "heads.*.loss_weight" in command("components", "heads.mask.loss_weight").out
+    # A key of components stays the list of these.
+    assert "focal" in command("components", "loss").out
+    refused = command("components", "trainer.epoch")
+    assert refused.code == 2
+    assert "did you mean 'trainer.epochs'" in refused.err
+
+
+def test_every_recipe_key_is_described() -> None:
+    keys = list_recipe_keys()
+    assert len({item.key for item in keys}) == len(keys) == sum(len(model.model_fields) for model in SECTIONS.values())
+    assert all(item.text and item.value for item in keys)
+
+
 def test_what_is_unknown_is_refused(command) -> None:
     done = command("components", "quarks")
     assert done.code == 2
-    assert "is no kind, component or option" in done.err
+    assert "is no kind, component, option or recipe key" in done.err
     done = command("components", "loss", "fokal")
     assert done.code == 2
     assert "did you mean 'focal'" in done.err

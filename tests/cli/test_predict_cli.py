@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskfit.calibration import Calibration, DecisionWeights
 from maskfit.environment import EVAL, MODEL, OUTPUT
@@ -458,3 +459,17 @@ def test_borders_that_cannot_be_moved_are_errors(command, model, evaluation, bor
     result = command("predict", model, "--images", evaluation / "images", "--age-borders", borders)
     assert result.code == 2
     assert message in " ".join(result.err.split())
+
+
+def test_photos_of_several_people_are_said_where_each_is_predicted_as_a_portrait(command, model, evaluation, tmp_path):
+    street = Path(__file__).parents[2] / "docs" / "images" / "street.jpg"
+    (tmp_path / "photos").mkdir()
+    shutil.copy(street, tmp_path / "photos")
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(tmp_path / "photos" / "grey.png")
+    result = command("predict", model, "--images", tmp_path / "photos")
+    assert result.code == 0, result.err
+    line = "1 of 2 photos looked at show several faces, such as street.jpg; to predict every face, name the photos"
+    assert result.err.count("several faces") == 1
+    assert line in " ".join(result.err.split())
+    (tmp_path / "photos" / "street.jpg").unlink()
+    assert "several faces" not in command("predict", model, "--images", tmp_path / "photos").err

@@ -14,6 +14,7 @@ from maskfit.inference import annotation
 from maskfit.inference.annotation import FaceAnnotation, annotate_faces, draw_annotations
 from maskfit.inference.decisions import decide
 from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
+from maskfit.labels.age_distribution import AgeEstimate
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 GREY = Image.new("RGB", (400, 300), (128, 128, 128))
@@ -194,6 +195,17 @@ def test_faces_are_marked_in_shares_of_the_photo_with_what_is_said_of_them():
     assert (first.number, first.label) == (1, "mask worn 76%")
     assert first.extra_lines == ("gender female 82%", "age not sure")
     assert first.color == annotation.VALUE_COLORS[0]
+
+
+def test_an_unsure_age_with_years_says_both_as_the_text_does():
+    age = AgeEstimate(40.0, (23, 33, 44), {60: 0.01})
+    rows = np.full((1, 18), 1 / 18)
+    for threshold, drawn in ((0.9, "age not sure: 33 (23 to 44)"), (0.0, "age 33 (23 to 44)")):
+        (own,) = decide(SCHEME, rows, {"age": threshold}, ages=[age])
+        assert ("not sure" in str(own[2])) == ("not sure" in drawn)
+        face = FacePrediction(own, rows[0], Face((20, 10, 60, 90), 0.9), CropBox((0, 0, 1, 1)))
+        (mark,) = annotate_faces(SCHEME, PhotoPrediction(200, 100, (face,)), full=True)
+        assert mark.extra_lines[-1] == drawn
 
 
 def test_a_photo_taken_as_one_face_says_so_first():

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def components(
     kind: Annotated[
         str | None,
-        typer.Argument(help="A kind, such as loss, head, augmentation, optimizer; or any name or option to look up."),
+        typer.Argument(
+            help="A kind, such as loss, head, augmentation, optimizer; or any name, option or recipe key to look up."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="A component of the kind.")] = None,
     markdown: Annotated[
@@ -29,7 +31,7 @@ def components(
     """List what a recipe or command can name: options, defaults, ranges, papers, a line to copy.
 
     Kinds: losses, heads, augmentations, optimizers, schedules, samplers, crops, detectors, test-time views, votes and
-    others. Another word is looked up as a name or an option of any kind.
+    others. Another word is looked up as a name or an option of any kind, and as a recipe key.
 
     Examples:
 
@@ -40,6 +42,8 @@ def components(
         maskfit components loss ldam
 
         maskfit components momentum
+
+        maskfit components trainer.epochs
     """
     from maskfit.component_catalog import component_kinds, find_kind, get_component, list_components
 
@@ -124,15 +128,22 @@ def _look_up(word: str, json: bool) -> None:
         RecipeError: Nothing has that name.
     """
     from maskfit.component_catalog import component_kinds, format_implied, search_components
+    from maskfit.recipe_keys import find_recipe_keys, list_recipe_keys
     from maskfit.registry import fold_name
 
     found, lines = search_components(word)
-    if not found and not lines:
+    keys = find_recipe_keys(word)
+    if not found and not lines and not keys:
         names = [name for kind in component_kinds().values() for name in (kind.name, *kind.entry.table)]
-        raise RecipeError(f"'{word}' is no kind, component or option; {did_you_mean(word, names)}")
+        names += [item.key for item in list_recipe_keys()]
+        raise RecipeError(f"'{word}' is no kind, component, option or recipe key; {did_you_mean(word, names)}")
     if json:
-        print_json({"components": [component.to_dict() for component in found], "settings": lines})
+        components = [component.to_dict() for component in found]
+        print_json({"components": components, "settings": lines, "keys": [vars(item) for item in keys]})
         return
+    if keys:
+        rows = [(item.key, item.value.replace("`", ""), item.default, item.range, item.text) for item in keys]
+        print_table("recipe keys", ["key", "value", "default", "range", "meaning"], rows)
     for line in lines:
         out.print(line, soft_wrap=True)
     kinds = component_kinds()

@@ -186,8 +186,23 @@ def _predict_rows(
     writes_classes = bool(outputs.submission or outputs.probabilities)
     for line in predictor.describe(show_decisions=explicit, writes_classes=writes_classes):
         err.print(line, soft_wrap=True)
+    _print_group_photos(photos)
     persons = _list_persons(predictor, photos, image_list) if by else None
     predict_all(predictor, photos, outputs, listed=image_list is not None, json=json, persons=persons)
+
+
+def _print_group_photos(photos: ListedImages | ImageFolder) -> None:
+    """Says where photos of several people are about to be predicted as portraits of one."""
+    from maskfit.inference.group_photos import find_group_photos
+
+    found = find_group_photos(photos)
+    if found.several:
+        err.print(
+            f"each photo is predicted as the portrait of one person, but {found.several} of "
+            f"{format_count(found.looked_at, 'photo')} looked at show several faces, such as {found.example}; to "
+            "predict every face, name the photos or their folder without --images",
+            soft_wrap=True,
+        )
 
 
 def _check_by(by: str | None, *, sharded: bool) -> None:

@@ -123,7 +123,9 @@ def face_color(schema: LabelSchema, attributes: Sequence[AttributePrediction]) -
 
 def _short_text(prediction: AttributePrediction) -> str:
     if prediction.age is not None:
-        return f"{prediction.attribute} {prediction.age.short_text}"
+        # As the text has it: years say nothing of how sure the band is.
+        unsure = "" if prediction.is_confident else f"{NOT_SURE}: "
+        return f"{prediction.attribute} {unsure}{prediction.age.short_text}"
     return prediction.full_text if prediction.is_confident else f"{prediction.attribute} {NOT_SURE}"
 
 
