@@ -165,6 +165,10 @@ def test_cvat_there_and_back(folder: Path, photos, tmp_path: Path) -> None:
         assert (int(image.get("width")), int(image.get("height"))) == read_upright_size(photo.path)
         for entry in image.findall("tag/attribute"):
             assert (entry.text or "") in allowed[entry.get("name")]
+    # The labels stand in the file as well: datumaro's reader (1.13) refuses one without.
+    described = {own.findtext("name"): own.findtext("values").split("\n") for own in root.iterfind("meta//attribute")}
+    assert described == allowed
+    assert root.findtext("meta/task/labels/label/name") == "face"
     # What was uploaded and not looked at comes back as it was.
     assert read_decisions(folder, folder / "cvat.xml", SCHEMA).corrections == ()
     values = {entry.get("name"): entry for entry in root.findall("image")[2].findall("tag/attribute")}

@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from maskfit.data.image_header import read_upright_size
 from maskfit.data.importers.label_studio_tasks import read_json_tasks, read_min_tasks
 from maskfit.data.label_corrections import USE_ATTRIBUTE, Correction
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.evaluation.label_issues import LabelIssue
 from maskfit.file_io import check_unique_rows, read_csv, read_json, write_csv, write_json, write_text
+from maskfit.inference.cvat_tasks import FACE, LEAVE_OUT, USED, cvat_annotations, cvat_labels, to_xml
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 from maskfit.text import format_count
 
@@ -32,12 +32,6 @@ FILES = (TASKS, STUDIO_TASKS, STUDIO_INTERFACE, CVAT_LABELS, CVAT_TASKS)
 
 LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files of its own machine, below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
-
-FACE = "face"
-"""CVAT's label of the tag that holds all attributes."""
-
-LEAVE_OUT, USED = "leave out", "yes"
-"""Choices for a photo that should not be used, and for one that should."""
 
 PHOTO_NAME = "photo_name"
 """Field of Label Studio's tasks that holds the photo's name."""
@@ -165,12 +159,14 @@ def write_tasks(
         for task in tasks
     ]
     header = ("photo", "person", "whole_person", "score", "reason", *schema.names)
+    paths = {photo.name: photo.path for photo in photos}
+    images = [(task.photo, paths[task.photo], task.labels) for task in tasks]
     return [
         write_csv(folder / TASKS, header, rows),
         write_json(folder / STUDIO_TASKS, [_studio_task(task, url) for task in tasks]),
         write_text(folder / STUDIO_INTERFACE, _studio_interface(schema)),
-        write_json(folder / CVAT_LABELS, _cvat_labels(schema)),
-        write_text(folder / CVAT_TASKS, _cvat_annotations(tasks, photos, schema)),
+        write_json(folder / CVAT_LABELS, cvat_labels(schema)),
+        write_text(folder / CVAT_TASKS, cvat_annotations(images, schema)),
     ]
 
 
@@ -206,44 +202,7 @@ def _studio_interface(schema: LabelSchema) -> str:
         control = ElementTree.SubElement(view, "Choices", name=name, toName="image", choice="single")
         for value in values:
             ElementTree.SubElement(control, "Choice", value=value)
-    return _to_text(view)
-
-
-def _cvat_labels(schema: LabelSchema) -> list[dict[str, Any]]:
-    """For the field "Raw" of CVAT's label constructor."""
-    selects = [(attribute.name, ["", *attribute.values]) for attribute in schema.attributes]
-    return [
-        {
-            "name": FACE,
-            "type": "tag",
-            "attributes": [
-                {"name": name, "mutable": False, "input_type": "select", "default_value": values[0], "values": values}
-                for name, values in [*selects, (USE_ATTRIBUTE, [USED, LEAVE_OUT])]
-            ],
-        }
-    ]
-
-
-def _cvat_annotations(tasks: Sequence[LabelingTask], photos: PhotoDataset, schema: LabelSchema) -> str:
-    """Annotations to upload. They hold the present labels, since CVAT exports what nobody looked at as well."""
-    by_name = {photo.name: photo for photo in photos}
-    root = ElementTree.Element("annotations")
-    ElementTree.SubElement(root, "version").text = "1.1"
-    for number, task in enumerate(tasks):
-        width, height = read_upright_size(by_name[task.photo].path)
-        image = ElementTree.SubElement(
-            root, "image", id=str(number), name=task.photo, width=str(width), height=str(height)
-        )
-        tag = ElementTree.SubElement(image, "tag", label=FACE, source="manual")
-        values = {**{name: task.labels.get(name, "") for name in schema.names}, USE_ATTRIBUTE: USED}
-        for name, value in values.items():
-            ElementTree.SubElement(tag, "attribute", name=name).text = value
-    return _to_text(root)
-
-
-def _to_text(root: ElementTree.Element) -> str:
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+    return to_xml(view)
 
 
 def read_decisions(folder: Path, export: Path, schema: LabelSchema) -> Decisions:
