@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from maskfit.cli.benchmark import _recommend
 from maskfit.inference import benchmark
-from maskfit.inference.benchmark import BenchmarkResult, Throughput, describe_machine, find_engines, time_model
+from maskfit.inference.benchmark import (
+    BenchmarkResult,
+    Throughput,
+    compare_speed,
+    describe_machine,
+    find_engines,
+    time_model,
+)
+from maskfit.inference.engines import int8_origin
 
 
 @pytest.fixture
@@ -45,6 +54,35 @@ def test_a_real_engine_is_timed_in_its_own_process(model, evaluation, monkeypatc
 def test_failing_engine_reports_the_reason(model):
     with pytest.raises(benchmark.MaskfitError, match=r"'onnx' could not be timed: .*ModelFileError"):
         time_model(model, "onnx", [1])
+
+
+def test_two_networks_take_turns(model, monkeypatch):
+    """CPU time: warming up 9 and 9 s; then 2, 1 and 3 s against 3, 3 and 3 s."""
+    ticks = iter(np.cumsum([0, 9, 0, 9, 0, 2, 0, 3, 0, 1, 0, 3, 0, 3, 0, 3]).tolist())
+    monkeypatch.setattr(benchmark.time, "process_time", lambda: next(ticks))
+    opened = []
+
+    def open_engine(path, threads, engine):
+        opened.append((path.name, threads, engine))
+        return real(model, threads, engine)
+
+    real = benchmark.open_engine
+    monkeypatch.setattr(benchmark, "open_engine", open_engine)
+    job = {"paths": ["small", "large"], "engine": "torch", "seconds": 0}
+    assert benchmark._run_job(job) == 1.5
+    assert opened == [("small", 1, "torch"), ("large", 1, "torch")]
+
+
+def test_two_networks_are_compared_in_a_process_of_their_own(model, tmp_path):
+    with pytest.raises(benchmark.MaskfitError, match="'onnx' could not be timed"):
+        compare_speed(model, tmp_path / "absent.onnx", "onnx")
+
+
+def test_an_int8_file_of_another_processor_is_said_to_be(command, model, fake_timing, monkeypatch):
+    monkeypatch.setattr(int8_origin, "read_int8_origin", lambda path: int8_origin.Int8Origin("AVX9", 100))
+    result = command("benchmark", model, "--engine", "torch")
+    assert result.code == 0
+    assert "calibrated on a processor with AVX9" in " ".join(result.err.split())
 
 
 def test_rounds_last_as_long_as_requested(monkeypatch):

@@ -13,8 +13,10 @@ import pytest
 
 from maskfit.cli.export import ExportFormat
 from maskfit.errors import MaskfitError
-from maskfit.inference.benchmark import BenchmarkResult, Throughput
-from maskfit.inference.export import EXPORTS
+from maskfit.inference.benchmark import BenchmarkResult, Throughput, compare_speed
+from maskfit.inference.engines.int8_origin import describe_instructions
+from maskfit.inference.export import EXPORTS, ExportResult
+from maskfit.inference.export.parity import Parity
 from maskfit.model_file import read_model_metadata
 
 
@@ -64,6 +66,30 @@ def test_measurements_as_json(command, model, monkeypatch):
     assert timed == [(str(model), "torch"), ("w.safetensors", "torch")]
     result = command("export", model, "--format", "torch", "--out", "v.safetensors")
     assert re.search(r"^torch +0\.1 +- +- +100 +400 *$", result.out, re.MULTILINE)
+
+
+def test_int8_is_shown_beside_f32_on_this_processor(command, model, evaluation, monkeypatch):
+    parity = (Parity(100, 0.01, 1), Parity(100, 0.02, 2))
+    result = ExportResult((Path("m.onnx"),), 10**6, ("onnx", "openvino"), parity, "100 photos", {"onnx": 1.5})
+    seen = {}
+
+    def export_model(*args, **options):
+        seen.update(options)
+        return result
+
+    monkeypatch.setattr("maskfit.inference.export.export_model", export_model)
+    monkeypatch.setattr("maskfit.inference.benchmark.time_model", lambda *rest, seconds: ([], ""))
+    args = ("export", model, "--out", "m.onnx", "--int8", "--calibrate", evaluation / "images")
+    done = command(*args)
+    assert done.code == 0
+    assert seen["compare_speed"] is compare_speed
+    assert re.search(r"^onnx +1\.0 +1\.0e-02 +1 \(1\.00%\) +1\.50 *$", done.out, re.MULTILINE)
+    assert re.search(r"^openvino +1\.0 +2\.0e-02 +2 \(2\.00%\) +- *$", done.out, re.MULTILINE)
+    assert f"on this processor ({describe_instructions()})" in done.out
+    data = json.loads(command(*args, "--no-timing", "--json").out)
+    assert seen["compare_speed"] is None
+    assert data["instructions"] == describe_instructions()
+    assert data["engines"][1]["times_f32"] == 1.5
 
 
 def test_failed_measurement_hints_at_no_timing(command, model, monkeypatch):

@@ -19,6 +19,7 @@ from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFile
 from maskfit.inference import export
 from maskfit.inference.engines import open_engine
 from maskfit.inference.engines.engine import TorchEngine
+from maskfit.inference.engines.int8_origin import Int8Origin, describe_instructions, read_int8_origin
 from maskfit.inference.export import EXPORTS, ExportFormat, export_model
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.parity import compare, f32_rounding_error, random_inputs, read_frames
@@ -66,12 +67,30 @@ def test_every_format_answers_as_the_model_it_came_from(models, tmp_path, quick,
 def test_eight_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to):
     out = tmp_path / f"model{EXPORTS[to].suffix}"
     done = export_model(models["attributes"], out, to, calibrate=few, photos=few)
-    assert done.engines == EXPORTS[to].engines[:1]
+    assert done.engines == EXPORTS[to].int8_engines()
+    assert done.engines[0] == EXPORTS[to].engines[0]
     assert done.compared_on == "11 photos"
     # Some distance, or nothing was made coarser; little, or the ranges are wrong.
-    assert 1e-4 < done.parity[0].max_difference < 0.15
-    assert done.parity[0].num_changed <= 1
+    for parity in done.parity:
+        assert 1e-4 < parity.max_difference < 0.03
+        assert parity.num_changed <= 2
     assert read_model_metadata(out) == read_model_metadata(models["attributes"])
+    assert read_int8_origin(out) == Int8Origin(describe_instructions(), len(few))
+
+
+def test_int8_is_timed_against_the_same_network_in_f32(models, tmp_path, quick, few):
+    seen = []
+
+    def compare_speed(int8, f32, engine):
+        layers = [{node.op_type for node in onnx.load(path).graph.node} for path in (int8, f32)]
+        seen.append((engine, ["QuantizeLinear" in kinds for kinds in layers]))
+        return 1.7
+
+    done = export_model(models["attributes"], tmp_path / "a.onnx", calibrate=few, compare_speed=compare_speed)
+    assert seen == [(engine, [True, False]) for engine in done.engines]
+    assert done.speedups == dict.fromkeys(done.engines, 1.7)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+    assert not export_model(models["attributes"], tmp_path / "b.onnx", compare_speed=compare_speed).speedups
 
 
 @pytest.mark.parametrize("to", SHRINKING)

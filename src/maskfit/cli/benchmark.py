@@ -54,6 +54,7 @@ def benchmark(
         maskfit benchmark runs/first --engine torch --engine torch:precision=bf16 --json
     """
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
+    from maskfit.inference.engines.int8_origin import foreign_processor_warning
     from maskfit.inference.input_resolution import find_models
 
     batch_sizes = _parse_batch_sizes(batch_size)
@@ -79,8 +80,9 @@ def benchmark(
         )
         return
     _print_results(path, rows, machine, recommendation)
-    for line in failed.values():
-        err.print(line, style="yellow")
+    for line in (foreign_processor_warning(path), *failed.values()):
+        if line:
+            err.print(line, style="yellow")
     if path.suffix == ".safetensors":
         err.print(
             f"an exported model may be faster: maskfit export {path} --out model.onnx; maskfit benchmark model.onnx"

@@ -11,6 +11,7 @@ import typer
 from maskfit.cli.console import (
     check_overwrite,
     find_listed_images,
+    out,
     print_json,
     print_table,
     print_written,
@@ -84,6 +85,7 @@ def export(
         require_extra("export", "train", "onnx", "onnxscript")
     if format_ is ExportFormat.openvino:
         require_extra("export --format openvino", "openvino", "openvino")
+    from maskfit.inference.benchmark import compare_speed
     from maskfit.inference.export import EXPORTS, export_model
 
     for output in EXPORTS[format_].files(file):
@@ -98,6 +100,7 @@ def export(
             calibrate=find_listed_images(calibrate) if calibrate else None,
             photos=find_listed_images(images) if images else None,
             progress=advance,
+            compare_speed=compare_speed if timing else None,
         )
     _print_result(result, _build_rows(source, result, timing), json)
 
@@ -134,6 +137,8 @@ def _build_rows(model: Path, result: ExportResult, timing: bool) -> list[dict[st
                 "photos": parity.num_images,
             }
         )
+        if engine in result.speedups:
+            rows[-1]["times_f32"] = result.speedups[engine]
     for row in rows if timing else []:
         row["photos_per_second"] = _measure_throughput(Path(row["file"]), row["engine"])
     return rows
@@ -151,18 +156,37 @@ def _measure_throughput(path: Path, engine: str) -> dict[int, float]:
 
 
 def _print_result(result: ExportResult, rows: list[dict[str, Any]], json: bool) -> None:
+    from maskfit.inference.engines.int8_origin import describe_instructions
+
     if json:
-        print_json({"files": [str(path) for path in result.files], "compared_on": result.compared_on, "engines": rows})
+        print_json(
+            {
+                "files": [str(path) for path in result.files],
+                "compared_on": result.compared_on,
+                "instructions": describe_instructions(),
+                "engines": rows,
+            }
+        )
         return
     header = ["engine", "MB", "max difference", "predictions changed"]
     measured = rows[0].get("photos_per_second", {})
     header += [f"photos/s, batch {batch}" for batch in measured]
+    header += ["times f32"] if result.speedups else []
     lines = []
     for row in rows:
         line = [row["engine"], f"{row['bytes'] / 1e6:.1f}", "-", "-"]
         if "photos" in row:
             line[2:] = f"{row['difference']:.1e}", f"{row['changed']} ({row['changed'] / row['photos']:.2%})"
-        lines.append([*line, *(round(row["photos_per_second"][batch]) for batch in measured)])
+        line += [f"{row['photos_per_second'][batch]:.0f}" for batch in measured]
+        if result.speedups:
+            line.append(f"{row['times_f32']:.2f}" if "times_f32" in row else "-")
+        lines.append(line)
     print_table(f"compared with torch on {result.compared_on}", header, lines)
+    if result.speedups:
+        out.print(
+            f"times f32: CPU time of the same engine in 32 bits, one thread, on this processor "
+            f"({describe_instructions()}); elsewhere ask maskfit benchmark",
+            soft_wrap=True,
+        )
     for path in result.files:
         print_written(path)

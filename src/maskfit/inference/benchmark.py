@@ -40,6 +40,9 @@ MAX_IMAGES = 512
 SECONDS, MIN_ROUNDS = 2.0, 3
 """Minimum seconds and rounds of each measurement."""
 
+COMPARED_BATCH_SIZE = 8
+"""Images that two networks are compared on: the batch size of many photos on a CPU."""
+
 ENGINE_MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 """Module that each engine imports."""
 
@@ -149,15 +152,7 @@ def time_model(
         "seconds": seconds,
         "photos": [str(photo.absolute()) for photo in photos[:MAX_IMAGES]],
     }
-    # -P: the current folder does not come before the installed packages.
-    command = [sys.executable, "-P", "-m", __name__]
-    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
-    if done.returncode:
-        # The line of an error that tells what; those below it are indented and tell where, and what next.
-        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(" ")]
-        reason = (lines or ["no error message"])[-1]
-        raise MaskfitError(f"the engine '{engine}' could not be timed: {reason:.300}", location=path)
-    report = json.loads(done.stdout.splitlines()[-1])
+    report = _run_process(job, path)
     rows = [
         BenchmarkResult(
             engine,
@@ -168,6 +163,26 @@ def time_model(
         for row in report["rows"]
     ]
     return rows, report["description"]
+
+
+def compare_speed(path: Path, reference: Path, engine: str, seconds: float = SECONDS) -> float:
+    """Compares the speed of two networks on one engine and one thread, in turns in a process of their own.
+
+    CPU time, so that other work on the machine matters less.
+
+    Args:
+        path: A model.
+        reference: The model to compare with, of the same input size.
+        engine: As for `open_engine`.
+        seconds: Minimum seconds of the measurement.
+
+    Returns:
+        How many times as fast as `reference` the model is: the median of several rounds.
+
+    Raises:
+        MaskfitError: The networks could not be timed.
+    """
+    return float(_run_process({"paths": [str(path), str(reference)], "engine": engine, "seconds": seconds}, path))
 
 
 def describe_machine() -> str:
@@ -181,6 +196,23 @@ def describe_machine() -> str:
         f"{_processor()}, {format_count(cores, 'core')}; {platform.platform(terse=True)}, "
         f"Python {platform.python_version()}"
     )
+
+
+def _run_process(job: dict[str, Any], path: Path) -> Any:
+    """Runs a job in a process of its own and returns its report.
+
+    Raises:
+        MaskfitError: It failed.
+    """
+    # -P: the current folder does not come before the installed packages.
+    command = [sys.executable, "-P", "-m", __name__]
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
+    if done.returncode:
+        # The line of an error that tells what; those below it are indented and tell where, and what next.
+        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(" ")]
+        reason = (lines or ["no error message"])[-1]
+        raise MaskfitError(f"the engine '{job['engine']}' could not be timed: {reason:.300}", location=path)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _processor() -> str:
@@ -208,8 +240,10 @@ def _measure(num_images: int, run: Callable[[], object], seconds: float) -> Iter
         yield num_images / (time.perf_counter() - start)
 
 
-def _run_job(job: dict[str, Any]) -> dict[str, Any]:
+def _run_job(job: dict[str, Any]) -> dict[str, Any] | float:
     """The measurements of the process for one engine."""
+    if "paths" in job:
+        return _compare_networks([Path(path) for path in job["paths"]], job["engine"], job["seconds"])
     path, photos = Path(job["path"]), [Path(photo) for photo in job["photos"]]
     if path.suffix == ".safetensors":
         configure_malloc()  # as maskfit predict does
@@ -222,6 +256,23 @@ def _run_job(job: dict[str, Any]) -> dict[str, Any]:
             predict = partial(predictor.predict, photos, skip_unreadable=True)
             row["files"] = list(_measure(len(photos), predict, job["seconds"]))
     return {"description": description, "rows": rows}
+
+
+def _compare_networks(paths: Sequence[Path], name: str, seconds: float) -> float:
+    """How many times as fast as the second network the first one is."""
+    engines = [open_engine(path, threads=1, engine=name) for path in paths]
+    frames = random_inputs(engines[0].metadata, COMPARED_BATCH_SIZE)
+    ratios: list[float] = []
+    began = time.perf_counter()
+    while len(ratios) <= MIN_ROUNDS or time.perf_counter() - began < seconds:
+        taken = []
+        for engine in engines:
+            start = time.process_time()
+            engine.logits(frames)
+            taken.append(time.process_time() - start)
+        ratios.append(taken[1] / max(taken[0], 1e-9))
+    # The first round warms up.
+    return statistics.median(ratios[1:])
 
 
 def _time_network(path: Path, name: str, batches: Sequence[int], seconds: float) -> tuple[list[dict[str, Any]], str]:

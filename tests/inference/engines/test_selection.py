@@ -6,6 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import onnx
 import pytest
 
 import maskfit.inference.engines
@@ -14,6 +15,7 @@ from maskfit import cpu_features
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError
 from maskfit.inference.engines import select_batch_size
+from maskfit.inference.engines.int8_origin import INT8_KEY, Int8Origin
 from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     MIN_IMAGES_TO_CONVERT,
@@ -82,9 +84,19 @@ def test_under_a_restricted_instruction_set_openvino_computes_in_f32(machine):
 
 def test_eight_bits_stay_with_those_who_set_them(machine, tmp_path):
     machine()
-    path = tmp_path / "small.onnx"
-    path.write_bytes(b"...QuantizeLinear...")
-    assert select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, QUIET).engine == ComponentSpec.create("onnx")
+    node = onnx.helper.make_node("QuantizeLinear", ["a", "b"], ["c"])
+    program = onnx.helper.make_model(onnx.helper.make_graph([node], "network", [], []))
+    path, lines = tmp_path / "small.onnx", []
+    onnx.save(program, path)
+    assert select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, lines.append).engine == ComponentSpec.create(
+        "onnx"
+    )
+    assert not lines
+    program.metadata_props.add(key=INT8_KEY, value=Int8Origin("AVX2", 100).to_json())
+    onnx.save(program, path)
+    select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, lines.append)
+    (line,) = lines
+    assert "calibrated on a processor with AVX2, this one has " in line
 
 
 def test_a_model_that_is_not_there_is_said_to_be(machine, tmp_path):

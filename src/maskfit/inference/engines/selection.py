@@ -24,6 +24,7 @@ from maskfit.errors import MaskfitError
 from maskfit.file_io import user_cache_dir
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
+from maskfit.inference.engines.int8_origin import foreign_processor_warning
 from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.image_loading import available_cpus
 from maskfit.model_file import read_model_metadata
@@ -85,6 +86,8 @@ def select_engine(path: Path, engine: str | ComponentSpec, num_passes: int, log:
         return EngineChoice(path, spec, gpu=path.suffix == ".safetensors" and _has_gpu())
     validate_model_file(path)
     if path.suffix != ".safetensors":
+        if _is_quantized(path) and (warning := foreign_processor_warning(path)):
+            log(warning)
         return EngineChoice(path, _select_cpu_engine(path))
     if _has_gpu():
         return EngineChoice(path, ComponentSpec.create("torch", precision="checked"), gpu=True)

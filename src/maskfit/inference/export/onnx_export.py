@@ -11,6 +11,7 @@ import numpy as np
 from maskfit.data.preprocessing import MIN_STD
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines.engine import FRAMES, PROBABILITIES
+from maskfit.inference.engines.int8_origin import INT8_KEY
 from maskfit.model_file import ModelMetadata, load_model
 
 if TYPE_CHECKING:
@@ -88,9 +89,12 @@ def to_onnx(model: Path, compress: Compress | None = None) -> tuple[Any, ModelMe
 def _strip_debug_info(program: Any) -> None:
     """Removes what torch's exporter records of every layer: its place in the code, with paths of this machine."""
     graph = program.graph
+    kept = [(item.key, item.value) for item in program.metadata_props if item.key == INT8_KEY]
     for item in (program, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del item.metadata_props[:]
         item.doc_string = ""
+    for key, value in kept:
+        program.metadata_props.add(key=key, value=value)
 
 
 def _make_export_module(network: Network, metadata: ModelMetadata) -> ExportModule:

@@ -35,7 +35,7 @@ def write_openvino(model: Path, out: Path, compress: Compress | None = None) -> 
         network = openvino.Core().read_model(program.SerializeToString())
     except RuntimeError as error:
         raise ModelFileError(f"OpenVINO cannot read its network: {error!s:.300}", location=model) from None
-    for key, text in metadata.to_metadata().items():
+    for key, text in {**{item.key: item.value for item in program.metadata_props}, **metadata.to_metadata()}.items():
         # In ASCII, since there are characters that XML cannot hold.
         network.set_rt_info(json.dumps(json.loads(text)), key)
     openvino.serialize(network, out, out.with_suffix(".bin"))

@@ -1,43 +1,41 @@
-"""Static int8 quantization of convolutions with ONNX Runtime.
+"""Static int8 quantization of convolutions, calibrated on photos, with the same predictions on every processor.
 
-Activation ranges are calibrated on photos. Weights have one scale for each output channel, without which networks of
-depthwise convolutions lose most of their accuracy (Jacob et al. 2018, "Quantization and Training of Neural Networks for
-Efficient Integer-Arithmetic-Only Inference", arXiv 1712.05877).
+Weights have a scale for each output channel, without which networks of depthwise convolutions lose most of their
+accuracy (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", arXiv 1712.05877). Channels are equalized first, weights are rounded so that no engine's sums saturate, and
+what rounding adds on average is taken from the bias: docs/performance.md says what each is worth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 from maskfit.data.photo_dataset import Photo
+from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import DataError
-from maskfit.inference.engines.engine import FRAMES
+from maskfit.inference.engines.int8_origin import INT8_KEY, Int8Origin, describe_instructions
+from maskfit.inference.export.activation_statistics import ChannelStatistics, measure_activations
+from maskfit.inference.export.equalization import equalize
+from maskfit.inference.export.onnx_graph import Layer, OnnxGraph
 from maskfit.inference.export.parity import read_frames
+from maskfit.inference.export.qdq import ActivationScale, QuantizedWeights, insert_qdq
+from maskfit.inference.export.weight_rounding import bias_shift, round_weights
 from maskfit.model_file import ModelMetadata
-from maskfit.onnx_runtime import import_onnxruntime
 
 MAX_CALIBRATION_IMAGES = 256
 """Photos that calibrate ranges; more change them little."""
 
-KEEP_FLOAT_FRACTION = 8
-"""The first one in this many convolutions stays in float, at least one. The first ones are narrow, so they cost few
-bytes, and pass their errors to all others: a MobileNetV2 (52 convolutions) changed four times as many predictions where
-only one stayed in float."""
-
 
 def quantize_static(program: Any, metadata: ModelMetadata, photos: Sequence[Photo]) -> Any:
-    """Quantizes the convolutions of an ONNX program to int8, except the first ones (`KEEP_FLOAT_FRACTION`).
+    """Quantizes the convolutions of an ONNX program to int8, except the first one and those of a single pixel.
 
-    Weights use all eight bits: with seven, as recommended for old processors without VNNI, a MobileNetV2 changed twice
-    as many predictions. Heads stay in float.
+    The first one has three input channels, which integer kernels are no faster for, and squeeze-and-excitation takes
+    next to no time. Heads stay in float.
 
     Args:
-        program: What `to_onnx` returned.
+        program: What `to_onnx` returned; it is changed.
         metadata: The model's metadata.
         photos: Photos to calibrate on; `MAX_CALIBRATION_IMAGES` of them are used, evenly spaced.
 
@@ -47,46 +45,59 @@ def quantize_static(program: Any, metadata: ModelMetadata, photos: Sequence[Phot
     Raises:
         DataError: No photo can be read.
     """
-    import onnx
-
-    import_onnxruntime()
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
     selected = photos[:: -(-len(photos) // MAX_CALIBRATION_IMAGES)]
     frames = read_frames(metadata.preprocessing.crop_resize, selected)
     first = next(frames, None)
     if first is None:
         raise DataError("there is no photo to calibrate on that can be read", hint="check the folder of --calibrate")
-    batches = ({FRAMES: batch} for batch in chain([first], frames))
-    # torch inferred the shapes and folded the layers already; without this mark the quantizer asks for it.
-    program.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
-    convolutions = [node.name for node in program.graph.node if node.op_type == "Conv"]
-    with TemporaryDirectory() as folder:
-        out = Path(folder) / "int8.onnx"
-        quantize_static(
-            program,
-            out,
-            SimpleNamespace(get_next=lambda: next(batches, None)),
-            quant_format=QuantFormat.QDQ,
-            # The clipping after a convolution too: without it, eight bits would be spread over what is clipped.
-            op_types_to_quantize=["Conv", "Clip", "Relu"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=[
-                *convolutions[: max(1, len(convolutions) // KEEP_FLOAT_FRACTION)],
-                *_convolutions_after_pooling(program),
-            ],
-            calibrate_method=CalibrationMethod.MinMax,
-        )
-        return onnx.load(out)
+    quantized = quantize_program(program, chain([first], frames))
+    # Read by benchmark and predict on another processor.
+    quantized.metadata_props.add(key=INT8_KEY, value=Int8Origin(describe_instructions(), len(selected)).to_json())
+    return quantized
 
 
-def _convolutions_after_pooling(program: Any) -> list[str]:
-    """The convolutions that read an average pooling.
+def quantize_program(program: Any, batches: Iterator[ImageBatch]) -> Any:
+    """Quantizes the convolutions of an ONNX program; see `quantize_static`.
 
-    Between two int8 tensors ONNX Runtime (1.31) fuses such a pooling into one of its own that computes other numbers: a
-    small network then changed six predictions of eleven, and one where nothing was fused.
+    Args:
+        program: An ONNX program with the input `frames`; it is changed.
+        batches: Frames (batch, height, width, 3) to calibrate on, at least one.
+
+    Returns:
+        The quantized program.
     """
-    pooled = {output for node in program.graph.node if node.op_type == "AveragePool" for output in node.output}
-    return [node.name for node in program.graph.node if node.op_type == "Conv" and node.input[0] in pooled]
+    graph = OnnxGraph(program)
+    candidates = graph.convolutions[1:]
+    tensors = list(dict.fromkeys(name for layer in candidates for name in (*layer.inputs, layer.output)))
+    tensors += [layer.output for layer in graph.additions if layer.output not in tensors]
+    statistics = measure_activations(graph.save(), batches, tensors)
+    layers = [
+        layer
+        for layer in candidates
+        if layer.inputs[0] in statistics
+        and statistics[layer.inputs[0]].pixels > 1
+        # Between two int8 tensors ONNX Runtime (1.31) fuses such a pooling into one that computes other numbers.
+        and graph.producer[layer.inputs[0]].op_type != "AveragePool"
+    ]
+    scaled = {name for layer in layers for name in (*layer.inputs, layer.output)}
+    for addition in graph.additions:
+        if set(addition.inputs) <= scaled:
+            scaled.add(addition.output)
+    equalize(graph, layers, statistics)
+    return insert_qdq(
+        graph,
+        {layer.name: _round(graph, layer, statistics) for layer in layers},
+        {name: ActivationScale.from_range(*_range(statistics[name])) for name in scaled},
+    )
+
+
+def _range(own: ChannelStatistics) -> tuple[float, float]:
+    return float(own.low.min()), float(own.high.max())
+
+
+def _round(graph: OnnxGraph, layer: Layer, statistics: Mapping[str, ChannelStatistics]) -> QuantizedWeights:
+    """The rounded weights of a convolution, and its bias without what rounding them adds on average."""
+    weight = graph.weight(layer)
+    rounded, scales = round_weights(weight, layer.groups)
+    shift = bias_shift(weight, rounded, scales, statistics[layer.inputs[0]].mean, layer.groups)
+    return QuantizedWeights(rounded, scales, graph.bias(layer) - shift)
