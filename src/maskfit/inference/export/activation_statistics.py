@@ -33,13 +33,14 @@ class ChannelStatistics:
     mean: NDArray[np.float64]
     pixels: int
 
-    def scale(self, factors: NDArray[np.float32]) -> None:
+    def scale(self, factors: NDArray[np.floating[Any]]) -> None:
         """Multiplies the channels.
 
         Args:
             factors: A positive factor for each channel.
         """
-        self.low, self.high, self.mean = self.low * factors, self.high * factors, self.mean * factors
+        self.low, self.high = (np.asarray(values * factors, np.float32) for values in (self.low, self.high))
+        self.mean = self.mean * factors
 
 
 def measure_activations(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from maskfit.inference.export.activation_statistics import ChannelStatistics
 from maskfit.inference.export.onnx_graph import Layer, OnnxGraph
 
-Factors = NDArray[np.float32]
+Factors = NDArray[np.floating[Any]]
 
 MIN_RANGE = 1e-4
 """Range of a channel at least, as far as factors are concerned; dead channels have none."""

@@ -105,12 +105,11 @@ def _dequantize_weights(graph: OnnxGraph, node: Any, own: QuantizedWeights, inpu
     sum_scales = (own.scales * np.float32(input_scale.scale)).astype(np.float32)
     bias = np.clip(np.round(own.bias / sum_scales), -_MAX_BIAS, _MAX_BIAS).astype(np.int32)
     nodes = []
-    for index, (values, steps) in enumerate(((own.weight, own.scales), (bias, sum_scales)), start=1):
+    pairs: list[tuple[NDArray[Any], NDArray[np.float32]]] = [(own.weight, own.scales), (bias, sum_scales)]
+    for index, (values, steps) in enumerate(pairs, start=1):
         name = node.input[index]
         parts = [f"{name}.levels", f"{name}.scales", f"{name}.zeros"]
-        graph.initializers |= dict(
-            zip(parts, (values, steps.astype(np.float32), np.zeros(len(steps), values.dtype)), strict=True)
-        )
+        graph.initializers |= dict(zip(parts, (values, steps, np.zeros(len(steps), values.dtype)), strict=True))
         nodes.append(helper.make_node("DequantizeLinear", parts, [f"{name}.dequantized"], f"{name}.dequantize", axis=0))
         node.input[index] = f"{name}.dequantized"
     return nodes
