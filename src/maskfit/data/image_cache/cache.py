@@ -282,9 +282,7 @@ class _CacheFiller:
         folder = self.requests[0].files.folder
         free = shutil.disk_usage(folder).free
         if required > free:
-            raise disk_full_error(
-                folder, f"the image cache needs up to {required / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
-            )
+            raise disk_full_error(folder, f"the image cache needs up to {required:,} bytes, and {free:,} are free")
 
     def _append(
         self,
