@@ -170,3 +170,21 @@ def test_excels_line_of_the_delimiter_is_no_row(tmp_path, delimiter, end):
     path = tmp_path / "t.csv"
     path.write_bytes(f"sep={delimiter}{end}path{delimiter}age{end}a.jpg{delimiter}3{end}".encode())
     assert read_csv(path, ["path", "age"]) == [{"path": "a.jpg", "age": "3"}]
+
+
+def test_a_link_is_written_to_the_file_behind_it(tmp_path):
+    target, link = tmp_path / "results" / "target.csv", tmp_path / "latest.csv"
+    target.parent.mkdir()
+    target.write_text("old\n")
+    link.symlink_to("results/target.csv")
+    write_csv(link, ["a"], [["1"]])
+    assert link.is_symlink()
+    assert target.read_text() == "a\n1\n"
+    # Also where there is no such file yet, and in a folder that is a link.
+    target.unlink()
+    write_csv(link, ["b"], [])
+    assert target.read_text() == "b\n"
+    (tmp_path / "folder").symlink_to("results")
+    write_csv(tmp_path / "folder" / "target.csv", ["c"], [])
+    assert target.read_text() == "c\n"
+    assert sorted(path.name for path in target.parent.iterdir()) == ["target.csv"]

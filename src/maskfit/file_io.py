@@ -43,20 +43,22 @@ def atomic_write(path: Path, *, needed: int | None = None) -> Iterator[Path]:
     """Replaces a file atomically: readers see either the old file or the new one, never a part of it.
 
     Args:
-        path: The target; its folder is created where it is missing.
+        path: The target; its folder is created where it is missing. Of a symbolic link it is the file that it points
+            to, which is replaced as if it was opened for writing.
         needed: Size of the file in bytes where it is known, for the error of a full disk.
 
     Yields:
-        A temporary path in the same folder, renamed to `path` on leaving without an exception.
+        A temporary path in the target's folder, renamed to it on leaving without an exception.
 
     Raises:
         DataError: The file cannot be created.
         DiskFullError: There is no room for it; the old file is unchanged.
     """
     path = Path(path)
-    with writing(path, needed=needed), _temporary(path, folder=False) as temporary, writing(path, temporary, needed):
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    with writing(path, needed=needed), _temporary(target, folder=False) as temporary, writing(path, temporary, needed):
         yield temporary
-        temporary.replace(path)
+        temporary.replace(target)
 
 
 @contextmanager
