@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -124,3 +125,23 @@ def test_other_angles_are_rounded_to_a_quarter_turn(degrees):
 
 def test_a_matrix_of_zeros_changes_nothing():
     assert (orient(picture(), (0, 0, 0, 0)) == picture()).all()
+
+
+def test_a_frame_is_gone_when_nobody_holds_it(tmp_path):
+    """Frames of a stream must not wait for Python's search for cycles: each holds its pixels."""
+    path = tmp_path / "a.mp4"
+    with open_video_writer(path, (64, 48), 25) as out:
+        for number in range(10):
+            out.write(number / 25, np.full((48, 64, 3), 20 * number, dtype=np.uint8))
+    gc.collect()
+    before = {id(item) for item in gc.get_objects() if isinstance(item, av.VideoFrame)}
+    gc.disable()
+    try:
+        video = VideoCapture(parse_source(str(path)))
+        shapes = [frame.pixels.shape for frame in video.read()]
+        video.close()
+        left = [item for item in gc.get_objects() if isinstance(item, av.VideoFrame) and id(item) not in before]
+    finally:
+        gc.enable()
+    assert shapes == [(48, 64, 3)] * 10
+    assert len(left) <= 1

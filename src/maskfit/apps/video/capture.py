@@ -77,7 +77,8 @@ class Frame:
     @cached_property
     def pixels(self) -> Pixels:
         """Upright and unmirrored RGB of shape (height, width, 3), uint8."""
-        pixels = np.asarray(self.video_frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+        # One thread: by default each frame starts threads of its own, which cost more than they gain.
+        pixels = np.asarray(self.video_frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
         return orient(pixels, read_display_matrix(self.video_frame))
 
 
