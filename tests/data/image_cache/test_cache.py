@@ -264,6 +264,13 @@ def test_every_file_is_read_once(tmp_path, photos, monkeypatch):
     assert_images(check_later, photos)
 
 
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
+def test_a_folder_that_cannot_be_made_names_the_key_for_another(photos):
+    with pytest.raises(DataError, match="the image cache cannot be created: Not a directory") as caught:
+        open_image_cache(photos, CROP_RESIZE, folder=Path("/dev/null/home/caches"))
+    assert "data.cache_dir=DIR" in caught.value.hint
+
+
 def test_missing_disk_space_is_reported_before_writing(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
     usage = type(shutil.disk_usage(tmp_path))

@@ -33,26 +33,8 @@ def read_display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
         (a, b, c, d) of FFmpeg's display matrix, of which only signs and relative sizes count: the pixel at (x, y), to
         the right and down, is shown at (a x + c y, b x + d y). (1, 0, 0, 1) where nothing is declared.
     """
-    # Not frame.side_data: the frame would keep it, and it the frame, until Python looks for cycles; a stream would grow by
-    # every frame until then (findings/pyav_side_data_cycle.sh).
-    from av.sidedata.sidedata import SideData
-
-ROTATIONS = {0: (1, 0, 0, 1), 1: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 3: (0, 1, -1, 0)}
-"""Display matrix by quarter turns counterclockwise."""
-
-
-def read_display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
-    """Reads how a frame is to be shown.
-
-    Args:
-        frame: A decoded frame.
-
-    Returns:
-        (a, b, c, d) of FFmpeg's display matrix, of which only signs and relative sizes count: the pixel at (x, y), to
-        the right and down, is shown at (a x + c y, b x + d y). (1, 0, 0, 1) where nothing is declared.
-    """
-    # Not frame.side_data: the frame would keep it, and it the frame, until Python looks for cycles. Until then every frame
-    # of a stream would stay in memory (findings/pyav_side_data_cycle.sh).
+    # Not frame.side_data: the frame would keep it, and it the frame, until Python looks for cycles, and a stream would
+    # grow by every frame until then (findings/pyav_side_data_cycle.sh).
     from av.sidedata.sidedata import SideDataContainer
 
     try:

@@ -166,6 +166,15 @@ class ImageCacheFiles:
                 if self.folder.exists() and not self.folder.is_dir():
                     raise
                 continue
+            except OSError as error:
+                if is_disk_full(error):
+                    raise
+                # Such as a home that is mounted read-only: the folder is often nobody's choice.
+                raise DataError(
+                    f"the image cache cannot be created: {error.strerror}",
+                    location=self.folder,
+                    hint="choose another folder with data.cache_dir=DIR",
+                ) from None
             try:
                 acquire_lock(lock, "choose a cache folder on a local disk with data.cache_dir=DIR", wait)
             except Timeout:
