@@ -223,9 +223,12 @@ def _start_local(options: dict[str, Any]) -> None:
             ray.shutdown()
             if not remaining:
                 first_line = str(error).strip().splitlines()[0]
-                raise RunError(
-                    f"cannot start a local cluster: {first_line}", hint="try again when the machine is less busy"
-                ) from None
+                hint = (
+                    "set HOME to a folder that can be written"
+                    if isinstance(error, OSError) and error.filename
+                    else "try again when the machine is less busy"
+                )
+                raise RunError(f"cannot start a local cluster: {first_line}", hint=hint) from None
         else:
             return
 

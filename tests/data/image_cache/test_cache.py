@@ -264,10 +264,15 @@ def test_every_file_is_read_once(tmp_path, photos, monkeypatch):
     assert_images(check_later, photos)
 
 
-@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
-def test_a_folder_that_cannot_be_made_names_the_key_for_another(photos):
-    with pytest.raises(DataError, match="the image cache cannot be created: Not a directory") as caught:
-        open_image_cache(photos, CROP_RESIZE, folder=Path("/dev/null/home/caches"))
+def test_a_folder_that_cannot_be_made_names_the_key_for_another(tmp_path, photos, monkeypatch):
+    """As in a home that is mounted read-only."""
+
+    def refuse(path, **_):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DataError, match="the image cache cannot be created: Read-only file system") as caught:
+        open_image_cache(photos, CROP_RESIZE, folder=tmp_path / "home" / "caches")
     assert "data.cache_dir=DIR" in caught.value.hint
 
 
