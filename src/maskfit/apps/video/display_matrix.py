@@ -38,7 +38,7 @@ def read_display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     from av.sidedata.sidedata import SideDataContainer
 
     try:
-        data = SideDataContainer(frame).get("DISPLAYMATRIX")
+        data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no arguments
     except ValueError:
         # PyAV 18 cannot list the side data of a frame that has a kind newer than its table, such as EXIF in MJPEG.
         return ROTATIONS[round(frame.rotation / 90) % 4]
