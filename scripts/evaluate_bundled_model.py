@@ -3,9 +3,11 @@
 python scripts/evaluate_bundled_model.py box/bundled.onnx --work box
 python scripts/evaluate_bundled_model.py box/near/fold0/best.safetensors --work box --tta flip
 python scripts/evaluate_bundled_model.py box/bundled.onnx --work box --fit-ages
+python scripts/evaluate_bundled_model.py box/bundled.onnx --work box --fit-decisions
 
 `--fit-ages` fits the calibration of ages in years on the held-out persons of an exported model and writes it into the
-file's metadata; the printed figures are cross-fitted over persons.
+file's metadata; the printed figures are cross-fitted over persons. `--fit-decisions` does so with decision weights for
+macro F1, on all held-out photos whose attributes are known; they are written where they gain on other persons.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
 from maskfit.evaluation.ages import fit_ages, score_ages
+from maskfit.evaluation.fit_decisions import describe_fit, fit_decisions, kept_decisions
 from maskfit.evaluation.metrics import accuracy, f1_per_class, macro_f1
 from maskfit.file_io import atomic_write
 from maskfit.inference.image_loading import load_image
@@ -37,15 +40,17 @@ SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 
 def held_out_photos(work: Path) -> dict[str, list[Photo]]:
     """Returns the photos of the held-out persons by source: real photos and those derived from them."""
-    folds = read_splits(work / "far" / "splits.csv").fold_of_person
-    photos_of: dict[str, list[Photo]] = defaultdict(list)
-    for name in ("photos.csv", "extra1.csv"):
+    splits = next(path for path in (work / "far" / "splits.csv", work / "splits.csv") if path.is_file())
+    folds = read_splits(splits).fold_of_person
+    photos_of: dict[str, dict[Path, Photo]] = defaultdict(dict)
+    for name in ("photos.csv", "extra0.csv", "extra1.csv"):
         with (work / name).open(encoding="utf-8", newline="") as stream:
             sources = [row["source"] for row in csv.DictReader(stream)]
         for photo, source in zip(read_photos(work / name, SCHEMA), sources, strict=True):
             if folds.get(photo.person) == 0:
-                photos_of[source].append(photo)
-    return photos_of
+                # Both lists of derived photos have the crops.
+                photos_of[source][photo.path] = photo
+    return {source: list(photos.values()) for source, photos in photos_of.items()}
 
 
 def evaluate(predictor: Predictor, photos: list[Photo]) -> None:
@@ -86,7 +91,12 @@ def evaluate(predictor: Predictor, photos: list[Photo]) -> None:
     if (classes != UNKNOWN).any():
         predicted = probabilities.argmax(axis=1)
         score = accuracy(classes, predicted, SCHEMA.num_classes)
-        print(f"  18 classes: accuracy {score:.3f}, macro F1 {macro_f1(classes, predicted, SCHEMA.num_classes):.3f}")
+        print(
+            f"  18 classes: accuracy {score:.3f}, macro F1 {macro_f1(classes, predicted, SCHEMA.num_classes):.3f}",
+            end="",
+        )
+        decided = macro_f1(classes, predictions.table.predictions, SCHEMA.num_classes)
+        print(f"; with the file's decisions {decided:.3f}")
 
 
 def years_of(photos: list[Photo]) -> NDArray[np.float64]:
@@ -124,11 +134,26 @@ def fit_file_ages(path: Path, photos: list[Photo]) -> None:
         [photo.person for photo in photos],
     )
     print(fitted)
-    calibration = metadata.calibration.model_copy(update={"ages": fitted})
+    update_calibration(path, {"ages": fitted})
+
+
+def fit_file_decisions(path: Path, photos: list[Photo]) -> None:
+    """Fits decision weights for macro F1, and writes them into an exported model where they gain on other persons."""
+    predictions = Predictor.load(path).predict(photos)
+    truth = SCHEMA.to_class_index(SCHEMA.encode_batch(photo.labels for photo in photos))
+    fit = fit_decisions(SCHEMA, predictions.table.probabilities, truth, [photo.person for photo in photos])
+    print(describe_fit(fit, SCHEMA))
+    update_calibration(path, {"decisions": kept_decisions({fit.objective: fit})})
+
+
+def update_calibration(path: Path, values: dict[str, object]) -> None:
+    """Changes the calibration in an exported model's metadata; the network stays as it is."""
+    metadata = read_model_metadata(path)
+    changed = metadata.model_copy(update={"calibration": metadata.calibration.model_copy(update=values)})
     model = onnx.load(path)
     for item in model.metadata_props:
         if item.key == METADATA_KEY:
-            item.value = metadata.model_copy(update={"calibration": calibration}).to_metadata()[METADATA_KEY]
+            item.value = changed.to_metadata()[METADATA_KEY]
     with atomic_write(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
@@ -141,7 +166,14 @@ def main() -> None:
     parser.add_argument("--tta", default="original", help="test-time augmentation")
     parser.add_argument("--max-images", type=int, help="approximate number of photos per source; default: all")
     parser.add_argument("--fit-ages", action="store_true", help="fit ages in years and write them into the model")
+    parser.add_argument("--fit-decisions", action="store_true", help="fit decision weights and write those that gain")
     args = parser.parse_args()
+    if args.fit_decisions:
+        every = [photo for photos in held_out_photos(args.work).values() for photo in photos]
+        labels = SCHEMA.encode_batch(photo.labels for photo in every)
+        known = (labels != UNKNOWN).all(axis=1).tolist()
+        fit_file_decisions(Path(args.model), [photo for photo, use in zip(every, known, strict=True) if use])
+        return
     if args.fit_ages:
         fit_file_ages(Path(args.model), [photo for own in held_out_photos(args.work).values() for photo in own])
         return
