@@ -4,10 +4,13 @@ python scripts/evaluate_bundled_model.py box/bundled.onnx --work box
 python scripts/evaluate_bundled_model.py box/near/fold0/best.safetensors --work box --tta flip
 python scripts/evaluate_bundled_model.py box/bundled.onnx --work box --fit-ages
 python scripts/evaluate_bundled_model.py box/bundled.onnx --work box --fit-decisions
+python scripts/evaluate_bundled_model.py box/bundled.onnx --work box --fit-calibration
 
 `--fit-ages` fits the calibration of ages in years on the held-out persons of an exported model and writes it into the
 file's metadata; the printed figures are cross-fitted over persons. `--fit-decisions` does so with decision weights for
 macro F1, on all held-out photos whose attributes are known; they are written where they gain on other persons.
+`--fit-calibration` fits temperatures and abstention thresholds, as `train_bundled_model.py` does for a run; ages come
+after it.
 """
 
 from __future__ import annotations
@@ -20,13 +23,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from train_bundled_model import REAL_MASKS, TARGET_ACCURACY
 
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
 from maskfit.evaluation.ages import fit_ages, score_ages
+from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.fit_decisions import describe_fit, fit_decisions, kept_decisions
 from maskfit.evaluation.metrics import accuracy, f1_per_class, macro_f1
+from maskfit.evaluation.scores import score
 from maskfit.file_io import atomic_write
 from maskfit.inference.image_loading import load_image
 from maskfit.inference.predictor import Predictor
@@ -34,8 +40,13 @@ from maskfit.labels.age_distribution import AgeEstimate, find_age_attribute
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, softmax
 from maskfit.model_file import read_model_metadata
 from maskfit.model_metadata import METADATA_KEY
+from maskfit.training.calibrate_run import card_scores, worst_classes
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
+
+
+CALIBRATION_SOURCES = ("portraits", "faces of faces", "faces of more-faces", REAL_MASKS)
+"""Sources of the photos, not derived from others, that temperatures and thresholds are fitted on; real masks last."""
 
 
 def held_out_photos(work: Path) -> dict[str, list[Photo]]:
@@ -90,9 +101,9 @@ def evaluate(predictor: Predictor, photos: list[Photo]) -> None:
     classes = SCHEMA.to_class_index(targets)
     if (classes != UNKNOWN).any():
         predicted = probabilities.argmax(axis=1)
-        score = accuracy(classes, predicted, SCHEMA.num_classes)
+        right = accuracy(classes, predicted, SCHEMA.num_classes)
         print(
-            f"  18 classes: accuracy {score:.3f}, macro F1 {macro_f1(classes, predicted, SCHEMA.num_classes):.3f}",
+            f"  18 classes: accuracy {right:.3f}, macro F1 {macro_f1(classes, predicted, SCHEMA.num_classes):.3f}",
             end="",
         )
         decided = macro_f1(classes, predictions.table.predictions, SCHEMA.num_classes)
@@ -137,6 +148,26 @@ def fit_file_ages(path: Path, photos: list[Photo]) -> None:
     update_calibration(path, {"ages": fitted})
 
 
+def fit_file_calibration(path: Path, photos_of: dict[str, list[Photo]]) -> None:
+    """Fits temperatures and abstention thresholds of an exported model, those of the mask on photos of real masks."""
+    update_calibration(path, {"temperatures": {}, "abstain_below": {}, "decisions": {}, "ages": None})
+    photos = [photo for source in CALIBRATION_SOURCES for photo in photos_of[source]]
+    table = Predictor.load(path).predict(photos).table
+    targets = SCHEMA.encode_batch(photo.labels for photo in photos)
+    targets[: len(photos) - len(photos_of[REAL_MASKS]), SCHEMA.names.index("mask")] = UNKNOWN
+    persons = [photo.person for photo in photos]
+    fitted, thresholds = fit_calibration(table, SCHEMA, persons, targets, accuracy=TARGET_ACCURACY)
+    print(fitted, *thresholds.items(), sep="\n")
+    update_calibration(path, {name: getattr(fitted, name) for name in type(fitted).model_fields if name != "ages"})
+    codes = SCHEMA.encode_batch(photo.labels for photo in photos)
+    calibrated = fitted.apply_temperature(SCHEMA, table.probabilities)
+    scores = score(SCHEMA, codes, probabilities=calibrated, persons=persons)
+    card = read_model_metadata(path).card.model_copy(
+        update={"scores": card_scores(scores), "worst_groups": worst_classes(scores)}
+    )
+    update_metadata(path, {"card": card})
+
+
 def fit_file_decisions(path: Path, photos: list[Photo]) -> None:
     """Fits decision weights for macro F1, and writes them into an exported model where they gain on other persons."""
     predictions = Predictor.load(path).predict(photos)
@@ -148,8 +179,12 @@ def fit_file_decisions(path: Path, photos: list[Photo]) -> None:
 
 def update_calibration(path: Path, values: dict[str, object]) -> None:
     """Changes the calibration in an exported model's metadata; the network stays as it is."""
-    metadata = read_model_metadata(path)
-    changed = metadata.model_copy(update={"calibration": metadata.calibration.model_copy(update=values)})
+    update_metadata(path, {"calibration": read_model_metadata(path).calibration.model_copy(update=values)})
+
+
+def update_metadata(path: Path, values: dict[str, object]) -> None:
+    """Changes an exported model's metadata; the network stays as it is."""
+    changed = read_model_metadata(path).model_copy(update=values)
     model = onnx.load(path)
     for item in model.metadata_props:
         if item.key == METADATA_KEY:
@@ -167,7 +202,11 @@ def main() -> None:
     parser.add_argument("--max-images", type=int, help="approximate number of photos per source; default: all")
     parser.add_argument("--fit-ages", action="store_true", help="fit ages in years and write them into the model")
     parser.add_argument("--fit-decisions", action="store_true", help="fit decision weights and write those that gain")
+    parser.add_argument("--fit-calibration", action="store_true", help="fit temperatures and thresholds and write them")
     args = parser.parse_args()
+    if args.fit_calibration:
+        fit_file_calibration(Path(args.model), held_out_photos(args.work))
+        return
     if args.fit_decisions:
         every = [photo for photos in held_out_photos(args.work).values() for photo in photos]
         labels = SCHEMA.encode_batch(photo.labels for photo in every)

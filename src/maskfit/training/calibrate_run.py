@@ -123,8 +123,8 @@ def _build_card(plan: TrainingPlan, fold: int, scores: Scores) -> ModelCard:
         counts=counts,
         n_eval_photos=scores.photos,
         n_eval_persons=_count_eval_persons(plan),
-        scores=_card_scores(scores),
-        worst_groups=_worst_classes(scores),
+        scores=card_scores(scores),
+        worst_groups=worst_classes(scores),
         training_data=texts.training_data,
         license=texts.license,
         intended_use=texts.intended_use,
@@ -136,7 +136,15 @@ def _count_eval_persons(plan: TrainingPlan) -> int:
     return len({plan.photos[int(index)].person for index in np.concatenate(held_out)})
 
 
-def _card_scores(scores: Scores) -> dict[str, Score]:
+def card_scores(scores: Scores) -> dict[str, Score]:
+    """Returns the scores that a model card names.
+
+    Args:
+        scores: Scores of held-out predictions.
+
+    Returns:
+        Name to score.
+    """
     values: dict[str, tuple[float | None, Interval | None]] = {
         "macro F1": (scores.macro_f1, scores.intervals.get("macro_f1")),
         "accuracy": (scores.accuracy, scores.intervals.get("accuracy")),
@@ -147,7 +155,15 @@ def _card_scores(scores: Scores) -> dict[str, Score]:
     return {name: _card_score(value, interval) for name, (value, interval) in values.items() if value is not None}
 
 
-def _worst_classes(scores: Scores) -> dict[str, Score]:
+def worst_classes(scores: Scores) -> dict[str, Score]:
+    """Returns the classes with the lowest F1, for a model card.
+
+    Args:
+        scores: Scores of held-out predictions.
+
+    Returns:
+        Class to F1, the lowest first.
+    """
     present = [item for item in scores.per_class if item.support]
     worst = sorted(present, key=lambda item: item.f1)[:NUM_WORST_CLASSES]
     return {item.name: _card_score(item.f1, item.interval) for item in worst}
