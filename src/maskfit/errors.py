@@ -109,7 +109,7 @@ class DiskFullError(MaskfitError):
         self, path: str | Path, needed: int | None = None, free: int | None = None, *, too_large: bool = False
     ) -> None:
         self.path, self.needed, self.free, self.too_large = path, needed, free, too_large
-        parts = [] if needed is None else [f"at least {needed:,} {'byte is' if needed == 1 else 'bytes are'} needed"]
+        parts = [] if needed is None else [f"at least {needed:,} bytes are needed"]
         parts += [] if free is None else [f"{free:,} are free"]
         problem = "the file is larger than this file system or process may write" if too_large else "the disk is full"
         super().__init__(

@@ -161,3 +161,16 @@ def test_rows_of_a_video_say_where(tmp_path):
     assert caught.value.location == str(tmp_path / "events.csv")
     with (tmp_path / "events.csv").open() as stream:
         assert next(csv.DictReader(stream)) == {"a": "first"}
+
+
+def test_a_compiled_file_that_a_full_disk_cut_is_named(command, monkeypatch):
+    """Python writes it without noticing, and every later command ended with no more than "Aborted."."""
+
+    def cut(path):
+        raise EOFError("marshal data too short")
+
+    monkeypatch.setattr("maskfit.cli.lazy_commands.load_command", cut)
+    result = command("recipes", "fast")
+    assert result.code == 2
+    assert "error: a file ends too early: marshal data too short" in result.err
+    assert "__pycache__" in result.err

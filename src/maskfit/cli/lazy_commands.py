@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from maskfit.cli.legacy_names import upgrade_arguments
 from maskfit.cli.verbosity_options import make_options
+from maskfit.errors import MaskfitError
 from maskfit.verbosity import is_quiet
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -114,6 +115,17 @@ class _Group(TyperGroup):
             args = [" ".join(args[:2]), *args[2:]]
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and self._load(str(name)), upgrade_arguments(str(name), rest, _warn)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; a file that is cut off, of which Typer says no more than "Aborted.", is named."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            hint = "restore the file"
+            if "marshal" in str(error):
+                # Python does not notice that a full disk cuts what it compiles, and reads it from then on.
+                hint = "a full disk cut a compiled file of Python: remove the folders __pycache__ of the install"
+            raise MaskfitError(f"a file ends too early: {error}", hint=hint) from error
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Completes single words: a shell would split a command of two."""
