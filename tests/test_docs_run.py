@@ -32,6 +32,7 @@ NOT_RUN = {
     r"saliency": "needs weights that are fetched once; tests/data/test_saliency.py has a network of its own",
     r"loggers=wandb": "needs an account, or a server; tests/training log offline",
     r"PHOTOS|masked-faces|\.imagenet\.": "describes a measurement on real photos, beside which its result stands",
+    r"^maskfit run champion": "trains at the recipe's full size; tests/cli/test_run_cli.py runs a tiny one",
     r"maskfit demo": "minutes; the slow tests of the base install run it",
     r"model\.pretrained=weights": "weights that are not here; tests/data/test_pretrained_weights.py has some",
     r"^maskfit data gan": "minutes of training; tests/synthesis train one",
