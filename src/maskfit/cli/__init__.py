@@ -77,7 +77,7 @@ COMMAND_TABLE = {
         ),
         "check": LazyCommand(
             "maskfit.cli.recipes:check",
-            "Check a recipe without data: every mistake at once, then the whole recipe with its defaults.",
+            "Check a recipe: every mistake at once, then the whole recipe with its defaults.",
         ),
         "components": LazyCommand(
             "maskfit.cli.components:components",
@@ -205,7 +205,7 @@ DATA_COMMANDS_TABLE = {
     "Image cache": {
         "cache": LazyCommand(
             "maskfit.cli.data.cache:cache",
-            "List the image caches with size and last use, and remove unused ones.",
+            "List the image caches, and cached features, with size and last use, and remove unused ones.",
         ),
     },
     "Split and crop": {
