@@ -129,6 +129,21 @@ def test_every_convolution_but_the_first_computes_in_integers(tmp_path):
     assert "Clip" not in kinds
 
 
+def test_nothing_is_rounded_before_an_activation_that_is_computed_with_its_convolution():
+    program = _program("Sigmoid")
+    expected = _run(program)
+    outputs = [node.output[0] for node in program.graph.node if node.op_type == "Conv"]
+    errors = []
+    for fuses in (False, True):
+        quantized = quantize_program(_copy(program), iter([FRAMES]), fuses)
+        rounded = {node.input[0] for node in quantized.graph.node if node.op_type == "QuantizeLinear"}
+        smooth = {name for name in outputs[1:] if name.endswith(".out")}
+        assert smooth & rounded == (set() if fuses else smooth)
+        assert {"narrow", "sum", "wide"} <= rounded
+        errors.append(np.abs(_run(quantized) - expected).mean())
+    assert errors[1] < errors[0]
+
+
 def test_sums_are_those_of_a_processor_with_vnni():
     """ONNX Runtime's setting for exact sums changes nothing: without VNNI and with eight bits it would."""
     program = _program()

@@ -50,6 +50,7 @@ class ExportFormat:
         engines: Engines that run it, as for `open_engine`; the first must agree with torch to `PARITY_TOLERANCE`.
         companion_suffixes: Suffixes of files that are written in addition and belong to it.
         supports_compression: Whether fp16 weights and int8 are available.
+        fuses_activations: Whether what runs it computes any activation together with the convolution before it.
     """
 
     suffix: str
@@ -57,6 +58,7 @@ class ExportFormat:
     engines: tuple[str, ...]
     companion_suffixes: tuple[str, ...] = ()
     supports_compression: bool = True
+    fuses_activations: bool = False
 
     def files(self, out: Path) -> tuple[Path, ...]:
         """Lists every file that it writes.
@@ -82,7 +84,11 @@ class ExportFormat:
 EXPORTS: dict[str, ExportFormat] = {
     "onnx": ExportFormat(".onnx", write_onnx, ("onnx",)),
     "openvino": ExportFormat(
-        ".xml", write_openvino, ("openvino", "openvino:precision=bf16"), companion_suffixes=(".bin",)
+        ".xml",
+        write_openvino,
+        ("openvino", "openvino:precision=bf16"),
+        companion_suffixes=(".bin",),
+        fuses_activations=True,
     ),
     "torch": ExportFormat(".safetensors", write_weights, ("torch",), supports_compression=False),
 }
@@ -157,7 +163,8 @@ def export_model(
     engines = export_format.engines
     if calibrate is not None:
         calibrate, photos = _split_photos(calibrate, photos)
-        compress, tolerance = partial(quantize_static, photos=calibrate), math.inf
+        compress = partial(quantize_static, photos=calibrate, fuses_activations=export_format.fuses_activations)
+        tolerance = math.inf
         engines = export_format.int8_engines()
     metadata = read_model_metadata(model)
     with _draft(export_format, out) as draft:

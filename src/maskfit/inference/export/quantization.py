@@ -27,8 +27,13 @@ from maskfit.model_file import ModelMetadata
 MAX_CALIBRATION_IMAGES = 256
 """Photos that calibrate ranges; more change them little."""
 
+SMOOTH_ACTIVATIONS = {"Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Mish", "Gelu", "Erf", "Tanh"}
+"""Operators that activations without a kink at 0 begin with; what is clipped is clipped by the levels themselves."""
 
-def quantize_static(program: Any, metadata: ModelMetadata, photos: Sequence[Photo]) -> Any:
+
+def quantize_static(
+    program: Any, metadata: ModelMetadata, photos: Sequence[Photo], fuses_activations: bool = False
+) -> Any:
     """Quantizes the convolutions of an ONNX program to int8, except the first one and those of a single pixel.
 
     The first one has three input channels, which integer kernels are no faster for, and squeeze-and-excitation takes
@@ -38,6 +43,7 @@ def quantize_static(program: Any, metadata: ModelMetadata, photos: Sequence[Phot
         program: What `to_onnx` returned; it is changed.
         metadata: The model's metadata.
         photos: Photos to calibrate on; `MAX_CALIBRATION_IMAGES` of them are used, evenly spaced.
+        fuses_activations: As for `quantize_program`.
 
     Returns:
         The quantized program.
@@ -50,18 +56,21 @@ def quantize_static(program: Any, metadata: ModelMetadata, photos: Sequence[Phot
     first = next(frames, None)
     if first is None:
         raise DataError("there is no photo to calibrate on that can be read", hint="check the folder of --calibrate")
-    quantized = quantize_program(program, chain([first], frames))
+    quantized = quantize_program(program, chain([first], frames), fuses_activations)
     # Read by benchmark and predict on another processor.
     quantized.metadata_props.add(key=INT8_KEY, value=Int8Origin(describe_instructions(), len(selected)).to_json())
     return quantized
 
 
-def quantize_program(program: Any, batches: Iterator[ImageBatch]) -> Any:
+def quantize_program(program: Any, batches: Iterator[ImageBatch], fuses_activations: bool = False) -> Any:
     """Quantizes the convolutions of an ONNX program; see `quantize_static`.
 
     Args:
         program: An ONNX program with the input `frames`; it is changed.
         batches: Frames (batch, height, width, 3) to calibrate on, at least one.
+        fuses_activations: Whether what runs the program computes activations such as SiLU together with the
+            convolution before them. Then nothing is rounded between the two; elsewhere the convolution would not
+            compute in integers.
 
     Returns:
         The quantized program.
@@ -83,6 +92,8 @@ def quantize_program(program: Any, batches: Iterator[ImageBatch]) -> Any:
     for addition in graph.additions:
         if set(addition.inputs) <= scaled:
             scaled.add(addition.output)
+    if fuses_activations:
+        scaled -= {name for name in scaled if any(node.op_type in SMOOTH_ACTIVATIONS for node in graph.consumers[name])}
     equalize(graph, layers, statistics)
     return insert_qdq(
         graph,
