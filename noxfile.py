@@ -1,5 +1,7 @@
 """The daily tasks: `uvx nox -s test`, or `uvx nox` for lint, types and test. All run in uv's locked environment."""
 
+import re
+
 import nox
 
 nox.options.default_venv_backend = "none"
@@ -25,6 +27,18 @@ def types(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """The fast tests; arguments after -- go to pytest."""
     session.run(*UV, "pytest", *(session.posargs or ("-n", "2")), external=True)
+
+
+@nox.session
+def python(session: nox.Session) -> None:
+    """The fast tests with another Python: `-- 3.12`, or the path of an interpreter; more arguments go to pytest."""
+    if not session.posargs:
+        session.error("name a version or an interpreter, as in: uvx nox -s python -- 3.12")
+    interpreter, *arguments = session.posargs
+    name = re.sub(r"[^\w.]+", "-", interpreter).strip("-")
+    environment = {"UV_PROJECT_ENVIRONMENT": f".nox/python-{name}"}
+    command = [*UV, "--python", interpreter, "pytest", *(arguments or ("-n", "2"))]
+    session.run(*command, env=environment, external=True)
 
 
 @nox.session

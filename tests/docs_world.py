@@ -66,7 +66,23 @@ def build_world(root: Path, run) -> Path:
         _predict(run, name, f"p-{name}.csv")
     _predict(run, "a", "p.csv")
     shutil.copy(root / "runs" / "first" / "fold0" / "best.safetensors", root / "weights.safetensors")
+    _run_earlier_lines(root, run)
     return root
+
+
+def _run_earlier_lines(root: Path, run) -> None:
+    """What one line of a page leaves for the next."""
+    run("data", "split", "photos", "--folds", 3, "--out", "splits.csv")
+    run("data", "import", "door", "--person", "([^/_]+)_[^/]*$", "--out", "door.csv")
+    run("data", "oversample", "photos", "--out", "mixed", "--count", 4)
+    run("data", "add-masks", "bare.csv", "--out", "masked")
+    images = ("--images", "eval/images", "--image-list", "eval/info.csv")
+    run("predict", "runs/first", *images, "--out", "submission.csv")
+    shutil.copy(root / "eval" / "truth.csv", root / "truth.csv")
+    run("predict", "--image-list", "manifest.csv", "--out", "answers.csv", "--attributes-csv", "ages.csv")
+    run("label-issues", "runs/first", "--out", "issues.csv")
+    options = ("data.path=photos", *TINY, "--space", "space.yaml", "--trials", 2, "--out", "sweeps/first")
+    run("tune", "baseline", *options)
 
 
 def _predict(run, name: str, out: str) -> None:
@@ -102,9 +118,11 @@ def _write_csv(path: Path, header: list[str], rows: list[list[object]]) -> None:
 def _write_tables(root: Path, photos: list[Path]) -> None:
     rows = [[photo.relative_to(root), *_read(photo)] for photo in photos]
     codes = {"wear": 1, "not_wear": 0, "female": 0, "male": 1}
-    coded = [[path, person, codes[mask], codes[gender]] for path, person, mask, gender, _ in rows if mask in codes]
+    coded = [
+        [path, person, codes[mask], codes[gender], age] for path, person, mask, gender, age in rows if mask in codes
+    ]
     _write_csv(root / "manifest.csv", ["path", "person", "mask", "gender", "age"], rows)
-    _write_csv(root / "photos.csv", ["path", "person", "mask", "gender"], coded)
+    _write_csv(root / "photos.csv", ["path", "person", "mask", "gender", "age"], coded)
     _write_csv(root / "list.csv", ["ImageID"], [[photo.relative_to(root / "photos")] for photo in photos[:14]])
     bare = [row for row in rows if row[2] == "not_wear"]
     _write_csv(root / "bare.csv", ["path", "gender", "age"], [[row[0], row[3], row[4]] for row in bare])
