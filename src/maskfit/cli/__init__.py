@@ -36,6 +36,7 @@ from maskfit.cli.verbosity_options import (
     set_verbosity,
 )
 from maskfit.errors import DiskFullError, MaskfitError, OldNameWarning, PhotoWarning, printable
+from maskfit.thread_pool import limit_spinning
 from maskfit.version import __version__
 
 _default_format_warning = warnings.formatwarning
@@ -276,6 +277,7 @@ def _options(
 def main() -> None:
     """Runs a command; errors that the user can fix are printed without a traceback, with exit code 2."""
     warnings.formatwarning = _format_warning
+    limit_spinning()
     _open_standard_streams()
     try:
         with _stop_on_sigterm():
