@@ -44,7 +44,7 @@ FLOORS = (
     {"report"},
     {"model_card_markdown"},
     {"explain", "exploration", "inference", "synthesis", "training"},
-    {"cluster", "component_catalog"},
+    {"cluster", "component_catalog", "recipe_keys"},
     {"component_page"},
     {"pipeline", "sweep"},
     {"api", "apps"},
