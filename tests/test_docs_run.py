@@ -42,6 +42,7 @@ NOT_RUN = {
     r"model\.pretrained=weights": "weights that are not here; tests/data/test_pretrained_weights.py has some",
     r"^maskfit data gan|extra_train=gan0": "minutes of training; tests/cli/test_features.py has one",
     r" \.\.\.$": "not a whole command",
+    r"review photos --log review": "decisions of a review that was before; tests/apps/review export some",
     r"data corrections tasks": "decisions that people made in another program; tests/inference/test_labeling_tasks.py",
     r"--by race": "columns of a data set that is described there; tests/report have some",
     r"train\.json|covered=|rest=skip": "words of a data set that is described there; tests/data/importers have some",
