@@ -182,7 +182,7 @@ def _remove_outputs(folder: Path, words: list[str]) -> None:
 
 
 def test_most_commands_run_and_every_reason_is_needed() -> None:
-    assert len(RUN) > 0.85 * len(CASES)
+    assert len(RUN) > 0.8 * len(CASES)
     lines = [_without_comment(line) for _, line in CASES]
     idle = [pattern for pattern in NOT_RUN if not any(re.search(pattern, line) for line in lines)]
     assert idle == []
