@@ -49,7 +49,7 @@ def trained_on(normalize: Normalize, images: np.ndarray) -> np.ndarray:
     scale, shift = normalize.scale_and_shift()
     task.scale = torch.from_numpy(scale).view(1, 3, 1, 1)
     task.shift = torch.from_numpy(shift).view(1, 3, 1, 1)
-    planes: np.ndarray = task._normalize(_to_float_images(torch.from_numpy(images))).numpy()
+    planes: np.ndarray = task.normalize(_to_float_images(torch.from_numpy(images))).numpy()
     return planes
 
 

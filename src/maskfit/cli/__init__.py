@@ -24,7 +24,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.defaults import load_environment
+from maskfit.cli.defaults import limit_spinning, load_environment
 from maskfit.cli.lazy_commands import LazyCommand, load_command, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
 from maskfit.cli.verbosity_options import (
@@ -36,7 +36,6 @@ from maskfit.cli.verbosity_options import (
     set_verbosity,
 )
 from maskfit.errors import DiskFullError, MaskfitError, OldNameWarning, PhotoWarning, printable
-from maskfit.thread_pool import limit_spinning
 from maskfit.version import __version__
 
 _default_format_warning = warnings.formatwarning
