@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from maskfit.cli.data import add_masks
+from maskfit.data import detectors
 from maskfit.data.detectors import DETECTORS, Face
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RecipeError
@@ -384,7 +385,17 @@ def test_largest_face_is_used(monkeypatch):
     ]
 
 
-def test_landmarks_are_those_of_the_bundled_detector_or_of_the_named_file(detector_file, monkeypatch):
+@pytest.fixture
+def no_loaded_detectors():
+    """Detectors are kept by the content of their weights, which the files of other tests may share."""
+    detectors._load.cache_clear()
+    yield
+    detectors._load.cache_clear()
+
+
+def test_landmarks_are_those_of_the_bundled_detector_or_of_the_named_file(
+    detector_file, monkeypatch, no_loaded_detectors
+):
     seen = []
     for name in ("bundled", "yunet"):
         kind = DETECTORS[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -195,7 +196,11 @@ def test_a_camera_whose_machine_learns_the_time_late(video, reader, tmp_path, mo
     class SetClock(datetime):
         @classmethod
         def now(cls, tz=None):
-            return datetime.now(tz) + (late if next(looks) >= 1 else timedelta())
+            look = next(looks)
+            if look == 1:
+                # A camera's frame that nobody took yet is replaced by the next one: the first is to be seen.
+                time.sleep(0.5)
+            return datetime.now(tz) + (late if look >= 1 else timedelta())
 
     monkeypatch.setattr(live_capture, "datetime", SetClock)
     monkeypatch.setattr(VideoCapture, "is_live", property(lambda self: True))
