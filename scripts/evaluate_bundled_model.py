@@ -25,6 +25,7 @@ import onnx
 from numpy.typing import NDArray
 from train_bundled_model import REAL_MASKS, TARGET_ACCURACY
 
+from maskfit.calibration import weighted_classes
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
@@ -102,12 +103,9 @@ def evaluate(predictor: Predictor, photos: list[Photo]) -> None:
     if (classes != UNKNOWN).any():
         predicted = probabilities.argmax(axis=1)
         right = accuracy(classes, predicted, SCHEMA.num_classes)
-        print(
-            f"  18 classes: accuracy {right:.3f}, macro F1 {macro_f1(classes, predicted, SCHEMA.num_classes):.3f}",
-            end="",
-        )
-        decided = macro_f1(classes, predictions.table.predictions, SCHEMA.num_classes)
-        print(f"; with the file's decisions {decided:.3f}")
+        weighted = weighted_classes(SCHEMA, probabilities, predictions.decision_weights)
+        argmax, decided = (macro_f1(classes, own, SCHEMA.num_classes) for own in (predicted, weighted))
+        print(f"  18 classes: accuracy {right:.3f}, macro F1 {argmax:.3f}, with the file's decisions {decided:.3f}")
 
 
 def years_of(photos: list[Photo]) -> NDArray[np.float64]:

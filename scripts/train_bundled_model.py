@@ -16,7 +16,7 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5, or of --start.
    Part of the photos of real masks are crops of street photos: no copy of a held-out photo or of a held-out face is
    trained on (`street_faces.py`).
-7. calibrate: temperatures, abstention thresholds, ages and decision weights on the held-out persons.
+7. calibrate: temperatures, abstention thresholds and ages in years on the held-out persons.
 8. export: ONNX with 16-bit weights. With --start, the weights of the result are the mean of that file's and of step 6's
    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): better on every set than either alone or nearly so.
    `evaluate_bundled_model.py --fit-calibration`, then `--fit-ages`, calibrate that file.

@@ -81,6 +81,24 @@ def test_features_are_computed_once_for_all_folds_and_later_runs(on_features, tm
     assert len(feature_files(tmp_path)) == 2
 
 
+def test_a_run_that_computes_features_equals_one_that_reads_them(on_features, tmp_path):
+    """Also its first fold, whose network has just computed them: the head's dropout is on in both."""
+    dropout = "model.head={name: multi_head, dropout: 0.5}"
+    runs = [
+        train(on_features(f"output_dir={tmp_path / name}", dropout), console=Console(quiet=True))[0]
+        for name in ("computes", "reads")
+    ]
+    for fold in (0, 1):
+        first, second = (read_table(run.fold(fold).probabilities).probabilities for run in runs)
+        np.testing.assert_array_equal(first, second)
+
+
+def test_augmented_copies_differ_where_training_images_have_the_size_of_prediction(on_features, tmp_path):
+    train(on_features(f"output_dir={tmp_path / 'run'}", "data.train_resize_scale=1"), console=Console(quiet=True))
+    values = np.load(feature_files(tmp_path)[0])
+    assert (np.abs(values[1] - values[0]).max(axis=1) > 1e-3).mean() > 0.9
+
+
 def test_features_are_listed_and_removed_with_the_image_caches(on_features, tmp_path):
     recipe = on_features(f"output_dir={tmp_path / 'run'}")
     train(recipe, console=Console(quiet=True))

@@ -243,16 +243,21 @@ def _compute_features(
         for indices in _batches(len(train_images)):
             seed_torch(plan.recipe.trainer.seed, "features", copy, int(indices[0]))
             plain = held_out[indices] if copy == 0 else np.zeros(len(indices), bool)
-            for chosen, images in ((indices[plain], val_images), (indices[~plain], train_images)):
+            # Both may be the same images, where augmentation crops from the size that prediction sees.
+            for chosen, images, to_inputs in (
+                (indices[plain], val_images, task.val_inputs),
+                (indices[~plain], train_images, task.augmented_inputs),
+            ):
                 if len(chosen):
-                    batch = {"images": torch.from_numpy(images.gather(chosen)).to(device)}
-                    inputs = task.val_inputs(batch) if images is val_images else task.augmented_inputs(batch)
+                    inputs = to_inputs({"images": torch.from_numpy(images.gather(chosen)).to(device)})
                     values[copy, chosen] = task.network.forward_features(inputs).float().cpu().numpy()
             done, seconds = copy * len(train_images) + int(indices[-1]) + 1, time.perf_counter() - start
             rate = done / seconds
             copy_name = f"copy {copy + 1}/{copies}"
             reporter.show(FoldProgress(TITLE, copy_name, done, total, rate, (total - done) / rate))
     reporter.end(TITLE)
+    # The head is trained next, with its dropout; Lightning leaves the mode as it is.
+    task.train()
     return values
 
 
