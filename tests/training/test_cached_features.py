@@ -106,7 +106,19 @@ def test_features_are_listed_and_removed_with_the_image_caches(on_features, tmp_
     assert features.photos == len(make_plan(recipe).photos)
     assert features.size_bytes == feature_files(tmp_path)[0].stat().st_size
     remove_cache(features)
-    assert feature_files(tmp_path) == []
+    assert list((tmp_path / "cache" / FEATURES_FOLDER).iterdir()) == []
+
+
+def test_folds_in_parallel_compute_features_once(on_features, tmp_path):
+    parallel, _ = train(
+        on_features(f"output_dir={tmp_path / 'two'}", "trainer.parallel_folds=2"), console=Console(quiet=True)
+    )
+    (file,) = feature_files(tmp_path)
+    single, _ = train(on_features(f"output_dir={tmp_path / 'one'}"), console=Console(quiet=True))
+    assert feature_files(tmp_path) == [file]
+    for fold in (0, 1):
+        first, second = (read_table(run.fold(fold).probabilities).probabilities for run in (parallel, single))
+        np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 def test_the_first_copy_is_the_photo_as_prediction_sees_it(on_features, tmp_path):

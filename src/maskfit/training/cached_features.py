@@ -19,17 +19,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from maskfit.data.image_cache.cache import default_cache_dir
-from maskfit.data.image_cache.files import FEATURES_FOLDER
+from maskfit.data.image_cache.files import FEATURES_FOLDER, LOCK_SUFFIX
 from maskfit.file_io import atomic_write
+from maskfit.file_locks import acquire_lock
 from maskfit.models.backbones import Backbone
 from maskfit.models.network import Network
 from maskfit.training.augment.batch_mixing import MixedBatch
 from maskfit.training.builders import uses_cuda
-from maskfit.training.data_loaders import Batch, FoldDataset, ImageSource
+from maskfit.training.data_loaders import Batch, FoldDataset, PhotoSource
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.progress_reporting import FoldProgress, ProgressReporter
 from maskfit.training.seeding import seed_torch
@@ -155,8 +157,8 @@ class HeadTask(ClassificationTask):
 def open_features(
     plan: TrainingPlan,
     task: ClassificationTask,
-    train_images: ImageSource,
-    val_images: ImageSource,
+    train_images: PhotoSource,
+    val_images: PhotoSource,
     reporter: ProgressReporter,
 ) -> CachedFeatures:
     """Opens the features of the whole dataset; computes them where they are not kept yet.
@@ -170,15 +172,20 @@ def open_features(
 
     Returns:
         The features.
+
+    Raises:
+        DataError: The file system of the cache refuses locks.
     """
     recipe = plan.recipe
     folder = (Path(recipe.data.cache_dir) if recipe.data.cache_dir else default_cache_dir()) / FEATURES_FOLDER
     path = folder / f"{_key(plan, train_images)}.npy"
-    if not path.is_file():
-        values = _compute_features(plan, task, train_images, val_images, reporter)
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary, temporary.open("wb") as stream:
-            np.save(stream, values)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Folds that are trained in parallel wait for the one that computes.
+    with acquire_lock(FileLock(path.with_suffix(LOCK_SUFFIX)), "set data.cache_dir=DIR to another folder", wait=True):
+        if not path.is_file():
+            values = _compute_features(plan, task, train_images, val_images, reporter)
+            with atomic_write(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, values)
     # `maskfit data cache` shows and sorts by the last use.
     os.utime(path)
     return CachedFeatures(np.load(path, mmap_mode="r"))
@@ -197,7 +204,7 @@ def with_features(dataset: FoldDataset, features: CachedFeatures) -> FoldDataset
     return FoldDataset(features, dataset.allowed, dataset.indices)
 
 
-def _key(plan: TrainingPlan, images: ImageSource) -> str:
+def _key(plan: TrainingPlan, images: PhotoSource) -> str:
     """Name of the features: a hash of all that they depend on."""
     recipe = plan.recipe
     files = [start_path(recipe.model), Path(recipe.model.pretrained)]
@@ -228,8 +235,8 @@ def _batches(count: int) -> Iterator[NDArray[np.int64]]:
 def _compute_features(
     plan: TrainingPlan,
     task: ClassificationTask,
-    train_images: ImageSource,
-    val_images: ImageSource,
+    train_images: PhotoSource,
+    val_images: PhotoSource,
     reporter: ProgressReporter,
 ) -> NDArray[np.float32]:
     """Returns (copies, photos, features); of photos that are never held out, the first copy is augmented as well."""

@@ -21,7 +21,7 @@ PREFETCH_BATCHES = 2
 """Number of batches that are read ahead."""
 
 
-class ImageSource(Protocol):
+class PhotoSource(Protocol):
     """What a batch is read from."""
 
     def __len__(self) -> int: ...
@@ -51,7 +51,7 @@ class FoldDataset:
         indices: Indices into `images` of the photos to use; a photo may occur several times.
     """
 
-    images: ImageSource
+    images: PhotoSource
     allowed: Mapping[str, NDArray[np.bool_]]
     indices: NDArray[np.int64]
 

@@ -24,6 +24,7 @@ from maskfit.data.image_cache.files import (
     KEYS_FILE,
     LAST_USED_FILE,
     LOCK_FILE,
+    LOCK_SUFFIX,
     METADATA_FILE,
     PIXELS_FILE,
 )
@@ -142,6 +143,7 @@ def remove_cache(cache: CacheInfo) -> None:
     try:
         if cache.path.is_file():
             cache.path.unlink()
+            cache.path.with_suffix(LOCK_SUFFIX).unlink(missing_ok=True)
             return
         lock = FileLock(cache.path / LOCK_FILE)
         with acquire_lock(lock, "stop what uses it, then delete the folder"):

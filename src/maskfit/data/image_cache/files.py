@@ -42,6 +42,9 @@ FALLBACKS_FILE = "guessed.txt"
 FEATURES_FOLDER = "features"
 """Folder beside the caches: backbone features, (copies, photos, features), in files named by what they depend on."""
 
+LOCK_SUFFIX = ".lock"
+"""Suffix of the lock file beside a file of features, in place of the latter's."""
+
 Log = Callable[[str], None]
 
 
