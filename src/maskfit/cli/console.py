@@ -156,7 +156,7 @@ def print_written(path: object, detail: str = "", *, console: Console = err) -> 
 
 @contextmanager
 def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | None], None]]:
-    """Shows a progress bar with rate and remaining time.
+    """Shows a progress bar with rate and remaining time; in a log lines instead, within ten seconds of each other.
 
     Args:
         title: Text before the bar.
@@ -166,6 +166,12 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
         A function to call with (done, total); total is None while unknown.
     """
     # Imported here, since imports at the top delay every command.
+    if not err.is_terminal:
+        from maskfit.progress_log import log_progress
+
+        with log_progress(err, title, unit) as advance_log:
+            yield advance_log
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -186,7 +192,6 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
         TextColumn("left"),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
     )
     with bar:
         task = bar.add_task(title, total=None, rate="")
