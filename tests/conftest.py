@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from maskfit.data import detectors, saliency
+from maskfit.data import detectors, pretrained_weights, saliency
 from maskfit.data.detectors.interface import Face, Pixels
 from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
 from maskfit.verbosity import VARIABLE
@@ -117,6 +117,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_named_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that one test named by their path are unknown to the next one in the same process."""
+    monkeypatch.setattr(pretrained_weights, "_named_files", {})
 
 
 @pytest.fixture(scope="session")
