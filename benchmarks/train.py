@@ -20,6 +20,7 @@ turn. Validation and checkpoints between epochs are not measured.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -142,7 +143,7 @@ def run_network(args: argparse.Namespace, stopwatch: Stopwatch, kind: str | None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = run.plan.network().to(device, memory_format=torch.channels_last).train()
     if kind is None:
-        network = prepare_network(network, run.plan.recipe, run.precision.kind)
+        network = prepare_network(network, run.plan.recipe.trainer, run.precision.kind)
     optimizer = adamw(network, lr=LEARNING_RATE)
     shape = (args.batch, 3, args.size, args.size)
     batches = [torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last) for _ in range(4)]
@@ -327,8 +328,9 @@ class Contender:
         sys.exit(f"{self.name} ended with exit code {self.process.wait()}")
 
     def stop(self) -> None:
-        """Kills the process and its workers."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """Kills the process and its workers, if it has not ended by itself."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
