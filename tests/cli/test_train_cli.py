@@ -121,13 +121,13 @@ def test_missing_packages_name_the_extra(command, trained, monkeypatch, missing)
     assert trained == []
 
 
-@pytest.mark.parametrize("verb", ["train", "run", "check"])
+@pytest.mark.parametrize("verb", ["train", "run", "tune", "check"])
 def test_class_folders_without_their_schema_fail_before_torch_is_imported(command, tmp_path, monkeypatch, verb):
     for number, kind in enumerate(("with_mask", "without_mask") * 3):
         (tmp_path / "photos" / kind).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "photos" / kind / f"{number}.jpg")
-    # An import of either ends in another error.
-    for name in ("maskfit.training.train", "maskfit.pipeline.pipeline"):
+    # An import of any ends in another error.
+    for name in ("maskfit.training.train", "maskfit.pipeline.pipeline", "maskfit.sweep.tune"):
         monkeypatch.setitem(sys.modules, name, None)
     images = ("--images", tmp_path / "photos") if verb == "run" else ()
     result = command(verb, "fast", f"data.path={tmp_path / 'photos'}", *images)

@@ -87,8 +87,10 @@ def tune(
     require_extra("tune", "train", *TRAIN_MODULES)
     require_extra("tune", "tune", "optuna")
     setup_allocator()
-    from maskfit.cli.train import from_environment
+    from maskfit.cli.train import from_environment, read_checked_recipe
     from maskfit.config.loader import parse_component
+
+    read_checked_recipe(recipe, overrides)
     from maskfit.sweep.tune import SweepSettings
     from maskfit.sweep.tune import tune as sweep
 
