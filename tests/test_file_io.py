@@ -188,3 +188,20 @@ def test_a_link_is_written_to_the_file_behind_it(tmp_path):
     write_csv(tmp_path / "folder" / "target.csv", ["c"], [])
     assert target.read_text() == "c\n"
     assert sorted(path.name for path in target.parent.iterdir()) == ["target.csv"]
+
+
+def test_a_link_into_a_store_of_data_version_control_is_refused(tmp_path):
+    """DVC 3.67.1 with `cache.type symlink` and git-annex: a link to a file without write permission."""
+    stored, link = tmp_path / "store" / "051d5be97c", tmp_path / "labels.csv"
+    stored.parent.mkdir()
+    stored.write_text("old\n")
+    stored.chmod(0o444)
+    link.symlink_to(stored)
+    with pytest.raises(DataError, match="protected from writing") as caught:
+        write_csv(link, ["a"], [["1"]])
+    assert "dvc unprotect" in str(caught.value.hint)
+    assert (stored.read_text(), sorted(stored.parent.iterdir())) == ("old\n", [stored])
+    # The way out: the link becomes a file of its own.
+    link.unlink()
+    write_csv(link, ["a"], [["1"]])
+    assert (link.read_text(), stored.read_text()) == ("a\n1\n", "old\n")

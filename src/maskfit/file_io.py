@@ -51,11 +51,19 @@ def atomic_write(path: Path, *, needed: int | None = None) -> Iterator[Path]:
         A temporary path in the target's folder, renamed to it on leaving without an exception.
 
     Raises:
-        DataError: The file cannot be created.
+        DataError: The file cannot be created, or is a link to a file that is protected from writing.
         DiskFullError: There is no room for it; the old file is unchanged.
     """
     path = Path(path)
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target is not path and target.is_file() and not target.stat().st_mode & 0o222:
+        # Stores of data version control are such files, which their names promise the content of; the rename would
+        # replace one all the same.
+        raise DataError(
+            f"this is a link to {target}, which is protected from writing",
+            location=path,
+            hint="name another file, remove the link, or unlock it (dvc unprotect FILE, git annex unlock FILE)",
+        )
     with writing(path, needed=needed), _temporary(target, folder=False) as temporary, writing(path, temporary, needed):
         yield temporary
         temporary.replace(target)
