@@ -75,7 +75,8 @@ def _run_earlier_lines(root: Path, run) -> None:
     run("data", "split", "photos", "--folds", 3, "--out", "splits.csv")
     run("data", "import", "door", "--person", "([^/_]+)_[^/]*$", "--out", "door.csv")
     run("data", "oversample", "photos", "--out", "mixed", "--count", 4)
-    run("data", "add-masks", "bare.csv", "--out", "masked")
+    for name in ("masked", "new"):
+        run("data", "add-masks", "bare.csv", "--out", name)
     images = ("--images", "eval/images", "--image-list", "eval/info.csv")
     run("predict", "runs/first", *images, "--out", "submission.csv")
     shutil.copy(root / "eval" / "truth.csv", root / "truth.csv")
@@ -125,7 +126,8 @@ def _write_tables(root: Path, photos: list[Path]) -> None:
     _write_csv(root / "photos.csv", ["path", "person", "mask", "gender", "age"], coded)
     _write_csv(root / "list.csv", ["ImageID"], [[photo.relative_to(root / "photos")] for photo in photos[:14]])
     bare = [row for row in rows if row[2] == "not_wear"]
-    _write_csv(root / "bare.csv", ["path", "gender", "age"], [[row[0], row[3], row[4]] for row in bare])
+    for name in ("bare.csv", "held-out.csv"):
+        _write_csv(root / name, ["path", "gender", "age"], [[row[0], row[3], row[4]] for row in bare])
     person = photos[0].parent.name
     header = ["person", "photo", "attribute", "value", "tier", "reason"]
     for name in ("corrections.csv", "second.csv", "mine.csv"):
@@ -139,12 +141,13 @@ def _write_tables(root: Path, photos: list[Path]) -> None:
 
 
 def _write_exports(root: Path, photos: list[Path]) -> None:
-    """The same five boxes as Pascal VOC, YOLO, COCO and CVAT; and a config of pytorch-template."""
+    """The same five boxes as Pascal VOC, YOLO, COCO and CVAT (these two of `photos`); a config of pytorch-template."""
     images, annotations, cvat = [], [], []
     for number, photo in enumerate(photos[:5]):
-        name, mask = f"{photo.parent.name}-{photo.name}", _read(photo)[1]
+        name, mask = f"{number}.jpg", _read(photo)[1]
+        original = photo.relative_to(root / "photos").as_posix()
         width, height = Image.open(photo).size
-        for folder in ("VOC2012/JPEGImages", "voc-folder", "yolo/images", "photos-of-boxes"):
+        for folder in ("VOC2012/JPEGImages", "voc-folder", "yolo/images"):
             _copy(photo, root / folder / name)
         box = "<bndbox><xmin>20</xmin><ymin>20</ymin><xmax>80</xmax><ymax>110</ymax></bndbox>"
         xml = (
@@ -156,10 +159,10 @@ def _write_exports(root: Path, photos: list[Path]) -> None:
             (root / folder / f"{Path(name).stem}.xml").write_text(xml)
         (root / "yolo" / "labels").mkdir(exist_ok=True)
         (root / "yolo" / "labels" / f"{Path(name).stem}.txt").write_text(f"{number % 2} 0.5 0.5 0.6 0.7\n")
-        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        images.append({"id": number, "file_name": original, "width": width, "height": height})
         annotations.append({"id": number, "image_id": number, "category_id": 1, "bbox": [20, 20, 60, 90], "iscrowd": 0})
         cvat.append(
-            f'<image id="{number}" name="{name}" width="{width}" height="{height}">'
+            f'<image id="{number}" name="{original}" width="{width}" height="{height}">'
             f'<box label="{mask}" xtl="20" ytl="20" xbr="80" ybr="110" occluded="0"/></image>'
         )
     coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "with_mask"}]}

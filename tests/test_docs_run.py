@@ -52,6 +52,9 @@ NOT_RUN = {
 SERVERS = ("serve", "app", "review")
 """Commands that run until they are stopped; without options that end them."""
 
+BUNDLED_START = ("quick", "transfer")
+"""Recipes that start from the bundled model, which only its own backbone can."""
+
 OTHER_TESTS = ("CONTRIBUTING.md", "features.md")
 """Pages for developers, and one whose commands tests/cli/test_features.py runs in their order."""
 
@@ -106,7 +109,10 @@ def test_a_command_of_the_docs_runs(page: Path, line: str, world: Path, commands
         words = words[: words.index(">")]
     _remove_outputs(folder, words)
     if words[0] == "train":
-        words += [item for item in TINY if not any(word.startswith(item.split("=")[0] + "=") for word in words)]
+        keys = [word.split("=")[0] for word in words]
+        if words[1] in BUNDLED_START:
+            keys += ["model.backbone", "model.pretrained"]
+        words += [item for item in TINY if item.split("=")[0] not in keys]
         words += ["data.cache_dir=cache"]
     if words[0] == "run":
         words += [*TINY, "trainer.epochs=2"]  # for --top-k 2
@@ -162,6 +168,8 @@ def _ask(port: int, server: subprocess.Popen[bytes]) -> int:
 
 def _remove_outputs(folder: Path, words: list[str]) -> None:
     """Removes what the command is about to write: nothing is overwritten without --force."""
+    if "--resume" in words:
+        return
     options = [
         "--out",
         "--draw",

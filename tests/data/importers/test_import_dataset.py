@@ -27,8 +27,24 @@ def test_the_manifest_reads_back_as_it_was_imported(write_tree, import_, tmp_pat
 def test_two_formats_are_a_question(write_tree, import_):
     tasks = [{"id": 1, "data": {"image": "a.jpg"}, "annotations": [{"result": []}]}]
     root = write_tree("with_mask/a.jpg", texts={"labels.csv": HEADER, "export.json": json.dumps(tasks)})
-    with pytest.raises(DataError, match=r"the format is not certain; it may be folders .*label-studio.*fairface"):
+    with pytest.raises(DataError, match=r"not certain; it may be label-studio .*fairface .*folders") as error:
         import_(root)
+    assert error.value.hint == "name it: --format label-studio"
+
+
+def test_names_do_not_come_before_the_labels_of_boxes(write_tree, import_):
+    root = write_tree("000001_mask1.jpg", texts={"000001_mask1.xml": "<annotation></annotation>"})
+    with pytest.raises(DataError, match=r"it may be voc .*, flat ") as error:
+        import_(root)
+    assert error.value.hint == "name it: --format voc"
+
+
+def test_the_competition_layout_needs_no_import(write_tree, import_):
+    root = write_tree("images/000001_female_Asian_45/mask1.jpg", "images/000001_female_Asian_45/normal.jpg")
+    for folder in (root, root / "images"):
+        with pytest.raises(DataError, match="competition's layout, which needs no import") as error:
+            import_(folder)
+        assert f"as it is: maskfit data check {folder}" in error.value.hint
 
 
 def test_a_source_of_no_format(write_tree, import_):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maskfit.data.competition_layout import FOLDER_REGEX
 from maskfit.data.importers.interface import Box, Confidence, Importer, ImportOptions, LeftOut, RawImport, RawRow
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import CodeReading, WordReader
@@ -19,6 +21,9 @@ from maskfit.text import format_count
 
 BOX_COLUMNS = ("left", "upper", "right", "lower")
 """Columns of a face's box in a manifest."""
+
+NAME_FORMATS = ("folders", "flat")
+"""Formats that read the names of photos and folders alone."""
 
 SHOWN_FILES = 4
 """Names of files that a note lists."""
@@ -162,7 +167,14 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
     sure = [name for name, confidence in found.items() if confidence is Confidence.SURE]
     if len(sure) == 1:
         return sure[0]
-    candidates = sure or list(found)
+    if any(FOLDER_REGEX.fullmatch(name.removeprefix("images/").partition("/")[0]) for name in source.photos):
+        raise DataError(
+            "this is the competition's layout, which needs no import",
+            location=source.path,
+            hint=f"use the folder as it is: maskfit data check {shlex.quote(str(source.path))}; or name a --format",
+        )
+    # What an annotation tool wrote beside the photos says more than the words in their names.
+    candidates = sorted(sure or found, key=NAME_FORMATS.__contains__)
     if not candidates:
         known = ", ".join(importers)
         photos, others = format_count(len(source.photos), "photo"), format_count(len(source.other_files), "other file")
