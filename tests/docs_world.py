@@ -79,6 +79,7 @@ def _run_earlier_lines(root: Path, run) -> None:
         run("data", "add-masks", "bare.csv", "--out", name)
     images = ("--images", "eval/images", "--image-list", "eval/info.csv")
     run("predict", "runs/first", *images, "--out", "submission.csv")
+    shutil.copy(root / "submission.csv", root / "theirs.csv")
     shutil.copy(root / "eval" / "truth.csv", root / "truth.csv")
     run("predict", "--image-list", "manifest.csv", "--out", "answers.csv", "--attributes-csv", "ages.csv")
     run("label-issues", "runs/first", "--out", "issues.csv")
