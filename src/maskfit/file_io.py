@@ -17,6 +17,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,8 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         raise DataError("the first row has a duplicate column name", location=path, hint="rename one of the columns")
+    # Several columns may lack a name: zip alone would keep the last of them.
+    nameless = header.index("") if len(named) + 1 < len(header) else None
     for number, row in enumerate(rows, start=2):
         if len(row) > len(header):
             raise DataError(
@@ -380,13 +383,10 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
                 location=path,
                 hint="put cells that contain a comma in quotes",
             )
-        cells = [cell.strip() for cell in row] + [""] * (len(header) - len(row))
-        # Several columns may lack a name: zip alone would keep the last of them.
-        if len(named) + 1 < len(header):
-            first = header.index("")
-            yield dict(zip(header, cells, strict=True)) | {"": cells[first]}
-        else:
-            yield dict(zip(header, cells, strict=True))
+        cells = dict(zip_longest(header, map(str.strip, row), fillvalue=""))
+        if nameless is not None:
+            cells[""] = row[nameless].strip() if nameless < len(row) else ""
+        yield cells
 
 
 def _read_rows(path: Path) -> Iterator[list[str]]:

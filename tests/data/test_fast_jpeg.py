@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from maskfit.data import image_decoding
-from maskfit.data.image_decoding import EXIF_ORIENTATION, decode, decode_simple_jpeg, open_rgb
+from maskfit.data import image_damage, image_decoding
+from maskfit.data.image_damage import check_pixels, read_plain_jpeg_size
+from maskfit.data.image_decoding import EXIF_ORIENTATION, decode, decode_simple_jpeg, open_downscaled, open_rgb
 from maskfit.errors import PhotoError
 
 simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")
@@ -150,7 +151,65 @@ def test_trailing_bytes_are_ignored():
 def test_without_the_extra_pillow_decodes(monkeypatch):
     content = encode(picture((33, 31)), **with_orientation(5))
     fast = decode(content)
-    monkeypatch.setattr(image_decoding, "_import_simplejpeg", lambda: None)
+    monkeypatch.setattr(image_decoding, "import_simplejpeg", lambda: None)
     assert np.array_equal(decode(content), fast)
     assert fast.flags.writeable
     assert fast.flags.c_contiguous
+
+
+def check_with_pillow(content: bytes) -> tuple[int, int] | str:
+    """What `data check` says about a photo without the fast decoder: its size, or the error message."""
+    try:
+        return open_downscaled(content, (1, 1), name="photo")[1]
+    except PhotoError as error:
+        return str(error)
+
+
+def check(content: bytes) -> tuple[int, int] | str:
+    try:
+        return check_pixels(content, name="photo")
+    except PhotoError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checking_gives_the_size_of_every_kind(kind):
+    for seed, size in enumerate(SIZES):
+        content = encode(picture(size, seed), **KINDS[kind])
+        assert check(content) == check_with_pillow(content), size
+    plain = not {"icc_profile", "exif", "keep_rgb"} & {*KINDS[kind]}
+    assert (read_plain_jpeg_size(content) is not None) == plain
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_checking_other_modes(mode):
+    content = encode(picture((33, 31)).convert(mode))
+    assert check(content) == check_with_pillow(content) == (33, 31)
+
+
+def test_checking_finds_every_truncation():
+    content = encode(picture((96, 80)))
+    for length in (*range(3, len(content), 61), *range(len(content) - 12, len(content))):
+        for broken in (content[:length], content[:length] + b"\xff\xd9"):
+            assert check(broken) == check_with_pillow(broken), length
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_checking_flipped_bytes_gives_the_same_errors(progressive):
+    content = encode(picture((64, 48)), progressive=progressive, quality=60)
+    rng = np.random.default_rng(8)
+    for number in range(600):
+        broken = bytearray(content)
+        # Every second time in the header, where Pillow and the decoder read for themselves.
+        for place in rng.integers(3, len(content) if number % 2 else 640, rng.integers(1, 4)):
+            broken[place] = rng.integers(0, 256)
+        assert check(bytes(broken)) == check_with_pillow(bytes(broken)), number
+
+
+def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
+    content = bytearray(encode(picture((64, 48))))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = b"\xff\x00\xff\x00"
+    monkeypatch.setattr(image_damage, "_can_decode", lambda content: pytest.fail("it was decoded"))
+    with pytest.raises(PhotoError, match="65280 x 65280"):
+        check_pixels(bytes(content), name="photo")

@@ -417,10 +417,9 @@ def decode_simple_jpeg(content: bytes, image: JpegImageFile) -> NDArray[np.uint8
     Returns:
         RGB of shape (height, width, 3), writable and contiguous; None where Pillow has to decode it.
     """
-    # A file without its end marker may be truncated without a warning.
-    if image.mode not in SIMPLE_MODES or _END_OF_IMAGE not in content[-64:]:
+    if image.mode not in SIMPLE_MODES or not has_end_marker(content):
         return None
-    decoder = _import_simplejpeg()
+    decoder = import_simplejpeg()
     if decoder is None:
         return None
     try:
@@ -431,9 +430,25 @@ def decode_simple_jpeg(content: bytes, image: JpegImageFile) -> NDArray[np.uint8
     return pixels if pixels.shape == (height, width, 3) else None
 
 
+def has_end_marker(content: bytes) -> bool:
+    """Returns whether a JPEG ends with its marker; without, it may be truncated although no decoder warns.
+
+    Args:
+        content: The file.
+
+    Returns:
+        Whether the marker is among the last bytes.
+    """
+    return _END_OF_IMAGE in content[-64:]
+
+
 @cache
-def _import_simplejpeg() -> Any:
-    """The module simplejpeg; None where it is not installed."""
+def import_simplejpeg() -> Any:
+    """Imports simplejpeg.
+
+    Returns:
+        The module; None where it is not installed.
+    """
     if importlib.util.find_spec("simplejpeg") is None:
         return None
     import simplejpeg

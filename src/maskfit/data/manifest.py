@@ -26,10 +26,9 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from maskfit.data.boxes import Box
 from maskfit.data.competition_layout import FOLDER_REGEX, find_person
@@ -47,6 +46,7 @@ from maskfit.data.manifest_columns import (
     find_columns,
     find_likely_columns,
 )
+from maskfit.data.manifest_files import PhotoFiles
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
@@ -157,11 +157,10 @@ def read_rows(path: Path, schema: LabelSchema) -> dict[str, dict[str, str]]:
         raise_if_fatal(problems, path)
         return {}
     cells = {}
+    files = PhotoFiles(path.parent)
     for row in rows:
-        file = _find_file(row[columns.path], path.parent)
-        if file is not None:
-            name = _name_photo(file, row[columns.path], path.parent)
-            cells[name_with_box(name, _read_box(columns, row))] = row
+        if found := files.find(row[columns.path]):
+            cells[name_with_box(found.name, _read_box(columns, row))] = row
     return cells
 
 
@@ -208,39 +207,39 @@ class _RowReader:
             column for column in (*columns.labels.values(), *columns.bands.values(), columns.number) if column
         )
         self._known: dict[tuple[str, ...], _RowLabels] = {}
-        self._absolute_root = os.path.abspath(root)
+        self._persons: dict[str, str] = {}
+        self._files = PhotoFiles(root)
 
     def read(self, number: int, row: dict[str, str]) -> Photo | None:
         """Returns the photo of a row; None where the row has problems."""
         columns = self.columns
         cell = row[columns.path]
         mistakes: list[tuple[str, str]] = []
-        file = _find_file(cell, self.root)
-        if file is None:
+        found = self._files.find(cell)
+        if found is None:
             self._add_missing_file(number, cell)
         labels = self._read_labels(row, mistakes)
         persons = row[columns.persons] if columns.persons else ""
         person = self._person_lists.resolve(self._read_person(row), persons, mistakes)
         times = _read_times(row[columns.times] if columns.times else "", mistakes)
         box = None
-        if file is not None:
+        if found is not None:
             try:
-                box = self._boxes.read(number, row, file, mistakes)
+                box = self._boxes.read(number, row, found.path, mistakes) if columns.box else None
             except EmptyBoxError:
-                file = None
+                found = None
             else:
-                absolute = f"{self._absolute_root}/{cell}" if _is_plain(cell) else os.path.abspath(file)
-                first = self._first_rows.setdefault(name_with_box(absolute, box), number)
+                first = self._first_rows.setdefault(name_with_box(found.absolute, box), number)
                 if first != number:
                     mistakes.append(
                         (f"{name_with_box(cell, box)} is already in row {first}", "keep one of the two rows")
                     )
-        self.mistakes += [_Mistake(number, message, hint, message) for message, hint in mistakes]
-        if file is None or mistakes:
+        if mistakes:
+            self.mistakes += [_Mistake(number, message, hint, message) for message, hint in mistakes]
+        if found is None or mistakes:
             return None
-        name = _name_photo(file, cell, self.root)
-        person = person or self._find_person(file) or name
-        return Photo(file, name_with_box(name, box), person, labels, times, box)
+        person = person or self._find_person(found.path) or found.name
+        return Photo(found.path, name_with_box(found.name, box), person, labels, times, box)
 
     def notes(self) -> list[DataProblem]:
         """Returns how cells and file names were read that need not be meant so."""
@@ -273,12 +272,15 @@ class _RowReader:
     def _read_person(self, row: dict[str, str]) -> str:
         """The cell of the person; empty for a word by which spreadsheets and pandas write an empty cell."""
         cell = row[self.columns.person] if self.columns.person else ""
-        if cell.casefold() in NO_PERSON:
+        person = self._persons.get(cell)
+        if person is None:
+            # pandas writes numbers as floats in a column with empty cells: 1.0 is the person 1 of other files.
+            person = cell.partition(".")[0] if WHOLE_FLOAT.fullmatch(cell) else cell
             # As one person, strangers would stand on the same side of every split, and be pooled in predictions.
+            person = self._persons[cell] = "" if cell.casefold() in NO_PERSON else person
+        if cell and not person:
             self._missing_persons[cell] += 1
-            return ""
-        # pandas writes numbers as floats in a column with empty cells: 1.0 is the person 1 of other files.
-        return cell.partition(".")[0] if WHOLE_FLOAT.fullmatch(cell) else cell
+        return person
 
     def _find_person(self, file: Path) -> str:
         """The person of a photo without one: its folder, or the beginning of its name, where these have the pattern."""
@@ -297,9 +299,10 @@ class _RowReader:
         if known is None:
             known = self._known[cells] = _RowLabels()
             known.labels = self._decode_labels(row, known)
-        mistakes += known.mistakes
-        self._missing_words.update(known.missing_words)
-        self._straddling.update(known.straddling)
+        if known.mistakes or known.missing_words or known.straddling:
+            mistakes += known.mistakes
+            self._missing_words.update(known.missing_words)
+            self._straddling.update(known.straddling)
         return dict(known.labels)
 
     def _decode_labels(self, row: dict[str, str], found: _RowLabels) -> dict[str, str | float]:
@@ -400,21 +403,6 @@ class _PersonLists:
         return self.known[cell]
 
 
-def _find_file(cell: str, root: Path) -> Path | None:
-    """The file of a path cell; None where it does not exist."""
-    if not cell:
-        return None
-    if os.path.isfile(os.path.join(root, cell)):
-        return root / cell
-    # A table written on Windows has backslashes; a file with a backslash in its name is found first. Korean and
-    # accented names have two Unicode forms, and a table may have the other one.
-    plain = cell.replace("\\", "/")
-    for text in dict.fromkeys((cell, plain, unicodedata.normalize("NFC", plain), unicodedata.normalize("NFD", plain))):
-        if os.path.isfile(root / text):
-            return root / text
-    return None
-
-
 def _read_times(cell: str, mistakes: list[tuple[str, str]]) -> int:
     """The number of repetitions; 1 where the cell is invalid, which adds a mistake."""
     if not cell:
@@ -442,15 +430,3 @@ def _to_scored(attribute: Attribute, value: str | float) -> int:
     """The scored index of a value, which may be the attribute's own (a decade) or a scored one (a band of three)."""
     code = attribute.encode(value)
     return attribute.scored_attribute().encode(value) if code == UNKNOWN else int(attribute.to_scored_index()[code])
-
-
-def _is_plain(cell: str) -> bool:
-    """Whether a path is relative, with nothing to resolve in it, so that it is the photo's name as it stands."""
-    return "\\" not in cell and not {"", ".", ".."} & set(cell.split("/"))
-
-
-def _name_photo(file: Path, cell: str, root: Path) -> str:
-    if _is_plain(cell) and file == root / cell:
-        return cell
-    name = PurePosixPath(os.path.relpath(file, root)).as_posix()
-    return file.as_posix() if os.path.isabs(cell) and name.startswith("../") else name

@@ -8,10 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -297,11 +294,14 @@ def _manual_hint(weights: WeightsFile) -> str:
 
 
 def _download(weights: WeightsFile) -> Path:
+    # Imported late, as urllib is: most runs download nothing.
+    from http.client import HTTPException
+
     path = _cache_path(weights)
     with atomic_write(path) as temporary:
         try:
             found = _download_to(temporary, weights)
-        except (OSError, urllib.error.URLError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise MissingWeightsError(
                 f"the weights {weights.name} are not on this machine, and cannot be downloaded: "
                 f"{getattr(error, 'reason', None) or error}",
@@ -323,6 +323,8 @@ def _download_to(path: Path, weights: WeightsFile) -> str:
     Raises:
         ValueError: It is larger than the limit.
     """
+    import urllib.request
+
     digest, count = hashlib.sha256(), 0
     with urllib.request.urlopen(weights.url, timeout=TIMEOUT_SECONDS) as response, path.open("wb") as file:
         while count <= weights.cache.max_bytes and (chunk := response.read(CHUNK_BYTES)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
-from maskfit.data.direct_reading import scan_folder, suggest_import
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
@@ -50,15 +49,21 @@ def scan_photos(
     """
     path = Path(source)
     if path.is_dir():
+        from maskfit.data.direct_reading import scan_folder
+
         return scan_folder(path, schema, codes)
     if path.suffix.lower() == ".csv":
         dataset, problems = scan_manifest(path, schema, codes)
         if not any(photo.labels for photo in dataset) and path.is_file():
+            from maskfit.data.direct_reading import suggest_import
+
             has_mistakes = any(problem.kind == "manifest row" for problem in problems)
             if other := suggest_import(path, schema, is_manifest=has_mistakes):
                 return PhotoDataset(path.parent, ()), [other]
         return dataset, problems
     if path.exists():
+        from maskfit.data.direct_reading import suggest_import
+
         if other := suggest_import(path, schema):
             return PhotoDataset(path, ()), [other]
         message, hint = (

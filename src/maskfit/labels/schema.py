@@ -126,7 +126,15 @@ class LabelSchema(BaseModel):
         Raises:
             LabelError: A label is not a value of its attribute.
         """
-        rows = [self.encode(item) for item in labels]
+        names = self.names
+        # A table has few kinds of rows, and each is encoded once.
+        known: dict[tuple[str | float | None, ...], tuple[int, ...]] = {}
+        rows = []
+        for item in labels:
+            cells = tuple([item.get(name) for name in names])
+            if cells not in known:
+                known[cells] = self.encode(item)
+            rows.append(known[cells])
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.attributes))
 
     def to_class_index(self, codes: IntArray | Sequence[Sequence[int]]) -> IntArray:

@@ -1,0 +1,149 @@
+"""Finds the photos that a manifest names, with one listing of each folder in place of one system call for each row."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+ROWS_BEFORE_LISTING = 8
+"""Rows of one folder whose photos are looked up one by one; from the next one on the folder is listed."""
+
+
+class FoundFile(NamedTuple):
+    """A photo of a manifest.
+
+    Attributes:
+        path: The file.
+        name: Its name in every table: the POSIX path relative to the root, or the absolute one of a photo elsewhere
+            that is written so.
+        absolute: The absolute path, by which two rows of one photo are found.
+    """
+
+    path: Path
+    name: str
+    absolute: str
+
+
+class _Folder(NamedTuple):
+    """A listed folder: its files' names, a path in it, whose siblings are made soon, and whether its path is plain."""
+
+    names: frozenset[str]
+    sample: Path
+    is_plain: bool
+
+
+class PhotoFiles:
+    """Finds files by the path cells of a manifest.
+
+    Args:
+        root: The folder that relative paths start from.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._absolute_root = os.path.abspath(root)
+        self._num_rows: Counter[str] = Counter()
+        self._folders: dict[str, _Folder] = {}
+
+    def find(self, cell: str) -> FoundFile | None:
+        """Finds the photo of a row.
+
+        Args:
+            cell: Its path, relative to the root or absolute.
+
+        Returns:
+            The file and its names; None where there is no file.
+        """
+        folder = cell[: cell.rfind("/") + 1]
+        listed = self._folders.get(folder) or self._count(folder)
+        name = cell[len(folder) :]
+        if listed and name in listed.names:
+            file, is_exact = listed.sample.with_name(name), True
+            if listed.is_plain and "\\" not in name:
+                return FoundFile(file, cell, f"{self._absolute_root}/{cell}")
+        else:
+            looked_up = find_file(cell, self._root)
+            if looked_up is None:
+                return None
+            file, is_exact = looked_up, looked_up == self._root / cell
+        if is_exact and is_plain(cell):
+            return FoundFile(file, cell, f"{self._absolute_root}/{cell}")
+        return FoundFile(file, name_photo(file, cell, self._root), os.path.abspath(file))
+
+    def _count(self, folder: str) -> _Folder | None:
+        """Counts a row of a folder that is not listed yet, and lists it from some number of rows on."""
+        self._num_rows[folder] += 1
+        # A few photos of a folder with millions of files are found sooner without its list.
+        if self._num_rows[folder] <= ROWS_BEFORE_LISTING:
+            return None
+        listed = self._folders[folder] = self._list(folder)
+        return listed
+
+    def _list(self, folder: str) -> _Folder:
+        names = []
+        try:
+            with os.scandir(os.path.join(self._root, folder)) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_file():
+                            names.append(entry.name)
+                    except OSError:  # A link to itself.
+                        continue
+        except (OSError, ValueError):  # A folder that may be entered, but not listed: each photo is looked up.
+            names = []
+        return _Folder(frozenset(names), self._root / folder / "photo", is_plain(folder + "photo"))
+
+
+def find_file(cell: str, root: Path) -> Path | None:
+    """Finds the file of a path cell.
+
+    Args:
+        cell: The cell.
+        root: The folder that relative paths start from.
+
+    Returns:
+        The file; None where it does not exist.
+    """
+    if not cell:
+        return None
+    if os.path.isfile(os.path.join(root, cell)):
+        return root / cell
+    # A table written on Windows has backslashes; a file with a backslash in its name is found first. Korean and
+    # accented names have two Unicode forms, and a table may have the other one.
+    plain = cell.replace("\\", "/")
+    for text in dict.fromkeys((cell, plain, unicodedata.normalize("NFC", plain), unicodedata.normalize("NFD", plain))):
+        if os.path.isfile(root / text):
+            return root / text
+    return None
+
+
+def is_plain(cell: str) -> bool:
+    """Returns whether a path is relative, with nothing to resolve in it, so that it is the photo's name as it stands.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        Whether it is.
+    """
+    return "\\" not in cell and not {"", ".", ".."} & set(cell.split("/"))
+
+
+def name_photo(file: Path, cell: str, root: Path) -> str:
+    """Returns the name of a photo in every table.
+
+    Args:
+        file: The file.
+        cell: The path cell.
+        root: The folder that relative paths start from.
+
+    Returns:
+        The POSIX path relative to the root; the absolute one of a photo elsewhere that is written so.
+    """
+    if is_plain(cell) and file == root / cell:
+        return cell
+    name = PurePosixPath(os.path.relpath(file, root)).as_posix()
+    return file.as_posix() if os.path.isabs(cell) and name.startswith("../") else name
