@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,9 @@ out = PlainConsole(highlight=False, markup=False, emoji=False)
 err = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True, quiet=is_quiet())
 """For progress, warnings and errors."""
 
+
+BAR_UPDATE_SECONDS = 0.05
+"""Minimum time between two updates of a progress bar, except the last."""
 
 RAY_HELP = "Ray cluster: auto joins the one that runs here or starts one, local starts one, or HOST:PORT."
 """Help of every `--ray`."""
@@ -196,7 +200,14 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
     with bar:
         task = bar.add_task(title, total=None, rate="")
 
+        last = 0.0
+
         def advance(done: int, total: int | None) -> None:
+            nonlocal last
+            # The bar is drawn ten times a second, and its speed is computed from up to a thousand calls.
+            if (now := time.monotonic()) - last < BAR_UPDATE_SECONDS and done != total:
+                return
+            last = now
             speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
             bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 

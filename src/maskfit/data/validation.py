@@ -145,7 +145,7 @@ def find_problems(
     readable = [(photo, info) for photo, info in zip(photos, infos, strict=True) if not info.error]
     problems += _find_identical(readable, schema)
     # Properties of a file are reported once, however many faces of it have a row.
-    files = list({photo.path: (photo, info) for photo, info in reversed(readable)}.values())[::-1]
+    files = list({str(photo.path): (photo, info) for photo, info in reversed(readable)}.values())[::-1]
     problems += _find_wrong_suffixes(files)
     problems += _find_small(files)
     problems += _find_unusual_sizes(files)
@@ -183,22 +183,22 @@ def _find_missing_information(
 
 def _inspect_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageInfo]:
     """The properties in the order of the photos; threads suffice, because Pillow decodes without the GIL."""
-    infos: dict[Path, ImageInfo] = {}
-    # Each file once: a manifest may have a row for every face of it.
-    files = list({photo.path: photo for photo in photos}.values())
+    infos: dict[str, ImageInfo] = {}
+    # Each file once: a manifest may have a row for every face of it. Texts are compared faster than paths.
+    files = list({str(photo.path): photo for photo in photos}.values())
     # Handing over a photo takes a thread as long as half of its decoding.
     groups = [files[first : first + PHOTOS_PER_TASK] for first in range(0, len(files), PHOTOS_PER_TASK)]
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
         for group, found in zip(groups, pool.map(_inspect_group, groups), strict=True):
             for photo, info in zip(group, found, strict=True):
-                infos[photo.path] = info
+                infos[str(photo.path)] = info
                 if progress:
                     progress(len(infos), len(files))
     finally:
         # Otherwise Ctrl-C would wait for all remaining photos.
         pool.shutdown(cancel_futures=True)
-    return [infos[photo.path] for photo in photos]
+    return [infos[str(photo.path)] for photo in photos]
 
 
 def _inspect_group(photos: Sequence[Photo]) -> list[ImageInfo]:
