@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
+import random
 import signal
 import socket
 import statistics
@@ -65,20 +66,20 @@ class Service:
         self.process.wait(60)
 
 
-def send(port: int, bodies: list[tuple[bytes, dict[str, str]]], num_requests: int, num_clients: int) -> list[float]:
+def send(port: int, bodies: list[tuple[bytes, dict[str, str]]], num_clients: int) -> list[float]:
     """Sends requests from several threads; returns the seconds that each took."""
     latencies: list[float] = []
-    positions = iter(range(num_requests))
+    remaining = iter(bodies)
     lock = threading.Lock()
 
     def run() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         while True:
             with lock:
-                position = next(positions, None)
-            if position is None:
+                found = next(remaining, None)
+            if found is None:
                 return
-            body, headers = bodies[position % len(bodies)]
+            body, headers = found
             began = time.perf_counter()
             connection.request("POST", "/v1/predict", body, headers)
             response = connection.getresponse()
@@ -92,7 +93,7 @@ def send(port: int, bodies: list[tuple[bytes, dict[str, str]]], num_requests: in
         thread.start()
     for thread in threads:
         thread.join()
-    if len(latencies) < num_requests:
+    if len(latencies) < len(bodies):
         sys.exit("a request failed")
     return latencies
 
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("old", metavar="OLD_COMMIT")
     parser.add_argument("--images", type=Path, help="folder of images; default: drawn faces")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=600, help="requests of one turn")
+    parser.add_argument("--requests", type=int, default=200, help="requests of one turn")
     parser.add_argument("--clients", type=int, default=64)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -111,9 +112,14 @@ def main() -> None:
         if args.images is None:
             from maskfit.synthesis.drawn import write_train_set
 
-            args.images = write_train_set(folder / "drawn", 20, workers=1)
+            num_photos = args.rounds * args.requests + args.clients
+            args.images = write_train_set(folder / "drawn", num_photos // 7 + 1, workers=1)
         files = [path for path in sorted(args.images.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
-        bodies = [multipart_body(path) for path in files[:300]]
+        # No photo comes twice: older commits remember the faces of those that they have seen.
+        needed = args.rounds * args.requests + args.clients
+        if len(files) < needed:
+            parser.error(f"{needed} photos are needed, and {args.images} has {len(files)}")
+        bodies = [multipart_body(path) for path in random.Random(1).sample(files, needed)]
         git = ["git", "-C", str(REPOSITORY), "worktree"]
         old = folder / "old"
         subprocess.run([*git, "add", "--detach", "--quiet", str(old), args.old], check=True)
@@ -125,9 +131,12 @@ def main() -> None:
                 services[tree_name] = Service(tree, model, folder / "bytecode")
             for number in range(args.rounds + 1):
                 for tree_name, service in services.items():
-                    count = args.requests if number else 64
+                    own = bodies[-args.clients :]
+                    if number:
+                        own = bodies[(number - 1) * args.requests : number * args.requests]
+                    count = len(own)
                     cpu, began = service.cpu_seconds, time.perf_counter()
-                    latencies = sorted(send(service.port, bodies, count, args.clients))
+                    latencies = sorted(send(service.port, own, args.clients))
                     rate = count / (time.perf_counter() - began)
                     cost = 1e3 * (service.cpu_seconds - cpu) / count
                     p99 = 1e3 * latencies[int(count * 0.99)]
@@ -143,9 +152,10 @@ def main() -> None:
         f"load {os.getloadavg()[0]:.1f}"
     )
     for key in rows["old"][0]:
-        own, new = ([row[key] for row in rows[tree_name]] for tree_name in ("old", "new"))
-        ratio = statistics.median(after / before for before, after in zip(own, new, strict=True))
-        print(f"{key:13} old {statistics.median(own):8.2f}  new {statistics.median(new):8.2f}  new / old {ratio:.2f}")
+        before_rows, new = ([row[key] for row in rows[tree_name]] for tree_name in ("old", "new"))
+        ratio = statistics.median(after / before for before, after in zip(before_rows, new, strict=True))
+        medians = statistics.median(before_rows), statistics.median(new)
+        print(f"{key:13} old {medians[0]:8.2f}  new {medians[1]:8.2f}  new / old {ratio:.2f}")
 
 
 if __name__ == "__main__":
