@@ -290,6 +290,8 @@ def calibrate(
 ) -> RecalibrationResult:
     """Fits temperatures and abstention thresholds to a run's out-of-fold predictions and writes them into its models.
 
+    With too few persons to know it, a target lowers no threshold; `kept` of the result names those.
+
     Example:
         >>> fitted = maskfit.calibrate("runs/first", accuracy={"mask": 0.99})
         >>> fitted.calibration.temperatures, fitted.calibration.abstain_below

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.errors import DataError
 from maskfit.text import format_count
+
+if TYPE_CHECKING:
+    from maskfit.inference.recalibrate import KeptThreshold
 
 
 def calibrate(
@@ -39,7 +42,8 @@ def calibrate(
 
     Training does this with a threshold of 0.6 for every attribute. Each call sets all thresholds: attributes that are
     not named go back to 0.6. The accuracy and coverage of a fitted threshold are estimated on persons it was not fitted
-    on. Models that were exported before must be exported again.
+    on. With too few persons to know it (below 20, or below 1 / (1 - accuracy)) a target lowers no threshold: the model
+    keeps the one that it has, and a line says so. Models that were exported before must be exported again.
 
     Examples:
 
@@ -59,12 +63,15 @@ def calibrate(
     calibration = result.calibration
     if calibration.warning:
         err.print(calibration.warning, style="yellow")
+    for name, kept in result.kept.items():
+        err.print(_describe_kept(name, kept), style="yellow", soft_wrap=True)
     if json:
         print_json(
             {
                 **calibration.model_dump(mode="json"),
                 "decision_fits": {name: fit.to_dict() for name, fit in result.decisions.items()},
                 "thresholds": {name: item.to_dict() for name, item in result.thresholds.items()},
+                "kept_thresholds": {name: kept.to_dict() for name, kept in result.kept.items()},
                 "models": [str(path) for path in result.models],
             }
         )
@@ -77,9 +84,10 @@ def calibrate(
     print_table("not sure", ["attribute", "below"], list(calibration.abstain_below.items()))
     for name, item in result.thresholds.items():
         correct = "accuracy unknown" if item.accuracy is None else f"{item.accuracy.value:.1%} of them correct"
+        which = _which(result.kept.get(name))
         out.print(
-            f"{name}: on held-out persons {item.coverage.value:.1%} of photos are above the threshold, {correct}; "
-            f"without a threshold {item.overall_accuracy.value:.1%} are correct",
+            f"{name}: {which}on held-out persons {item.coverage.value:.1%} of photos are above the threshold, "
+            f"{correct}; without a threshold {item.overall_accuracy.value:.1%} are correct",
             soft_wrap=True,
         )
     if result.decisions:
@@ -88,6 +96,25 @@ def calibrate(
             out.print(describe_fit(fit, schema), soft_wrap=True)
     err.print(
         f"written: thresholds of {format_count(len(result.models), 'model')}; export again what was exported from them"
+    )
+
+
+def _which(kept: KeptThreshold | None) -> str:
+    return "" if kept is None else f"with the fitted {kept.fitted:.4f}, which is not used, "
+
+
+def _describe_kept(name: str, kept: KeptThreshold) -> str:
+    """Why a threshold is not lowered, and what to do about it."""
+    if kept.persons_needed is None:
+        reason = "no number of persons shows an accuracy of 1"
+        step = f"ask for less, such as --accuracy {name}=0.99"
+    else:
+        reason = f"{format_count(kept.persons, 'held-out person is', 'held-out persons are')} too few for this target "
+        reason += f"(below {kept.persons_needed})"
+        step = "hold out more: train with cv.num_folds=5 without --fold, or on more persons"
+    return (
+        f"{name}: the threshold stays at {kept.probability:.4f} and is not lowered to the fitted {kept.fitted:.4f}: "
+        f"{reason}; next: {step}, or set it yourself: --threshold {name}={kept.fitted:.2f}"
     )
 
 
