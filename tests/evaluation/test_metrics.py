@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from sklearn import metrics as sklearn
 
 from maskfit.errors import DataError, LabelError
-from maskfit.evaluation.bootstrap import Interval, bootstrap_counts, bootstrap_interval
+from maskfit.evaluation.bootstrap import (
+    Interval,
+    bootstrap_counts,
+    bootstrap_interval,
+    fraction_interval,
+    proportion_interval,
+)
 from maskfit.evaluation.metrics import (
     accuracy,
     confusion_matrix,
@@ -225,3 +231,44 @@ def test_scores_refuse_logits_and_arrays_that_do_not_fit():
         score(FULL, truth)
     with pytest.raises(LabelError):
         score(FULL, truth, predictions=np.array([0, 18]))
+
+
+def test_an_interval_of_persons_who_are_all_alike_has_the_width_of_their_number():
+    """Clopper and Pearson for n of n: the lower bound is the fraction at which n of n has a probability of 2.5 %."""
+    persons = np.arange(18)
+    perfect = fraction_interval(np.ones(18), np.ones(18), persons)
+    assert (perfect.value, perfect.high) == (1.0, 1.0)
+    assert perfect.low**18 == pytest.approx(0.025)
+    none = fraction_interval(np.zeros(18), np.ones(18), persons)
+    assert (none.low, none.high) == (0.0, pytest.approx(1 - perfect.low))
+    # 36 photos of 18 persons are 18 observations, and photos that do not count are none.
+    twice = fraction_interval(np.ones(36), np.ones(36), np.repeat(persons, 2))
+    assert twice == perfect
+    half = fraction_interval([1, 1, 0], [1, 1, 0], ["a", "a", "b"])
+    assert half.low == pytest.approx(0.025)
+    # Each person correct on one of two photos: Wilson's interval of 9 of 18, (0.29, 0.71) in the tables.
+    middle = fraction_interval(np.tile([1, 0], 18), np.ones(36), np.repeat(persons, 2))
+    assert (middle.value, middle.low, middle.high) == (
+        0.5,
+        pytest.approx(0.29, abs=0.005),
+        pytest.approx(0.71, abs=0.005),
+    )
+
+
+def test_a_perfect_score_has_an_interval_by_class_and_attribute():
+    truth = np.array([[0, 0, 0], [1, 1, 1], [2, 0, 2]] * 6)
+    scores = score(FULL, truth, predictions=FULL.to_class_index(truth), persons=np.arange(18))
+    low = 0.025 ** (1 / 18)
+    for name in ("macro_f1", "accuracy"):
+        assert scores.intervals[name] == Interval(1.0, pytest.approx(low), 1.0)
+    assert scores.per_attribute["mask"].interval.low == pytest.approx(low)
+    # Six persons have each class.
+    assert [item.interval.low for item in scores.per_class if item.support] == pytest.approx([0.025 ** (1 / 6)] * 3)
+    assert all(item.interval is None for item in scores.per_class if not item.support)
+    metric = bootstrap_interval("macro_f1", [0, 1, -1], [0, 1, 1], ["a", "b", "c"], num_classes=3)
+    assert metric.low == pytest.approx(0.025**0.5)
+
+
+def test_an_interval_with_a_width_is_that_of_the_bootstrap():
+    correct, persons = np.array([1, 1, 0, 1, 1, 1, 0, 1] * 5), np.arange(40)
+    assert fraction_interval(correct, np.ones(40), persons) == proportion_interval(correct, np.ones(40), persons)

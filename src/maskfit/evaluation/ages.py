@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maskfit.calibration import MIN_RELIABLE_PERSONS, AgeCalibration
 from maskfit.errors import DataError
-from maskfit.evaluation.bootstrap import Interval, proportion_interval
+from maskfit.evaluation.bootstrap import Interval, fraction_interval, proportion_interval
 from maskfit.evaluation.calibration import grouped_splits
 from maskfit.file_io import check_unique_rows, read_csv, write_csv
 from maskfit.labels.age_distribution import INTERVAL_LEVEL, QUANTILES, AgeTable, sharpen, spread_bands
@@ -83,7 +83,7 @@ def score_ages(quantiles: NDArray[Any], years: FloatArray, persons: ArrayLike, d
     inside = (low <= true) & (true <= high)
     return AgeScore(
         mean_absolute_error=proportion_interval(np.abs(median - true), ones, own, draws),
-        coverage=proportion_interval(inside, ones, own, draws),
+        coverage=fraction_interval(inside, ones, own, draws),
         width=float((high - low).mean()),
         photos=len(true),
         persons=len(np.unique(own)),

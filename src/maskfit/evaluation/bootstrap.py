@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import METRICS, ClassCounts, Metric, class_counts, count_by_class
-from maskfit.labels.schema import FloatArray
+from maskfit.labels.schema import UNKNOWN, FloatArray
 from maskfit.text import format_count
+
+NO_WIDTH = 1e-9
+"""Width below which an interval has none: more than rounding errors, less than a photo of any set."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,40 @@ class Interval:
         low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (value, value)
         return cls(float(value), float(low), float(high), level)
 
+    def with_width(self, num_persons: int, fraction: float | None = None) -> Interval:
+        """Replaces an interval without width by that of a fraction of independent persons.
+
+        Where all persons are alike, all predicted correctly for example, so is every bootstrap sample, and its interval
+        has no width however few they are. A fraction of 0 or 1 then gets the exact interval (Clopper & Pearson 1934):
+        18 of 18 persons are 0.815 to 1. Any other one gets the score interval (Wilson 1927).
+
+        Args:
+            num_persons: Number of persons that the value was measured on, >= 1.
+            fraction: The fraction in [0, 1] whose interval is taken, where the value is none itself: macro F1 takes
+                that of the accuracy. The value by default.
+
+        Returns:
+            The interval; this one where it has a width.
+        """
+        if self.high - self.low > NO_WIDTH:
+            return self
+        low, high = _fraction_bounds(self.value if fraction is None else fraction, num_persons, self.level)
+        return Interval(self.value, min(low, self.value), max(high, self.value), self.level)
+
+
+def _fraction_bounds(fraction: float, count: int, level: float) -> tuple[float, float]:
+    """Returns the bounds of a fraction of `count` persons: exact for 0 and 1, Wilson's in between."""
+    tail = (1 - level) / 2
+    if fraction >= 1 - NO_WIDTH:
+        return tail ** (1 / count), 1.0
+    if fraction <= NO_WIDTH:
+        return 0.0, 1 - tail ** (1 / count)
+    quantile = NormalDist().inv_cdf(1 - tail)
+    square = quantile**2 / count
+    half = quantile * math.sqrt(fraction * (1 - fraction) / count + square / (4 * count))
+    middle = fraction + square / 2
+    return (middle - half) / (1 + square), (middle + half) / (1 + square)
+
 
 def bootstrap_interval(
     metric: str | Metric,
@@ -76,7 +115,7 @@ def bootstrap_interval(
         level: Confidence level, in (0, 1).
 
     Returns:
-        The interval.
+        The interval; of a metric by name it has a width even where all persons are alike, see `Interval.with_width`.
 
     Raises:
         DataError: No photo has a known class, or the lengths differ.
@@ -85,7 +124,12 @@ def bootstrap_interval(
     function = METRICS[metric] if isinstance(metric, str) else metric
     value = function(class_counts(truth, predictions, num_classes))
     drawn = bootstrap_counts(truth, predictions, persons, num_classes=num_classes, draws=draws, seed=seed)
-    return Interval.from_draws(float(value), function(drawn), level)
+    interval = Interval.from_draws(float(value), function(drawn), level)
+    if not isinstance(metric, str):
+        return interval
+    known = np.asarray(truth) != UNKNOWN
+    accuracy = float(class_counts(truth, predictions, num_classes).accuracy())
+    return interval.with_width(len(np.unique(np.asarray(persons)[known])), accuracy)
 
 
 def bootstrap_counts(
@@ -151,6 +195,29 @@ def proportion_interval(
     drawn = np.concatenate([times @ sums for times in _iter_multiplicities(len(unique), draws, seed)])
     some = drawn[:, 1] > 0
     return Interval.from_draws(float(parts.sum() / wholes.sum()), drawn[some, 0] / drawn[some, 1], level)
+
+
+def fraction_interval(
+    hits: ArrayLike, counted: ArrayLike, persons: ArrayLike, draws: int = 1000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Computes the fraction of the counted photos that are hits, with an interval that always has a width.
+
+    Args:
+        hits: Whether each photo is a hit, shape (photos,); no photo that is not counted is one.
+        counted: Whether each photo is counted, shape (photos,); at least one is.
+        persons: Person on each photo, shape (photos,).
+        draws: As for `proportion_interval`.
+        seed: As for `proportion_interval`.
+        level: As for `proportion_interval`.
+
+    Returns:
+        The interval of `proportion_interval`; where all persons are alike, that of `Interval.with_width`.
+
+    Raises:
+        DataError: The lengths differ, or no photo is counted.
+    """
+    interval = proportion_interval(hits, counted, persons, draws, seed, level)
+    return interval.with_width(len(np.unique(np.asarray(persons)[np.asarray(counted, dtype=bool)])))
 
 
 def _iter_multiplicities(count: int, draws: int, seed: int) -> Iterator[FloatArray]:

@@ -23,7 +23,7 @@ from maskfit.calibration import (
     apply_temperatures,
 )
 from maskfit.errors import DataError, did_you_mean
-from maskfit.evaluation.bootstrap import Interval, proportion_interval
+from maskfit.evaluation.bootstrap import Interval, fraction_interval, proportion_interval
 from maskfit.evaluation.metrics import ReliabilityCurve
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold
@@ -429,9 +429,9 @@ def _evaluate_threshold(
     ones = np.ones(len(kept))
     return AbstentionThreshold(
         probability=threshold,
-        coverage=proportion_interval(kept, ones, persons, draws, seed),
-        accuracy=proportion_interval(correct & kept, kept, persons, draws, seed) if kept.any() else None,
-        overall_accuracy=proportion_interval(correct, ones, persons, draws, seed),
+        coverage=fraction_interval(kept, ones, persons, draws, seed),
+        accuracy=fraction_interval(correct & kept, kept, persons, draws, seed) if kept.any() else None,
+        overall_accuracy=fraction_interval(correct, ones, persons, draws, seed),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -171,18 +171,18 @@ def score(
     known = int(counts.support.sum())
     if not known:
         return Scores(len(truth), 0, per_attribute=per_attribute)
-    drawn = bootstrap.draw(classes, predictions, schema.num_classes)
+    samples = bootstrap.draw(classes, predictions, schema.num_classes)
     names = [schema.describe(number) for number in range(schema.num_classes)]
     return Scores(
         photos=len(truth),
         known=known,
         accuracy=float(counts.accuracy()),
         macro_f1=float(counts.macro_f1(absent)),
-        per_class=_score_classes(names, counts, drawn),
+        per_class=_score_classes(names, counts, samples),
         per_attribute=per_attribute,
         log_loss=None if rows is None else log_loss(classes, rows),
         calibration_error=None if rows is None else reliability(classes, rows).error(),
-        intervals=_intervals(counts, drawn, absent),
+        intervals=_intervals(counts, samples, absent),
     )
 
 
@@ -209,6 +209,20 @@ def confusion_matrices(schema: LabelSchema, truth: IntArray, predictions: ArrayL
     return matrices
 
 
+class _Samples(NamedTuple):
+    """Bootstrap samples of the persons of a set.
+
+    Attributes:
+        counts: Counts of shape (draws, classes).
+        persons: Number of persons.
+        persons_by_class: Number of persons with photos that are of each class or were predicted as it, (classes,).
+    """
+
+    counts: ClassCounts
+    persons: int
+    persons_by_class: IntArray
+
+
 @dataclass(frozen=True)
 class _Bootstrap:
     """Settings of the bootstrap; without persons there is none."""
@@ -218,13 +232,15 @@ class _Bootstrap:
     draws: int
     seed: int
 
-    def draw(self, truth: IntArray, predictions: IntArray, num_classes: int) -> ClassCounts | None:
-        """Returns counts of shape (draws, classes), or None."""
+    def draw(self, truth: IntArray, predictions: IntArray, num_classes: int) -> _Samples | None:
+        """Returns the samples, or None."""
         if self.persons is None:
             return None
-        return bootstrap_counts(
+        counts = bootstrap_counts(
             truth, predictions, self.persons, num_classes=num_classes, draws=self.draws, seed=self.seed
         )
+        present = count_by_class(truth, predictions, num_classes, self.persons).present()
+        return _Samples(counts, len(present), present.sum(axis=0))
 
 
 def _check_predictions(
@@ -261,34 +277,38 @@ def _score_attribute(
     photos = int(counts.support.sum())
     if not photos:
         return None
-    drawn = bootstrap.draw(truth, predictions, size)
+    samples = bootstrap.draw(truth, predictions, size)
     return AttributeScore(
         photos=photos,
         accuracy=float(counts.accuracy()),
         macro_f1=float(counts.macro_f1(bootstrap.absent)),
-        per_value=_score_classes([attribute.display_name(code) for code in range(size)], counts, drawn),
-        interval=_intervals(counts, drawn, bootstrap.absent).get("macro_f1"),
+        per_value=_score_classes([attribute.display_name(code) for code in range(size)], counts, samples),
+        interval=_intervals(counts, samples, bootstrap.absent).get("macro_f1"),
     )
 
 
-def _intervals(counts: ClassCounts, drawn: ClassCounts | None, absent: Absent) -> dict[str, Interval]:
-    if drawn is None:
+def _intervals(counts: ClassCounts, samples: _Samples | None, absent: Absent) -> dict[str, Interval]:
+    if samples is None:
         return {}
+    accuracy, macro_f1 = float(counts.accuracy()), float(counts.macro_f1(absent))
     return {
-        "macro_f1": Interval.from_draws(float(counts.macro_f1(absent)), drawn.macro_f1(absent)),
-        "accuracy": Interval.from_draws(float(counts.accuracy()), drawn.accuracy()),
+        # Macro F1 is no fraction of persons; where they are all alike, its interval is at least that of the accuracy.
+        "macro_f1": Interval.from_draws(macro_f1, samples.counts.macro_f1(absent)).with_width(
+            samples.persons, accuracy
+        ),
+        "accuracy": Interval.from_draws(accuracy, samples.counts.accuracy()).with_width(samples.persons),
     }
 
 
-def _score_classes(names: Sequence[str], counts: ClassCounts, drawn: ClassCounts | None) -> tuple[ClassScore, ...]:
+def _score_classes(names: Sequence[str], counts: ClassCounts, samples: _Samples | None) -> tuple[ClassScore, ...]:
     columns = zip(counts.precision(), counts.recall(), counts.f1(), counts.support, counts.predicted, strict=True)
     intervals: list[Interval | None] = [None] * len(names)
-    if drawn is not None:
+    if samples is not None:
         # F1 is undefined in a sample without the class; a 0 there would lower the interval.
-        f1 = np.where(drawn.present(), drawn.f1(), np.nan)
+        f1 = np.where(samples.counts.present(), samples.counts.f1(), np.nan)
         intervals = [
-            Interval.from_draws(float(value), f1[:, number]) if present else None
-            for number, (value, present) in enumerate(zip(counts.f1(), counts.present(), strict=True))
+            Interval.from_draws(float(value), f1[:, number]).with_width(int(persons)) if persons else None
+            for number, (value, persons) in enumerate(zip(counts.f1(), samples.persons_by_class, strict=True))
         ]
     return tuple(
         ClassScore(name, float(precision), float(recall), float(f1), int(support), int(predicted), interval)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskfit.calibration import Objective, apply_temperatures
 from maskfit.evaluation.ages import AgeScore, score_ages
-from maskfit.evaluation.bootstrap import Interval, proportion_interval
+from maskfit.evaluation.bootstrap import Interval, fraction_interval
 from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit, evaluate_calibration, fit_thresholds
 from maskfit.evaluation.fit_decisions import DecisionFit, fit_run_decisions
 from maskfit.evaluation.scores import Scores, confusion_matrices, score
@@ -225,7 +225,7 @@ def _accuracy(run: RunData, draws: int) -> dict[str, AttributeAccuracy]:
     found = {}
     for name, (correct, known) in correct_predictions(run).items():
         if known.any():
-            photos = proportion_interval(correct & known, known, run.persons, draws)
+            photos = fraction_interval(correct & known, known, run.persons, draws)
             persons = None if name == JOINT_HEAD else _person_accuracy(run, name, known, draws)
             found[name] = AttributeAccuracy(photos, persons, int(known.sum()))
     return found
@@ -243,7 +243,7 @@ def _person_accuracy(run: RunData, name: str, known: NDArray[np.bool_], draws: i
         return None
     mean = np.stack([np.bincount(person, weights=values) for values in rows.T], axis=1)
     correct = mean.argmax(axis=1)[same] == codes[first][same]
-    return proportion_interval(correct, np.ones(len(correct)), unique[same], draws)
+    return fraction_interval(correct, np.ones(len(correct)), unique[same], draws)
 
 
 def _ages(run: RunData) -> AgeErrors | None:
@@ -294,7 +294,7 @@ def _slices(run: RunData, values: tuple[str, ...], draws: int) -> dict[str, Slic
     for value in _sorted_values(values):
         inside = column == value
         accuracy = {
-            name: proportion_interval((correct & known)[inside], known[inside], run.persons[inside], draws)
+            name: fraction_interval((correct & known)[inside], known[inside], run.persons[inside], draws)
             for name, (correct, known) in predictions.items()
             if (known & inside).any()
         }
