@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 import typer
+from rich.console import Console
+from rich.markdown import Markdown
 
 from maskfit.cli import COMMAND_TABLE, DATA_COMMANDS_TABLE, root_group
 
@@ -33,6 +36,16 @@ def test_no_value_is_shown_as_a_type_of_python(name: str) -> None:
             assert not re.search(r"<[\w|]+(>|\[| range)", f"{shown} {beside}"), (param.name, shown, beside)
             if getattr(param, "is_flag", False):
                 assert beside == "", f"{param.name} takes no value"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_character_of_an_option_is_taken_for_markdown(name: str) -> None:
+    """Two underscores or asterisks outside of backticks would vanish, from a regular expression for one."""
+    for param in find_command(name).params:
+        text = getattr(param, "help", None) or ""
+        shown = Console(file=io.StringIO(), width=10_000, color_system=None)
+        shown.print(Markdown(text))
+        assert shown.file.getvalue().split() == text.replace("`", "").split(), param.name
 
 
 def test_choices_and_numbers_are_shown() -> None:

@@ -338,6 +338,23 @@ def test_a_mask_column_of_0_and_1_needs_a_meaning(manifest, schema):
     assert labels_of(manifest("path,mask\na.jpg,0\nb.jpg,2\n"), schema)[1] == {"mask": "not_wear"}
 
 
+@pytest.mark.parametrize(
+    ("cells", "listed"), [("012", "0, 1 and 2"), ("02", "0 and 2"), ("21", "1 and 2"), ("01", "0 and 1")]
+)
+def test_a_class_column_with_the_codes_of_one_attribute_needs_a_meaning(manifest, schema, cells, listed):
+    """Otherwise everybody would be male and of the first age bands."""
+    path = manifest("path,label\n" + "".join(f"{'abc'[number]}.jpg,{cell}\n" for number, cell in enumerate(cells)))
+    with pytest.raises(DataError, match=f"column label holds only the codes {listed}, of 18 possible values") as caught:
+        read_photos(path, schema)
+    assert "data.codes={label: class} for class indices" in str(caught.value)
+    codes = {"label": {"0": "not_wear", "1": "wear", "2": "incorrect"}}
+    words = {"0": "not_wear", "1": "wear", "2": "incorrect"}
+    assert [photo.labels for photo in read_photos(path, schema, codes)] == [{"mask": words[cell]} for cell in cells]
+    # Class indices as there are: beyond those codes, or one class alone.
+    assert labels_of(manifest("path,label\na.jpg,1\nb.jpg,3\n"), schema)[1]["gender"] == "female"
+    assert labels_of(manifest("path,label\na.jpg,2\n"), schema)[0]["mask"] == "wear"
+
+
 def test_a_label_column_of_0_and_1_needs_a_meaning(manifest):
     schema = LABEL_SCHEMAS["mask"]
     path = manifest("path,label\na.jpg,1\nb.jpg,0\n")
@@ -429,6 +446,9 @@ def test_other_words_are_mapped_to_values(manifest, schema):
         {"mask": "wear"},
         {"gender": "male"},
     ]
+    problem = next(item for item in scan_photos(path, schema)[1] if "Bare_Faced" in item.message)
+    assert "data.codes={mask: {'Bare_Faced': VALUE}}" in problem.hint
+    assert "its values are wear, incorrect, not_wear" in problem.hint
     with pytest.raises(DataError, match="'Bare_Faced' is not a value of mask"):
         read_photos(path, schema, {"mask": {"bald": "not_wear"}})
     binary = manifest("path,mask\na.jpg,0\nb.jpg,1\n")

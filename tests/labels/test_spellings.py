@@ -75,6 +75,15 @@ def test_an_attributes_own_spellings_come_before_synonyms():
         Attribute(name="a", values=("x y", "x_y")).encode("x-y")
 
 
+@pytest.mark.parametrize("attribute", [MASK, GENDER])
+def test_what_the_program_prints_is_a_spelling(attribute: Attribute):
+    for value in range(len(attribute.values)):
+        shown = attribute.display_name(value)
+        for spelling in (shown, f"{attribute.name} {shown}", f"{attribute.name}_{shown}".replace(" ", "_")):
+            if attribute is MASK or spelling == shown:
+                assert attribute.encode(spelling) == value
+
+
 def test_no_synonym_has_two_values():
     spellings = [word.casefold() for words in SYNONYMS.values() for word in words]
     assert len(set(spellings)) == len(spellings)

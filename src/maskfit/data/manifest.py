@@ -50,6 +50,7 @@ from maskfit.data.manifest_files import PhotoFiles
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
+from maskfit.labels.attribute import as_number
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
 from maskfit.labels.spellings import as_integer
 from maskfit.text import format_count
@@ -309,7 +310,6 @@ class _RowReader:
         """The labels of a row; years take precedence over the band, an attribute's column over the class index."""
         labels: dict[str, str | float] = {}
         mistakes = found.mistakes
-        hint = "correct the cell, or leave it empty"
         for attribute in self.codes.schema.attributes:
             candidates: list[str | float] = []
             try:
@@ -324,7 +324,7 @@ class _RowReader:
                             if isinstance(value, str) and _to_scored(attribute, value) == UNKNOWN:
                                 found.straddling.append((column, text))
             except LabelError as error:
-                mistakes.append((str(error), hint))
+                mistakes.append((str(error), _hint_for_cell(attribute, attribute.name, text)))
                 continue
             if candidates:
                 labels[attribute.name] = candidates[0]
@@ -333,7 +333,7 @@ class _RowReader:
             try:
                 decoded = self.codes.read_class(self.columns.number, text)
             except LabelError as error:
-                mistakes.append((str(error), hint))
+                mistakes.append((str(error), _hint_for_cell(None, self.columns.number, text)))
                 return labels
             if decoded is None:
                 found.missing_words.append((self.columns.number, text))
@@ -351,6 +351,18 @@ class _RowReader:
             message, kind = f"{cell} does not exist", "missing"
             hint = f"paths are absolute, or relative to {self.root.resolve()}"
         self.mistakes.append(_Mistake(number, message, hint, kind))
+
+
+def _hint_for_cell(attribute: Attribute | None, name: str, text: str) -> str:
+    """What to do about a cell that is no value: words of other languages or datasets can be given a meaning."""
+    if as_number(text) is not None or (attribute is not None and attribute.bin_edges):
+        return "correct the cell, or leave it empty"
+    values = f"; its values are {', '.join(attribute.values)}" if attribute else ""
+    word = "'" + text.replace("'", "''") + "'"
+    return (
+        f"correct the cell, leave it empty, or say what the word means with data.codes={{{name}: {{{word}: VALUE}}}} "
+        f"(as an option: --codes){values}"
+    )
 
 
 def _group(mistakes: list[_Mistake]) -> list[DataProblem]:

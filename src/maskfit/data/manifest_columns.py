@@ -211,7 +211,9 @@ def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list
                 problems += _check_years(column, cells, attribute, codes)
             elif numbers := _find_codes(cells):
                 description = codes.describe(column, attribute)
-                problems.append(_check_binary(column, numbers, name, size, codes) or _note(column, description, name))
+                problems.append(
+                    _check_few(column, numbers, name, size, codes) or _note(column, description, name, attribute)
+                )
             problems += _check_none(column, cells, attribute, name, codes)
     cells = _read_cells(rows, columns.number)
     for attribute in codes.schema.attributes:
@@ -219,7 +221,7 @@ def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list
     if cells := _find_codes(cells):
         column, size = columns.number, codes.schema.scored_schema().num_classes
         description = codes.describe(column, None)
-        problems.append(_check_binary(column, cells, column, size, codes) or _note(column, description, column))
+        problems.append(_check_few(column, cells, column, size, codes) or _note(column, description, column))
     return problems
 
 
@@ -275,21 +277,40 @@ def find_likely_columns(rows: Rows, columns: ManifestColumns, schema: LabelSchem
     return problems
 
 
-def _check_binary(column: str, cells: set[str], name: str, num_values: int, codes: LabelCodes) -> DataProblem | None:
-    """A fatal problem where a column holds just the codes 0 and 1 of three or more, and nobody gave their meaning."""
-    if {as_integer(cell) for cell in cells} != {0, 1} or num_values < 3 or codes.is_set(name):
-        return None
+def _check_few(column: str, cells: set[str], name: str, num_values: int, codes: LabelCodes) -> DataProblem | None:
+    """A fatal problem where nobody gave the meaning of codes that are likely not those of the label schema.
+
+    These are just 0 and 1 of three or more; and in a column of class indices only as many as the first attribute has
+    values, so that it is a column of that attribute rather than of the first classes.
+    """
+    numbers = {as_integer(cell) for cell in cells}
     first = codes.schema.attributes[0]
-    attribute = next((item for item in codes.schema.attributes if item.name == name), first)
-    values = attribute.values
-    message = f"column {column} holds only the codes 0 and 1, of {num_values} possible values"
+    attribute = next((item for item in codes.schema.attributes if item.name == name), None)
+    values = (attribute or first).values
+    few = attribute is None and len(numbers) > 1 and num_values > len(values) and numbers <= set(range(len(values)))
+    if (numbers != {0, 1} and not few) or num_values < 3 or codes.is_set(name):
+        return None
+    count = len(values) if numbers - {0, 1} else 2
+    *others, last = sorted(number for number in numbers if number is not None)
+    listed = f"{', '.join(map(str, others))} and {last}"
+    message = f"column {column} holds only the codes {listed}, of {num_values} possible values"
     hint = (
-        f"say what they mean with data.codes={{{name}: {{0: {values[-1]}, 1: {values[0]}}}}} or "
-        f"{{0: {values[0]}, 1: {values[1]}}} (as an option: --codes)"
+        f"say what they mean with data.codes={{{name}: {{{_join_codes(_other_order(values), count)}}}}} or "
+        f"{{{_join_codes(values, count)}}} (as an option: --codes)"
     )
-    if name == column and name.casefold() in CLASS_COLUMNS and attribute.name != name:
+    if name == column and name.casefold() in CLASS_COLUMNS and attribute is None:
         hint += f"; data.codes={{{name}: class}} for class indices"
     return DataProblem("fatal", "codes", f"column {column}", message, hint)
+
+
+def _other_order(values: Sequence[str]) -> Sequence[str]:
+    """The order in which other datasets often count: the last value first, such as not worn and female."""
+    return (*values[-1:], *values[:-1])
+
+
+def _join_codes(values: Sequence[str], count: int) -> str:
+    """Formats the first codes with their values, such as `0: wear, 1: incorrect`."""
+    return ", ".join(f"{code}: {value}" for code, value in enumerate(values[:count]))
 
 
 def _check_years(column: str, cells: set[str], attribute: Attribute, codes: LabelCodes) -> list[DataProblem]:
@@ -339,8 +360,11 @@ def _encode(attribute: Attribute, text: str) -> int:
         return UNKNOWN
 
 
-def _note(column: str, message: str, name: str) -> DataProblem:
-    hint = f"if that is wrong, set data.codes={{{name}: {{0: ..., 1: ...}}}} (as an option: --codes)"
+def _note(column: str, message: str, name: str, attribute: Attribute | None = None) -> DataProblem:
+    meanings = "0: ..., 1: ..."
+    if attribute is not None and not attribute.bin_edges:
+        meanings = _join_codes(_other_order(attribute.values), len(attribute.values))
+    hint = f"if that is wrong, set data.codes={{{name}: {{{meanings}}}}} or as they count (as an option: --codes)"
     return DataProblem("note", "codes", f"column {column}", message, hint)
 
 

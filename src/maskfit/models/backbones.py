@@ -168,7 +168,8 @@ def _download_error(name: str, error: Exception) -> ModelFileError:
         f"the published weights of {name} are not available: {reason:.200}",
         location="model.pretrained=timm",
         hint="check the connection to the Hugging Face hub, or set model.pretrained=PATH to use a local weight file, "
-        "or model.pretrained=none to start from random weights",
+        "or model.pretrained=none to start from random weights; the recipes quick and transfer need no download: their "
+        "start ships with maskfit",
     )
 
 

@@ -62,7 +62,7 @@ def import_(
             "--person",
             metavar="REGEX",
             help="Where the format does not say who is on a photo: regular expression for its path in SOURCE, whose "
-            "first group is the person: '^([^/]+)/' for the outermost folder, '([^/_]+)_[^/]*$' for names before _.",
+            "first group is the person: `^([^/]+)/` for the outermost folder, `([^/_]+)_[^/]*$` for names before `_`.",
         ),
     ] = None,
     crop: Annotated[
