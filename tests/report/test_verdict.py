@@ -20,7 +20,7 @@ from maskfit.report.verdict import POWER, judge_difference
         (-0.03, -0.02, -0.01, "worse"),
         (-0.01, 0.02, 0.05, "not settled"),
         (-0.05, 0.0, 0.05, "not settled"),
-        (0.0, 0.0, 0.0, "the same"),
+        (0.0, 0.0, 0.0, "not settled"),
     ],
 )
 def test_the_word_follows_the_interval(low, value, high, word):

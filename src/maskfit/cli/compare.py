@@ -9,6 +9,7 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
 from maskfit.errors import DataError
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.evaluation.bootstrap import Interval
@@ -117,6 +118,7 @@ def _level(comparison: Comparison) -> float:
 def _print_verdict(
     first_name: str, name: str, first: RunStatistics, other: RunStatistics, difference: RunDifference
 ) -> None:
+    from maskfit.evaluation.bootstrap import smallest_change_shown
     from maskfit.labels.schema import JOINT_HEAD
     from maskfit.report.verdict import POWER
 
@@ -128,12 +130,23 @@ def _print_verdict(
         run.scores.macro_f1 if main == JOINT_HEAD else run.scores.per_attribute[main].macro_f1 for run in (first, other)
     ]
     values = " -> ".join("?" if value is None else f"{value:.3f}" for value in scores)
+    alike = not difference.predicted_differently[main]
+    reason = f": no photo of {format_count(verdict.num_persons, 'person')} is predicted differently" if alike else ""
     out.print(
-        f"{name} against {first_name}: {label} {values}, {_signed(verdict.difference)}: {verdict.word}",
+        f"{name} against {first_name}: {label} {values}, {_signed(verdict.difference)}: {verdict.word}{reason}",
         markup=False,
         soft_wrap=True,
         style="bold",
     )
+    if alike:
+        level = verdict.difference.level
+        share = smallest_change_shown(verdict.num_persons, level)
+        out.print(
+            f"{format_count(verdict.num_persons, 'person')} would have shown a change on {share:.1%} of persons or "
+            f"more ({(1 + level) / 2:.1%} of the time), not a smaller one",
+            markup=False,
+            soft_wrap=True,
+        )
     if verdict.word == "not settled" and verdict.persons_needed is not None:
         out.print(
             f"a difference of this size needs about {verdict.persons_needed:,} persons to be shown "

@@ -76,6 +76,36 @@ class Interval:
         low, high = _fraction_bounds(self.value if fraction is None else fraction, num_persons, self.level)
         return Interval(self.value, min(low, self.value), max(high, self.value), self.level)
 
+    def with_change_width(self, num_persons: int) -> Interval:
+        """Gives an interval without width of a difference that of what its persons could have missed.
+
+        Where two models never differ, or differ on all persons alike, so do they in every bootstrap sample. On none of
+        n persons to have found a change bounds the fraction of persons with one, as the exact interval of 0 of n says.
+
+        Args:
+            num_persons: Number of persons that the difference was measured on, >= 1.
+
+        Returns:
+            The interval, within [-1, 1]; this one where it has a width.
+        """
+        if self.high - self.low > NO_WIDTH:
+            return self
+        missed = smallest_change_shown(num_persons, self.level)
+        return Interval(self.value, max(-1.0, self.value - missed), min(1.0, self.value + missed), self.level)
+
+
+def smallest_change_shown(num_persons: int, level: float = 0.95) -> float:
+    """Computes the fraction of persons with a change from which on some persons would have shown it.
+
+    Args:
+        num_persons: Number of persons that were compared, >= 1.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        Of persons drawn where this fraction has a change, at least one has it with probability (1 + level) / 2.
+    """
+    return float(1 - ((1 - level) / 2) ** (1 / num_persons))
+
 
 def _fraction_bounds(fraction: float, count: int, level: float) -> tuple[float, float]:
     """Returns the bounds of a fraction of `count` persons: exact for 0 and 1, Wilson's in between."""
@@ -83,7 +113,7 @@ def _fraction_bounds(fraction: float, count: int, level: float) -> tuple[float, 
     if fraction >= 1 - NO_WIDTH:
         return tail ** (1 / count), 1.0
     if fraction <= NO_WIDTH:
-        return 0.0, 1 - tail ** (1 / count)
+        return 0.0, smallest_change_shown(count, level)
     quantile = NormalDist().inv_cdf(1 - tail)
     square = quantile**2 / count
     half = quantile * math.sqrt(fraction * (1 - fraction) / count + square / (4 * count))

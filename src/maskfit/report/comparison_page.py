@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from maskfit.evaluation.bootstrap import Interval
+from maskfit.evaluation.bootstrap import Interval, smallest_change_shown
 from maskfit.file_io import write_text
 from maskfit.html.page import breakable_name, render_page
 from maskfit.html.svg_charts import NUM_COLORS, Line, line_chart, score_bar
@@ -75,7 +75,15 @@ def _points(comparison: Comparison) -> list[tuple[str, str]]:
     points: list[tuple[str, str]] = []
     for name, difference in zip(comparison.names[1:], comparison.differences, strict=True):
         if JOINT_HEAD in difference.macro_f1:
-            points.append((_verdict(name, first, "macro F1", difference.macro_f1[JOINT_HEAD]), "differences"))
+            if difference.predicted_differently[JOINT_HEAD]:
+                text = _verdict(name, first, "macro F1", difference.macro_f1[JOINT_HEAD])
+            else:
+                persons = comparison.runs[0].run.num_persons
+                text = (
+                    f"{name} predicts no photo of {format_count(persons, 'person')} differently from {first}; a change "
+                    f"on {smallest_change_shown(persons):.1%} of persons or more would have been seen."
+                )
+            points.append((text, "differences"))
         for attribute, change in difference.accuracy.items():
             if attribute != JOINT_HEAD and (change.low > 0 or change.high < 0):
                 amount = f"{100 * abs(change.value):.1f} {'more' if change.value > 0 else 'fewer'} of 100 photos"

@@ -11,7 +11,7 @@ import numpy as np
 from maskfit.calibration import MIN_PROBABILITY
 from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, bootstrap_counts, proportion_interval
-from maskfit.evaluation.metrics import ClassCounts, macro_f1
+from maskfit.evaluation.metrics import ClassCounts, count_by_class, macro_f1
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray
 from maskfit.report.run_data import RunData
 from maskfit.report.run_statistics import RunStatistics, correct_predictions, describe, near_bin_edge
@@ -53,6 +53,8 @@ class RunDifference:
         log_loss: Difference of the log loss of the class; None where no class is known. Negative is better.
         per_class: Difference of each class's F1; None for a class that occurs in no label and no prediction.
         agreement: Agreement counts by the same names.
+        predicted_differently: Number of photos of which the two runs' predictions differ, by the same names; of those
+            whose label is known.
         age_accuracy: Difference of the binned attribute's accuracy near a bin edge ("near a border") and elsewhere
             ("elsewhere"); empty where no age is known in years.
         disagreements: Indices of photos that exactly one run predicts correctly, one per person, those with the
@@ -64,6 +66,7 @@ class RunDifference:
     log_loss: Interval | None
     per_class: tuple[Interval | None, ...]
     agreement: Mapping[str, AgreementCounts]
+    predicted_differently: Mapping[str, int]
     age_accuracy: Mapping[str, Interval]
     disagreements: tuple[int, ...]
 
@@ -75,6 +78,7 @@ class RunDifference:
             "log_loss": None if self.log_loss is None else self.log_loss.to_dict(),
             "per_class": [None if item is None else item.to_dict() for item in self.per_class],
             "agreement": {name: item.to_dict() for name, item in self.agreement.items()},
+            "predicted_differently": dict(self.predicted_differently),
             "age_accuracy": {name: item.to_dict() for name, item in self.age_accuracy.items()},
         }
 
@@ -201,7 +205,7 @@ def _difference(first: RunStatistics, other: RunStatistics, draws: int) -> RunDi
     targets = {JOINT_HEAD: (schema.to_class_index(one.truth), predictions[0], predictions[1], schema.num_classes)}
     for column, (name, size) in enumerate(schema.sizes.items()):
         targets[name] = (one.truth[:, column], codes[0][:, column], codes[1][:, column], size)
-    f1, accuracy, agreement = {}, {}, {}
+    f1, accuracy, agreement, differing = {}, {}, {}, {}
     per_class: tuple[Interval | None, ...] = ()
     for name, (truth, before, after, size) in targets.items():
         known = truth != UNKNOWN
@@ -210,11 +214,14 @@ def _difference(first: RunStatistics, other: RunStatistics, draws: int) -> RunDi
         # The same seed and persons: every bootstrap sample has the same persons for both, so differences are paired.
         drawn = [bootstrap_counts(truth, own, persons, num_classes=size, draws=draws) for own in (before, after)]
         values = [macro_f1(truth, own, size) for own in (before, after)]
-        f1[name] = Interval.from_draws(values[1] - values[0], drawn[1].macro_f1() - drawn[0].macro_f1())
+        num_persons = len(np.unique(persons[known]))
+        change = Interval.from_draws(values[1] - values[0], drawn[1].macro_f1() - drawn[0].macro_f1())
+        f1[name] = change.with_change_width(num_persons)
         correct = [(own == truth)[known] for own in (before, after)]
         accuracy[name] = proportion_interval(
             correct[1].astype(np.float64) - correct[0], np.ones(len(correct[0])), persons[known], draws
-        )
+        ).with_change_width(num_persons)
+        differing[name] = int((before != after)[known].sum())
         agreement[name] = AgreementCounts(
             int((correct[0] & correct[1]).sum()),
             int((correct[0] & ~correct[1]).sum()),
@@ -222,13 +229,15 @@ def _difference(first: RunStatistics, other: RunStatistics, draws: int) -> RunDi
             int((~correct[0] & ~correct[1]).sum()),
         )
         if name == JOINT_HEAD:
-            per_class = _per_class(first, other, drawn)
+            present = [count_by_class(truth, own, size, persons).present() for own in (before, after)]
+            per_class = _per_class(first, other, drawn, (present[0] | present[1]).sum(axis=0))
     return RunDifference(
         macro_f1=f1,
         accuracy=accuracy,
         log_loss=_log_loss(one, two, draws),
         per_class=per_class,
         agreement=agreement,
+        predicted_differently=differing,
         age_accuracy=_age_accuracy(one, two, draws),
         disagreements=_disagreements(one, two),
     )
@@ -245,19 +254,24 @@ def _age_accuracy(one: RunData, two: RunData, draws: int) -> dict[str, Interval]
     difference = after.astype(np.float64) - before
     groups = {"near a border": known & near, "elsewhere": known & ~near}
     return {
-        name: proportion_interval(difference[rows], np.ones(int(rows.sum())), one.persons[rows], draws)
+        name: proportion_interval(
+            difference[rows], np.ones(int(rows.sum())), one.persons[rows], draws
+        ).with_change_width(len(np.unique(one.persons[rows])))
         for name, rows in groups.items()
         if rows.any()
     }
 
 
-def _per_class(first: RunStatistics, other: RunStatistics, drawn: Sequence[ClassCounts]) -> tuple[Interval | None, ...]:
+def _per_class(
+    first: RunStatistics, other: RunStatistics, drawn: Sequence[ClassCounts], persons: IntArray
+) -> tuple[Interval | None, ...]:
+    """Differences of the classes' F1; `persons` (classes,) is the number with photos of each, or predicted as it."""
     found: list[Interval | None] = []
     for index, (one, two) in enumerate(zip(first.scores.per_class, other.scores.per_class, strict=True)):
         both_present = drawn[0].present()[:, index] & drawn[1].present()[:, index]
         difference = np.where(both_present, drawn[1].f1()[:, index] - drawn[0].f1()[:, index], np.nan)
-        present = bool(one.support or one.predicted or two.predicted)
-        found.append(Interval.from_draws(two.f1 - one.f1, difference) if present else None)
+        change = Interval.from_draws(two.f1 - one.f1, difference)
+        found.append(change.with_change_width(int(persons[index])) if persons[index] else None)
     return tuple(found)
 
 

@@ -35,10 +35,10 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """`better`, `worse`, `the same`, or `not settled` where the interval includes zero."""
+        """`better`, `worse`, or `not settled` where the interval includes zero."""
         if self.settled:
             return "better" if self.difference.value > 0 else "worse"
-        return "the same" if self.difference.low == self.difference.high == 0 else "not settled"
+        return "not settled"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the values for JSON."""
