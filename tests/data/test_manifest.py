@@ -355,6 +355,19 @@ def test_a_class_column_with_the_codes_of_one_attribute_needs_a_meaning(manifest
     assert labels_of(manifest("path,label\na.jpg,2\n"), schema)[0]["mask"] == "wear"
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Datei;Maske;Geschlecht;Alter", "a.jpg;falsch getragen;w;41"),
+        ("Bild;Maske;Geschlecht;Alter", "a.jpg;maske_falsch_getragen;weiblich;41"),
+        ("archivo;mascarilla;sexo;edad", "a.jpg;mascarilla mal puesta;mujer;41"),
+        ("fichier;masque;sexe;âge", "a.jpg;worn wrongly;femme;41"),
+    ],
+)
+def test_tables_of_other_languages(manifest, schema, header, row):
+    assert labels_of(manifest(f"{header}\n{row}\n"), schema) == [{"mask": "incorrect", "gender": "female", "age": 41.0}]
+
+
 def test_a_label_column_of_0_and_1_needs_a_meaning(manifest):
     schema = LABEL_SCHEMAS["mask"]
     path = manifest("path,label\na.jpg,1\nb.jpg,0\n")
