@@ -5,8 +5,9 @@
 The older commit runs from a temporary git worktree with the packages of this environment. Both take turns, each run in
 a process of its own; printed are medians and the ratio of new to old. CPU seconds (user and system, of the process and
 those that it started) rather than wall time, so that other work on the machine matters less. Bytecode is cached, as
-`pip install` leaves it: without it, imports take two to three times as long. What `serve.py`, `video.py`, `train.py`
-and `predict.py` measure is not repeated here.
+`pip install` leaves it: without it, imports take two to three times as long. What `serve.py`, `train.py` and
+`predict.py` measure is not repeated here; `serve_before_after.py` compares services. The row `video` takes the weights
+of an older commit's detector from `MASKFIT_DETECTORS`.
 """
 
 from __future__ import annotations
@@ -132,6 +133,15 @@ def _png(name: str) -> Callable[[Path, Path], list[str]]:
     return prepare
 
 
+def _video(shared: Path, own: Path) -> list[str]:
+    from video import write_synthetic_video
+
+    path = shared / "video.mp4"
+    if not path.exists():
+        write_synthetic_video(path)
+    return _command("video", path, "--json")
+
+
 def _rows(images: Path | None, model: Path | None) -> dict[str, Row]:
     def predict(shared: Path, own: Path) -> list[str]:
         words = ("predict", *([model] if model else []), "--images", images or _photos(shared))
@@ -147,6 +157,7 @@ def _rows(images: Path | None, model: Path | None) -> dict[str, Row]:
         "png8": Row(None, _png("png8")),
         "png16": Row(None, _png("png16")),
         "predict": Row(0.77, predict),
+        "video": Row(1 / 1.8, _video),
     }
 
 
