@@ -141,6 +141,19 @@ class ModelMetadata(BaseModel):
         return {METADATA_KEY: json.dumps(self.model_dump(mode="json"), ensure_ascii=False)}
 
 
+def describe_bundled_training() -> str:
+    """Says which photos the bundled model was trained on, for people who start from it.
+
+    Returns:
+        Two sentences.
+
+    Raises:
+        ModelFileError: This install is without the bundled model.
+    """
+    card = read_model_metadata(bundled_model_path()).card
+    return f"the bundled model was trained on: {card.training_data} Scores on photos of these sets are optimistic"
+
+
 def _numbers(value: Any) -> Iterator[float]:
     """Yields every number in an option value, at any depth."""
     if isinstance(value, int | float):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
@@ -15,6 +17,7 @@ from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import write_csv
 from maskfit.labels.attribute import Attribute
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, LabelSchema
+from maskfit.report import summary_text
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.report.run_comparison import compare
 from maskfit.report.run_data import load_run_data
@@ -234,3 +237,48 @@ def test_runs_that_cannot_be_compared_are_refused(make_run):
         compute_statistics([run, run])
     with pytest.raises(DataError, match="the label schemas differ: it predicts mask"):
         compute_statistics([run, make_run("two", schema=LABEL_SCHEMAS["mask"], key="mask")])
+
+
+def class_folders(root: Path) -> Path:
+    """Thirty photos in two folders that say the label; nobody says who is on them."""
+    for folder, gray in (("with_mask", 50), ("without_mask", 200)):
+        (root / folder).mkdir(parents=True)
+        for number in range(15):
+            Image.new("L", (24, 32), gray + number).save(root / folder / f"{number}.jpg")
+    return root
+
+
+def test_a_page_says_what_its_scores_are_held_out_from(make_run, tmp_path, parsed):
+    """Also of class folders, where each photo counts as a person, and of the best epoch that was chosen on them."""
+    named = parsed(write(tmp_path, [make_run("named")])[1]).text
+    assert "training photos do not show its person" in named
+    assert "The epoch with the best macro_f1 on the held-out persons themselves was kept" in named
+    assert "are a little optimistic" in named
+    mask = LABEL_SCHEMAS["mask"]
+    run = make_run("folders", class_folders(tmp_path / "classes"), schema=mask, key="mask", skill=1.0)
+    text = parsed(write(tmp_path, [run])[1]).text
+    assert "do not show its person" not in text
+    assert "Nobody says who is on the photos, so each photo counts as a person of its own" in text
+    assert "copies of its person may have been among the training photos" in text
+    # Where all classes are alike, none of them is the weakest.
+    assert "All 2 classes with photos have the same F1 (1.00)." in text
+    assert "the lowest F1" not in text
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "trainer: {monitor: 'off'}\n")
+    assert "a little optimistic" not in parsed(write(tmp_path, [run])[1]).text
+
+
+def test_a_page_counts_epochs_from_1(make_run, tmp_path, parsed):
+    run = make_run("one", folds=1)
+    assert "The best epoch is epoch 3, the last one epoch 3" in parsed(write(tmp_path, [run])[1]).text
+
+
+def test_a_page_names_the_bundled_start(make_run, tmp_path, parsed):
+    run = make_run("start")
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "model: {init_from: bundled, pretrained: none}\n")
+    text = parsed(write(tmp_path, [run])[1]).text
+    assert "backbone of the bundled model" in text
+    assert "The bundled model was trained on:" in text
+    assert "Scores on photos of these sets are optimistic." in text
+    assert "optimistic" in summary_text.best_epoch(describe(load_run_data(run), draws=5))

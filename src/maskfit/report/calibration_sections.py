@@ -192,7 +192,8 @@ def fold_line(color: int, fold: int, history: History, name: str) -> Line:
     Returns:
         The line; dashed for a training metric, with a ring at the best epoch for a validation metric.
     """
-    rows = ((row.get("epoch", index), row.get(name)) for index, row in enumerate(history))
+    # From 1, as the terminal counts; metrics.csv counts from 0.
+    rows = ((row.get("epoch", index) + 1, row.get(name)) for index, row in enumerate(history))
     points = tuple((float(x), math.nan if y is None else float(y)) for x, y in rows)
     if name.startswith("train"):
         return Line(f"fold {fold} training", points, color, dashed=True)

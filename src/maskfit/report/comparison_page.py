@@ -57,6 +57,7 @@ def write_comparison_page(path: Path, comparison: Comparison) -> Path:
         legend=[(name, color % NUM_COLORS, "") for color, name in enumerate(comparison.names)],
         scores=_scores(comparison),
         differences=_differences(comparison),
+        held_out=summary_text.held_out(comparison.runs[0].run.persons_named),
         classes=_classes(comparison),
         agreement=_agreement(comparison),
         disagreements=_disagreements(comparison),
@@ -86,8 +87,9 @@ def _points(comparison: Comparison) -> list[tuple[str, str]]:
             points.append((text, "differences"))
         for attribute, change in difference.accuracy.items():
             if attribute != JOINT_HEAD and (change.low > 0 or change.high < 0):
-                amount = f"{100 * abs(change.value):.1f} {'more' if change.value > 0 else 'fewer'} of 100 photos"
-                points.append((f"{name} predicts {attribute} correctly on {amount} than {first}.", "differences"))
+                amount = f"{100 * abs(change.value):.1f} percentage points {'more' if change.value > 0 else 'fewer'}"
+                text = f"{name} predicts {attribute} correctly on {amount} of the photos than {first}."
+                points.append((text, "differences"))
     if comparison.macro_f1_by_labels:
         text = f"The runs have different labels for up to {format_count(max(comparison.relabeled), 'photo')}"
         points.append((f"{text}; this page uses those of {first}.", "scores"))

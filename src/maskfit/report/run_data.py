@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.config.loader import read_recipe
-from maskfit.config.recipe import Recipe
+from maskfit.config.recipe import ModelConfig, Recipe
 from maskfit.data.face_boxes import split_name
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
-from maskfit.errors import DataError, MaskfitError, RunError
+from maskfit.errors import DataError, MaskfitError, ModelFileError, RunError
 from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json
 from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
-from maskfit.model_file import read_model_metadata
+from maskfit.model_file import describe_bundled_training, read_model_metadata
 from maskfit.registry import ComponentSpec
 from maskfit.report.slice_columns import read_columns
 from maskfit.run_dir import RunDir, is_run_dir
@@ -90,6 +90,13 @@ class RunData:
         """Number of persons."""
         return len(set(self.persons.tolist()))
 
+    @property
+    def persons_named(self) -> bool:
+        """Whether anybody says who is on the photos; otherwise each photo counts as a person of its own."""
+        return any(
+            person != split_name(name)[0] for person, name in zip(self.persons.tolist(), self.table.names, strict=True)
+        )
+
     def select(self, rows: NDArray[np.int64], truth: IntArray) -> RunData:
         """Selects photos and replaces their labels.
 
@@ -136,7 +143,7 @@ def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Seque
     recipe = read_recipe(folder.recipe)
     schema = recipe.data.label_schema.scored_schema()
     table = read_table(folder.oof_probabilities, schema.num_classes)
-    warnings: list[str] = []
+    warnings = _start_warnings(recipe)
     photos = _photos(recipe, schema, data, warnings)
     matched = _matched(table.names, photos, data, warnings)
     folds = _fold_of_persons(folder)
@@ -317,6 +324,25 @@ def _float(cell: Any) -> float:
     return float("nan") if number is None else number
 
 
+def _start_warnings(recipe: Recipe) -> list[str]:
+    """What the terminal says too: a start from the bundled model makes scores on its training photos optimistic."""
+    if recipe.model.init_from != "bundled":
+        return []
+    try:
+        text = describe_bundled_training()
+    except ModelFileError:
+        text = "training started from the bundled model: scores on photos that trained it are optimistic"
+    return [f"{text[0].upper()}{text[1:]}."]
+
+
+def _start(model: ModelConfig) -> str:
+    """What training started from, with `model.init_from`, which comes after `model.pretrained`."""
+    if not model.init_from:
+        return Path(model.pretrained).name
+    start = "bundled model" if model.init_from == "bundled" else Path(model.init_from).name
+    return f"backbone of {'the ' if model.init_from == 'bundled' else ''}{start} (model.init_from)"
+
+
 def _metadata(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict[str, str]:
     model, data, trainer = recipe.model, recipe.data, recipe.trainer
     height, width = data.input_size
@@ -326,7 +352,7 @@ def _metadata(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict
         "photos": f"{photos:,} of {format_count(persons, 'person was', 'persons were')} evaluated",
         "data": root,
         "model": f"{_component(model.backbone)}, head {_component(model.head)}",
-        "pretrained weights": Path(model.pretrained).name,
+        "pretrained weights": _start(model),
         "crop": _component(data.crop),
         "image size": f"{height} x {width}",
         "loss": _component(recipe.loss),

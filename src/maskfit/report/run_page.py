@@ -50,6 +50,7 @@ def write_page(path: Path, statistics: RunStatistics) -> Path:
         f"{format_count(run.num_persons, 'person')} · {classes}{folds}",
         style=style(),
         task=task(run.schema),
+        held_out=summary_text.held_out(run.persons_named),
         points=summary_points(statistics),
         cards=card_values(statistics),
         attributes=attribute_values(statistics),
@@ -87,6 +88,7 @@ def summary_points(statistics: RunStatistics) -> list[tuple[str, str]]:
         points.append((summary_text.ages(statistics.ages), "ages"))
         points.append((summary_text.years(statistics.years), "ages"))
     points.append((summary_text.score_interval_text(statistics), "classes"))
+    points.append((summary_text.best_epoch(statistics), "learning-curves"))
     points.append((summary_text.weakest(statistics), "classes"))
     if JOINT_HEAD in statistics.calibration:
         points.append((summary_text.calibration(statistics.calibration[JOINT_HEAD], CLASS_NAME), "calibration"))

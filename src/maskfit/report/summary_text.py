@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from maskfit.calibration import MIN_RELIABLE_PERSONS
+from maskfit.config.monitor import OFF
 from maskfit.evaluation.ages import AgeScore
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import TemperatureFit
@@ -29,7 +30,9 @@ misses."""
 
 
 def as_percent_text(fraction: float, items: str) -> str:
-    """Formats a fraction for readers: "84 of 100 photos"; below 1% and above 99% in thousandths.
+    """Formats a fraction for readers: "84% of photos"; below 1% and above 99% with a digit after the point.
+
+    It is no count: a set of 180 photos has no "84 of 100 photos".
 
     Args:
         fraction: 0 to 1.
@@ -41,24 +44,10 @@ def as_percent_text(fraction: float, items: str) -> str:
     if fraction in (0.0, 1.0):
         return f"{'all' if fraction else 'no'} {items}"
     if 0.01 <= fraction <= 0.99:
-        return f"{100 * fraction:.0f} of 100 {items}"
+        return f"{fraction:.0%} of {items}"
     thousandths = round(1000 * fraction)
-    text = "nearly all" if thousandths == 1000 else "hardly any" if thousandths == 0 else f"{thousandths} of 1,000"
+    text = "nearly all" if thousandths == 1000 else "hardly any" if thousandths == 0 else f"{thousandths / 10:.1f}% of"
     return f"{text} {items}"
-
-
-def as_tenths_text(fraction: float, items: str) -> str:
-    """Formats a fraction of few items: "7 of 10 errors".
-
-    Args:
-        fraction: 0 to 1.
-        items: What it is a fraction of, in the plural.
-
-    Returns:
-        The text.
-    """
-    tenths = round(10 * fraction)
-    return f"{'nearly all' if tenths == 10 else 'hardly any' if tenths == 0 else f'{tenths} of 10'} {items}"
 
 
 def join_with_and(items: Sequence[str]) -> str:
@@ -172,10 +161,10 @@ def ages(found: AgeErrors) -> str:
         return f"No prediction of {found.attribute} is wrong."
     near, base = found.errors_near_edge / found.errors, found.photos_near_edge / found.photos
     edges = join_with_and([f"{edge:g}" for edge in found.bin_edges])
-    errors = as_tenths_text(near, f"{found.attribute} errors")
+    errors = as_percent_text(near, f"{found.attribute} errors")
     text = (
         f"{errors.capitalize()} are on photos within {NEAR_YEARS} years of a class boundary ({edges}); "
-        f"{as_tenths_text(base, 'photos')} are that close"
+        f"{as_percent_text(base, 'photos')} are that close"
     )
     if near > NEAR_MISS_RATIO * base:
         return f"{text}, so many errors are near misses."
@@ -214,6 +203,8 @@ def weakest(statistics: RunStatistics) -> str:
     if len(classes) < 2:
         return ""
     low, high = min(classes, key=lambda item: item.f1), max(classes, key=lambda item: item.f1)
+    if f"{low.f1:.2f}" == f"{high.f1:.2f}":
+        return f"All {len(classes)} classes with photos have the same F1 ({low.f1:.2f})."
     return (
         f"The class with the lowest F1 is {low.name} (F1 {low.f1:.2f}, "
         f"{format_count(low.support, 'photo')}), the one with the "
@@ -333,13 +324,53 @@ def curves(statistics: RunStatistics) -> str:
         return "One epoch was trained, so the curves are single points."
     at_end = sum(best == last for best, last in zip(best_epochs, last_epochs, strict=True))
     if len(best_epochs) == 1:
-        text = f"The best epoch is epoch {best_epochs[0]}, the last one epoch {last_epochs[0]}"
+        text = f"The best epoch is epoch {best_epochs[0] + 1}, the last one epoch {last_epochs[0] + 1}"
     else:
         text = f"The last epoch is the best one in {at_end} of {format_count(len(best_epochs), 'fold')}"
     if 2 * at_end > len(best_epochs):
         return f"{text}: training longer may help."
     early = np.mean([best < 0.6 * last for best, last in zip(best_epochs, last_epochs, strict=True)])
     return f"{text}: training longer is unlikely to help." if early > 0.5 else f"{text}."
+
+
+def best_epoch(statistics: RunStatistics) -> str:
+    """Warns that the kept epoch was chosen on the persons that the scores are of.
+
+    Args:
+        statistics: The run's statistics.
+
+    Returns:
+        A sentence; "" where no epoch was chosen: one was trained, or `trainer.monitor` is off.
+    """
+    monitor = statistics.run.settings.get("trainer.monitor", "macro_f1")
+    validated = [
+        sum(any(name.startswith("valid") and math.isfinite(value) for name, value in row.items()) for row in history)
+        for history in statistics.run.histories.values()
+    ]
+    if monitor == OFF or max(validated, default=0) < 2:
+        return ""
+    return (
+        f"The epoch with the best {monitor} on the held-out persons themselves was kept, so the scores of these "
+        "persons are a little optimistic; two runs that choose alike can be compared."
+    )
+
+
+def held_out(persons_named: bool) -> str:
+    """Says what the scores are held out from.
+
+    Args:
+        persons_named: Whether anybody says who is on the photos.
+
+    Returns:
+        A sentence or two.
+    """
+    if persons_named:
+        return "Every photo was predicted by a model whose training photos do not show its person (cross-validation)."
+    return (
+        "Nobody says who is on the photos, so each photo counts as a person of its own: every photo was predicted by a "
+        "model that was not trained on it, but other photos or copies of its person may have been among the training "
+        "photos, and the scores may be too good. A column person in a CSV of the photos prevents that."
+    )
 
 
 def slices(column: str, parts: dict[str, SliceStatistics], name: str) -> str:
@@ -359,5 +390,7 @@ def slices(column: str, parts: dict[str, SliceStatistics], name: str) -> str:
     low = min(known, key=lambda value: known[value].accuracy[name].value)
     high = max(known, key=lambda value: known[value].accuracy[name].value)
     worst, best = known[low].accuracy[name], known[high].accuracy[name]
+    if f"{worst.value:.0%}" == f"{best.value:.0%}":
+        return f"By {column}: the accuracy is {worst.value:.0%} for each of {len(known)} values."
     text = f"By {column}: lowest accuracy for {low} ({worst.value:.0%}), highest for {high} ({best.value:.0%})"
     return f"{text}." if worst.high < best.low else f"{text}; with so few persons the difference may be chance."

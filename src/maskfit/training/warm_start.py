@@ -17,7 +17,7 @@ from maskfit.config.aliases import upgrade_weight_names
 from maskfit.config.recipe import ModelConfig
 from maskfit.data.preprocessing import Normalize
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.model_file import bundled_model_path, read_model_metadata
+from maskfit.model_file import bundled_model_path, describe_bundled_training, read_model_metadata
 from maskfit.models.network import Network
 from maskfit.text import format_count
 from maskfit.training.data_loaders import FoldDataset
@@ -96,9 +96,7 @@ def validate_start(model: ModelConfig) -> list[str]:
         )
     if model.init_from != BUNDLED:
         return []
-    return [
-        f"the bundled model was trained on: {metadata.card.training_data} Scores on photos of these sets are optimistic"
-    ]
+    return [describe_bundled_training()]
 
 
 def start_network(
