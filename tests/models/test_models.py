@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import socket
+
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from maskfit.errors import ModelFileError, RecipeError
@@ -180,6 +184,29 @@ def test_its_own_nets_have_no_published_weights(backbone):
     with pytest.raises(ModelFileError, match="no published weights") as caught:
         build_backbone(backbone, "timm")
     assert "model.pretrained=none" in str(caught.value)
+    assert "quick and transfer" in str(caught.value)
+
+
+@pytest.mark.parametrize(("proxies", "offline"), [({}, True), ({"https": "http://proxy:3128"}, False)])
+def test_a_hub_whose_name_is_unknown_is_not_tried_again_and_again(monkeypatch, proxies, offline):
+    seen = []
+
+    def asked(*args: object, **options: object) -> None:
+        seen.append((constants.HF_HUB_OFFLINE, logging.getLogger("huggingface_hub").level))
+        raise OSError("not in the cache")
+
+    def unknown(*host: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(timm, "create_model", asked)
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: proxies)
+    reason = "the name huggingface.co cannot be resolved" if offline else "not in the cache"
+    with pytest.raises(ModelFileError, match=f"resnet34 are not available: {reason}"):
+        build_backbone(ComponentSpec.create("resnet34"), "timm")
+    assert seen == [(offline, logging.ERROR)]
+    assert constants.HF_HUB_OFFLINE is False
 
 
 # Names, options and weights
@@ -211,6 +238,7 @@ def test_weights_that_the_hub_does_not_give_name_the_ways_out(monkeypatch):
         raise OSError("the hub cannot be reached\nand more")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *host: [])
     with pytest.raises(ModelFileError, match="resnet34 are not available: the hub cannot be reached\n") as caught:
         build_backbone(ComponentSpec.create("resnet34"), "timm")
     assert "model.pretrained=PATH" in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from maskfit.errors import ModelFileError
 from maskfit.models.backbone_names import BACKBONES, REFUSED_OPTIONS
+from maskfit.models.hub_access import hub_access
 from maskfit.models.reference_cnns import CustomDark, ThreeConv
 from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec, instantiate
@@ -145,13 +147,15 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
     import timm
     from timm.data.config import resolve_model_data_config
 
+    obstacle = ""
     try:
-        body = timm.create_model(name, pretrained=weights == TIMM, num_classes=0, **options)
+        with hub_access() if weights == TIMM else nullcontext("") as obstacle:
+            body = timm.create_model(name, pretrained=weights == TIMM, num_classes=0, **options)
     except TypeError as error:
         raise ValueError(f"timm refused an option: {error}") from error
     except Exception as error:
         if weights == TIMM:
-            raise _download_error(name, error) from error
+            raise _download_error(name, obstacle or str(error).strip() or type(error).__name__) from error
         raise ValueError(f"timm could not build it: {error}") from error
     if weights not in (NONE, TIMM):
         _load_weights(body, name, weights)
@@ -162,10 +166,9 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
     return Backbone(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel)
 
 
-def _download_error(name: str, error: Exception) -> ModelFileError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+def _download_error(name: str, reason: str) -> ModelFileError:
     return ModelFileError(
-        f"the published weights of {name} are not available: {reason:.200}",
+        f"the published weights of {name} are not available: {reason.splitlines()[0]:.200}",
         location="model.pretrained=timm",
         hint="check the connection to the Hugging Face hub, or set model.pretrained=PATH to use a local weight file, "
         "or model.pretrained=none to start from random weights; the recipes quick and transfer need no download: their "
