@@ -469,3 +469,27 @@ def test_an_option_of_a_component_inside_a_component_keeps_the_components_name()
         "fast", ["data.crop={name: face, detector: {name: yunet, side: 64}}", "data.crop.detector.score=0.7"]
     )
     assert recipe.data.crop.options["detector"] == {"name": "yunet", "side": 64, "score": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        (
+            "trainer.cached_features=false",
+            "trainer.cached_features: must be an integer, got False; null switches it off",
+        ),
+        ("trainer.cached_features=yes", "trainer.cached_features: must be an integer, got True; null switches it off"),
+        ("trainer.epochs=true", "trainer.epochs: must be an integer, got True"),
+        ("trainer.seed=false", "trainer.seed: must be an integer, got False"),
+        ("data.unsharp_mask=true", "data.unsharp_mask: must be a number, got True"),
+        ("data.age_labels.exclude=[[true, 29]]", "data.age_labels.exclude: must be a number, got True"),
+        ("cv.train_folds=false", "cv.train_folds: must be an integer, got False"),
+    ],
+)
+def test_true_and_false_are_no_numbers(word, problem):
+    assert problem in problems_of(word)
+
+
+@pytest.mark.parametrize("word", ["trainer.monitor=off", "trainer.compile=no", "data.age_labels.by_decade=yes"])
+def test_true_and_false_where_they_are_meant(word):
+    read_recipe("fast", [word], registries=RECIPE_REGISTRY)

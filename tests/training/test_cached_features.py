@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,26 @@ def _tensor(values):
     import torch
 
     return torch.from_numpy(values)
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "other bytes", "other shape", "other type"])
+def test_a_damaged_file_of_features_is_computed_again(damage, on_features, tmp_path):
+    run, _ = train(on_features(f"output_dir={tmp_path / 'run'}"), console=Console(quiet=True))
+    (file,) = feature_files(tmp_path)
+    whole = file.read_bytes()
+    values = np.load(file)
+    if damage == "other shape":
+        np.save(file, values[:, :-1])
+    elif damage == "other type":
+        np.save(file, values.astype(np.float64))
+    else:
+        file.write_bytes({"empty": b"", "short": whole[:-40], "other bytes": b"x" * len(whole)}[damage])
+    output = Console(record=True, width=1000, file=io.StringIO())
+    again, _ = train(on_features(f"output_dir={tmp_path / 'again'}"), console=output)
+    assert output.export_text().count(f"{file} is damaged; they are computed again") == 1
+    assert file.read_bytes() == whole
+    for fold in (0, 1):
+        assert again.fold(fold).probabilities.read_bytes() == run.fold(fold).probabilities.read_bytes()
 
 
 def test_a_resumed_fold_ends_as_an_uninterrupted_one(on_features, tmp_path):

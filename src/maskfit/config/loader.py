@@ -166,6 +166,7 @@ def _validate(
             }
             problems += [f"{key} needs a metric, but trainer.monitor=off" for key, used in needing.items() if used]
         problems += _cached_features_problems(recipe)
+        problems += _boolean_problems(values, recipe.model_dump(), _defaults())
     if problems or recipe is None:
         raise RecipeError(
             format_list(list(dict.fromkeys(problems))),
@@ -173,6 +174,26 @@ def _validate(
             hint="correct the lines above, then run 'maskfit check'",
         )
     return recipe
+
+
+def _boolean_problems(value: Any, validated: Any, default: Any, key: str = "") -> list[str]:
+    """Returns the numbers that were given as true or false, which pydantic reads as 1 and 0."""
+    if isinstance(value, Mapping) and isinstance(validated, Mapping):
+        defaults = default if isinstance(default, Mapping) else {}
+        return [
+            line
+            for name, item in value.items()
+            for line in _boolean_problems(item, validated.get(name), defaults.get(name), f"{key}.{name}".lstrip("."))
+        ]
+    numbers = validated if isinstance(validated, list | tuple) else [validated]
+    if isinstance(value, list | tuple):
+        lines = [_boolean_problems(*pair, (), key) for pair in zip(value, numbers, strict=False)]
+        return [line for item in lines for line in item]
+    number = numbers[0] if numbers else None  # One number stands for a list of one.
+    if not isinstance(value, bool) or isinstance(number, bool) or not isinstance(number, int | float):
+        return []
+    unset = "; null switches it off" if default is None else ""
+    return [f"{key}: must be {'an integer' if isinstance(number, int) else 'a number'}, got {value}{unset}"]
 
 
 def _cached_features_problems(recipe: Recipe) -> list[str]:

@@ -182,13 +182,29 @@ def open_features(
     folder.mkdir(parents=True, exist_ok=True)
     # Folds that are trained in parallel wait for the one that computes.
     with acquire_lock(FileLock(path.with_suffix(LOCK_SUFFIX)), "set data.cache_dir=DIR to another folder", wait=True):
-        if not path.is_file():
-            values = _compute_features(plan, task, train_images, val_images, reporter)
-            with atomic_write(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, values)
+        shape = (1 + (recipe.trainer.cached_features or 0), len(train_images), task.network.backbone.features)
+        values = _read_features(path, shape)
+        if values is None:
+            if path.is_file():
+                reporter.line(f"features: {path} is damaged; they are computed again")
+            computed = _compute_features(plan, task, train_images, val_images, reporter)
+            with atomic_write(path, needed=computed.nbytes) as temporary, temporary.open("wb") as stream:
+                np.save(stream, computed)
+            values = np.load(path, mmap_mode="r")
     # `maskfit data cache` shows and sorts by the last use.
     os.utime(path)
-    return CachedFeatures(np.load(path, mmap_mode="r"))
+    return CachedFeatures(values)
+
+
+def _read_features(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32] | None:
+    """Opens a file of features; None where there is none, or no whole one of this shape."""
+    if not path.is_file():
+        return None
+    try:
+        values = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, SyntaxError):
+        return None
+    return values if values.shape == shape and values.dtype == np.float32 else None
 
 
 def with_features(dataset: FoldDataset, features: CachedFeatures) -> FoldDataset:
