@@ -101,6 +101,30 @@ def test_evaluate_takes_mappings_and_refuses_other_images() -> None:
         maskfit.evaluate({"a": 0, "b": 1}, {"a": 0, "c": 1})
 
 
+def test_evaluate_takes_the_truths_that_the_command_takes(tmp_path: Path) -> None:
+    """A manifest with a row that lacks a label, its folder, and class folders."""
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).touch()
+    manifest = tmp_path / "test.csv"
+    manifest.write_text("path,person,mask\na.jpg,p,worn\nb.jpg,q,not worn\nc.jpg,r,\n")
+    submission = tmp_path / "submission.csv"
+    submission.write_text("ImageID,ans\na.jpg,0\nb.jpg,0\nc.jpg,2\n")
+    for truth in (manifest, str(manifest), tmp_path):
+        scores = maskfit.evaluate(truth, submission, "mask")
+        assert (scores.photos, scores.accuracy) == (2, 0.5)
+    assert maskfit.evaluate(manifest, {"a.jpg": 0, "b.jpg": 2, "c.jpg": 1}, "mask").accuracy == 1.0
+
+
+def test_one_path_in_place_of_a_list_is_refused(tmp_path: Path) -> None:
+    for member in ("runs/first", Path("runs/first")):
+        for function in (maskfit.find_label_issues, maskfit.ensemble):
+            with pytest.raises(DataError, match="a list of members is needed, got one path") as caught:
+                function(member)
+            assert caught.value.hint == "put it into a list"
+    with pytest.raises(DataError, match="a list of label corrections is needed"):
+        maskfit.load_dataset(tmp_path, label_corrections="corrections.csv")
+
+
 def test_unknown_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="label schema 'masks' is unknown; did you mean 'mask'"):
         maskfit.load_dataset(tmp_path, "masks")

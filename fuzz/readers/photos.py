@@ -38,7 +38,7 @@ class PhotoReader:
     refusals = (PhotoError,)
     checks = (
         "maskfit.data.image_decoding:_load|maskfit.data.image_decoding:decode_simple_jpeg",
-        "maskfit.data.image_decoding:_to_rgb|maskfit.data.image_decoding:_load_pixels()",
+        "maskfit.data.rgb_conversion:to_rgb|maskfit.data.image_decoding:_load_pixels()",
     )
 
     def samples(self, folder: Path) -> Sequence[Sample]:

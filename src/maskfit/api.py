@@ -91,6 +91,8 @@ def load_dataset(
     """
     from maskfit.data.label_corrections import read_corrected
 
+    if isinstance(label_corrections, str | Path):
+        raise DataError("a list of label corrections is needed", location=label_corrections, hint="put it into a list")
     paths = [str(item) for item in label_corrections]
     return read_corrected(str(path), _schema(schema), paths, known_label_errors, codes)[0]
 
@@ -194,8 +196,10 @@ def evaluate(
         >>> scores.macro_f1, scores.per_attribute["mask"].macro_f1
 
     Args:
-        truth: CSV with the columns ImageID,ans, or class indices by image name.
-        predictions: The same for the predictions; matched by image name, in any order.
+        truth: What `maskfit evaluate` takes: a CSV with the columns ImageID,ans, a manifest, a folder of labeled photos
+            or with the truth in it; or class indices by image name. Photos without all labels take no part.
+        predictions: CSV with the columns ImageID,ans, or class indices by image name; matched by image name, in any
+            order.
         schema: What the classes stand for.
 
     Returns:
@@ -207,13 +211,22 @@ def evaluate(
     import numpy as np
 
     from maskfit.evaluation.scores import score
-    from maskfit.inference.submission import read_submission
+    from maskfit.inference.submission import read_submission, read_truth
+    from maskfit.inference.truth_files import find_truth, match_unicode
 
-    labels = _schema(schema)
-    true, predicted = (
-        dict(item) if isinstance(item, Mapping) else read_submission(Path(item), labels.num_classes)
-        for item in (truth, predictions)
+    labels, unlabeled = _schema(schema), frozenset[str]()
+    if isinstance(truth, Mapping):
+        true = dict(truth)
+    else:
+        own = [] if isinstance(predictions, Mapping) else [Path(predictions)]
+        true, unlabeled = read_truth(find_truth(Path(truth), own, labels), labels)
+    predicted = (
+        dict(predictions)
+        if isinstance(predictions, Mapping)
+        else read_submission(Path(predictions), labels.num_classes)
     )
+    predicted, _ = match_unicode(dict.fromkeys(unlabeled, 0) | true, predicted)
+    predicted = {name: index for name, index in predicted.items() if name not in unlabeled}
     missing, extra = [name for name in true if name not in predicted], [name for name in predicted if name not in true]
     if missing or extra:
         raise DataError(

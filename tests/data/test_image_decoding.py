@@ -268,7 +268,7 @@ def test_a_heic_photo_is_decoded_upright():
 
 
 def test_16_bits_are_converted_in_strips_to_the_same_pixels(monkeypatch):
-    monkeypatch.setattr("maskfit.data.image_decoding.STRIP_PIXELS", 1000)
+    monkeypatch.setattr("maskfit.data.rgb_conversion.STRIP_PIXELS", 1000)
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     pixels = decode(save(Image.fromarray(values), "PNG"))
     assert np.array_equal(pixels[..., 0], np.rint(values / 257).astype(np.uint8))

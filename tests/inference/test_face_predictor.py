@@ -142,3 +142,40 @@ def test_many_images_are_a_list(predictor, photo):
         FacePredictor(predictor).predict("photo.jpg")
     first, second = FacePredictor(predictor).predict([photo, photo[:, ::-1]])
     assert (first.num_faces, second.num_faces) == (2, 2)
+
+
+def test_a_pillow_image_is_predicted_as_its_file(predictor, photo, tmp_path):
+    """Of any mode, upright by its EXIF orientation, opened or made."""
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.rot90(photo).copy()).save(path, exif=exif)
+    reader = FacePredictor(predictor)
+    expected = reader.predict_one(path)
+    assert (expected.width, expected.height) == (220, 160)
+    with Image.open(path) as opened:
+        for images in ([opened], [opened.convert("RGBA")]):
+            (found,) = reader.predict(images)
+            assert [face.box for face in found.faces] == [face.box for face in expected.faces]
+            np.testing.assert_array_equal(found.faces[0].probabilities, expected.faces[0].probabilities)
+        np.testing.assert_array_equal(
+            predictor.predict([opened]).table.probabilities, predictor.predict([path]).table.probabilities
+        )
+        gray = reader.predict_one(opened.convert("L"))
+        assert (gray.width, gray.height) == (220, 160)
+    with pytest.raises(PhotoError, match="the image has no pixels"):
+        reader.predict_one(Image.new("RGB", (0, 5)))
+
+
+def test_one_image_in_place_of_a_list_is_refused(predictor, photo):
+    reader = FacePredictor(predictor)
+    for single in ("a.jpg", Path("a.jpg"), b"bytes", photo, Image.fromarray(photo)):
+        for call in (reader.predict, predictor.predict, lambda own: next(reader.stream(own)), predictor.stream):
+            with pytest.raises(DataError, match="got one photo"):
+                list(call(single))
+
+
+def test_an_unknown_attribute_of_a_face_names_the_known_ones(predictor, photo):
+    face = FacePredictor(predictor).predict_one(photo).faces[0]
+    with pytest.raises(KeyError, match="there is no attribute 'hat', only mask, gender, age"):
+        face["hat"]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-import unicodedata
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,6 +71,7 @@ def evaluate(
 
     from maskfit.evaluation.scores import score
     from maskfit.inference.submission import read_submission, read_truth
+    from maskfit.inference.truth_files import match_unicode
 
     if schema not in LABEL_SCHEMAS:
         raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
@@ -81,7 +79,7 @@ def evaluate(
     truth_path, submission_path = _find_files(files or [], ages, label_schema)
     truth, unlabeled = read_truth(truth_path, label_schema)
     submission = read_submission(submission_path, label_schema.num_classes)
-    submission, remarks = _match_unicode(dict.fromkeys(unlabeled, 0) | truth, submission)
+    submission, remarks = match_unicode(dict.fromkeys(unlabeled, 0) | truth, submission)
     if unlabeled:
         submission = {name: index for name, index in submission.items() if name not in unlabeled}
         remarks.append(f"rows of the truth that lack a label, which take no part: {len(unlabeled):,}")
@@ -140,6 +138,8 @@ def _print_age_score(score: AgeScore) -> None:
 
 def _find_files(files: list[Path], ages: Path | None, schema: LabelSchema) -> tuple[Path, Path]:
     """Returns truth and submission, from the arguments or the environment."""
+    from maskfit.inference.truth_files import find_truth
+
     usage = "maskfit evaluate TRUTH.csv SUBMISSION.csv"
     if len(files) > 2:
         raise DataError(f"expected at most 2 files, got {len(files)}", location=str(files[2]), hint=usage)
@@ -153,70 +153,12 @@ def _find_files(files: list[Path], ages: Path | None, schema: LabelSchema) -> tu
     if not files:
         submission = submission / "submission.csv"
     predicted = [submission] if ages is None else [submission, ages]
-    return _find_truth(truth, predicted, schema), submission
+    return find_truth(truth, predicted, schema), submission
 
 
 def _from_environment(name: str) -> Path | None:
     value = os.environ.get(name)
     return Path(value) if value else None
-
-
-def _find_truth(path: Path, predicted: Sequence[Path], schema: LabelSchema) -> Path:
-    """Returns the file itself, the truth file in this folder, or a folder without one, which may be a dataset.
-
-    The predicted files may lie in the folder; none of them is the truth.
-    """
-    from maskfit.data.read_dataset import scan_photos
-    from maskfit.inference.submission import is_submission, may_be_truth
-
-    if not path.is_dir():
-        return path
-    tables = sorted(item for item in path.glob("*.csv") if not item.name.startswith("."))
-    own = [item for item in predicted if item.exists()]
-    tables = [item for item in tables if item.is_file() and not any(item.samefile(other) for other in own)]
-    for name in ("truth.csv", "info.csv"):
-        if path / name in tables:
-            return path / name
-    # A table that lies beside labeled photos, such as landmarks.csv, does not take their place.
-    found = [item for item in tables if may_be_truth(item, schema)]
-    if not found:
-        return path
-    if len(found) > 1:
-        names = ", ".join(item.name for item in found[:8])
-        raise DataError(
-            f"cannot tell which CSV in this folder is the truth: {names}", location=path, hint="pass the file"
-        )
-    # It may as well be another submission.
-    if is_submission(found[0]) and any(photo.labels for photo in scan_photos(path, schema)[0]):
-        raise DataError(
-            f"cannot tell whether {found[0].name} or the labels of the photos in this folder are the truth",
-            location=path,
-            hint=f"name the file: maskfit evaluate {shlex.quote(str(found[0]))} SUBMISSION.csv; "
-            "or move it elsewhere, so that the labels of the photos count",
-        )
-    return found[0]
-
-
-def _match_unicode(truth: dict[str, int], predictions: dict[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Returns the predictions under the truth's names where these differ only in Unicode form, and a line about it."""
-    form = partial(unicodedata.normalize, "NFC")
-    unmatched: dict[str, list[str]] = {}
-    for name in truth:
-        if name not in predictions:
-            unmatched.setdefault(form(name), []).append(name)
-    renamed: dict[str, str] = {}
-    for name in predictions:
-        names = unmatched.get(form(name), [])
-        # Two names with one normal form are two photos, and are not matched by it.
-        if name not in truth and len(names) == 1 and names[0] not in renamed.values():
-            renamed[name] = names[0]
-    if not renamed:
-        return predictions, []
-    line = (
-        f"{format_count(len(renamed), 'name differs', 'names differ')} from the truth only "
-        "in Unicode form and are matched in NFC, such as "
-    )
-    return {renamed.get(name, name): index for name, index in predictions.items()}, [line + next(iter(renamed))]
 
 
 def _describe_classes(truth: Sequence[int], scores: Scores, label_schema: LabelSchema) -> list[str]:

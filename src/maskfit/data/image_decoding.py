@@ -24,6 +24,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from maskfit.data.rgb_conversion import to_rgb
 from maskfit.errors import PhotoError, PhotoWarning
 
 Pixels = NDArray[np.uint8]
@@ -49,32 +50,6 @@ EXIF_ORIENTATION = 0x0112
 
 FIRST_SIDEWAYS = 5
 """From this EXIF orientation on, width and height are swapped."""
-
-STRIP_PIXELS = 2**18
-"""Pixels of a 16-bit photo that are converted at a time."""
-
-WHITE = (255, 255, 255, 255)
-
-_TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-_ARRAY_TRANSPOSES: dict[int, Callable[[Pixels], Pixels]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
-    7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
-}
-"""The same transposes for arrays (height, width, 3), by EXIF orientation."""
 
 # The plugin classes, not Image.open, which applies a size limit that any library in the process may have changed.
 _OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
@@ -102,6 +77,27 @@ _MAGIC_BYTES = {
     b"\x1f\x8b": "gzip archive",
 }
 
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_ARRAY_TRANSPOSES: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+"""The same transposes for arrays (height, width, 3), by EXIF orientation."""
+
 
 def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Pixels:
     """Decodes a photo to upright RGB pixels; see `open_rgb` for conversions.
@@ -124,6 +120,30 @@ def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
         return np.array(_load(content, image, label, None)[0])
     transpose = _ARRAY_TRANSPOSES.get(_read_orientation(image))
     return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
+
+
+def convert_image(image: Image.Image, *, name: str = "a Pillow image") -> Pixels:
+    """Converts a Pillow image to what `decode` returns of its file: upright by its EXIF orientation, RGB.
+
+    Args:
+        image: The image; it is not changed.
+        name: Name of the photo in errors.
+
+    Returns:
+        Pixels, uint8 of shape (height, width, 3), writable and contiguous.
+
+    Raises:
+        PhotoError: Its pixels cannot be read, it is empty, or larger than `MAX_PIXELS`.
+    """
+    _check_size(image, name)
+    if not all(image.size):
+        raise PhotoError("the image has no pixels", location=name, hint="check how it was cropped")
+    try:
+        return np.array(_turn_upright(to_rgb(image)))
+    except MemoryError:
+        raise
+    except Exception as error:  # An opened file is decoded only here.
+        raise _damaged(error, name) from error
 
 
 def open_rgb(
@@ -209,7 +229,7 @@ def _load(
             _load_pixels(image, min_size)
         # After decoding: a PNG's EXIF may follow its pixels, and reading it would decode them.
         size = (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
-        return _turn_upright(_to_rgb(image)), size
+        return _turn_upright(to_rgb(image)), size
     except MemoryError:
         raise
     except Exception as error:  # Pillow's plugins raise many exception types on a damaged file.
@@ -351,40 +371,6 @@ def _damaged(error: Exception, label: str) -> PhotoError:
 
 def _label(source: Path | bytes) -> str:
     return "a photo passed as bytes" if isinstance(source, bytes) else str(source)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any mode to RGB; an RGB image is returned itself."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _to_eight_bits(image)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, WHITE)
-        result = Image.alpha_composite(white, layer).convert("RGB")
-        result.info = image.info
-        return result
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scales 16-bit gray to mode L, 65535 to 255; Pillow's own conversion clips everything above 255."""
-    width, height = image.size
-    rows = max(1, STRIP_PIXELS // max(width, 1))
-    strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
-
-    def read(top: int, bottom: int) -> NDArray[Any]:
-        return np.asarray(image.crop((0, top, width, bottom)))
-
-    # Modes I and F have no fixed range: values up to 255 are taken as 8-bit.
-    wide = image.mode.startswith("I;16") or max((read(*strip).max(initial=0) for strip in strips), default=0) > 255
-    pixels = np.empty((height, width), np.uint8)
-    for top, bottom in strips:
-        # Doubles of a whole photo would take eight times the memory of its 8-bit pixels, several times over.
-        values = read(top, bottom).astype(np.float64)
-        pixels[top:bottom] = np.clip(np.rint(values / 257 if wide else values), 0, 255)
-    result = Image.fromarray(pixels)
-    result.info = {key: value for key, value in image.info.items() if key != "transparency"}
-    return result
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:

@@ -25,6 +25,7 @@ from maskfit.inference.ensemble_runner import ModelInput
 from maskfit.inference.image_loading import (
     ImageSource,
     batched,
+    check_several,
     check_unique_names,
     given_face,
     load_image,
@@ -109,7 +110,12 @@ class FacePrediction:
         return next((item.age for item in self.attributes if item.age is not None), None)
 
     def __getitem__(self, attribute: str) -> AttributePrediction:
-        return next(item for item in self.attributes if item.attribute == attribute)
+        for item in self.attributes:
+            if item.attribute == attribute:
+                return item
+        raise KeyError(
+            f"there is no attribute '{attribute}', only {', '.join(own.attribute for own in self.attributes)}"
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Converts to JSON types.
@@ -299,7 +305,7 @@ class FacePredictor:
         """Predicts the faces of images and keeps all predictions; `stream` yields them one by one.
 
         Args:
-            images: Paths, bytes, pixels or photos; their names must differ.
+            images: Paths, bytes, pixels, Pillow images or photos; their names must differ.
 
         Returns:
             The prediction of each image, in the order of `images`.
@@ -321,7 +327,7 @@ class FacePredictor:
         """Predicts the faces of one image.
 
         Args:
-            image: A path, bytes, pixels or a photo.
+            image: A path, bytes, pixels, a Pillow image (of any mode; its EXIF orientation is applied) or a photo.
 
         Returns:
             The prediction.
@@ -342,6 +348,7 @@ class FacePredictor:
         Yields:
             An image, and its prediction or why it cannot be read.
         """
+        check_several(images)
 
         def load(image: Source) -> tuple[Source, DetectedFaces | PhotoError]:
             try:

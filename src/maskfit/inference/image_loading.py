@@ -18,11 +18,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from maskfit.data.boxes import Box
 from maskfit.data.detectors import Face
 from maskfit.data.face_boxes import face_of
-from maskfit.data.image_decoding import Pixels, decode
+from maskfit.data.image_decoding import Pixels, convert_image, decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, format_list
 
@@ -48,8 +49,9 @@ class RemotePhoto(NamedTuple):
     box: Box | None = None
 
 
-ImageSource = Photo | Path | str | bytes | NDArray[np.uint8] | RemotePhoto
-"""A photo, its path, the bytes of its file, its pixels (height, width, 3) as upright RGB, or how to fetch it."""
+ImageSource = Photo | Path | str | bytes | NDArray[np.uint8] | Image.Image | RemotePhoto
+"""A photo, its path, the bytes of its file, its pixels (height, width, 3) as upright RGB, a Pillow image, or how to
+fetch it."""
 
 NamedImage = tuple[str, ImageSource]
 """An image with its name in every table."""
@@ -63,11 +65,25 @@ def image_name(image: ImageSource, index: int) -> str:
         index: Its position among the images of a call.
 
     Returns:
-        Its own name, its path as given, or `photo INDEX` for pixels and bytes.
+        Its own name, its path as given, or `photo INDEX` for pixels, bytes and Pillow images.
     """
     if isinstance(image, Photo | RemotePhoto):
         return image.name
-    return f"photo {index}" if isinstance(image, np.ndarray | bytes) else str(image)
+    return f"photo {index}" if isinstance(image, np.ndarray | bytes | Image.Image) else str(image)
+
+
+def check_several(images: object) -> None:
+    """Checks that a caller who may give several images did not give one: a string is a sequence of characters.
+
+    Args:
+        images: The images of a call.
+
+    Raises:
+        DataError: They are a single image.
+    """
+    single = isinstance(images, str | bytes | Path | Photo | RemotePhoto | Image.Image)
+    if single or (isinstance(images, np.ndarray) and images.ndim <= 3):
+        raise DataError("a sequence of photos is needed, got one photo", hint="put it into a list")
 
 
 def check_unique_names(images: Sequence[ImageSource]) -> None:
@@ -79,8 +95,7 @@ def check_unique_names(images: Sequence[ImageSource]) -> None:
     Raises:
         DataError: There is no image, two have one name, or `images` is a single image and no sequence of images.
     """
-    if isinstance(images, str | bytes):
-        raise DataError("a sequence of photos is needed, got one photo", hint="put it into a list")
+    check_several(images)
     if not len(images):
         raise DataError("there are no photos", hint="check the folder or the list")
     counts = Counter(image_name(image, index) for index, image in enumerate(images))
@@ -105,6 +120,8 @@ def load_image(image: ImageSource) -> Pixels:
         return _check_pixels(image)
     if isinstance(image, bytes):
         return decode(image)
+    if isinstance(image, Image.Image):
+        return convert_image(image)
     if isinstance(image, RemotePhoto):
         return decode(image.read(), name=image.name)
     return decode(image.path if isinstance(image, Photo) else Path(image))

@@ -37,6 +37,7 @@ from maskfit.inference.ensemble_runner import (
 from maskfit.inference.image_loading import (
     ImageSource,
     NamedImage,
+    check_several,
     check_unique_names,
     given_face,
     image_name,
@@ -223,7 +224,7 @@ class Predictor:
         """Predicts images and keeps all predictions; `stream` yields them batch by batch.
 
         Args:
-            images: Paths, bytes, pixels or photos; their names must differ.
+            images: Paths, bytes, pixels, Pillow images or photos; their names must differ.
             skip_unreadable: Leave out and report images that cannot be read. Otherwise they are an error, since a
                 submission must have every row.
             progress: Called with (images done, images).
@@ -272,6 +273,7 @@ class Predictor:
             DataError: A sequence is empty or two of its images have one name; or images cannot be read, which is an
                 error with `skip_unreadable` too where it is all of them.
         """
+        check_several(images)
         if isinstance(images, Sequence):
             check_unique_names(images)
         named = ((image_name(image, index), image) for index, image in enumerate(images))

@@ -88,6 +88,8 @@ def load_aligned_tables(paths: Sequence[str | Path], schema: LabelSchema | None 
         DataError: No member is named or one twice, a table cannot be read, or they are of different photos or classes.
         RunError: A run has no out-of-fold table.
     """
+    if isinstance(paths, str | Path):
+        raise DataError("a list of members is needed, got one path", location=paths, hint="put it into a list")
     if not paths:
         raise DataError("no member is named", hint="name run folders, or CSVs of probabilities")
     resolved = [Path(path).resolve() for path in paths]
