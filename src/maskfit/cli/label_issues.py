@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from maskfit.labels.schema import LabelSchema
 
 SHOWN = 20
+
+DEFAULT_NOISE = 0.03
 
 DEFAULT_MIN_SCORE = 0.5
 """Minimum score of what is listed: at least as probably wrong as right."""
@@ -40,7 +43,9 @@ def label_issues(
         Path | None,
         typer.Option(metavar="ROOT|CSV", help="The labeled photos, if not those the run was trained on."),
     ] = None,
-    noise: Annotated[float, typer.Option(metavar="FRACTION", help="Expected fraction of wrong labels.")] = 0.03,
+    noise: Annotated[
+        float, typer.Option(metavar="FRACTION", help="Expected fraction of wrong labels.")
+    ] = DEFAULT_NOISE,
     corrections: Annotated[
         Path | None,
         typer.Option(
@@ -142,6 +147,8 @@ def label_issues(
         print_written(
             corrections, f"{format_count(count, 'row')} with a score of at least {least:g}; review them before training"
         )
+    if not json and ranked:
+        _print_next_steps(sources, data, schema, noise, ranked[len(issues) :])
 
 
 def _check_tasks(folder: Path, force: bool) -> None:
@@ -178,10 +185,32 @@ def _print_issues(issues: list[LabelIssue], min_score: float, below: list[LabelI
     else:
         out.print(title)
     if below:
-        err.print(
-            f"{format_count(len(below), 'label scores', 'labels score')} lower, at most {below[0].score:.4f}; "
-            "--min-score lists them too"
+        out.print(
+            f"{format_count(len(below), 'label scores', 'labels score')} lower, at most {below[0].score:.4f}, and may "
+            "be wrong too: they are ranked, the most likely first",
+            soft_wrap=True,
         )
+
+
+def _print_next_steps(
+    sources: list[Path], data: Path | None, schema: str | None, noise: float, below: list[LabelIssue]
+) -> None:
+    """Prints the commands that list the labels below the minimum, and that show issues with their photos."""
+    from maskfit.run_dir import is_run_dir
+
+    members = " ".join(quote(str(path)) for path in sources)
+    named = "" if schema is None else f" --schema {quote(schema)}"
+    if below:
+        # Rounded down, so that the last of them is listed.
+        least = math.floor(100 * below[:SHOWN][-1].score) / 100
+        options = "" if data is None else f" --data {quote(str(data))}"
+        options += "" if noise == DEFAULT_NOISE else f" --noise {noise:g}"
+        print_next(f"label-issues {members}{options}{named} --min-score {least:g}")
+    if is_run_dir(sources[0]):
+        print_next(f"review {quote(str(sources[0]))}")
+    elif data is not None:
+        tables = " ".join(f"--probabilities {quote(str(path))}" for path in sources)
+        print_next(f"review {quote(str(data))} {tables}{named}")
 
 
 def _to_record(item: LabelIssue) -> dict[str, object]:
