@@ -20,6 +20,7 @@ from maskfit.model_file import load_model
 from maskfit.run_dir import RunDir
 from maskfit.training.plan import make_plan
 from maskfit.training.train import train
+from maskfit.training.warm_start import start_network
 
 ON_FEATURES = ("trainer.cached_features=1", "cv.num_folds=2", "trainer.epochs=2", "batch_mixing=none")
 
@@ -120,6 +121,20 @@ def test_folds_in_parallel_compute_features_once(on_features, tmp_path):
     for fold in (0, 1):
         first, second = (read_table(run.fold(fold).probabilities).probabilities for run in (parallel, single))
         np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_every_fold_measures_the_start_on_the_same_photos(on_features, tmp_path, monkeypatch):
+    """The fold that is first computes the features of all: their last bits must not tell which fold it was."""
+    measured = []
+
+    def record(network, model, photos, *rest):
+        measured.append(photos.indices.tolist())
+        return start_network(network, model, photos, *rest)
+
+    monkeypatch.setattr("maskfit.training.train_fold.start_network", record)
+    recipe = on_features(f"output_dir={tmp_path / 'run'}")
+    train(recipe, console=Console(quiet=True))
+    assert measured == [list(range(len(make_plan(recipe).photos)))] * 2
 
 
 def test_the_first_copy_is_the_photo_as_prediction_sees_it(on_features, tmp_path):

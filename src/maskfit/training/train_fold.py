@@ -208,10 +208,14 @@ def _build_network(
     seed_torch(*start_key, "start")
     network = plan.network(plan.recipe.model.pretrained)
     if plan.recipe.model.init_from:
+        photos = data.train
+        if plan.recipe.trainer.cached_features is not None:
+            # The same photos in each fold: features must not depend, in their last bits, on which fold computes them.
+            photos = FoldDataset(photos.images, photos.allowed, np.arange(len(photos.images)))
         line = start_network(
             network,
             plan.recipe.model,
-            data.train,
+            photos,
             plan.preprocessing.normalization,
             # BatchNorm statistics matter to training with them, not to a fixed backbone.
             NUM_STATISTICS_PHOTOS if plan.recipe.trainer.cached_features is None else STATISTICS_BATCH,
