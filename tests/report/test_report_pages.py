@@ -239,11 +239,11 @@ def test_runs_that_cannot_be_compared_are_refused(make_run):
         compute_statistics([run, make_run("two", schema=LABEL_SCHEMAS["mask"], key="mask")])
 
 
-def class_folders(root: Path) -> Path:
-    """Thirty photos in two folders that say the label; nobody says who is on them."""
+def class_folders(root: Path, photos: int = 15) -> Path:
+    """Photos in two folders that say the label, `photos` each; nobody says who is on them."""
     for folder, gray in (("with_mask", 50), ("without_mask", 200)):
         (root / folder).mkdir(parents=True)
-        for number in range(15):
+        for number in range(photos):
             Image.new("L", (24, 32), gray + number).save(root / folder / f"{number}.jpg")
     return root
 
@@ -282,3 +282,15 @@ def test_a_page_names_the_bundled_start(make_run, tmp_path, parsed):
     assert "The bundled model was trained on:" in text
     assert "Scores on photos of these sets are optimistic." in text
     assert "optimistic" in summary_text.best_epoch(describe(load_run_data(run), draws=5))
+
+
+def test_a_page_of_few_persons_without_an_error_does_not_call_abstention_needless(make_run, tmp_path, parsed):
+    options = {"schema": LABEL_SCHEMAS["mask"], "key": "mask", "skill": 1.0}
+    few = make_run("few", class_folders(tmp_path / "few-photos", 9), **options)
+    many = make_run("many", class_folders(tmp_path / "many-photos", 15), **options)
+    text = parsed(write(tmp_path, [few])[1]).text
+    assert "18 persons are too few to say so of others" in text
+    # Nor is a perfect accuracy of 18 persons certain.
+    assert "0.815 to 1.000" in text
+    text = parsed(write(tmp_path, [many])[1]).text
+    assert "no abstention is needed on these photos, all predictions are correct." in text

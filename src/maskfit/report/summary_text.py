@@ -289,7 +289,12 @@ def abstention(statistics: RunStatistics) -> list[str]:
     for name, found in statistics.thresholds.items():
         title, overall = name.capitalize(), as_percent_text(found.overall_accuracy.value, "predictions")
         if found.probability == 0:
-            sentences.append(f"{title}: no abstention is needed, {overall} are correct.")
+            persons = statistics.run.num_persons
+            few = f"; {format_count(persons, 'person is', 'persons are')} too few to say so of others"
+            sentences.append(
+                f"{title}: no abstention is needed on these photos, {overall} are correct"
+                f"{few if persons < MIN_RELIABLE_PERSONS else ''}."
+            )
         elif found.accuracy is None or found.probability >= 1:
             target = as_percent_text(TARGET_ACCURACY, "remaining predictions")
             sentences.append(f"{title}: no threshold makes {target} correct.")
