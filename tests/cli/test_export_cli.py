@@ -92,6 +92,24 @@ def test_int8_is_shown_beside_f32_on_this_processor(command, model, evaluation, 
     assert data["engines"][1]["times_f32"] == 1.5
 
 
+@pytest.mark.parametrize(
+    ("count", "own", "few"), [(3, 0, True), (100, 0, False), (98, 0, True), (50, 50, False), (60, 49, True)]
+)
+def test_int8_by_few_photos_says_that_it_tells_little(command, model, tmp_path, monkeypatch, count, own, few):
+    for folder, number in (("calibrate", count), ("own", own)):
+        (tmp_path / folder).mkdir()
+        for photo in range(number):
+            (tmp_path / folder / f"{photo}.jpg").touch()
+    compared = own or count // 2
+    result = ExportResult((Path("m.onnx"),), 10**6, ("onnx",), (Parity(compared, 0.0, 0),), f"{compared} photos", {})
+    monkeypatch.setattr("maskfit.inference.export.export_model", lambda *args, **options: result)
+    images = ("--images", tmp_path / "own") if own else ()
+    options = ("--out", "m.onnx", "--int8", "--calibrate", tmp_path / "calibrate", "--no-timing", *images)
+    done = command("export", model, *options)
+    assert done.code == 0, done.err
+    assert (f"compared on {compared}: too few to know" in done.err) == few
+
+
 def test_failed_measurement_hints_at_no_timing(command, model, monkeypatch):
     def time_model(path, engine, batches, *, seconds):
         raise MaskfitError("the engine 'torch' could not be timed: no reason")

@@ -453,7 +453,8 @@ def test_ages_in_years_are_printed_and_their_bands_moved(command, narrow_model, 
 
 
 @pytest.mark.parametrize(
-    ("borders", "message"), [("30,57", "cannot be moved"), ("57,30", "do not ascend"), ("old", "not whole numbers")]
+    ("borders", "message"),
+    [("30,57", "cannot be moved"), ("57,30", "do not ascend"), ("old", "not whole numbers"), ("", "not whole numbers")],
 )
 def test_borders_that_cannot_be_moved_are_errors(command, model, evaluation, borders, message):
     result = command("predict", model, "--images", evaluation / "images", "--age-borders", borders)

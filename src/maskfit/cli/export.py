@@ -10,6 +10,7 @@ import typer
 
 from maskfit.cli.console import (
     check_overwrite,
+    err,
     find_listed_images,
     out,
     print_json,
@@ -23,6 +24,10 @@ from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.inference.export import ExportResult
+
+
+MIN_INT8_PHOTOS = 50
+"""Photos below which the share of changed predictions says little: of 50, none changed still allows 6 % of others."""
 
 
 class ExportFormat(StrEnum):
@@ -91,17 +96,29 @@ def export(
     for output in EXPORTS[format_].files(file):
         check_overwrite(output, force)
     source = _resolve_single_model(model)
+    calibration = find_listed_images(calibrate) if calibrate else None
     with progress("comparing") as advance:
         result = export_model(
             source,
             file,
             format_,
             half=half,
-            calibrate=find_listed_images(calibrate) if calibrate else None,
+            calibrate=calibration,
             photos=find_listed_images(images) if images else None,
             progress=advance,
             compare_speed=compare_speed if timing else None,
         )
+    if calibration is not None and result.parity:
+        compared = result.parity[0].num_images
+        # Without photos of its own, the comparison takes every other one.
+        used = len(calibration) if images else len(calibration) - compared
+        if min(used, compared) < MIN_INT8_PHOTOS:
+            err.print(
+                f"int8 was calibrated on {format_count(used, 'photo')} and compared on {compared}: too few to know how "
+                f"many predictions it changes; give --calibrate {2 * MIN_INT8_PHOTOS} or more that resemble those to "
+                "be predicted",
+                style="yellow",
+            )
     _print_result(result, _build_rows(source, result, timing), json)
 
 

@@ -327,7 +327,7 @@ def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: 
     settings = {
         **options,
         "batch_size": options["batch_size"] or None,
-        "age_borders": parse_age_borders(options["age_borders"]),
+        "age_borders": parse_age_borders(options["age_borders"] or None),
     }
     return Predictor.load(*models, **settings, num_images=len(photos), log=err.print)
 

@@ -96,7 +96,7 @@ class ShardPlan:
             tta=self.tta,
             vote=self.vote,
             decide=self.decide,
-            age_borders=parse_age_borders(self.age_borders),
+            age_borders=parse_age_borders(self.age_borders or None),
             batch_size=self.batch_size or None,
             top_k=self.top_k,
             engine=self.engine,

@@ -348,12 +348,12 @@ def parse_age_borders(text: str | None) -> tuple[float, ...] | None:
         text: Ascending whole numbers, separated by commas: `30,57`.
 
     Returns:
-        The borders; None for an empty text.
+        The borders; None for None.
 
     Raises:
         DataError: The text is something else.
     """
-    if not text:
+    if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 4 for part in parts):
