@@ -134,6 +134,11 @@ class TestVoc:
         assert faces(dataset)[0][1] == (1, 2, 12, 20)
         assert any("scaled to the photo's: 1" in note for note in dataset.notes)
 
+    @pytest.mark.parametrize("size", [("nan", 0), (0, "nan"), ("nan", "nan"), ("inf", 32), (0, 0), ("wide", "high")])
+    def test_a_size_that_is_none_says_nothing(self, write_tree, import_, size):
+        text = voc("a.jpg", voc_object("with_mask", 1, 2, 12, 20), size=size)
+        assert faces(import_(write_tree("a.jpg", texts={"a.xml": text})))[0][1] == (1, 2, 12, 20)
+
     def test_an_unknown_name_is_asked_for(self, write_tree, import_):
         root = write_tree("a.jpg", texts={"a.xml": voc("a.jpg", voc_object("masque", 1, 2, 12, 20))})
         with pytest.raises(DataError, match="'masque'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -105,7 +106,8 @@ class BoxRows:
     def _to_upright(self, photo: Path, box: Box, declared: tuple[float, float] | None) -> Box:
         """The box in pixels of the upright photo, where the source's own size of the photo says that it is not."""
         known = self._photos[photo]
-        if known is None or declared is None or min(declared) <= 0:
+        # Of NaN and zero, min() may give NaN, which is not <= 0.
+        if known is None or declared is None or not all(0 < side < math.inf for side in declared):
             return box
         width, height, orientation = known
         own_width, own_height = declared
