@@ -97,7 +97,7 @@ def test_evaluate_takes_mappings_and_refuses_other_images() -> None:
     scores = maskfit.evaluate({"a": 0, "b": 1}, {"b": 2, "a": 0})
     assert scores.accuracy == 0.5
     assert scores.macro_f1 == pytest.approx(1 / 3)
-    with pytest.raises(DataError, match="1 image has no prediction and 1 prediction has no truth, such as b"):
+    with pytest.raises(DataError, match=r"1 photo has no prediction:\n- b\n1 photo is not in the truth:\n- c"):
         maskfit.evaluate({"a": 0, "b": 1}, {"a": 0, "c": 1})
 
 
@@ -113,6 +113,21 @@ def test_evaluate_takes_the_truths_that_the_command_takes(tmp_path: Path) -> Non
         scores = maskfit.evaluate(truth, submission, "mask")
         assert (scores.photos, scores.accuracy) == (2, 0.5)
     assert maskfit.evaluate(manifest, {"a.jpg": 0, "b.jpg": 2, "c.jpg": 1}, "mask").accuracy == 1.0
+
+
+def test_evaluate_tells_how_codes_were_read_and_takes_their_meanings(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).touch()
+    manifest = tmp_path / "test.csv"
+    manifest.write_text("path,mask\na.jpg,0\nb.jpg,1\nc.jpg,2\n")
+    answers = {"a.jpg": 0, "b.jpg": 1, "c.jpg": 2}
+    with pytest.warns(UserWarning, match="1 = incorrect"):
+        assert maskfit.evaluate(manifest, answers, "mask").accuracy == 1
+    codes = {"mask": {"0": "wear", "1": "not_wear", "2": "incorrect"}}
+    with pytest.warns(UserWarning, match="1 = not_wear"):
+        assert maskfit.evaluate(manifest, answers, "mask", codes=codes).accuracy == pytest.approx(1 / 3)
+    with pytest.warns(UserWarning, match="only by x/ at the start"):
+        assert maskfit.evaluate({"a": 0, "b": 1}, {"x/a": 0, "x/b": 1}).accuracy == 1
 
 
 def test_one_path_in_place_of_a_list_is_refused(tmp_path: Path) -> None:

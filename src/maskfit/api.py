@@ -5,6 +5,7 @@ Everything else in the package is internal: it may move or change between versio
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
-from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.config.recipe import Recipe
@@ -188,6 +188,8 @@ def evaluate(
     truth: str | Path | Mapping[str, int],
     predictions: str | Path | Mapping[str, int],
     schema: str | LabelSchema = "mask-gender-age",
+    *,
+    codes: Mapping[str, Mapping[str, str] | str] | None = None,
 ) -> Scores:
     """Scores predictions against the truth.
 
@@ -201,9 +203,12 @@ def evaluate(
         predictions: CSV with the columns ImageID,ans, or class indices by image name; matched by image name, in any
             order.
         schema: What the classes stand for.
+        codes: Meanings of codes and of unknown words in a truth that is a manifest or class folders, as for
+            `load_dataset`.
 
     Returns:
-        Accuracy and macro F1 over the whole set, per class and per attribute.
+        Accuracy and macro F1 over the whole set, per class and per attribute. How codes were read and names were
+            matched, where it may be meant otherwise, is a `UserWarning`.
 
     Raises:
         DataError: A file cannot be read, or the two are about different images.
@@ -211,32 +216,26 @@ def evaluate(
     import numpy as np
 
     from maskfit.evaluation.scores import score
-    from maskfit.inference.submission import read_submission, read_truth
-    from maskfit.inference.truth_files import find_truth, match_unicode
+    from maskfit.inference.submission import Truth, read_submission, read_truth
+    from maskfit.inference.truth_files import align_predictions, find_truth, match_names
 
-    labels, unlabeled = _schema(schema), frozenset[str]()
+    labels = _schema(schema)
     if isinstance(truth, Mapping):
-        true = dict(truth)
+        true = Truth(dict(truth))
     else:
         own = [] if isinstance(predictions, Mapping) else [Path(predictions)]
-        true, unlabeled = read_truth(find_truth(Path(truth), own, labels), labels)
+        true = read_truth(find_truth(Path(truth), own, labels, codes), labels, codes)
     predicted = (
         dict(predictions)
         if isinstance(predictions, Mapping)
         else read_submission(Path(predictions), labels.num_classes)
     )
-    predicted, _ = match_unicode(dict.fromkeys(unlabeled, 0) | true, predicted)
-    predicted = {name: index for name, index in predicted.items() if name not in unlabeled}
-    missing, extra = [name for name in true if name not in predicted], [name for name in predicted if name not in true]
-    if missing or extra:
-        raise DataError(
-            f"{format_count(len(missing), 'image has', 'images have')} no prediction and "
-            f"{format_count(len(extra), 'prediction has', 'predictions have')} no truth, "
-            f"such as {(missing or extra)[0]}",
-            hint="predict each image of the truth once",
-        )
-    answers = np.array([predicted[name] for name in true], dtype=np.int64)
-    return score(labels, labels.to_attribute_indices(list(true.values())), predictions=answers)
+    predicted, lines = match_names(true.names, predicted)
+    for line in (*true.notes, *lines):
+        warnings.warn(line, stacklevel=2)
+    predicted = {name: index for name, index in predicted.items() if name not in true.unlabeled}
+    answers = np.array(align_predictions(list(true.classes), predicted), dtype=np.int64)
+    return score(labels, labels.to_attribute_indices(list(true.classes.values())), predictions=answers)
 
 
 def ensemble(

@@ -32,6 +32,7 @@ def coded(tmp_path: Path) -> Path:
     "name",
     [
         *(f"data {name}" for name in ("check", "split", "explore", "oversample", "gan", "crop", "add-masks")),
+        "evaluate",
         "label-issues",
         "review",
         "inspect",

@@ -210,6 +210,32 @@ def test_two_names_with_one_normal_form_are_not_matched(tmp_path):
     assert run(truth, truth, "--schema", "mask").exit_code == 0
 
 
+@pytest.mark.parametrize("prefix", ["images/", "/data/images/", "./", "images\\"])
+def test_names_that_differ_by_one_folder_are_matched(tmp_path, prefix):
+    names = ["p1/a.jpg", "가나다.jpg", "a.jpg"]
+    longer = [prefix + unicodedata.normalize("NFD", name) for name in names]
+    plain = write_submission(tmp_path / "t.csv", names, [0, 1, 2])
+    folder = write_submission(tmp_path / "s.csv", longer, [0, 1, 0])
+    for truth, submission in ((plain, folder), (folder, plain)):
+        result = run(truth, submission, "--schema", "mask", "--json")
+        assert json.loads(result.stdout)["accuracy"]["value"] == pytest.approx(2 / 3), result.output
+        assert "3 names differ from the truth only by" in result.stderr
+        assert result.stderr.count(longer[0]) == 1
+
+
+def test_names_that_may_be_other_photos_are_named_but_not_matched(tmp_path):
+    truth = write_submission(tmp_path / "t.csv", ["a.jpg", "b.jpg", "c.jpg"], [0, 1, 2])
+    for names in (["x/a.jpg", "y/b.jpg", "x/c.jpg"], ["x/a.jpg", "x/b.jpg"]):
+        submission = write_submission(tmp_path / "s.csv", names, [0] * len(names))
+        message = str(run(truth, submission, "--schema", "mask").exception)
+        assert "these names differ in their folders, but may mean one photo: a.jpg and x/a.jpg" in message
+        assert "--image-list TRUTH.csv" in message
+    # Photos of two persons have one file name.
+    truth = write_submission(tmp_path / "t.csv", ["p1/mask1.jpg", "p2/mask1.jpg"], [0, 1])
+    submission = write_submission(tmp_path / "s.csv", ["p1/mask1.jpg", "p3/mask1.jpg", "p4/mask1.jpg"], [0, 0, 0])
+    assert "may mean one photo" not in str(run(truth, submission, "--schema", "mask").exception)
+
+
 def test_a_truth_of_one_class_may_be_a_placeholder(tmp_path):
     truth = write_submission(tmp_path / "t.csv", ["a", "b"], [0, 0])
     submission = write_submission(tmp_path / "s.csv", ["a", "b"], [1, 0])
@@ -260,6 +286,36 @@ def test_class_folders_are_a_truth(tmp_path):
     data = json.loads(run(tmp_path / "photos", submission, "--schema", "mask", "--json").stdout)
     assert data["accuracy"]["value"] == 1
     assert "no photo has all of mask, gender, age" in str(run(tmp_path / "photos", submission).exception)
+
+
+def write_coded(folder: Path, codes: tuple[int, ...]) -> tuple[Path, Path]:
+    """A manifest of mask codes, and a submission of the classes 0, 1 and 2."""
+    rows = []
+    for number, code in enumerate(codes):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{code}\n")
+    (folder / "coded.csv").write_text("path,mask\n" + "".join(rows))
+    return folder / "coded.csv", write_submission(folder / "s.csv", ["0.png", "1.png", "2.png"], [0, 1, 2])
+
+
+def test_codes_of_the_truth_are_told_and_can_be_set(tmp_path):
+    truth, submission = write_coded(tmp_path, (0, 1, 2))
+    result = run(truth, submission, "--schema", "mask", "--json")
+    assert json.loads(result.stdout)["accuracy"]["value"] == 1
+    assert "mask: 0 = wear, 1 = incorrect, 2 = not_wear (codes without words); if that is wrong" in result.stderr
+    assert "--codes" in result.stderr
+    codes = ("--codes", "{mask: {0: wear, 1: not_wear, 2: incorrect}}")
+    result = run(truth, submission, "--schema", "mask", "--json", *codes)
+    assert json.loads(result.stdout)["accuracy"]["value"] == pytest.approx(1 / 3)
+    refused = run(submission, submission, "--schema", "mask", *codes)
+    assert "column ans of this truth holds class indices" in str(refused.exception)
+
+
+def test_codes_0_and_1_of_the_truth_are_refused_until_they_are_set(tmp_path):
+    truth, submission = write_coded(tmp_path, (0, 1, 1))
+    assert "holds only the codes 0 and 1" in str(run(truth, submission, "--schema", "mask").exception)
+    result = run(truth, submission, "--schema", "mask", "--json", "--codes", "{mask: {0: wear, 1: not_wear}}")
+    assert json.loads(result.stdout)["accuracy"]["value"] == pytest.approx(2 / 3)
 
 
 def test_a_manifest_is_a_truth_and_a_list(command, model, tmp_path):

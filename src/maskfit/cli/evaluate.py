@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table
+from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.environment import OUTPUT, TRUTH
 from maskfit.errors import DataError, did_you_mean, format_list
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
@@ -50,6 +51,7 @@ def evaluate(
     schema: Annotated[
         str, typer.Option("--schema", metavar="NAME", help=f"Label schema of the classes: {', '.join(LABEL_SCHEMAS)}.")
     ] = "mask-gender-age",
+    codes: CodesOption = "",
 ) -> None:
     """Score a submission: accuracy and macro F1, overall, per class and per attribute.
 
@@ -63,6 +65,8 @@ def evaluate(
 
         maskfit evaluate class-folders submission.csv --schema mask
 
+        maskfit evaluate manifest.csv submission.csv --schema mask --codes '{mask: {0: not_wear, 1: wear}}'
+
         maskfit evaluate manifest.csv submission.csv --ages attributes.csv
 
         SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv
@@ -71,22 +75,23 @@ def evaluate(
 
     from maskfit.evaluation.scores import score
     from maskfit.inference.submission import read_submission, read_truth
-    from maskfit.inference.truth_files import match_unicode
+    from maskfit.inference.truth_files import match_names
 
     if schema not in LABEL_SCHEMAS:
         raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
-    label_schema = LABEL_SCHEMAS[schema]
-    truth_path, submission_path = _find_files(files or [], ages, label_schema)
-    truth, unlabeled = read_truth(truth_path, label_schema)
-    submission = read_submission(submission_path, label_schema.num_classes)
-    submission, remarks = match_unicode(dict.fromkeys(unlabeled, 0) | truth, submission)
-    if unlabeled:
-        submission = {name: index for name, index in submission.items() if name not in unlabeled}
-        remarks.append(f"rows of the truth that lack a label, which take no part: {len(unlabeled):,}")
+    label_schema, meanings = LABEL_SCHEMAS[schema], parse_codes(codes)
+    truth_path, submission_path = _find_files(files or [], ages, label_schema, meanings)
+    true = read_truth(truth_path, label_schema, meanings)
+    truth = true.classes
+    submission, remarks = match_names(true.names, read_submission(submission_path, label_schema.num_classes))
+    remarks = [*true.notes, *remarks]
+    if true.unlabeled:
+        submission = {name: index for name, index in submission.items() if name not in true.unlabeled}
+        remarks.append(f"rows of the truth that lack a label, which take no part: {len(true.unlabeled):,}")
     predictions = _align_predictions(truth, submission, truth_path, submission_path)
     indices = label_schema.to_attribute_indices(list(truth.values()))
     scores = score(label_schema, indices, predictions=np.array(predictions, dtype=np.int64))
-    age_score = None if ages is None else _score_ages(truth_path, ages, label_schema)
+    age_score = None if ages is None else _score_ages(truth_path, ages, label_schema, meanings)
     remarks += _describe_classes(list(truth.values()), scores, label_schema)
     remarks += _suggest_schema([*truth.values(), *predictions], label_schema)
     if json:
@@ -99,16 +104,20 @@ def evaluate(
         (err if json else out).print(line, style="yellow", soft_wrap=True)
 
 
-def _score_ages(truth: Path, predicted: Path, label_schema: LabelSchema) -> AgeScore | None:
+def _score_ages(
+    truth: Path, predicted: Path, label_schema: LabelSchema, codes: dict[str, dict[str, str] | str]
+) -> AgeScore | None:
     """Scores ages in years over the photos whose age is known; all of them need a prediction."""
     import numpy as np
 
     from maskfit.data.read_dataset import read_photos
     from maskfit.evaluation.ages import score_ages
     from maskfit.inference.submission import read_predicted_ages, read_true_ages
+    from maskfit.inference.truth_files import match_names
 
-    known = read_true_ages(truth, label_schema)
-    found = read_predicted_ages(predicted, label_schema)
+    known = read_true_ages(truth, label_schema, codes)
+    photos = read_photos(truth, label_schema, codes)
+    found, _ = match_names([photo.name for photo in photos], read_predicted_ages(predicted, label_schema))
     missing = [name for name in known if name not in found]
     if missing:
         raise DataError(
@@ -117,7 +126,7 @@ def _score_ages(truth: Path, predicted: Path, label_schema: LabelSchema) -> AgeS
             location=predicted,
             hint="predict each photo of the truth",
         )
-    person_of = {photo.name: photo.person for photo in read_photos(truth, label_schema)}
+    person_of = {photo.name: photo.person for photo in photos}
     persons = [person_of[name] for name in known]
     return score_ages(np.array([found[name] for name in known]), np.array(list(known.values())), persons)
 
@@ -136,7 +145,9 @@ def _print_age_score(score: AgeScore) -> None:
     )
 
 
-def _find_files(files: list[Path], ages: Path | None, schema: LabelSchema) -> tuple[Path, Path]:
+def _find_files(
+    files: list[Path], ages: Path | None, schema: LabelSchema, codes: dict[str, dict[str, str] | str]
+) -> tuple[Path, Path]:
     """Returns truth and submission, from the arguments or the environment."""
     from maskfit.inference.truth_files import find_truth
 
@@ -153,7 +164,7 @@ def _find_files(files: list[Path], ages: Path | None, schema: LabelSchema) -> tu
     if not files:
         submission = submission / "submission.csv"
     predicted = [submission] if ages is None else [submission, ages]
-    return find_truth(truth, predicted, schema), submission
+    return find_truth(truth, predicted, schema, codes), submission
 
 
 def _from_environment(name: str) -> Path | None:
@@ -209,24 +220,15 @@ def _align_predictions(
     truth: dict[str, int], predictions: dict[str, int], truth_path: Path, submission_path: Path
 ) -> list[int]:
     """Returns the predictions in the order of the truth; both must be of the same photos."""
+    from maskfit.inference.truth_files import align_predictions
+
     if not truth:
         raise DataError("the truth has no rows", location=truth_path, hint="one row for each photo: ImageID,ans")
-    missing = [name for name in truth if name not in predictions]
-    extra = [name for name in predictions if name not in truth]
-    if missing or extra:
-        problems = []
-        if missing:
-            count = format_count(len(missing), "photo has", "photos have")
-            problems.append(f"{count} no prediction:\n{format_list(missing, shown=5)}")
-        if extra:
-            count = format_count(len(extra), "photo is", "photos are")
-            problems.append(f"{count} not in the truth:\n{format_list(extra, shown=5)}")
-        raise DataError(
-            "\n".join(problems),
-            location=f"{submission_path}, against {truth_path}",
-            hint="predict each photo of the list once",
-        )
-    return [predictions[name] for name in truth]
+    try:
+        return align_predictions(list(truth), predictions)
+    except DataError as error:
+        location = f"{submission_path}, against {truth_path}"
+        raise DataError(error.message, location=location, hint=error.hint) from None
 
 
 def _to_server_format(scores: Scores) -> dict[str, Any]:

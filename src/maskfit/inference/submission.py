@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.data.face_boxes import find_box_columns, name_with_box
-from maskfit.data.label_codes import CLASS_COLUMNS
+from maskfit.data.label_codes import CLASS_COLUMNS, CodesOption
 from maskfit.data.manifest import read_manifest
 from maskfit.data.manifest_columns import BAND_SUFFIXES, COLUMN_SYNONYMS, PATH_COLUMNS
 from maskfit.data.read_dataset import read_photos
@@ -105,31 +106,62 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
     return predictions
 
 
-def read_truth(path: Path, schema: LabelSchema) -> tuple[dict[str, int], frozenset[str]]:
+@dataclass(frozen=True)
+class Truth:
+    """What predictions are scored against.
+
+    Attributes:
+        classes: Class index by photo name, in the order of the rows.
+        unlabeled: Names of rows that lack a label; they take no part.
+        notes: How the labels were read where they could be meant otherwise, a line each.
+    """
+
+    classes: dict[str, int]
+    unlabeled: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All photos, those without a label last."""
+        return (*self.classes, *self.unlabeled)
+
+
+def read_truth(path: Path, schema: LabelSchema, codes: CodesOption | None = None) -> Truth:
     """Reads the truth: `ImageID,ans`, or a dataset (a manifest, a folder with labels in its names), whose labels count.
 
     Args:
         path: The CSV or folder.
         schema: The label schema.
+        codes: Meanings of codes and words by column, as in `data.label_codes`; the schema's order by default.
 
     Returns:
-        The class index by photo name, in the order of the rows, and the names of rows that lack a label.
+        The truth.
 
     Raises:
-        DataError: As `read_submission` and `data.read_dataset.read_photos`, or no photo has all labels of the schema.
+        DataError: As `read_submission` and `data.read_dataset.read_photos`, no photo has all labels of the schema, or
+            `codes` are given for a table of class indices.
     """
     if path.is_dir():
-        photos = read_photos(path, schema)
+        photos = read_photos(path, schema, codes)
     else:
         if is_submission(path) or not _read_header(path) & {*PATH_COLUMNS}:
-            return read_submission(path, schema.num_classes), frozenset()
-        photos = read_manifest(path, schema)
+            if codes:
+                raise DataError(
+                    f"meanings of codes were given, but column {CLASS_COLUMN} of this truth holds class indices",
+                    location=path,
+                    hint="leave them out, or give a manifest or folder with the labels",
+                )
+            return Truth(read_submission(path, schema.num_classes))
+        photos = read_manifest(path, schema, codes)
     classes = schema.to_class_index(photos.attribute_indices(schema)).tolist()
     truth = {photo.name: index for photo, index in zip(photos, classes, strict=True) if index != UNKNOWN}
     if not truth:
         names = ", ".join(schema.names)
         raise DataError(f"no photo has all of {names}", location=path, hint="name the label schema with --schema")
-    return truth, frozenset(photo.name for photo in photos if photo.name not in truth)
+    unlabeled = frozenset(photo.name for photo in photos if photo.name not in truth)
+    # A wrong meaning of codes makes the scores wrong, so that its line says how to set another.
+    lines = (f"{note.message}; {note.hint}" if note.kind == "codes" else note.to_line() for note in photos.notes)
+    return Truth(truth, unlabeled, tuple(lines))
 
 
 def may_be_truth(path: Path, schema: LabelSchema) -> bool:
@@ -167,12 +199,13 @@ def is_submission(path: Path) -> bool:
     return {ID_COLUMN.casefold(), CLASS_COLUMN} <= _read_header(path)
 
 
-def read_true_ages(path: Path, schema: LabelSchema) -> dict[str, float]:
+def read_true_ages(path: Path, schema: LabelSchema, codes: CodesOption | None = None) -> dict[str, float]:
     """Reads the ages in years of a dataset that is the truth.
 
     Args:
         path: A manifest, or a folder with labels in its names.
         schema: The label schema.
+        codes: As for `read_truth`.
 
     Returns:
         The age by photo name, of the photos whose age is known as a number.
@@ -181,7 +214,7 @@ def read_true_ages(path: Path, schema: LabelSchema) -> dict[str, float]:
         DataError: The dataset cannot be read, or holds no age in years.
     """
     attribute = find_age_attribute(schema)
-    photos = () if attribute is None else read_photos(path, schema)
+    photos = () if attribute is None else read_photos(path, schema, codes)
     labels = {} if attribute is None else {photo.name: photo.labels.get(attribute.name) for photo in photos}
     ages = {name: float(value) for name, value in labels.items() if isinstance(value, int | float)}
     if not ages:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from maskfit.data.label_codes import CodesOption
 from maskfit.data.read_dataset import scan_photos
-from maskfit.errors import DataError
+from maskfit.errors import DataError, format_list
 from maskfit.inference.submission import is_submission, may_be_truth
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 
+Value = TypeVar("Value")
 
-def find_truth(path: Path, predicted: Sequence[Path], schema: LabelSchema) -> Path:
+
+def find_truth(path: Path, predicted: Sequence[Path], schema: LabelSchema, codes: CodesOption | None = None) -> Path:
     """Finds the truth: the file itself, the truth file in a folder, or a folder without one, which may be a dataset.
 
     Args:
         path: The file or folder.
         predicted: Files of predictions, which may lie in the folder; none of them is the truth.
         schema: The label schema.
+        codes: Meanings of codes and words in the labels of photos, as in `data.label_codes`.
 
     Returns:
         The file, or the folder of a dataset.
@@ -47,7 +53,7 @@ def find_truth(path: Path, predicted: Sequence[Path], schema: LabelSchema) -> Pa
             f"cannot tell which CSV in this folder is the truth: {names}", location=path, hint="pass the file"
         )
     # It may as well be another submission.
-    if is_submission(found[0]) and any(photo.labels for photo in scan_photos(path, schema)[0]):
+    if is_submission(found[0]) and any(photo.labels for photo in scan_photos(path, schema, codes)[0]):
         raise DataError(
             f"cannot tell whether {found[0].name} or the labels of the photos in this folder are the truth",
             location=path,
@@ -57,17 +63,71 @@ def find_truth(path: Path, predicted: Sequence[Path], schema: LabelSchema) -> Pa
     return found[0]
 
 
-def match_unicode(truth: dict[str, int], predictions: dict[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Renames predictions whose names differ from the truth's only in Unicode form.
+def match_names(truth: Collection[str], predictions: Mapping[str, Value]) -> tuple[dict[str, Value], list[str]]:
+    """Renames predictions whose names differ from the truth's only in Unicode form, or all by one folder before them.
 
     Args:
-        truth: Class index by photo name.
-        predictions: The same of the predictions.
+        truth: The photos' names.
+        predictions: A value for each photo.
 
     Returns:
         The predictions under the truth's names, and a line about it where a name differs.
     """
+    renamed, lines = _match_unicode(truth, predictions), []
+    if renamed:
+        count = format_count(len(renamed), "name differs", "names differ")
+        lines.append(
+            f"{count} from the truth only in Unicode form and are matched in NFC, such as {next(iter(renamed))}"
+        )
+    found = {renamed.get(name, name): value for name, value in predictions.items()}
+    prefix, by_folder = _match_folder(
+        [name for name in truth if name not in found], [name for name in found if name not in truth]
+    )
+    if by_folder:
+        name, other = next(iter(by_folder.items()))
+        count = format_count(len(by_folder), "name differs", "names differ")
+        lines.append(f"{count} from the truth only by {prefix} at the start and are matched: {name} is {other}")
+    return {by_folder.get(name, name): value for name, value in found.items()}, lines
+
+
+def align_predictions(truth: Sequence[str], predictions: Mapping[str, Value]) -> list[Value]:
+    """Selects the predictions of the truth's photos; both must be of the same photos.
+
+    Args:
+        truth: The photos' names.
+        predictions: A value for each photo.
+
+    Returns:
+        The values in the order of the truth.
+
+    Raises:
+        DataError: A photo has no prediction, or a prediction is of no photo of the truth.
+    """
+    known = set(truth)
+    missing = [name for name in truth if name not in predictions]
+    extra = [name for name in predictions if name not in known]
+    problems, hint = [], "predict each photo of the list once"
+    if missing:
+        count = format_count(len(missing), "photo has", "photos have")
+        problems.append(f"{count} no prediction:\n{format_list(missing, shown=5)}")
+    if extra:
+        count = format_count(len(extra), "photo is", "photos are")
+        problems.append(f"{count} not in the truth:\n{format_list(extra, shown=5)}")
+    if pair := _find_alike(missing, extra):
+        problems.append(f"these names differ in their folders, but may mean one photo: {pair[0]} and {pair[1]}")
+        hint = (
+            "write the names in both files alike, or predict the photos by the truth's own names: "
+            "maskfit predict --image-list TRUTH.csv --images DIR --out SUBMISSION.csv"
+        )
+    if problems:
+        raise DataError("\n".join(problems), hint=hint)
+    return [predictions[name] for name in truth]
+
+
+def _match_unicode(truth: Collection[str], predictions: Collection[str]) -> dict[str, str]:
+    """The truth's name of each prediction that has another Unicode form of it."""
     form = partial(unicodedata.normalize, "NFC")
+    known = set(truth)
     unmatched: dict[str, list[str]] = {}
     for name in truth:
         if name not in predictions:
@@ -76,12 +136,54 @@ def match_unicode(truth: dict[str, int], predictions: dict[str, int]) -> tuple[d
     for name in predictions:
         names = unmatched.get(form(name), [])
         # Two names with one normal form are two photos, and are not matched by it.
-        if name not in truth and len(names) == 1 and names[0] not in renamed.values():
+        if name not in known and len(names) == 1 and names[0] not in renamed.values():
             renamed[name] = names[0]
-    if not renamed:
-        return predictions, []
-    line = (
-        f"{format_count(len(renamed), 'name differs', 'names differ')} from the truth only "
-        "in Unicode form and are matched in NFC, such as "
-    )
-    return {renamed.get(name, name): index for name, index in predictions.items()}, [line + next(iter(renamed))]
+    return renamed
+
+
+def _match_folder(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The folder that stands before all names of one side, and the truth's name of each prediction.
+
+    Only where one folder explains every name: a.jpg and train/a.jpg may be two photos where others match without it.
+    """
+    if not missing or len(missing) != len(extra):
+        return "", {}
+    long, short = (missing, extra) if sum(map(len, missing)) > sum(map(len, extra)) else (extra, missing)
+    by_end = {_fold(name): name for name in short}
+    first = _fold(long[0])
+    for end in _ends(first):
+        prefix = first.removesuffix(end)
+        pairs = {name: by_end.get(_fold(name).removeprefix(prefix)) for name in long}
+        if all(_fold(name).startswith(prefix) for name in long) and set(pairs.values()) == set(short):
+            matched = {name: other for name, other in pairs.items() if other is not None}
+            return prefix, matched if long is extra else {other: name for name, other in matched.items()}
+    return "", {}
+
+
+def _find_alike(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, str] | None:
+    """A photo of the truth and a prediction whose names end alike: one in the other, or in a file name of no other."""
+    own, other = {_fold(name): name for name in missing}, {_fold(name): name for name in extra}
+    for name in own:
+        if end := next((end for end in _ends(name) if end in other), None):
+            return own[name], other[end]
+    for name in other:
+        if end := next((end for end in _ends(name) if end in own), None):
+            return own[end], other[name]
+    counts = [Counter(name.rpartition("/")[2] for name in names) for names in (own, other)]
+    unique = {name.rpartition("/")[2]: name for name in other}
+    for name in own:
+        file = name.rpartition("/")[2]
+        if counts[0][file] == counts[1][file] == 1:
+            return own[name], other[unique[file]]
+    return None
+
+
+def _fold(name: str) -> str:
+    """A name in one Unicode form with the separators of POSIX."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
+
+
+def _ends(name: str) -> list[str]:
+    """What remains of a path without its first folder, its first two, and so on."""
+    parts = name.split("/")
+    return ["/".join(parts[first:]) for first in range(1, len(parts))]
