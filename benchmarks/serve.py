@@ -4,7 +4,8 @@
 
 The service, the clients and the loop run in separate processes and take turns. A client keeps one connection and sends
 one image at a time. A request counts as failed unless the response has status 200 and the name that was sent. The
-service's resident memory is read before and after each round.
+service's resident memory is read before and after each round. It runs with `--remember 0`, since the same images come
+again and again.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ class Service:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "maskfit", "serve", str(model), "--port", str(self.port), *options]
+        command = [sys.executable, "-m", "maskfit", "serve", str(model), "--port", str(self.port)]
+        command += ["--remember", "0", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait(self) -> None:

@@ -1,11 +1,13 @@
 """The service in this tree against an older commit, side by side: 64 clients, faces found, CPU per photo.
 
     uv run python benchmarks/serve_before_after.py OLD_COMMIT [--images DIR] [--rounds N] [--requests N] [--clients N]
+        [--again]
 
 Both services run the older commit's bundled model and take turns, each idle while the other one is measured; the older
 commit runs from a temporary git worktree with the packages of this environment. CPU seconds are those of the service
-alone. Photos per second and latencies are with the clients on the same cores, and depend on other work on the machine.
-An older commit may need the weights of its detector: `MASKFIT_DETECTORS=DIR`.
+alone. No photo comes twice, since services remember those that they have seen; with `--again` all that are measured
+were sent before. Photos per second and latencies are with the clients on the same cores, and depend on other work on
+the machine. An older commit may need the weights of its detector: `MASKFIT_DETECTORS=DIR`.
 """
 
 from __future__ import annotations
@@ -106,6 +108,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=200, help="requests of one turn")
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--again", action="store_true", help="measure photos that each service has answered before")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -115,7 +118,6 @@ def main() -> None:
             num_photos = args.rounds * args.requests + args.clients
             args.images = write_train_set(folder / "drawn", num_photos // 7 + 1, workers=1)
         files = [path for path in sorted(args.images.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
-        # No photo comes twice: older commits remember the faces of those that they have seen.
         needed = args.rounds * args.requests + args.clients
         if len(files) < needed:
             parser.error(f"{needed} photos are needed, and {args.images} has {len(files)}")
@@ -134,6 +136,8 @@ def main() -> None:
                     own = bodies[-args.clients :]
                     if number:
                         own = bodies[(number - 1) * args.requests : number * args.requests]
+                    if args.again:
+                        send(service.port, own, args.clients)
                     count = len(own)
                     cpu, began = service.cpu_seconds, time.perf_counter()
                     latencies = sorted(send(service.port, own, args.clients))
@@ -148,7 +152,8 @@ def main() -> None:
                 service.stop()
             subprocess.run([*git, "remove", "--force", str(old)], check=True)
     print(
-        f"{args.clients} clients, {args.rounds} rounds of {args.requests} requests, medians; "
+        f"{args.clients} clients, {args.rounds} rounds of {args.requests} requests"
+        f"{' sent before' if args.again else ''}, medians; "
         f"load {os.getloadavg()[0]:.1f}"
     )
     for key in rows["old"][0]:

@@ -43,6 +43,15 @@ BatchWaitOption = Annotated[
     float,
     typer.Option(metavar="MS", min=0, max=1000, help="Maximum time in milliseconds that a face waits for others."),
 ]
+RememberOption = Annotated[
+    int,
+    typer.Option(
+        metavar="FACES",
+        min=0,
+        max=1_000_000,
+        help="Predictions to keep in memory for photos that come again, by a hash of the file; 0 keeps none.",
+    ),
+]
 FacesOption = Annotated[
     bool,
     typer.Option(
@@ -103,6 +112,7 @@ def serve(
     faces: FacesOption = True,
     batch_size: BatchSizeOption = 32,
     batch_wait: BatchWaitOption = 5.0,
+    remember: RememberOption = 4096,
     queue: QueueOption = 256,
     max_body: MaxBodyOption = 64.0,
     max_photo: MaxPhotoOption = 16.0,
@@ -163,6 +173,7 @@ def serve(
         limits=limits,
         batch_size=batch_size,
         batch_wait=batch_wait / 1000,
+        remember=remember,
         workers=workers,
         token_file=token_file,
         stop_seconds=stop_seconds,

@@ -79,7 +79,7 @@ def test_whole_photos_are_predicted_like_by_a_predictor(serve, photo, model):
 
 
 def test_concurrent_requests_share_batches(serve, photo, wait_until):
-    served = serve()
+    served = serve(remember=0)
     contents = [photo(seed, LARGE) for seed in range(16)]
     alone = [served.send(content).json()["photos"][0]["faces"] for content in contents]
     assert len({face["mask"]["probability"] for (face,) in alone}) > 1

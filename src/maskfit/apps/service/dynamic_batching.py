@@ -18,6 +18,7 @@ from threading import Condition, Lock, Thread
 
 import numpy as np
 
+from maskfit.apps.service.answer_memory import AnswerMemory, Key
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.problem_details import HTTPProblemError
 from maskfit.apps.service.settings import ServiceSettings
@@ -40,11 +41,13 @@ class _Job:
     Attributes:
         content: The file's bytes; dropped as soon as they are decoded.
         detect_faces: Whether faces are detected; otherwise the whole photo is predicted.
+        key: What the memory of answers knows the photo by; set when work on it begins.
         future: The result.
     """
 
     content: bytes
     detect_faces: bool
+    key: Key = b""
     future: Future[PhotoPrediction] = field(default_factory=Future)
 
 
@@ -97,6 +100,7 @@ class DynamicBatcher:
         self.settings = settings
         self.metrics = metrics
         self._face_predictors = dict(face_predictors)
+        self._memory = AnswerMemory(settings.remember)
         self._decoded = PixelBudget(MAX_DECODED_PHOTOS * settings.limits.photo_pixels)
         self._pool = ThreadPoolExecutor(settings.threads, "preprocess")
         self._detected: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
@@ -178,29 +182,35 @@ class DynamicBatcher:
         self.metrics.queue_size.dec()
 
     def _preprocess(self, job: _Job) -> None:
-        """Decodes a photo and detects its faces."""
-        limits = self.settings.limits
-        result: DetectedFaces | Exception | None = None
+        """Looks a photo up, or decodes it and detects its faces."""
+        result: PhotoPrediction | DetectedFaces | Exception | None = None
         try:
-            # A request that has ended waits for nothing: looked at again after each step that may take long.
-            width, height = (0, 0) if job.future.cancelled() else read_size(job.content)
-            with self._decoded.reserve(min(width * height, limits.photo_pixels)):
-                pixels = None
-                if not job.future.cancelled():
-                    pixels = decode(job.content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
-                if pixels is not None and not job.future.cancelled():
-                    result = self._face_predictors[job.detect_faces].preprocess(pixels)
-                del pixels
+            if not job.future.cancelled():
+                job.key = self._memory.key(job.content, job.detect_faces)
+                result = self._memory.get(job.key) or self._detect(job)
         except Exception as error:
             # Any exception: a request is waiting for this photo.
             result = error
         # Before the photo is queued: otherwise the network thread would wait for the photo that it already has.
         with self._lock:
             self._num_detecting -= 1
-        if isinstance(result, Exception):
-            self._set_result(job, result)
-        elif result is not None:
+        if isinstance(result, DetectedFaces):
             self._detected.put((job, result))
+        elif result is not None:
+            if isinstance(result, PhotoPrediction):
+                self.metrics.remembered.inc()
+            self._set_result(job, result)
+
+    def _detect(self, job: _Job) -> DetectedFaces | None:
+        """Decodes a photo and detects its faces; None where its request has ended meanwhile."""
+        limits = self.settings.limits
+        width, height = read_size(job.content)
+        with self._decoded.reserve(min(width * height, limits.photo_pixels)):
+            # A request that has ended waits for nothing: looked at again after each step that may take long.
+            if job.future.cancelled():
+                return None
+            pixels = decode(job.content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
+            return None if job.future.cancelled() else self._face_predictors[job.detect_faces].preprocess(pixels)
 
     def _run(self) -> None:
         while (first := self._detected.get()) is not None:
@@ -242,6 +252,7 @@ class DynamicBatcher:
             self.metrics.batch_seconds.observe(time.perf_counter() - began)
             self.metrics.faces.inc(num_faces)
         for (job, _), prediction in zip(active, predictions, strict=True):
+            self._memory.put(job.key, prediction)
             self._set_result(job, prediction)
 
     def _set_result(self, job: _Job, result: PhotoPrediction | Exception) -> None:

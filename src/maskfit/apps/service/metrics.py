@@ -35,6 +35,7 @@ class Metrics:
         requests: Requests by path, method and status.
         request_seconds: Seconds from a request's first byte to its response, by path.
         photos: Photos by outcome: answered, unreadable or lost.
+        remembered: Answered photos whose file came before, so that the answer was known.
         faces: Predicted faces; a whole photo counts as one.
         queue_size: Photos that were accepted and have no result yet.
         batch_faces: Faces in a batch.
@@ -55,6 +56,9 @@ class Metrics:
             registry=registry,
         )
         self.photos = Counter("maskfit_photos", "Photos by outcome.", ["outcome"], registry=registry)
+        self.remembered = Counter(
+            "maskfit_photos_remembered", "Answered photos whose answer was known from before.", registry=registry
+        )
         self.faces = Counter("maskfit_faces", "Predicted faces; a whole photo counts as one.", registry=registry)
         self.queue_size = Gauge(
             "maskfit_queue_photos",

@@ -68,6 +68,7 @@ class ServiceSettings(BaseModel):
         limits: Limits of a request.
         batch_size: Maximum faces in a batch.
         batch_wait: Maximum seconds that a face waits for others, in [0, 1].
+        remember: Faces whose predictions a worker keeps for files that come again; 0 keeps none.
         workers: Processes; each loads the models.
         token_file: A file with the bearer token; without one, the environment variable `MASKFIT_TOKEN`.
         stop_seconds: Maximum seconds that running requests may take after a shutdown signal.
@@ -86,6 +87,7 @@ class ServiceSettings(BaseModel):
     limits: Limits = Limits()
     batch_size: Count = 32
     batch_wait: Annotated[float, Field(ge=0, le=1)] = 0.005
+    remember: Annotated[int, Field(ge=0)] = 4096
     workers: Count = 1
     token_file: Path | None = None
     stop_seconds: Count = 20
