@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,26 @@ def _refusal(folder: Path) -> str:
         return "" if error.filename is not None else error.strerror or str(error)
     finally:
         Path(probe.lock_file).unlink(missing_ok=True)
+
+
+def is_occupied(folder: Path, *, ignored: Collection[Path] = ()) -> bool:
+    """Returns whether an output folder holds something already.
+
+    Args:
+        folder: The folder; it need not exist.
+        ignored: What does not count in it.
+
+    Returns:
+        Whether anything else is in it.
+
+    Raises:
+        DataError: It is a file, or would lie in one.
+    """
+    place = next(item for item in (folder, *folder.absolute().parents) if item.exists())
+    if not place.is_dir():
+        what = "this is a file" if place is folder else f"{place} is a file"
+        raise DataError(f"{what}, where a folder is needed", location=folder, hint="name another folder")
+    return place is folder and any(item not in ignored for item in folder.iterdir())
 
 
 def claim(path: Path) -> None:

@@ -159,7 +159,7 @@ def test_errors_are_raised_before_anything_is_written(command, members, to_predi
         assert result.code == 2, args
         assert message in result.err
         assert not Path("votes").exists()
-    assert "the path is not a folder" in command("ensemble", *members, "--out", "file").err
+    assert "this is a file, where a folder is needed" in command("ensemble", *members, "--out", "file").err
 
 
 def skewed(path: Path, seed: int) -> Path:

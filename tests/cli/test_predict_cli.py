@@ -246,7 +246,7 @@ def test_list_without_folder_finds_its_photos(command, model, evaluation):
         ("MODEL --images IMAGES --combine median", "there is no vote 'median'"),
         ("MODEL --images IMAGES --batch-size 0", "must be auto or 1 to 4096"),
         ("MODEL --images IMAGES --nonsense", "No such option"),
-        ("MODEL --images IMAGES --out MODEL/s.csv", "no permission to write into"),
+        ("MODEL --images IMAGES --out MODEL/s.csv", "is a file, where a folder is needed"),
         ("MODEL --images IMAGES --out LONG.csv", "File name too long"),
     ],
 )

@@ -6,12 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from maskfit.data.label_corrections import (
     Correction,
     apply_corrections,
     known_ambiguous,
     known_errors,
+    read_corrected,
     read_corrections,
     write_corrections,
 )
@@ -115,6 +117,53 @@ def test_all_invalid_rows_are_in_one_error(remember, schema):
     assert "row 8: 001498/mask1 mask=incorrect: contradicts row 7" in text
 
 
+def write_faces(folder: Path, *rows: str) -> Path:
+    """A manifest of photos and faces without persons, in two folders with an underscore in their names."""
+    for name in ("with_mask/a_1.png", "with_mask/b_2.png", "without_mask/a_1.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (80, 80)).save(folder / name)
+    (folder / "faces.csv").write_text("path,mask,left,upper,right,lower\n" + "".join(f"{row}\n" for row in rows))
+    return folder / "faces.csv"
+
+
+def test_photos_without_persons_are_named_by_the_photo_alone(tmp_path):
+    manifest = write_faces(
+        tmp_path, "with_mask/a_1.png,wear,,,,", "without_mask/a_1.png,not_wear,,,,",
+        "with_mask/b_2.png,wear,0,0,40,40", "with_mask/b_2.png,wear,40,40,80,80",
+    )  # fmt: skip
+    rows = 'with_mask/a_1.png,mask,incorrect\n"b_2.png[40,40,80,80]",mask,not_wear\n'
+    (tmp_path / "mine.csv").write_text("photo,attribute,value\n" + rows)
+    photos, _ = read_corrected(manifest, LABEL_SCHEMAS["mask"], [tmp_path / "mine.csv"])
+    assert [photo.labels["mask"] for photo in photos] == ["incorrect", "not_wear", "wear", "not_wear"]
+    (tmp_path / "mine.csv").write_text("person,photo,attribute,value\n,b_2,use,no\n")
+    photos, _ = read_corrected(manifest, LABEL_SCHEMAS["mask"], [tmp_path / "mine.csv"])
+    assert [photo.name for photo in photos] == ["with_mask/a_1.png", "without_mask/a_1.png"]
+
+
+def test_a_photo_or_person_that_data_without_persons_lacks_is_answered_with_whole_names(tmp_path):
+    manifest = write_faces(
+        tmp_path, "with_mask/a_1.png,wear,,,,", "without_mask/a_1.png,not_wear,,,,", "with_mask/b_2.png,wear,0,0,40,40",
+        "with_mask/b_2.png,wear,40,40,80,80",
+    )  # fmt: skip
+    photos = read_corrected(manifest, LABEL_SCHEMAS["mask"])[0]
+    rows = [
+        correct("with", "mask", "incorrect", row=2),
+        correct("a_1.png", "mask", "incorrect", row=3),
+        correct("", "mask", "incorrect", "a_1.png", row=4),
+        correct("", "mask", "incorrect", "with_mask/b_1.png", row=5),
+        correct("", "mask", "incorrect", "b_2.png", row=6),
+    ]
+    with pytest.raises(DataError) as caught:
+        apply_corrections(photos, rows, LABEL_SCHEMAS["mask"])
+    text = str(caught.value)
+    unnamed = "nobody says who is on the photos of this dataset; leave person empty and name the photo"
+    assert f"row 2: with mask=incorrect: no person 'with': {unnamed}, such as with_mask/a_1.png" in text
+    assert f"row 3: a_1.png mask=incorrect: no person 'a_1.png': {unnamed}" in text
+    assert "row 4: a_1.png mask=incorrect: 'a_1.png' may mean 2 rows: with_mask/a_1.png, without_mask/a_1.png" in text
+    assert "row 5: with_mask/b_1.png mask=incorrect: no photo 'with_mask/b_1.png'; did you mean 'with_mask/" in text
+    assert "row 6: b_2.png mask=incorrect: 'b_2.png' may mean 2 rows: with_mask/b_2.png[0,0,40,40]" in text
+
+
 def test_equal_corrections_do_not_contradict(remember, schema):
     twice = [correct("001498", "gender", "male"), correct(FIRST, "gender", "m", "mask1")]
     assert apply_corrections(remember(FIRST), twice, schema).relabeled == 7
@@ -129,10 +178,11 @@ def test_unmatched_rows_are_ignored_unless_strict(remember):
 def test_corrections_round_trip(tmp_path):
     rows = [Correction("001498", "normal", "mask", "incorrect", "certain", "swapped, see list", row=2)]
     assert read_corrections(write_corrections(tmp_path / "corrections.csv", rows)) == rows
-    (tmp_path / "bad.csv").write_text("person,photo,attribute,value\n,mask1,mask,\n000001,,,\n")
+    (tmp_path / "bad.csv").write_text("person,photo,attribute,value\n,mask1,mask,\n000001,,,\n,,mask,wear\n")
     with pytest.raises(DataError) as caught:
         read_corrections(tmp_path / "bad.csv")
-    for part in ("row 2: person", "row 2: value", "row 3: attribute", "row 3: value"):
+    assert "row 2: person" not in str(caught.value)
+    for part in ("row 2: value", "row 3: attribute", "row 3: value", "row 4: person and photo are empty"):
         assert part in str(caught.value)
 
 

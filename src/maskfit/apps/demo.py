@@ -17,6 +17,7 @@ from maskfit.errors import DataError
 from maskfit.evaluation.prediction_grid import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import atomic_write, save_image
+from maskfit.file_locks import is_occupied
 from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.submission import read_submission, write_submission
 from maskfit.progress_log import log_progress
@@ -93,7 +94,7 @@ def run_demo(
     Raises:
         DataError: `out` is not an empty folder.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if is_occupied(out):
         raise DataError("this folder is not empty", location=out, hint="name another with --out DIR, or remove it")
     began = time.perf_counter()
     console.print(

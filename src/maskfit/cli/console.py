@@ -233,7 +233,9 @@ def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True) -> 
     if path.exists() and not force:
         raise DataError("the file exists", location=path, hint="choose another file, or add --force to replace it")
     place = next(parent for parent in path.absolute().parents if parent.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
+    if not place.is_dir():
+        raise DataError(f"{place} is a file, where a folder is needed", location=path, hint="choose another folder")
+    if not os.access(place, os.W_OK):
         raise DataError(f"no permission to write into {place}", location=path, hint="choose another folder")
     if reserve:
         claim(path)

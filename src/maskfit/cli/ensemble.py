@@ -19,6 +19,7 @@ from maskfit.cli.ensemble_members import (
 )
 from maskfit.cli.predict_options import MODELS, PHOTOS, EngineOption, ImageListOption
 from maskfit.errors import DataError, did_you_mean
+from maskfit.file_locks import is_occupied
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
 
@@ -300,8 +301,7 @@ def _check_outputs(
 
 
 def _check_names(folder: Path, names: Sequence[str], force: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise DataError("the path is not a folder", location=folder, hint="choose a folder to write into")
+    is_occupied(folder)
     for name in names:
         check_overwrite(folder / name, force)
 

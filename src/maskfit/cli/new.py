@@ -11,6 +11,7 @@ import typer
 from maskfit.cli.console import out
 from maskfit.errors import DataError
 from maskfit.file_io import write_text
+from maskfit.file_locks import is_occupied
 
 README = """# {name}
 
@@ -55,7 +56,7 @@ def new(
     """
     from maskfit.config.loader import read_recipe_text
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_occupied(folder):
         raise DataError("the folder is not empty", location=folder, hint="choose a new folder")
     name = (re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-") or "project")[:64]
     files = {

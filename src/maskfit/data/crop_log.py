@@ -12,6 +12,7 @@ from maskfit.data.boxes import Box, CropBox
 from maskfit.data.detectors.interface import Face
 from maskfit.errors import DataError
 from maskfit.file_io import parse_json, write_text
+from maskfit.file_locks import is_occupied
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def open_crop_log(path: Path, settings: dict[str, Any]) -> dict[str, CropRecord]
     """
     out = path.parent
     if not path.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if is_occupied(out):
             raise DataError("the output folder is not empty", location=out, hint="give a new folder")
         write_text(path, json.dumps(settings) + "\n")
         return {}

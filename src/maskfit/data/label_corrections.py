@@ -3,7 +3,7 @@
 The columns are `person,photo,attribute,value,tier,reason`, with one row per change:
 
 - `person`: the whole folder name, or its part before the first `_` if that is unique. The part must match completely:
-  001498 and 001498-1 are two people;
+  001498 and 001498-1 are two people. Empty where nobody says who is on the photo: then `photo` names it;
 - `photo`: a file name with or without its suffix; empty for all photos of the person;
 - `attribute` and `value`: the correct label. `age` takes years or a band, `age_band` the code of a band too. `use` with
   `no` excludes the photo. Swapped labels are two rows;
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -45,7 +46,7 @@ class Correction:
     """One row of a corrections file.
 
     Attributes:
-        person: Person as in the file.
+        person: Person as in the file; empty where the photo alone says what is meant.
         photo: File name; empty for all photos of the person.
         attribute: Name of an attribute, or `USE_ATTRIBUTE`.
         value: The correct value.
@@ -64,7 +65,8 @@ class Correction:
 
     def __str__(self) -> str:
         prefix = f"row {self.row}: " if self.row else ""
-        return f"{prefix}{self.person}{'/' + self.photo if self.photo else ''} {self.attribute}={self.value}"
+        place = "/".join(part for part in (self.person, self.photo) if part)
+        return f"{prefix}{place} {self.attribute}={self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +90,24 @@ def read_corrections(path: Path) -> list[Correction]:
     """Reads a corrections file.
 
     Args:
-        path: A CSV with at least the columns person, attribute and value.
+        path: A CSV with at least the columns attribute and value, and person or photo.
 
     Returns:
         The corrections in the order of the rows.
 
     Raises:
-        DataError: The file is not such a CSV, or a row has no person, attribute or value.
+        DataError: The file is not such a CSV, or a row has no attribute or value, or neither person nor photo.
     """
     corrections = _read_rows(path)
     problems = [
-        f"row {item.row}: {name} is empty"
+        f"row {item.row}: {what}"
         for item in corrections
-        for name in ("person", "attribute", "value")
-        if not getattr(item, name)
+        for what, cell in (
+            ("person and photo are empty", item.person or item.photo),
+            ("attribute is empty", item.attribute),
+            ("value is empty", item.value),
+        )
+        if not cell
     ]
     if problems:
         raise DataError(
@@ -250,18 +256,24 @@ class _PhotoIndex:
         self._photos = photos
         self._positions: dict[str, list[int]] = {}
         self._prefixes: dict[str, list[str]] = {}
+        named: dict[str, None] = {}
         for position, photo in enumerate(photos):
             self._positions.setdefault(photo.person, []).append(position)
-        for person in self._positions:
+            # Where nobody says who is on a photo, its own name stands for the person and has no meaningful beginning.
+            if photo.person != photo.file_name:
+                named[photo.person] = None
+        for person in named:
             self._prefixes.setdefault(person.partition("_")[0], []).append(person)
 
     def find(self, item: Correction) -> list[int]:
         """Positions in the dataset, at least one."""
         person = item.person
+        if not person:
+            return self._find_photo(item)
         if person not in self._positions:
             matches = self._prefixes.get(person, [])
             if not matches:
-                raise _UnmatchedError(f"no person '{person}'; {did_you_mean(person, self._prefixes)}")
+                raise _UnmatchedError(self._describe_unknown(person))
             if len(matches) > 1:
                 raise DataError(
                     f"'{person}' matches {format_count(len(matches), 'person')}: {', '.join(matches)}; "
@@ -275,6 +287,44 @@ class _PhotoIndex:
             stems = [PurePosixPath(self._photos[position].name).stem for position in self._positions[person]]
             raise _UnmatchedError(f"{person} has no photo '{item.photo}'; {did_you_mean(item.photo, stems)}")
         return positions
+
+    def _describe_unknown(self, person: str) -> str:
+        """Says that there is no such person, and what to write instead."""
+        if self._prefixes:
+            return f"no person '{person}'; {did_you_mean(person, self._prefixes)}"
+        example = self._photos[0].file_name if len(self._photos) else "a.jpg"
+        return (
+            f"no person '{person}': nobody says who is on the photos of this dataset; leave person empty and name the "
+            f"photo, such as {example}, in the column photo"
+        )
+
+    def _find_photo(self, item: Correction) -> list[int]:
+        """Positions of the photo, or of the faces on it, that a correction without a person names."""
+        rows, files = self._names
+        positions = rows.get(item.photo, []) or files.get(item.photo, [])
+        if not positions:
+            names = [photo.file_name for photo in self._photos]
+            raise _UnmatchedError(f"no photo '{item.photo}'; {did_you_mean(item.photo, names)}")
+        # All faces of a photo may be excluded together; a label is that of one face.
+        is_one_file = len({self._photos[position].file_name for position in positions}) == 1
+        if len(positions) > 1 and not (is_one_file and item.attribute == USE_ATTRIBUTE):
+            names = [self._photos[position].name for position in positions]
+            listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            raise DataError(f"'{item.photo}' may mean {len(names)} rows: {listed}; write the whole name")
+        return positions
+
+    @cached_property
+    def _names(self) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+        """Positions by each name of a row, and of rows with a box by each name of their file."""
+        rows: dict[str, list[int]] = {}
+        files: dict[str, list[int]] = {}
+        for position, photo in enumerate(self._photos):
+            for name in set(accepted_names(photo)):
+                rows.setdefault(name, []).append(position)
+            if photo.box is not None:
+                for name in set(accepted_names(replace(photo, name=photo.file_name, box=None))):
+                    files.setdefault(name, []).append(position)
+        return rows, files
 
     def _find_faces(self, person: str, item: Correction) -> list[int]:
         """Positions of the faces of a person on a photo that the correction names without a box."""
@@ -367,7 +417,7 @@ def _apply(
 
 
 def _read_rows(path: Path) -> list[Correction]:
-    rows = read_csv(path, ("person", "attribute", "value"))
+    rows = read_csv(path, ("attribute", "value"))
     return [
         Correction(**{name: row.get(name, "") for name in COLUMNS}, row=number)
         for number, row in enumerate(rows, start=2)

@@ -30,6 +30,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.remote_files import ImageRoot
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
+from maskfit.file_locks import is_occupied
 from maskfit.inference.engines import Logger
 from maskfit.inference.image_loading import RemotePhoto
 from maskfit.inference.prediction import BatchPredictions
@@ -249,7 +250,7 @@ def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | No
     FORMATS[plan.format].check()
     if resume and folder.plan.is_file():
         return _resume(folder, plan)
-    if not resume and folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if is_occupied(folder.path) and not resume:
         raise RunError(
             "this folder is not empty",
             location=folder.path,

@@ -14,6 +14,7 @@ from maskfit.config.recipe import Recipe
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, RunError
 from maskfit.file_io import read_json, write_json
+from maskfit.file_locks import is_occupied
 
 STATE_FILE = "pipeline.json"
 
@@ -98,7 +99,7 @@ def read_state(folder: Path) -> PipelineState:
                 location=path,
                 hint="choose another folder with --out",
             ) from None
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_occupied(folder):
         raise RunError(
             "this folder is not empty and holds no pipeline", location=folder, hint="choose another folder with --out"
         )

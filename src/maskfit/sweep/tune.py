@@ -16,7 +16,7 @@ from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.config.recipe import Recipe
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.file_io import write_text
-from maskfit.file_locks import acquire_lock
+from maskfit.file_locks import acquire_lock, is_occupied
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.sweep.executors import LocalExecutor, TrialExecutor
 from maskfit.sweep.result_files import write_results
@@ -168,7 +168,7 @@ def _open_folder(recipe: Recipe, space: Space, out: Path | None, resume: bool) -
     if resume and not folder.exists:
         raise RunError("no sweep to resume", location=folder.path, hint="name the sweep's folder with --out")
     # A command that stopped before its first trial leaves only a lock file.
-    if not resume and folder.path.exists() and (not folder.path.is_dir() or set(folder.path.iterdir()) - {folder.lock}):
+    if is_occupied(folder.path, ignored=[folder.lock]) and not resume:
         raise RunError(
             "this folder is not empty",
             location=folder.path,

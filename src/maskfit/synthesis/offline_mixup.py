@@ -23,6 +23,7 @@ from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, save_image, write_csv
+from maskfit.file_locks import is_occupied
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 from maskfit.text import format_count
 from maskfit.thread_pool import thread_pool
@@ -161,7 +162,7 @@ class _Counter:
 
 
 def _check_output_dir(source: Path, out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if is_occupied(out):
         raise DataError("the output folder is not empty", location=out, hint="choose a new folder")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise DataError(

@@ -35,6 +35,7 @@ from maskfit.evaluation.fit_decisions import describe_fit
 from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
+from maskfit.file_locks import is_occupied
 from maskfit.progress_log import log_progress
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir, is_run_dir
@@ -206,7 +207,7 @@ def _create_run_dir(plan: TrainingPlan) -> RunDir:
     """Creates the run's folder; never writes into an existing run."""
     recipe = plan.recipe
     folder = RunDir(Path(recipe.output_dir) if recipe.output_dir else _new_run_dir(recipe.name))
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if is_occupied(folder.path):
         raise RunError(
             "this folder is not empty",
             location=folder.path,

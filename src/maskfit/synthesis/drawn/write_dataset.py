@@ -13,6 +13,7 @@ import numpy as np
 
 from maskfit.errors import DataError
 from maskfit.file_io import save_image, temporary_folder
+from maskfit.file_locks import is_occupied
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn.demographics import sample_demographics
 from maskfit.synthesis.drawn.person import sample_person
@@ -165,7 +166,7 @@ def _staging_dir(out: Path) -> Iterator[Callable[[], Path]]:
     written, and must have ended before the folder is removed, or files that they still save would remain.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if is_occupied(out):
         raise DataError("the output folder must be a new or empty folder", location=out, hint="choose another folder")
     with ExitStack() as stack:
         created: list[Path] = []

@@ -19,6 +19,7 @@ from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv, write_csv
+from maskfit.file_locks import is_occupied
 from maskfit.labels.schema import IntArray
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.gan.checkpoint import GanMetadata, read_gan_metadata
@@ -53,7 +54,7 @@ def check_output_dir(source: Path, out: Path, *, resume: bool) -> None:
     Raises:
         DataError: `out` is not empty and not resumable, has no training to resume, or lies within the source.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if is_occupied(out):
         if not resume:
             raise DataError(
                 "the output folder is not empty", location=out, hint="choose a new folder, or continue with --resume"

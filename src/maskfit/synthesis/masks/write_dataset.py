@@ -25,6 +25,7 @@ from maskfit.file_io import (
     write_json,
     writing,
 )
+from maskfit.file_locks import is_occupied
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.compositing import MaskedPhoto, PreparedFace
 from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection
@@ -181,7 +182,7 @@ def check_output_dir(source: Path, out: Path, *, resume: bool = False) -> None:
     Raises:
         DataError: `out` is not empty and not resumable, has no run to resume, or lies within the source.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if is_occupied(out):
         if not resume:
             raise DataError(
                 "the output folder is not empty", location=out, hint="choose a new folder, or continue with --resume"
