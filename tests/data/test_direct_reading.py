@@ -100,7 +100,9 @@ def test_unknown_folders_get_a_command_with_every_word(tree, schema):
         f"maskfit data import {root} --format folders --map 'chin strap=skip' --map covered=skip --out manifest.csv"
     )
     assert hint.startswith(command)
-    assert "in place of skip write what the folder shows: wear, incorrect, not_wear, male" in hint
+    assert (
+        "skip leaves its photos out: in its place write what the folder shows: wear, incorrect, not_wear, male" in hint
+    )
 
 
 def test_many_unknown_folders_may_be_persons(tree, schema):

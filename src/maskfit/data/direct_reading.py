@@ -211,7 +211,7 @@ def _ask_for_words(source: ImportSource, schema: LabelSchema) -> tuple[str, str,
     values = ", ".join(value for attribute in schema.attributes for value in attribute.values)
     if len(unknown) > MAX_MAPS and not any(words.knows("", part) for part in folders):
         message += "\n(if the folders are persons, their labels have to come from a table)"
-    return "labels", message, f"{hint}; in place of skip write what the folder shows: {values}"
+    return "labels", message, f"{hint}; skip leaves its photos out: in its place write what the folder shows: {values}"
 
 
 def _find_nested_persons(source: ImportSource) -> tuple[str, str, str] | None:

@@ -349,7 +349,10 @@ class _RowReader:
             hint = "give one photo per row, or give the folder instead of this CSV"
         else:
             message, kind = f"{cell} does not exist", "missing"
-            hint = f"paths are absolute, or relative to {self.root.resolve()}"
+            hint = (
+                f"paths are absolute, or relative to {self.root.resolve()}: move the table to the photos, or correct "
+                "the paths"
+            )
         self.mistakes.append(_Mistake(number, message, hint, kind))
 
 

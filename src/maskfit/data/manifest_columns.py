@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from maskfit.data.data_problems import DataProblem, Severity
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.label_codes import CLASS_COLUMNS, LabelCodes, find_attributes
+from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError, LabelError
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema, as_number
 from maskfit.labels.spellings import as_integer
@@ -168,10 +169,16 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
             column_of_name.setdefault(standard, column_of_name[synonym])
     path = next((column_of_name[name] for name in PATH_COLUMNS if name in column_of_name), None)
     if not problem and path is None:
+        listed = ", ".join(header[:12])
         problem = (
-            f"the manifest has no path column; its columns are {', '.join(header[:12])}",
-            "name the column `path`",
+            f"the manifest has no path column; its columns are {listed}",
+            "name the column with the photos' paths `path`, or add one",
         )
+        if any(is_photo_name(name) for name in header):
+            problem = (
+                f"the first row is no header, but names a photo: {listed}",
+                f"write a header above it, such as path,{schema.names[0]}",
+            )
     if problem or path is None:
         return None, [DataProblem("fatal", "manifest", "row 1", *(problem or ("", "")))]
     try:

@@ -10,6 +10,15 @@ from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.labels.schema import LabelSchema
 
+TABLE_HINTS = {
+    ".tsv": "rename it so that it ends in .csv; tabs are read",
+    ".txt": "give a folder of photos or a manifest; rename a table so that it ends in .csv",
+    ".xls": "save the table as CSV",
+    ".xlsx": "save the table as CSV",
+    ".ods": "save the table as CSV",
+}
+"""What to do with other files that may hold a table, by suffix."""
+
 __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 
 
@@ -68,7 +77,7 @@ def scan_photos(
             return PhotoDataset(path, ()), [other]
         message, hint = (
             "the source is neither a folder nor a .csv file, and no label file that can be imported",
-            "give a folder of photos or a manifest",
+            TABLE_HINTS.get(path.suffix.lower(), "give a folder of photos or a manifest"),
         )
     else:
         message, hint = "there is no such folder or file", "check the path"

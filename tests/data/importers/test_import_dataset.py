@@ -8,7 +8,7 @@ import json
 import pytest
 
 from maskfit.data.importers import write_manifest
-from maskfit.data.read_dataset import read_photos
+from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
 
@@ -59,9 +59,32 @@ def test_a_source_of_no_format(write_tree, import_):
 
 def test_a_table_that_needs_no_import(write_tree, import_):
     table = write_tree("a.jpg", texts={"m.csv": "path;mask\na.jpg;wear\n"}) / "m.csv"
-    with pytest.raises(DataError, match="none of the formats") as error:
+    with pytest.raises(DataError, match="a manifest already, since column path names the photos") as error:
         import_(table)
-    assert f"needs no import: maskfit data check {table}" in error.value.hint
+    assert f"use it as it is; what has to be changed in it, if anything, is listed by: maskfit data check {table}" in (
+        error.value.hint
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message", "hint"),
+    [
+        ("m.csv", "foo,mask\n1,wear\n", "no path column; its columns are foo, mask", "add one; then maskfit data"),
+        ("m.csv", "a.jpg,wear\nb.jpg,wear\n", "first row is no header, but names a photo", "such as path,mask; then"),
+        ("m.csv", "path,mask\n", "the manifest has no rows", "one row per photo; then maskfit data"),
+        ("m.tsv", "path\tmask\na.jpg\twear\n", "a manifest already", "rename it to m.csv, use it as it is"),
+    ],
+)
+def test_what_a_table_lacks_is_said_and_not_sent_back_and_forth(write_tree, import_, name, text, message, hint):
+    """`data check` and `data import` named each other as the next step of such a table."""
+    table = write_tree("a.jpg", texts={name: text}) / name
+    with pytest.raises(DataError, match=message) as error:
+        import_(table)
+    assert hint in error.value.hint
+    problems = scan_photos(table, LABEL_SCHEMAS["mask"])[1]
+    assert "data import" not in " ".join(problem.hint for problem in problems)
+    if name == "m.tsv":
+        assert problems[0].hint == "rename it so that it ends in .csv; tabs are read"
 
 
 def test_what_was_not_read_is_said(write_tree, import_):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from maskfit.data.competition_layout import FOLDER_REGEX
 from maskfit.data.importers.interface import Box, Confidence, Importer, ImportOptions, LeftOut, RawImport, RawRow
+from maskfit.data.importers.plain_table import explain_table
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import CodeReading, WordReader
 from maskfit.errors import DataError, did_you_mean
@@ -176,13 +177,15 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
     # What an annotation tool wrote beside the photos says more than the words in their names.
     candidates = sorted(sure or found, key=NAME_FORMATS.__contains__)
     if not candidates:
+        if refusal := explain_table(source, words.schema):
+            raise refusal
         known = ", ".join(importers)
         photos, others = format_count(len(source.photos), "photo"), format_count(len(source.other_files), "other file")
         content = f"{photos} and {others}"
         raise DataError(
             f"this is none of the formats that can be imported ({content})",
             location=source.path,
-            hint=f"name the format with --format: {known}; {_suggest_manifest(source)}",
+            hint=f"name the format with --format: {known}; or write a CSV with the columns path,person,mask,gender,age",
         )
     listed = ", ".join(f"{name} ({importers[name].title})" for name in candidates)
     raise DataError(
@@ -190,12 +193,6 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
         location=source.path,
         hint=f"name it: --format {candidates[0]}",
     )
-
-
-def _suggest_manifest(source: ImportSource) -> str:
-    if source.path.suffix.lower() in {".csv", ".tsv"}:
-        return f"a table with a column of photo paths needs no import: maskfit data check {source.path}"
-    return "or write a CSV with the columns path,person,mask,gender,age"
 
 
 def import_dataset(

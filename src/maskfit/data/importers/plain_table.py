@@ -1,0 +1,46 @@
+"""Tables that no importer reads: manifests already, or tables that lack what a manifest needs."""
+
+from __future__ import annotations
+
+import shlex
+
+from maskfit.data.importers.source import ImportSource
+from maskfit.data.manifest_columns import find_columns
+from maskfit.errors import DataError
+from maskfit.file_io import read_csv
+from maskfit.labels.schema import LabelSchema
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+"""Suffixes of tables; a manifest has the first."""
+
+
+def explain_table(source: ImportSource, schema: LabelSchema) -> DataError | None:
+    """Explains why a table of no format is not imported, and what to do with it.
+
+    Args:
+        source: The source of the import.
+        schema: The label schema.
+
+    Returns:
+        The error; None where the source is no table.
+
+    Raises:
+        DataError: The table cannot be read.
+    """
+    path = source.path
+    if source.is_folder or path.suffix.lower() not in TABLE_SUFFIXES:
+        return None
+    rows = read_csv(path, ())
+    columns, problems = find_columns(list(rows[0]) if rows else [], schema)
+    is_csv = path.suffix.lower() == TABLE_SUFFIXES[0]
+    command = f"maskfit data check {shlex.quote(str(path if is_csv else path.with_suffix('.csv')))}"
+    rename = "" if is_csv else f"rename it to {path.with_suffix('.csv').name}, "
+    if columns is None:
+        # The command that checks manifests names the same, and no command can know it.
+        hint = f"{problems[0].hint}; then {rename}{command}"
+        return DataError(f"nothing can be imported from this table: {problems[0].message}", location=path, hint=hint)
+    return DataError(
+        f"this table is a manifest already, since column {columns.path} names the photos; nothing has to be imported",
+        location=path,
+        hint=f"{rename}use it as it is; what has to be changed in it, if anything, is listed by: {command}",
+    )
