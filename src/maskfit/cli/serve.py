@@ -110,7 +110,7 @@ def serve(
     workers: WorkersOption = 1,
     token_file: TokenFileOption = None,
     faces: FacesOption = True,
-    batch_size: BatchSizeOption = 32,
+    batch_size: BatchSizeOption = 8,
     batch_wait: BatchWaitOption = 5.0,
     remember: RememberOption = 4096,
     queue: QueueOption = 256,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -286,6 +287,11 @@ class LabelSchema(BaseModel):
 
     def scored_schema(self) -> LabelSchema:
         """Returns the label schema that predictions are scored on: each attribute with its parent values."""
+        return self._scored_schema
+
+    @cached_property
+    def _scored_schema(self) -> LabelSchema:
+        # Asked for with every batch, and its validation takes longer than the arithmetic on a few photos.
         return LabelSchema(attributes=tuple(attribute.scored_attribute() for attribute in self.attributes))
 
     def to_scored_probabilities(self, probabilities: NDArray[np.floating]) -> FloatArray:

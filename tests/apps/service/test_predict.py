@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
+from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.image_decoding import decode
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
@@ -78,8 +79,14 @@ def test_whole_photos_are_predicted_like_by_a_predictor(serve, photo, model):
     )[0]
 
 
-def test_concurrent_requests_share_batches(serve, photo, wait_until):
-    served = serve(remember=0)
+@pytest.fixture
+def one_network_thread(monkeypatch):
+    """As on one core: several threads would take the photos before a batch is full."""
+    monkeypatch.setattr(ServiceSettings, "threads", 1)
+
+
+def test_concurrent_requests_share_batches(one_network_thread, serve, photo, wait_until):
+    served = serve(remember=0, batch_size=32)
     contents = [photo(seed, LARGE) for seed in range(16)]
     alone = [served.send(content).json()["photos"][0]["faces"] for content in contents]
     assert len({face["mask"]["probability"] for (face,) in alone}) > 1
@@ -98,7 +105,7 @@ def test_concurrent_requests_share_batches(serve, photo, wait_until):
     assert sum(served.gate.batches) == 16
 
 
-def test_batches_respect_batch_size(serve, photo, wait_until):
+def test_batches_respect_batch_size(one_network_thread, serve, photo, wait_until):
     served = serve(batch_size=3)
     served.gate.open.clear()
     with ThreadPoolExecutor(8) as pool:
@@ -107,6 +114,27 @@ def test_batches_respect_batch_size(serve, photo, wait_until):
         served.gate.open.set()
         assert all(item.result().status_code == 200 for item in asked)
     assert max(served.gate.batches) == 3
+
+
+def test_networks_run_in_several_threads_at_once(monkeypatch, serve, photo, wait_until):
+    monkeypatch.setattr(ServiceSettings, "threads", 3)
+    served = serve()
+    contents = [photo(seed, LARGE) for seed in range(12)]
+    alone = {content: served.send(content).json()["photos"][0]["faces"] for content in contents[:3]}
+    served = serve()
+    served.gate.open.clear()
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(served.send, contents[0])
+        wait_until(lambda: len(served.gate.batches) == 1)
+        asked = [pool.submit(served.send, content) for content in contents[1:]]
+        wait_until(lambda: len(served.gate.batches) == 3)
+        served.gate.open.set()
+        together = [item.result().json()["photos"][0]["faces"] for item in (first, *asked)]
+    assert together[:3] == list(alone.values())
+    assert sum(served.gate.batches) == 12
+    assert served.service.is_ready
+    served.service.batcher.stop()
+    assert not served.service.batcher.is_running
 
 
 class Watched(queue.SimpleQueue):

@@ -1,8 +1,8 @@
 """Dynamic batching: faces of concurrent requests share batches.
 
-Decoding and face detection run in a pool of threads; the networks run in one thread, which takes all photos that are
-preprocessed by then. It waits for more only while other photos are still being preprocessed, so a lone request never
-waits.
+Decoding and face detection run in a pool of threads; the networks run in as many, each of which takes the photos that
+are preprocessed by then. It waits for more only while other photos are still being preprocessed, so a lone request
+never waits. Each network thread computes alone: two that share a batch wait for each other after every layer.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class DynamicBatcher:
         self._decoded = PixelBudget(MAX_DECODED_PHOTOS * settings.limits.photo_pixels)
         self._pool = ThreadPoolExecutor(settings.threads, "preprocess")
         self._detected: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
-        self._network_thread = Thread(target=self._run, name="networks", daemon=True)
+        self._network_threads = [
+            Thread(target=self._run, name=f"networks-{number}", daemon=True) for number in range(settings.threads)
+        ]
         self._lock = Lock()
         self._num_pending = 0
         self._num_detecting = 0
@@ -112,7 +114,7 @@ class DynamicBatcher:
     @property
     def is_running(self) -> bool:
         """Whether the batcher was started and still predicts."""
-        return self._network_thread.is_alive()
+        return all(thread.is_alive() for thread in self._network_threads)
 
     @property
     def pending_count(self) -> int:
@@ -120,14 +122,15 @@ class DynamicBatcher:
         return self._num_pending
 
     def start(self) -> None:
-        """Predicts a gray photo and starts the network thread.
+        """Predicts a gray photo and starts the network threads.
 
         The warm-up makes a broken model fail now, and spares the first request the initialization.
         """
         gray = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
         for face_predictor in self._face_predictors.values():
             face_predictor.predict_batch([face_predictor.preprocess(gray)])
-        self._network_thread.start()
+        for thread in self._network_threads:
+            thread.start()
 
     def submit(self, photos: Sequence[bytes], detect_faces: bool) -> list[Future[PhotoPrediction]]:
         """Accepts all of the photos, or none.
@@ -164,8 +167,9 @@ class DynamicBatcher:
         """Predicts all accepted photos, then stops the threads."""
         self._pool.shutdown()
         self._detected.put(None)
-        if self.is_running:
-            self._network_thread.join()
+        for thread in self._network_threads:
+            if thread.is_alive():
+                thread.join()
 
     def _on_done(self, job: _Job, future: Future[PhotoPrediction]) -> None:
         """Counts a photo; called once for each, when it has a result or its request was canceled."""
@@ -191,7 +195,7 @@ class DynamicBatcher:
         except Exception as error:
             # Any exception: a request is waiting for this photo.
             result = error
-        # Before the photo is queued: otherwise the network thread would wait for the photo that it already has.
+        # Before the photo is queued: otherwise a network thread would wait for the photo that it already has.
         with self._lock:
             self._num_detecting -= 1
         if isinstance(result, DetectedFaces):
@@ -215,6 +219,8 @@ class DynamicBatcher:
     def _run(self) -> None:
         while (first := self._detected.get()) is not None:
             self._predict(self._collect_batch(first))
+        # The end marker is for the other threads too.
+        self._detected.put(None)
 
     def _collect_batch(self, first: tuple[_Job, DetectedFaces]) -> list[tuple[_Job, DetectedFaces]]:
         """Collects a batch: the photos preprocessed by now or within `batch_wait`, up to `batch_size` faces."""

@@ -51,7 +51,7 @@ class InferenceService:
             decide=settings.decide,
             age_borders=settings.age_borders,
             batch_size=settings.batch_size,
-            threads=settings.threads,
+            threads=1,
             top_k=settings.top,
             engine=settings.engine,
         )

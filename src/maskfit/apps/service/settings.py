@@ -85,7 +85,7 @@ class ServiceSettings(BaseModel):
     engine: str = "auto"
     faces: bool = True
     limits: Limits = Limits()
-    batch_size: Count = 32
+    batch_size: Count = 8
     batch_wait: Annotated[float, Field(ge=0, le=1)] = 0.005
     remember: Annotated[int, Field(ge=0)] = 4096
     workers: Count = 1
@@ -94,7 +94,10 @@ class ServiceSettings(BaseModel):
 
     @property
     def threads(self) -> int:
-        """Threads of one worker: the cores that this process may use, divided by the number of workers."""
+        """Threads of one worker: the cores that this process may use, divided by the number of workers.
+
+        So many detect faces, and as many run the networks.
+        """
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, cores // self.workers)
 
