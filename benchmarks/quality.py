@@ -6,13 +6,14 @@
     uv run python benchmarks/quality.py ... --only timm --timm-script pytorch-image-models/train.py
     uv run python benchmarks/quality.py --work quality --table                   # the table of what is finished
 
-All contenders get the same photos and folds, MobileNetV2 with the same ImageNet weights (`transfer` its own start,
-which `--start` replaces), image size, batch size and number of epochs, and the model after the last epoch counts, so
-that nobody chooses an epoch on held-out persons. Everything else is their own:
+All contenders get the same photos and folds, MobileNetV2 with the same ImageNet weights (`transfer` and `quick` their
+own start, which `--start` replaces), image size, batch size and number of epochs, and the model after the last epoch
+counts, so that nobody chooses an epoch on held-out persons. Everything else is their own:
 
 - `timm`: timm's train script (not in its package; `--timm-script` names it), AdamW and its default augmentation.
 - `fastai`: `vision_learner` and `fine_tune`, its default augmentation and learning rate; one epoch is frozen.
 - `baseline`, `champion`, `transfer`: maskfit's recipes.
+- `quick`: heads on fixed features; its own epochs and batch size, since its steps cost next to nothing.
 
 Each fold is a process of its own. A finished fold is skipped, so the table can be made in several sittings. Scores are
 out of fold over the folds that all listed contenders have, with intervals over persons; CPU seconds are those of the
@@ -43,7 +44,9 @@ from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 BACKBONE = "mobilenetv2_100"
-RECIPES = ("baseline", "champion", "transfer")
+RECIPES = ("baseline", "champion", "transfer", "quick")
+BUNDLED_START = ("transfer", "quick")
+"""Recipes that start from a face model, not from ImageNet weights."""
 PEERS = ("timm", "fastai")
 WORKERS = 2
 """Loading processes of the peers."""
@@ -154,14 +157,14 @@ def run_fastai(args: argparse.Namespace, fold: int, out: Path) -> None:
 def run_recipe(args: argparse.Namespace, fold: int, out: Path, name: str) -> None:
     """Trains a fold of a recipe of maskfit."""
     run = out.parent / "run"
-    start = f"model.pretrained={args.weights}" if name != "transfer" else f"model.init_from={args.start}"
+    start = f"model.init_from={args.start}" if name in BUNDLED_START else f"model.pretrained={args.weights}"
+    length = [f"trainer.epochs={args.epochs}", f"trainer.batch_size={args.batch}"]
     overrides = [
         f"data.path={args.data}",
         f"data.image_size={args.size}",
         f"model.backbone={{name: {BACKBONE}, pad_type: same}}",
         start,
-        f"trainer.epochs={args.epochs}",
-        f"trainer.batch_size={args.batch}",
+        *(length if name != "quick" else ()),
         "trainer.monitor=off",
         f"cv.split_file={args.work / 'splits.csv'}",
         f"cv.train_folds=[{fold}]",
@@ -272,7 +275,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("quality"), help="folder of the runs")
     parser.add_argument("--only", nargs="+", default=[*PEERS, *RECIPES], choices=[*PEERS, *RECIPES])
     parser.add_argument("--train-folds", nargs="+", type=int, help="folds to train; default: all")
-    parser.add_argument("--start", default="bundled", help="model that transfer starts from, such as a twin's file")
+    parser.add_argument("--start", default="bundled", help="model that transfer and quick start from, such as a twin's")
     parser.add_argument("--timm-script", type=Path, help="train.py of timm's repository")
     parser.add_argument("--size", type=int, default=96, help="image size")
     parser.add_argument("--epochs", type=int, default=5, help="at least 2")
