@@ -34,6 +34,7 @@ def test_a_running_step_prints_rate_and_time_left():
     log = Log()
     with log_progress(Console(file=log, width=200), "drawing", "persons", interval=0.2) as advance:
         assert wait_for(log, 1)[0] == "drawing: 0 s so far"
+        advance(1, 1000)
         advance(10, 1000)
         line = wait_for(log, 2)[1]
     assert line.startswith("drawing: 10 of 1,000 persons · ")
@@ -41,6 +42,18 @@ def test_a_running_step_prints_rate_and_time_left():
     count = len(log.times)
     time.sleep(0.5)
     assert len(log.times) == count
+
+
+def test_what_a_resumed_step_finds_done_is_not_in_its_rate():
+    log = Log()
+    with log_progress(Console(file=log, width=200), "drawing", "persons", interval=0.2) as advance:
+        advance(500, 1000)
+        assert wait_for(log, 1)[0] == "drawing: 500 of 1,000 persons"
+        advance(502, 1000)
+        line = wait_for(log, 2)[1]
+    rate = float(line.split(" · ")[1].removesuffix("/s").replace(",", ""))
+    assert rate <= 2 / 0.2
+    assert format_progress(502, 1000, "persons", 4, before=500) == "502 of 1,000 persons · 0.5/s · 16:36 left"
 
 
 def test_of_nested_steps_the_inner_one_prints_and_others_wait_for_its_lines():
@@ -91,5 +104,5 @@ def test_an_error_ends_the_lines():
 def test_formats():
     assert format_progress(120, 240, "persons", 20) == "120 of 240 persons · 6.0/s · 0:20 left"
     assert format_progress(5000, None, "photos", 10) == "5,000 photos · 500/s"
-    assert format_progress(0, 10, "photos", 10) == "0 of 10 photos · 0.0/s"
+    assert format_progress(0, 10, "photos", 10) == "0 of 10 photos"
     assert [format_duration(seconds) for seconds in (0, 65.9, 3723)] == ["0:00", "1:05", "1:02:03"]

@@ -92,11 +92,18 @@ def log_progress(
         A function to call with (done, total); total is None while unknown. It need not be called.
     """
     counts: list[tuple[int, int | None]] = []
+    first: list[tuple[int, float]] = []
 
     def describe(seconds: float) -> str:
-        return f"{title}: {format_progress(*counts[-1], unit, seconds) if counts else f'{seconds:.0f} s so far'}"
+        if not counts:
+            return f"{title}: {seconds:.0f} s so far"
+        before, start = first[0]
+        return f"{title}: {format_progress(*counts[-1], unit, time.monotonic() - start, before)}"
 
     def advance(done: int, total: int | None) -> None:
+        # What a resumed step finds done tells nothing of its rate, nor does the time until its workers have started.
+        if not first:
+            first.append((done, time.monotonic()))
         counts[:] = [(done, total)]
 
     beat = Heartbeat(console, describe, interval)
@@ -106,22 +113,25 @@ def log_progress(
         beat.close()
 
 
-def format_progress(done: int, total: int | None, unit: str, seconds: float) -> str:
+def format_progress(done: int, total: int | None, unit: str, seconds: float, before: int = 0) -> str:
     """Formats how far a step is.
 
     Args:
         done: Units done.
         total: Units in total; None where unknown.
         unit: What is counted.
-        seconds: Seconds that they took, > 0.
+        seconds: Seconds since `before` of them were done, > 0.
+        before: Units that were done when the seconds began.
 
     Returns:
-        Text such as "120 of 240 persons · 6.1/s · 0:20 left".
+        Text such as "120 of 240 persons · 6.1/s · 0:20 left", without a rate where nothing was done in these seconds.
     """
-    of = "" if total is None else f" of {total:,}"
-    rate = done / max(seconds, 1e-6)
-    text = f"{done:,}{of} {unit} · {rate:,.{1 if rate < 10 else 0}f}/s"
-    return text if total is None or not done else f"{text} · {format_duration((total - done) / rate)} left"
+    text = f"{done:,}{'' if total is None else f' of {total:,}'} {unit}"
+    rate = (done - before) / max(seconds, 1e-6)
+    if not rate:
+        return text
+    text += f" · {rate:,.{1 if rate < 10 else 0}f}/s"
+    return text if total is None else f"{text} · {format_duration((total - done) / rate)} left"
 
 
 def format_duration(seconds: float) -> str:
