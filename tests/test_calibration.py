@@ -81,6 +81,21 @@ def test_senseless_numbers_in_a_file_are_refused(given):
 @pytest.mark.parametrize(
     ("persons", "temperatures", "expected"),
     [
+        (1, {"mask": 0.5}, "hold out more persons"),
+        (20, {"mask": 1.2, "age": 5.0}, "far surer than it is right: train fewer epochs"),
+        (20, {"mask": 0.5}, "hardly any held-out prediction is wrong"),
+        (20, {"mask": 1.2}, ""),
+    ],
+)
+def test_a_warning_has_a_next_step(persons, temperatures, expected):
+    calibration = Calibration(temperatures=temperatures, photos=7, persons=persons)
+    assert expected in calibration.next_step
+    assert bool(calibration.next_step) == bool(calibration.warning)
+
+
+@pytest.mark.parametrize(
+    ("persons", "temperatures", "expected"),
+    [
         (1, {"mask": 0.5, "age": 5.0}, r"fitted on 7 photos of 1 person, too few \(below 20 persons\): do not rely"),
         (19, {"mask": 1.2}, "of 19 persons, too few"),
         (20, {"mask": 1.2, "age": 5.0}, r"at the limit of the fit \(age 5.00\)"),

@@ -250,6 +250,23 @@ class Calibration(BaseModel):
             )
         return None
 
+    @property
+    def next_step(self) -> str:
+        """What to do about `warning`; empty without one."""
+        if self.warning is None:
+            return ""
+        if self.persons < MIN_RELIABLE_PERSONS:
+            return "hold out more persons: train with cv.num_folds=5 without --fold, or on more persons"
+        if MAX_SAVED_TEMPERATURE in self.temperatures.values():
+            return (
+                "the network is far surer than it is right: train fewer epochs, with more augmentation or with "
+                "loss.smoothing=0.1"
+            )
+        return (
+            "hardly any held-out prediction is wrong, so that little was left to fit: hold out more persons "
+            "(cv.num_folds=5) or photos like those that will be predicted"
+        )
+
     def check_schema(self, schema: LabelSchema) -> None:
         """Checks that the decision weights are of a schema.
 

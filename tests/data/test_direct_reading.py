@@ -133,6 +133,19 @@ def test_a_table_beside_photos_is_named(tree, schema):
     assert next_step(root, schema) == f"check the table: maskfit data check {root}/labels.csv"
 
 
+def test_of_several_tables_the_one_with_labels_is_named(tree, schema):
+    tables = {
+        "a": "what\nnothing\n",
+        "list": "ImageID,ans\na.jpg,0\n",
+        "man": "path,mask\na.jpg,wear\n",
+        "names": "path\na.jpg\n",
+    }
+    root = tree("a.jpg", **{f"{name}__csv": text for name, text in tables.items()})
+    assert next_step(root, schema) == f"check the table: maskfit data check {root}/man.csv"
+    (root / "man.csv").unlink()
+    assert next_step(root, schema) == f"check the table: maskfit data check {root}/list.csv"
+
+
 def test_person_folders_further_down_are_named(tree, schema):
     root = tree("input/train/images/000001_female_Asian_45/mask1.jpg")
     assert next_step(root, schema) == f"check that folder: maskfit data check {root}/input/train/images"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskfit.calibration import MIN_SAVED_TEMPERATURE, Calibration, apply_temperatures
+from maskfit.calibration import MAX_SAVED_TEMPERATURE, MIN_SAVED_TEMPERATURE, Calibration, apply_temperatures
 from maskfit.errors import DataError, LabelError
 from maskfit.evaluation.bootstrap import bootstrap_interval, proportion_interval
 from maskfit.evaluation.calibration import (
@@ -179,6 +179,24 @@ def test_after_is_judged_on_persons_that_the_temperature_never_saw():
     for train, test in grouped_splits(persons, 4, 0):
         assert not set(persons[train]) & set(persons[test])
         assert (train ^ test).all()
+
+
+@pytest.mark.parametrize(("scale", "limit"), [(0.2, MIN_SAVED_TEMPERATURE), (12.0, MAX_SAVED_TEMPERATURE)])
+def test_reported_temperatures_are_those_of_model_files(scale, limit):
+    """Beyond the range of model files the report showed another temperature, and figures of that one."""
+    table, codes = full_table(2000, (1.0, scale, 1.0))
+    assert (
+        not MIN_SAVED_TEMPERATURE
+        <= fit_temperature(FULL.marginals(table.probabilities)["gender"], codes[:, 1])
+        <= (MAX_SAVED_TEMPERATURE)
+    )
+    persons = np.arange(2000)
+    saved = fit_calibration(table, FULL, persons, codes)[0].temperatures
+    found = evaluate_calibration(table, FULL, persons, codes, draws=10)
+    assert {name: found[name].temperature for name in FULL.names} == saved
+    assert saved["gender"] == limit
+    rows = FULL.marginals(table.probabilities)["gender"]
+    assert found["gender"].after.log_loss.value == pytest.approx(slow_loss(rows, codes[:, 1], limit))
 
 
 def test_one_person_alone_or_a_label_nobody_has_is_left_out():

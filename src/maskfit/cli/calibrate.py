@@ -62,7 +62,8 @@ def calibrate(
     result = recalibrate(RunDir(run), accuracy=min_accuracy, coverage=min_coverage, threshold=thresholds)
     calibration = result.calibration
     if calibration.warning:
-        err.print(calibration.warning, style="yellow")
+        line = f"{calibration.warning}; next: {calibration.next_step}"
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
     for name, kept in result.kept.items():
         err.print(_describe_kept(name, kept), style="yellow", soft_wrap=True)
     if json:

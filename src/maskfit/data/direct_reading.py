@@ -21,8 +21,10 @@ from maskfit.data.importers.interface import Confidence
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.label_codes import CodesOption
+from maskfit.data.manifest_columns import find_columns
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.errors import DataError
+from maskfit.file_io import iter_csv
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 
@@ -177,7 +179,8 @@ def _find_next_step(source: ImportSource, found: Mapping[str, Confidence], schem
             hint = "give the folder that has the photos (.jpg, .jpeg, .png, .webp, .bmp, .heic)"
         return "empty", f"there are no photos here{files}", hint
     if tables := [name for name in source.with_suffix(".csv") if "/" not in name]:
-        listed = ", ".join(tables[:3])
+        tables.sort(key=lambda name: _rank_table(source.path / name, schema))
+        listed = ", ".join(tables[:3]) + (", ..." if len(tables) > 3 else "")
         hint = f"check the table: maskfit data check {shlex.quote(str(source.path / tables[0]))}"
         return "format", f"the photos are not in class folders, but there is {listed}", hint
     if found.get("folders") is Confidence.POSSIBLE:
@@ -190,6 +193,20 @@ def _find_next_step(source: ImportSource, found: Mapping[str, Confidence], schem
         f"the columns path,{','.join(schema.names)}"
     )
     return "no labels", f"nothing says the labels of the {format_count(len(source.photos), 'photo')} here", hint
+
+
+def _rank_table(path: Path, schema: LabelSchema) -> int:
+    """The place of a table among those of a folder: labels first, then class indices, a list of photos, anything else.
+
+    The classes of an evaluation list are placeholders.
+    """
+    try:
+        columns = find_columns(list(next(iter_csv(path, ()), {})), schema)[0]
+    except DataError:
+        columns = None
+    if columns is None:
+        return 3
+    return 0 if columns.labels or columns.bands else 1 if columns.number else 2
 
 
 def _ask_for_words(source: ImportSource, schema: LabelSchema) -> tuple[str, str, str]:

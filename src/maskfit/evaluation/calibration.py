@@ -84,7 +84,8 @@ def fit_temperatures(
         heads: Attributes to fit, or `JOINT_HEAD` for the classes as a whole; every attribute by default.
 
     Returns:
-        Head name to temperature; 1 for an attribute without a known label.
+        Head name to temperature in [`MIN_SAVED_TEMPERATURE`, `MAX_SAVED_TEMPERATURE`], as model files have it; 1 for an
+            attribute without a known label.
 
     Raises:
         DataError: No truth is given, or shapes do not match.
@@ -92,7 +93,7 @@ def fit_temperatures(
     """
     codes = _true_codes(table, schema, truth)
     names = schema.names if heads is None else heads
-    return {name: fit_temperature(*_select_head(schema, table.probabilities, codes, name)) for name in names}
+    return {name: _fit_in_range(*_select_head(schema, table.probabilities, codes, name)) for name in names}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class TemperatureFit:
     """One attribute, or the class, before and after temperature scaling.
 
     Attributes:
-        temperature: Fitted on all photos; this one is used for inference.
+        temperature: Fitted on all photos, as the model files have it where the network has this head.
         photos: Number of photos whose value is known.
         before: Metrics of the uncalibrated probabilities.
         after: Metrics of the calibrated ones, each photo with a temperature fitted on other persons.
@@ -187,10 +188,10 @@ def evaluate_calibration(
             continue
         after = np.empty_like(rows)
         for train, test in grouped_splits(groups, parts, seed):
-            after[test] = _scale(rows[test], fit_temperature(rows[train], labels[train]))
+            after[test] = _scale(rows[test], _fit_in_range(rows[train], labels[train]))
         reduction = _log_losses(rows, labels) - _log_losses(after, labels)
         fits[name] = TemperatureFit(
-            temperature=fit_temperature(rows, labels),
+            temperature=_fit_in_range(rows, labels),
             photos=len(labels),
             before=_calibration_metrics(rows, labels, groups, draws, seed),
             after=_calibration_metrics(after, labels, groups, draws, seed),
@@ -373,10 +374,9 @@ def fit_saved_temperatures(
         joint: Whether the network has a single head over all classes, which gets one temperature.
 
     Returns:
-        Head -> temperature, clipped to [`MIN_SAVED_TEMPERATURE`, `MAX_SAVED_TEMPERATURE`].
+        Head -> temperature, as `fit_temperatures` gives it.
     """
-    fitted = fit_temperatures(table, schema, codes, heads=(JOINT_HEAD,) if joint else None)
-    return {name: float(np.clip(value, MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE)) for name, value in fitted.items()}
+    return fit_temperatures(table, schema, codes, heads=(JOINT_HEAD,) if joint else None)
 
 
 def _fit_targets(
@@ -440,9 +440,14 @@ def _refit_marginals(
 ) -> dict[str, FloatArray]:
     """Returns the marginals of all photos at temperatures fitted on the photos in `train`."""
     temperatures = {
-        name: fit_temperature(*_select_head(schema, probabilities[train], codes[train], name)) for name in heads
+        name: _fit_in_range(*_select_head(schema, probabilities[train], codes[train], name)) for name in heads
     }
     return schema.marginals(apply_temperatures(schema, probabilities, temperatures))
+
+
+def _fit_in_range(probabilities: FloatArray, codes: IntArray) -> float:
+    """The temperature in the range of model files, so that figures are of what predictions use."""
+    return float(np.clip(fit_temperature(probabilities, codes), MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE))
 
 
 def _scale(rows: FloatArray, temperature: float) -> FloatArray:

@@ -124,10 +124,10 @@ class TrainingRun:
         calibrated = calibrate_run(plan, concat_tables(tables), narrow)
         table = calibrated.table
         if console:
-            if calibrated.calibration.warning:
-                console.print(
-                    calibrated.calibration.warning, style="yellow", markup=False, highlight=False, soft_wrap=True
-                )
+            calibration = calibrated.calibration
+            if calibration.warning:
+                line = f"{calibration.warning}; next: {calibration.next_step}"
+                console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
             for fit in calibrated.decisions.values():
                 console.print(describe_fit(fit, plan.scored_schema), markup=False, highlight=False, soft_wrap=True)
         indices = plan.indices_of(table.names)
