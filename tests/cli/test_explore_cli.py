@@ -30,6 +30,14 @@ def test_page_is_written_and_findings_are_printed(command, root):
     assert Path("page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+def test_findings_are_printed_without_a_page(command, root):
+    result = command("data", "explore", root)
+    assert result.code == 0, result.err
+    assert "warning: 1 person lacks some of the 7 photos" in result.out
+    assert "--out PAGE" in result.err
+    assert list(Path().iterdir()) == []
+
+
 def test_existing_page_is_kept_without_force(command, root):
     Path("page.html").write_text("precious")
     result = command("data", "explore", root, "--out", "page.html")
@@ -66,7 +74,6 @@ def test_limit_and_seed_choose_who_is_on_the_sheets(command, root):
 @pytest.mark.parametrize(
     ("args", "answer"),
     [
-        (["images"], "--out"),
         (["nowhere", "--out", "a.html"], "there is no such folder or file"),
         (["images", "--out", "a.html", "--schema", "masks"], "did you mean 'mask'"),
         (["images", "--out", "a.html", "--limit", "9999"], "limit must be 1 to 200"),

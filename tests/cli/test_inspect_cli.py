@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def test_graphs_and_json(command, model, photos, tmp_path) -> None:
     assert {layer["verdict"] for layer in data["layers"]} == {"fine"}
     assert (tmp_path / "look-modules.gv").is_file()
     assert (tmp_path / "look-backward.gv").is_file()
+
+
+def test_what_is_missing_is_said_before_photos_are_read(command, model, photos, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    result = command("inspect", str(model), "--images", "nowhere")
+    assert "Graphviz is not installed, so graphs are written as text only" in result.err
+    original = importlib.util.find_spec
+    missing = {"torchview"}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in missing else original(name))
+    for args in ((), ("--faces", "0")):
+        result = command("inspect", str(model), "--images", str(photos), *args)
+        assert result.code == 2
+        assert "'maskfit inspect' without '--no-graphs --faces 0' needs the extra 'inspect'" in result.err
+        assert "inspecting" not in result.err
+    missing = {"pytorch_grad_cam"}
+    assert command("inspect", str(model), "--images", str(photos), "--no-graphs").code == 2
+    assert command("inspect", str(model), "--images", str(photos), "--no-graphs", "--faces", "0").code == 0
 
 
 def test_one_photo_is_too_few(command, model, photos, tmp_path) -> None:

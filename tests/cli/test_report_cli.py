@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,28 @@ def test_a_page_is_written_once_and_figures_are_printed(command, run):
     assert f"{figures['scores']['macro_f1']:.3f}" in text
 
 
-def test_user_errors(command, run, tmp_path):
+def test_scores_are_printed_without_a_page(command, run):
     result = command("report", run)
-    assert (result.code, "--out" in result.err) == (2, True)
+    assert result.code == 0, result.err
+    assert "24 held-out photos of 8 persons, 95% intervals over persons" in result.out
+    figures = json.loads(command("report", run, "--json").out)
+    right, f1 = figures["right"]["gender"]["photos"], figures["scores"]["per_attribute"]["gender"]["macro_f1"]
+    (row,) = [line for line in result.out.splitlines() if line.startswith("gender")]
+    assert f"{right['value']:.3f} ({right['low']:.3f} to {right['high']:.3f})" in row
+    assert f"  {f1:.3f} (" in row
+    assert "--out PAGE writes everything as a page" in result.err
+    assert "its page is" not in result.err
+    RunDir(run).report.write_text("page")
+    again = command("report", run, "--by", "race")
+    assert f"its page is {RunDir(run).report}" in again.err
+    assert "Accuracy by race" in again.out
+    other = run.with_name("other")
+    shutil.copytree(run, other)
+    assert "24 photos of 8 persons, out-of-fold predictions" in command("report", run, other).out
+    assert list(Path().iterdir()) == []
+
+
+def test_user_errors(command, run, tmp_path):
     result = command("report", tmp_path, "--json")
     assert (result.code, "this is not a run" in result.err) == (2, True)
     result = command("report", run, "--json", "--by", "gendr")

@@ -188,16 +188,20 @@ def test_a_run_fits_its_temperatures_again_on_every_part(monkeypatch: pytest.Mon
     sharp = rows**2 / (rows**2).sum(axis=1, keepdims=True)
     table = ProbabilityTable(tuple(map(str, range(1500))), sharp)
     counts: list[int] = []
-    original = module.fit_saved_temperatures
+    original = module.fit_temperatures
 
     def spy(part, *args, **options):
         counts.append(len(part))
         return original(part, *args, **options)
 
-    monkeypatch.setattr(module, "fit_saved_temperatures", spy)
+    monkeypatch.setattr(module, "fit_temperatures", spy)
     fits = fit_run_decisions(table, AGE, np.arange(1500), truth[:, None])
     assert set(fits) == {"macro-f1", "accuracy"}
     assert counts.count(1500) == 1
+    # The temperature of the one head over all classes is here that of the one attribute.
+    joint = fit_run_decisions(table, AGE, np.arange(1500), truth[:, None], joint=True)
+    assert {name: fit.to_dict() for name, fit in joint.items()} == {name: fit.to_dict() for name, fit in fits.items()}
+    del counts[len(counts) // 2 :]
     assert set(counts) == {1200, 1500}
     assert set(kept_decisions(fits)) == {name for name, fit in fits.items() if not fit.reason}
     # The too sure model, once calibrated, gains as the calibrated one does.

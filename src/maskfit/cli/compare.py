@@ -63,7 +63,7 @@ def compare(
     if json:
         print_json(_to_record(comparison))
     else:
-        _print_comparison(comparison)
+        print_comparison(comparison)
     if written:
         size = written.stat().st_size / 1e6
         print_written(written, f"{size:.1f} MB", console=err if json else out)
@@ -86,7 +86,12 @@ def _to_record(comparison: Comparison) -> dict[str, object]:
     }
 
 
-def _print_comparison(comparison: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
+    """Prints the verdict and the differences of each run to the first.
+
+    Args:
+        comparison: The runs, compared.
+    """
     first = comparison.runs[0]
     names = comparison.names
     out.print(

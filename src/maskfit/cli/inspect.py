@@ -58,6 +58,7 @@ def inspect(
         maskfit inspect model.safetensors --images eval/images --faces 16 --no-graphs --out look.html
     """
     require_extra("inspect", "train", *TRAIN_MODULES)
+    _check_graphs_and_maps(graphs, faces > 0)
     stem = file.with_suffix("")
     layers_csv = stem.with_name(f"{stem.name}-gradients.csv")
     graph_files = [stem.with_name(f"{stem.name}-{name}") for name in ("modules.svg", "backward.svg")] if graphs else []
@@ -80,6 +81,21 @@ def inspect(
     written = [path for item in graph_files for path in (item.with_suffix(".gv"), item) if path.exists()]
     for path in (file, layers_csv, *written):
         print_written(path)
+
+
+def _check_graphs_and_maps(graphs: bool, maps: bool) -> None:
+    """Checks what graphs and Grad-CAM need before photos are read, and says how to do without."""
+    from maskfit.explain.model_graph import INSTALL_HINT, can_draw
+
+    modules = [*(("torchview", "graphviz") if graphs else ()), *(("pytorch_grad_cam",) if maps else ())]
+    if modules:
+        require_extra("inspect' without '--no-graphs --faces 0", "inspect", *modules)
+    if graphs and not can_draw():
+        err.print(
+            f"Graphviz is not installed, so graphs are written as text only; {INSTALL_HINT}",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def _read_photos(images: Path, schema: object, codes: dict[str, dict[str, str] | str]) -> list[Photo]:

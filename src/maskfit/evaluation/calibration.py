@@ -349,7 +349,7 @@ def fit_calibration(
     codes = schema.to_attribute_indices(table.truth) if truth is None and table.truth is not None else truth
     if codes is None:
         raise DataError("the true labels of these photos are unknown", hint="take the table of a run")
-    temperatures = fit_saved_temperatures(table, schema, codes, joint=joint)
+    temperatures = fit_temperatures(table, schema, codes, heads=(JOINT_HEAD,) if joint else None)
     thresholds = _fit_targets(table, schema, persons, codes, temperatures, targets)
     abstain_below = {name: targets["below"].get(name, DEFAULT_ABSTAIN_BELOW) for name in schema.names}
     abstain_below |= {name: threshold.probability for name, threshold in thresholds.items()}
@@ -360,23 +360,6 @@ def fit_calibration(
         photos=int(known.sum()),
         persons=len(np.unique(np.asarray(persons)[known])),
     ), thresholds
-
-
-def fit_saved_temperatures(
-    table: ProbabilityTable, schema: LabelSchema, codes: IntArray, *, joint: bool = False
-) -> dict[str, float]:
-    """Fits the temperatures that are stored in a model file.
-
-    Args:
-        table: Out-of-fold probabilities of the scored classes, uncalibrated.
-        schema: The scored label schema.
-        codes: Attribute codes, shape (photos, attributes), `UNKNOWN` where not labeled.
-        joint: Whether the network has a single head over all classes, which gets one temperature.
-
-    Returns:
-        Head -> temperature, as `fit_temperatures` gives it.
-    """
-    return fit_temperatures(table, schema, codes, heads=(JOINT_HEAD,) if joint else None)
 
 
 def _fit_targets(

@@ -32,10 +32,10 @@ from maskfit.calibration import (
 )
 from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, bootstrap_counts
-from maskfit.evaluation.calibration import fit_saved_temperatures, grouped_splits
+from maskfit.evaluation.calibration import fit_temperatures, grouped_splits
 from maskfit.evaluation.metrics import METRICS, ClassCounts, count_by_class
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema
 
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 """Objectives that weights can be fitted for."""
@@ -191,7 +191,7 @@ def fit_run_decisions(
     def calibrate(train: NDArray[np.bool_]) -> FloatArray:
         names = tuple(name for name, inside in zip(table.names, train.tolist(), strict=True) if inside)
         part = ProbabilityTable(names, table.probabilities[train])
-        temperatures = fit_saved_temperatures(part, schema, codes[train], joint=joint)
+        temperatures = fit_temperatures(part, schema, codes[train], heads=(JOINT_HEAD,) if joint else None)
         return apply_temperatures(schema, table.probabilities, temperatures)
 
     probabilities = calibrate(np.ones(len(table), dtype=bool))

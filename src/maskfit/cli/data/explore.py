@@ -11,7 +11,6 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_written, progress
 from maskfit.cli.dataset_options import CodesOption, SchemaOption, SourceArgument, find_schema, parse_codes
-from maskfit.errors import DataError
 
 
 def explore(
@@ -30,7 +29,7 @@ def explore(
     """Explore a dataset on one page: class counts, ages, mean faces, outliers, leaks between persons.
 
     Every photo is decoded once at low resolution. The page is self-contained and can be mailed and printed. Unreadable
-    photos are listed with the reason.
+    photos are listed with the reason. Without --out and --json the key findings are printed.
 
     Examples:
 
@@ -45,8 +44,6 @@ def explore(
     from maskfit.exploration.statistics import to_json
 
     label_schema, meanings = find_schema(schema), parse_codes(codes)
-    if target is None and not json:
-        raise DataError("no output requested", hint="add --out PAGE, or --json")
     check_overwrite(target, force)
     with _stages() as advance:
         findings = explore_dataset(source, label_schema, codes=meanings, limit=limit, seed=seed, progress=advance)
@@ -56,6 +53,8 @@ def explore(
     else:
         for finding in key_findings(findings):
             out.print(f"{finding.severity}: {finding.text}", markup=False, soft_wrap=True)
+        if target is None:
+            err.print("these are the key findings; --out PAGE writes them with pictures as a page", soft_wrap=True)
     if written:
         size = written.stat().st_size / 1e6
         print_written(written, f"{size:.1f} MB", console=err if json else out)
