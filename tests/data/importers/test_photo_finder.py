@@ -55,6 +55,14 @@ def test_an_absolute_path_elsewhere(finder, tmp_path_factory):
     assert finder.find(str(other)) == (other, "")
 
 
+def test_an_absolute_path_into_the_folder_is_the_photo_of_that_name(finder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "train", target_is_directory=True)
+    for folder in (tmp_path / "train", Path("train"), Path("link")):
+        found, _ = PhotoFinder(folder).find(str(tmp_path / "train" / "1.jpg"))
+        assert found == folder / "1.jpg"
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_unicode_forms(tmp_path, form):
     name = unicodedata.normalize(form, "가나다.jpg")

@@ -116,7 +116,8 @@ class PhotoFinder:
             if (path := self._by_path.get(key)) is not None:
                 return (self.folder / path, "") if path else (None, AMBIGUOUS)
         if os.path.isabs(text) and os.path.isfile(text) and is_photo_name(text):
-            return Path(text), ""
+            inside = self._name_inside(text)
+            return (Path(text) if inside is None else self.folder / inside), ""
         parts = [part for part in folded.split("/") if part not in ("", ".", "..")]
         if not parts:
             return None, NOT_FOUND
@@ -128,6 +129,14 @@ class PhotoFinder:
                     path = self._by_path[best] if best else ""
                     return (self.folder / path, "") if path else (None, AMBIGUOUS)
         return None, NOT_FOUND
+
+    def _name_inside(self, path: str) -> str | None:
+        """The name in the folder of the photo at an absolute path, so that it is one photo however it is named."""
+        for resolve in (os.path.abspath, os.path.realpath):
+            photo, folder = Path(resolve(path)), Path(resolve(self.folder))
+            if photo.is_relative_to(folder) and (name := photo.relative_to(folder).as_posix()) in self._exact:
+                return name
+        return None
 
 
 def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:
