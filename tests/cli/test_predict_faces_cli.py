@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,23 @@ def test_every_face_has_a_line(command, bundled_model, with_detector, photo):
     assert "mask " in texts[0]
     assert "no model named" in result.err
     assert "maskfit model-card" in result.err
-    assert len(result.err.splitlines()) == 1
+    assert len(result.err.splitlines()) == 2
+
+
+def test_the_last_line_counts_faces_and_answers(command, bundled_model, with_detector, photo, paint, model):
+    Image.fromarray(paint(60, 50)).save("none.png")
+    result = command("predict", photo, "none.png")
+    answers = Counter(re.findall(r"mask (not sure|worn wrongly|worn|not worn)", result.out))
+    assert answers.total() == 3
+    names = ("worn", "worn wrongly", "not worn", "not sure")
+    counts = ", ".join(f"{name} {answers[name]}" for name in names)
+    assert result.err.splitlines()[-1] == f"2 faces on 1 photo and 1 photo taken as one face: mask {counts}"
+    rows = command("predict", model, "--images", ".")
+    answers = Counter(re.findall(r": (not sure|worn wrongly|worn|not worn)", rows.out))
+    counts = ", ".join(f"{name} {answers[name]}" for name in names)
+    assert f"2 photos: mask {counts}" in rows.err.splitlines()
+    for quiet in (("none.png",), (photo, "--json"), (model, "--images", ".", "--json")):
+        assert "mask worn" not in command("predict", *quiet).err
 
 
 def test_named_model_wins_over_the_environment(command, model, photo, no_detector, monkeypatch):

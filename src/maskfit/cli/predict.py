@@ -48,6 +48,7 @@ from maskfit.cli.predict_options import (
 )
 from maskfit.cli.predict_shards import ShardsOption, check_shard_options, predict_sharded
 from maskfit.cli.prediction_output import (
+    AnswerCounts,
     OutputPaths,
     PredictionSummary,
     buffered_stdout,
@@ -254,7 +255,7 @@ def predict_all(
     from maskfit.inference.prediction_writers import open_prediction_writers
 
     paths = outputs.named()
-    summary = PredictionSummary(keep_all=json)
+    summary, counts = PredictionSummary(keep_all=json), AnswerCounts(predictor.schema.attributes[0])
     # Lines printed one by one on a terminal would break a progress bar.
     quiet = not (json or paths or listed)
     with ExitStack() as stack:
@@ -264,7 +265,7 @@ def predict_all(
             extras = partial(_json_extras, predictor, summary, list(paths.values()))
             sinks.append(stack.enter_context(stream_json(stream, extras)))
         elif not paths:
-            sinks.append(partial(print_predictions, stream=stream))
+            sinks.append(partial(print_predictions, stream=stream, counts=counts))
         sinks.append(stack.enter_context(open_prediction_writers(paths, predictor.schema, ages=predictor.gives_ages)))
         advance = (
             None
@@ -285,6 +286,7 @@ def predict_all(
                 advance(done, len(photos))
         if persons is not None:
             _emit_pooled(kept, persons, sinks)
+    counts.print(format_count(summary.rows, "photo"))
     summary.print(list(paths.values()), outputs.submission, _other_schema_name(predictor))
 
 

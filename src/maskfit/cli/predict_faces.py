@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from maskfit.cli.console import err, escape, out, print_json, print_set_aside, print_written, progress
+from maskfit.cli.prediction_output import AnswerCounts
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.text import format_count
 
@@ -101,11 +102,13 @@ class FaceResults:
         records: JSON records of the photos; empty where lines are printed.
         unreadable: Errors of unreadable photos, by name.
         read: Number of photos predicted.
+        faces: Number of faces found on them.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
     unreadable: dict[str, PhotoError] = field(default_factory=dict)
     read: int = 0
+    faces: int = 0
 
 
 def load_face_predictor(predictor: Predictor, faces: str | None, detector: str | None) -> FacePredictor:
@@ -153,6 +156,7 @@ def print_face_predictions(
         DataError: None of several photos can be read, or an annotated photo would overwrite a file.
     """
     results = FaceResults()
+    counts = AnswerCounts(face_predictor.predictor.schema.attributes[0])
     # Taken before the progress bar exists: while it is shown, rich redirects standard output.
     stream = sys.stdout
     shows_progress = photos.single_file is None and (json or not out.is_terminal)
@@ -162,6 +166,9 @@ def print_face_predictions(
                 results.unreadable[photo.name] = prediction
             else:
                 results.read += 1
+                results.faces += prediction.num_faces
+                for face in prediction.faces:
+                    counts.add(face.attributes[0])
                 annotated = annotator and annotator.write(photo, prediction, face_predictor.predictor.schema)
                 if json:
                     results.records.append(
@@ -175,6 +182,11 @@ def print_face_predictions(
     unreadable = photos.set_aside | {name: error.message for name, error in results.unreadable.items()}
     if json:
         print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
+    else:
+        whole = counts.answers.total() - results.faces
+        found = f"{format_count(results.faces, 'face')} on {format_count(results.read - whole, 'photo')}"
+        rest = f"{format_count(whole, 'photo')} taken as one face"
+        counts.print(" and ".join([*([found] if results.faces else []), *([rest] if whole else [])]))
     if annotator:
         print_written(annotator.target, format_count(results.read, "photo") if annotator.folder else "")
     print_set_aside(unreadable)
