@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskfit.data.boxes import ROUNDING_STEP, CropBox, clip_box, crop_rotated, fit_to_aspect
+from maskfit.data.boxes import ROUNDING_STEP, CropBox, clip_box, crop_rotated, fit_to_aspect, intersection_over_union
+from maskfit.evaluation import scenes
 
 BILINEAR = Image.Resampling.BILINEAR
 edges = st.floats(-5000, 5000)
@@ -91,3 +92,11 @@ def test_crop_rotated_of_one_pixel():
     )
     assert frame.shape == (8, 9, 3)
     assert (frame == 7).all()
+
+
+@given(st.lists(st.tuples(edges, edges, sides, sides), min_size=2, max_size=2))
+def test_overlap_is_that_of_scored_scenes(corners):
+    first, second = ((x, y, x + width, y + height) for x, y, width, height in corners)
+    expected = scenes.intersection_over_union(np.array([first]), np.array([second]))[0, 0]
+    assert intersection_over_union(first, second) == pytest.approx(expected, abs=1e-9)
+    assert intersection_over_union(first, first) == pytest.approx(1)

@@ -110,6 +110,27 @@ def test_problems_of_a_manifest(tmp_path, write_photo, found):
     assert [problem.location for problem in kinds["unreadable"]] == ["b.jpg"]
 
 
+def test_a_face_that_two_annotators_boxed(tmp_path, write_photo, found):
+    for name in ("a", "b", "c"):
+        write_photo(tmp_path / f"{name}.jpg")
+    rows = [
+        "a.jpg,x,wear,10,10,50,50",
+        "a.jpg,x,not_wear,12,10,52,50",
+        "b.jpg,y,wear,10,10,50,50",
+        "b.jpg,z,wear,10,11,50,51",
+        "c.jpg,v,wear,10,10,50,50",
+        "c.jpg,w,not_wear,30,10,70,50",
+    ]
+    (tmp_path / "faces.csv").write_text("path,person,mask,left,upper,right,lower\n" + "\n".join(rows) + "\n")
+    twice = found(tmp_path / "faces.csv")["face boxed twice"]
+    assert [(problem.location, problem.severity) for problem in twice] == [
+        ("a.jpg[10,10,50,50]", "warning"),
+        ("b.jpg[10,10,50,50]", "warning"),
+    ]
+    assert twice[0].message == "the same face as a.jpg[12,10,52,50]; the labels disagree about mask"
+    assert twice[1].message.startswith("the same face as b.jpg[10,11,50,51], under 2 persons")
+
+
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n", b'path\n"open'])
 def test_an_invalid_manifest_is_one_problem(tmp_path, found, text):
     (tmp_path / "photos.csv").write_bytes(text)

@@ -77,6 +77,23 @@ def clip_box(box: Box, width: float, height: float) -> Box:
     return (left, upper, right, lower)
 
 
+def intersection_over_union(first: Box, second: Box) -> float:
+    """Computes how much two boxes overlap.
+
+    Args:
+        first: A box.
+        second: Another box.
+
+    Returns:
+        Their intersection divided by their union, in 0 to 1; 0 where both are empty.
+    """
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(width, 0.0) * max(height, 0.0)
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)) - common
+    return common / union if union > 0 else 0.0
+
+
 def _clip_interval(low: float, high: float, length: float) -> tuple[float, float]:
     low = min(max(round(low / ROUNDING_STEP) * ROUNDING_STEP, 0.0), length - 1)
     return low, min(max(round(high / ROUNDING_STEP) * ROUNDING_STEP, low + 1), length)

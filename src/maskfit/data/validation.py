@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
-from maskfit.data.boxes import Box
+from maskfit.data.boxes import Box, intersection_over_union
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.image_damage import check_pixels
 from maskfit.data.image_decoding import content_hash, read_bytes, sniff_format
@@ -32,6 +33,11 @@ PHOTOS_PER_TASK = 8
 
 TYPICAL_SIZE_FRACTION = 0.8
 """Fraction of photos with the same size from which on other sizes are reported."""
+
+SAME_FACE_IOU = 0.6
+"""Overlap (intersection over union) from which two boxes on a photo are one face.
+
+Two annotators agree better than that, and the faces of two people do not overlap so much."""
 
 EXPECTED_FORMATS = {
     ".jpg": "JPEG",
@@ -118,8 +124,8 @@ def validate_dataset(
 
     Returns:
         The photos that fit the layout or manifest, and the problems: invalid names and labels, unreadable files,
-        persons without their seven photos, a dataset without labels or persons, identical files, wrong suffixes, very
-        small photos and unusual sizes.
+        persons without their seven photos, a dataset without labels or persons, identical files, faces that are boxed
+        twice, wrong suffixes, very small photos and unusual sizes.
     """
     photos, problems = scan_photos(source, schema, codes)
     problems += _find_missing_information(photos, problems, schema, str(source))
@@ -144,6 +150,7 @@ def find_problems(
     problems += dict.fromkeys(info.error for info in infos if info.error)
     readable = [(photo, info) for photo, info in zip(photos, infos, strict=True) if not info.error]
     problems += _find_identical(readable, schema)
+    problems += _find_faces_boxed_twice(photos, schema)
     # Properties of a file are reported once, however many faces of it have a row.
     files = list({str(photo.path): (photo, info) for photo, info in reversed(readable)}.values())[::-1]
     problems += _find_wrong_suffixes(files)
@@ -253,6 +260,27 @@ def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], schema: LabelSc
         hint = "keep one, or exclude the others with a correction (attribute `use`, value `no`)"
         kind = "duplicate across persons" if num_persons > 1 else "duplicate"
         problems.append(DataProblem("warning", kind, photos[0].file_name, message, hint))
+    return problems
+
+
+def _find_faces_boxed_twice(photos: PhotoDataset, schema: LabelSchema) -> list[DataProblem]:
+    """One warning for each two boxes that show one face, as those of two annotators of a photo do."""
+    faces: dict[str, list[tuple[Photo, Box]]] = {}
+    for photo in photos:
+        if photo.box is not None:
+            faces.setdefault(str(photo.path), []).append((photo, photo.box))
+    problems = []
+    for same in faces.values():
+        for (first, box), (second, other) in combinations(same, 2):
+            if intersection_over_union(box, other) < SAME_FACE_IOU:
+                continue
+            message = f"the same face as {second.name}"
+            if first.person != second.person:
+                message += ", under 2 persons: a split by person can put it on both sides"
+            if conflicting := _find_conflicting_attributes([first, second], schema):
+                message += f"; the labels disagree about {' and '.join(conflicting)}"
+            hint = "keep one of the boxes, or exclude the other with a correction (attribute `use`, value `no`)"
+            problems.append(DataProblem("warning", "face boxed twice", first.name, message, hint))
     return problems
 
 
