@@ -83,7 +83,7 @@ def test_senseless_numbers_in_a_file_are_refused(given):
     [
         (1, {"mask": 0.5}, "hold out more persons"),
         (20, {"mask": 1.2, "age": 5.0}, "far surer than it is right: train fewer epochs"),
-        (20, {"mask": 0.5}, "hardly any held-out prediction is wrong"),
+        (20, {"mask": 0.5}, "far less sure than it is right: train more epochs"),
         (20, {"mask": 1.2}, ""),
     ],
 )

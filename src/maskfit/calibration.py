@@ -263,8 +263,8 @@ class Calibration(BaseModel):
                 "loss.smoothing=0.1"
             )
         return (
-            "hardly any held-out prediction is wrong, so that little was left to fit: hold out more persons "
-            "(cv.num_folds=5) or photos like those that will be predicted"
+            "the network is far less sure than it is right: train more epochs, or with less label smoothing or mixing; "
+            "where hardly any held-out prediction is wrong, hold out more persons (cv.num_folds=5)"
         )
 
     def check_schema(self, schema: LabelSchema) -> None:

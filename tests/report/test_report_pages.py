@@ -273,6 +273,15 @@ def test_a_page_counts_epochs_from_1(make_run, tmp_path, parsed):
     assert "The best epoch is epoch 3, the last one epoch 3" in parsed(write(tmp_path, [run])[1]).text
 
 
+def test_one_held_out_part_with_a_wide_interval_suggests_folds(make_run, tmp_path, parsed):
+    hint = "cv.num_folds=5 holds out every person once"
+    assert hint in parsed(write(tmp_path, [make_run("one", folds=1)])[1]).text
+    assert hint not in parsed(write(tmp_path, [make_run("two", folds=2)])[1]).text
+    options = {"schema": LABEL_SCHEMAS["mask"], "key": "mask", "folds": 1, "skill": 1.0}
+    sure = make_run("sure", class_folders(tmp_path / "photos", 40), **options)
+    assert hint not in parsed(write(tmp_path, [sure])[1]).text
+
+
 def test_a_page_names_the_bundled_start(make_run, tmp_path, parsed):
     run = make_run("start")
     recipe = run / "recipe.yaml"

@@ -36,3 +36,16 @@ def test_a_terminal_gets_a_bar_and_no_lines():
     reporter.end("training")
     assert "\n" not in log.getvalue().replace("\r", "").strip() or "photos/s" in log.getvalue()
     assert "· 10 % ·" not in log.getvalue()
+
+
+def test_what_every_fold_says_alike_is_printed_once() -> None:
+    log = io.StringIO()
+    reporter = ConsoleReporter(Console(file=log, width=200))
+    for fold in (1, 2):
+        reporter.line("model.init_from: the backbone of bundled.onnx")
+        reporter.line(f"fold {fold} of 2 · epoch 1/1")
+    assert log.getvalue().splitlines() == [
+        "model.init_from: the backbone of bundled.onnx",
+        "fold 1 of 2 · epoch 1/1",
+        "fold 2 of 2 · epoch 1/1",
+    ]

@@ -88,6 +88,7 @@ def summary_points(statistics: RunStatistics) -> list[tuple[str, str]]:
         points.append((summary_text.ages(statistics.ages), "ages"))
         points.append((summary_text.years(statistics.years), "ages"))
     points.append((summary_text.score_interval_text(statistics), "classes"))
+    points.append((summary_text.hold_out_more(statistics), "classes"))
     points.append((summary_text.best_epoch(statistics), "learning-curves"))
     points.append((summary_text.weakest(statistics), "classes"))
     if JOINT_HEAD in statistics.calibration:

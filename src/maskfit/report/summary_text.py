@@ -21,6 +21,9 @@ from maskfit.text import format_count
 OBJECTIVE_NAMES = {"macro-f1": "macro F1", "accuracy": "accuracy"}
 """Objectives of decision weights in sentences."""
 
+WIDE_INTERVAL = 0.1
+"""Width of the interval of macro F1 above which more persons should be held out."""
+
 MAX_CALIBRATED_ERROR = 0.02
 """Expected calibration error up to which the probabilities are called well calibrated."""
 
@@ -126,6 +129,25 @@ def score_interval_text(statistics: RunStatistics) -> str:
     return (
         f"Macro F1, the mean F1 over all classes with equal weights, is {interval.value:.3f}; its "
         f"{interval.level:.0%} confidence interval is {format_interval(interval)}."
+    )
+
+
+def hold_out_more(statistics: RunStatistics) -> str:
+    """Suggests cross-validation where the one held-out part of the persons leaves the score open.
+
+    Args:
+        statistics: The run's statistics.
+
+    Returns:
+        A sentence; "" where several folds were held out or the interval is narrow.
+    """
+    interval = statistics.scores.intervals.get("macro_f1")
+    if statistics.per_fold or interval is None or interval.high - interval.low <= WIDE_INTERVAL:
+        return ""
+    persons = format_count(statistics.run.num_persons, "person is", "persons are")
+    return (
+        f"Only {persons} held out, so that macro F1 is anything from {interval.low:.2f} to {interval.high:.2f}: "
+        "cv.num_folds=5 holds out every person once and narrows this."
     )
 
 

@@ -79,13 +79,17 @@ class ConsoleReporter:
             disable=not console.is_terminal,
         )
         self.tasks: dict[str, TaskID] = {}
+        self._printed: set[str] = set()
 
     def line(self, text: str) -> None:
-        """Prints a line.
+        """Prints a line, unless a fold has said the same before.
 
         Args:
             text: The line.
         """
+        if text in self._printed:
+            return
+        self._printed.add(text)
         self.console.print(text, markup=False, highlight=False)
         Heartbeat.touch(self.console)
 

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from maskfit.calibration import MIN_RELIABLE_PERSONS
 from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.config.recipe import Recipe
 from maskfit.data.image_cache.cache import CachedImages, open_image_caches
@@ -38,6 +39,8 @@ from maskfit.file_io import read_json, write_json, write_text
 from maskfit.file_locks import is_occupied
 from maskfit.progress_log import log_progress
 from maskfit.report.build_report import compute_statistics, write_report
+from maskfit.report.run_statistics import RunStatistics
+from maskfit.report.summary_text import hold_out_more
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.text import format_count
 from maskfit.training.calibrate_run import calibrate_run, write_model_cards
@@ -149,7 +152,13 @@ class TrainingRun:
                 **scores.to_dict(),
             },
         )
-        write_report(folder.report, compute_statistics([folder.path]))
+        statistics = compute_statistics([folder.path])
+        write_report(folder.report, statistics)
+        # With fewer persons the line about the calibration has said so.
+        few = calibrated.calibration.persons < MIN_RELIABLE_PERSONS
+        line = hold_out_more(statistics) if isinstance(statistics, RunStatistics) and not few else ""
+        if console and line:
+            console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
         return scores
 
 

@@ -35,11 +35,13 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
     with log_progress(console, "reading the dataset"):
         run = prepare_run(recipe, resume=resume, console=console)
     reporter = ConsoleReporter(console)
-    max_parallel = min(recipe.trainer.parallel_folds, len(run.unfinished_folds()))
+    unfinished = run.unfinished_folds()
+    max_parallel = min(recipe.trainer.parallel_folds, len(unfinished))
     with log_progress(console, "training and evaluating"):
         if max_parallel > 1:
-            train_folds_in_parallel(run.folder.path, run.unfinished_folds(), max_parallel, reporter)
+            train_folds_in_parallel(run.folder.path, unfinished, max_parallel, reporter)
         for number in run.plan.fold_numbers():
-            run.train_fold(number, reporter)
+            if max_parallel <= 1 or number not in unfinished:
+                run.train_fold(number, reporter)
     with log_progress(console, "scoring, and writing the report"):
         return run.folder, run.finalize(console)

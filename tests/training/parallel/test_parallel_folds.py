@@ -66,7 +66,8 @@ def test_parallel_folds_give_the_same_results_as_sequential_ones(
         assert two.fold(fold).train_loss.read_text() == one.fold(fold).train_loss.read_text()
     assert two.oof_probabilities.read_text() == one.oof_probabilities.read_text()
     # Everything arrives from each fold's process: its lines, its progress, its end, and that it was done there.
-    lines = [line for line in reporter.lines if "done already" not in line]
+    lines = reporter.lines
+    assert not any("done already" in line for line in lines)
     assert sorted(lines) == lines_one_by_one
     assert {item.title for item in reporter.progress} == {"fold 1 of 2", "fold 2 of 2"}
     assert all(0 <= item.done <= item.total for item in reporter.progress)
