@@ -1,6 +1,7 @@
 """The daily tasks: `uvx nox -s test`, or `uvx nox` for lint, types and test. All run in uv's locked environment."""
 
 import re
+from pathlib import Path
 
 import nox
 
@@ -44,7 +45,9 @@ def python(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """The fast tests with the share of lines that they run; fails below 90 %."""
-    session.run(*UV, "coverage", "run", "-m", "pytest", *session.posargs, external=True)
+    # An absolute path: processes that tests start in other folders would leave their part of the data there.
+    environment = {"COVERAGE_FILE": str(Path(".coverage").resolve())}
+    session.run(*UV, "coverage", "run", "-m", "pytest", *session.posargs, env=environment, external=True)
     session.run(*UV, "coverage", "combine", external=True)
     session.run(*UV, "coverage", "report", "--fail-under=90", external=True)
 
