@@ -56,6 +56,23 @@ def sleep(pipe: Connection, marker: str = "") -> None:
         raise
 
 
+def clean_up_slowly(pipe: Connection, marker: str) -> None:
+    """Sleeps; takes a while to clean up when it is interrupted, and says when it begins."""
+    try:
+        pipe.send(STARTED)
+        time.sleep(600)
+    finally:
+        pipe.send("cleaning up")
+        time.sleep(0.3)
+        Path(marker).write_text("done")
+
+
+def wait_for(supervisor: ProcessSupervisor, message: str) -> None:
+    events: list[WorkerEvent] = []
+    while not any(isinstance(event, WorkerMessage) and event.message == message for event in events):
+        events += supervisor.wait(timeout=60)
+
+
 def ignore_sigterm(pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe.send(STARTED)
@@ -154,6 +171,18 @@ def test_stopping_interrupts_workers_so_that_they_can_clean_up(tmp_path: Path) -
         supervisor.wait()
     assert worker.process.exitcode == 130
     assert marker.read_text() == "interrupted"
+
+
+def test_a_second_sigterm_does_not_interrupt_the_cleaning_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As where a service manager or `timeout` signals the whole process group, and the supervisor its workers."""
+    marker = tmp_path / "marker"
+    with ProcessSupervisor() as supervisor:
+        worker = supervisor.start(clean_up_slowly, str(marker), name="slow")
+        wait_for(supervisor, STARTED)
+        worker.process.terminate()
+        wait_for(supervisor, "cleaning up")
+    assert marker.read_text() == "done"
+    assert capfd.readouterr().err == ""
 
 
 def test_without_grace_workers_are_killed_at_once(tmp_path: Path) -> None:

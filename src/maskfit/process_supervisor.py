@@ -260,12 +260,25 @@ class ProcessSupervisor:
 
 
 def _exit_on_sigterm(signum: int, frame: FrameType | None) -> None:
+    # Once: a second one must not interrupt the stopping of workers, after which the default action is back.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signum)
 
 
-def _interrupt_on_sigterm(signum: int, frame: FrameType | None) -> None:
-    # As at Ctrl-C: unfinished files are removed on the way out.
-    raise KeyboardInterrupt
+class _InterruptOnce:
+    """Handler of SIGTERM in a worker, which is stopped as at Ctrl-C: unfinished files are removed on the way out.
+
+    Where the signal goes to the whole process group, the supervisor's comes second and must not interrupt that. The
+    handler is not replaced for it: Lightning calls it from a handler of its own, and puts it back at its end.
+    """
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if not self._done:
+            self._done = True
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -289,7 +302,7 @@ def _run_worker(target: Callable[..., None], args: tuple[Any, ...], pipe: Connec
     """Runs in the worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if grace_seconds:
-        signal.signal(signal.SIGTERM, _interrupt_on_sigterm)
+        signal.signal(signal.SIGTERM, _InterruptOnce())
     exit_with_parent(grace_seconds)
     try:
         target(pipe, *args)
