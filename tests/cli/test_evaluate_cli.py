@@ -368,10 +368,16 @@ def test_ages_in_years_are_scored(tmp_path):
     result = run(manifest, submission, "--ages", ages, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["ages"]
-    assert found["mean_absolute_error"]["value"] == 2
+    # All are two years too old: nothing varies between persons, so that there is no interval.
+    assert found["mean_absolute_error"] == {"value": 2, "low": None, "high": None, "level": 0.95}
     assert found["coverage"]["value"] == 0
     assert (found["photos"], found["persons"]) == (6, 3)
-    assert "mean absolute error (years)" in run(manifest, submission, "--ages", ages).output
+    text = run(manifest, submission, "--ages", ages).output
+    assert "mean absolute error (years)" in text
+    assert "the error has no interval: the persons do not differ, or there is only one" in text
+    ages.write_text(ages.read_text().replace(",22,21,22,23", ",24,23,24,25"))
+    error = json.loads(run(manifest, submission, "--ages", ages, "--json").stdout)["ages"]["mean_absolute_error"]
+    assert error["low"] < error["value"] < error["high"]
     assert "ages" not in json.loads(run(manifest, submission, "--json").stdout)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from maskfit.calibration import weighted_classes
 from maskfit.errors import DataError
 from maskfit.evaluation import fit_decisions as module
+from maskfit.evaluation.bootstrap import smallest_change_shown
 from maskfit.evaluation.fit_decisions import (
     LOG_GRID,
     MIN_PERSONS,
@@ -181,6 +182,10 @@ def test_weights_that_gain_nothing_are_not_kept():
     fit = fit_decisions(AGE, rows, truth, np.arange(600), draws=20)
     assert fit.kept is None
     assert fit.reason
+    # No draw changes a prediction; what 600 persons could have missed is left.
+    missed = smallest_change_shown(600)
+    assert fit.fitted is not None
+    assert (fit.fitted.gain_low, fit.fitted.gain_high) == pytest.approx((-missed, missed))
 
 
 def test_a_run_fits_its_temperatures_again_on_every_part(monkeypatch: pytest.MonkeyPatch):

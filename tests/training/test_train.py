@@ -89,6 +89,9 @@ def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny
         assert metadata.card.photos == len(learnt)
         assert metadata.card.n_eval_photos == len(whole)
         assert metadata.card.scores["macro F1"].value == scores.macro_f1
+        right, interval = metadata.card.scores["accuracy of gender"], scores.per_attribute["gender"].accuracy_interval
+        assert (right.value, right.low, right.high) == (interval.value, interval.low, interval.high)
+        assert right.low < right.high
         assert sum(metadata.card.counts["gender"].values()) == len(learnt)
         assert metadata.card.license == "MIT"
         assert set(metadata.calibration.temperatures) == set(plan.scored_schema.names)

@@ -133,16 +133,19 @@ def _score_ages(
 
 def _print_age_score(score: AgeScore) -> None:
     error, coverage = score.mean_absolute_error, score.coverage
+    bounds = (error.low, error.high) if error.has_width else (None, None)
     out.print()
     print_table(
         f"Age in years, {format_count(score.photos, 'photo')} of {format_count(score.persons, 'person')}",
         ["", "value", "low", "high"],
         [
-            ["mean absolute error (years)", error.value, error.low, error.high],
+            ["mean absolute error (years)", error.value, *bounds],
             ["true ages within the 80% interval", coverage.value, coverage.low, coverage.high],
             ["width of the interval (years)", score.width, None, None],
         ],
     )
+    if not error.has_width:
+        out.print("the error has no interval: the persons do not differ, or there is only one", soft_wrap=True)
 
 
 def _find_files(

@@ -52,9 +52,12 @@ class AgeScore:
     persons: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the values for JSON."""
+        """Returns the values for JSON; an interval without width has no bounds, as of one person."""
+        error: dict[str, float | None] = dict(self.mean_absolute_error.to_dict())
+        if not self.mean_absolute_error.has_width:
+            error |= {"low": None, "high": None}
         return {
-            "mean_absolute_error": self.mean_absolute_error.to_dict(),
+            "mean_absolute_error": error,
             "coverage": self.coverage.to_dict(),
             "level": round(INTERVAL_LEVEL, 3),
             "width": self.width,

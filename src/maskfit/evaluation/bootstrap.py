@@ -39,6 +39,11 @@ class Interval:
         """Returns the interval as JSON values."""
         return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
 
+    @property
+    def has_width(self) -> bool:
+        """Whether persons differ, so that the interval says something; of one person alone it has no width."""
+        return self.high - self.low > NO_WIDTH
+
     @classmethod
     def from_draws(cls, value: float, drawn: FloatArray, level: float = 0.95) -> Interval:
         """Computes the percentile interval of bootstrap values.
@@ -71,7 +76,7 @@ class Interval:
         Returns:
             The interval; this one where it has a width.
         """
-        if self.high - self.low > NO_WIDTH:
+        if self.has_width:
             return self
         low, high = _fraction_bounds(self.value if fraction is None else fraction, num_persons, self.level)
         return Interval(self.value, min(low, self.value), max(high, self.value), self.level)
@@ -88,7 +93,7 @@ class Interval:
         Returns:
             The interval, within [-1, 1]; this one where it has a width.
         """
-        if self.high - self.low > NO_WIDTH:
+        if self.has_width:
             return self
         missed = smallest_change_shown(num_persons, self.level)
         return Interval(self.value, max(-1.0, self.value - missed), min(1.0, self.value + missed), self.level)

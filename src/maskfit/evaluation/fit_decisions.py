@@ -152,7 +152,7 @@ def fit_decisions(
     gain = Interval.from_draws(
         float(np.mean([value for value, _ in after])) - before,
         np.mean([drawn for _, drawn in after], axis=0) - before_drawn,
-    )
+    ).with_change_width(num_persons)
     weights = fit_weights(schema, probabilities[known], truth[known], objective)
     fitted = DecisionWeights(
         weights={name: tuple(values.tolist()) for name, values in weights.items()},

@@ -66,6 +66,7 @@ class AttributeScore:
         macro_f1: Mean of the values' F1.
         per_value: Scores of each value, in the order of the codes.
         interval: Interval of macro F1 over persons, where persons were given.
+        accuracy_interval: The same of the accuracy.
     """
 
     photos: int
@@ -73,6 +74,7 @@ class AttributeScore:
     macro_f1: float
     per_value: tuple[ClassScore, ...]
     interval: Interval | None = None
+    accuracy_interval: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the scores as JSON values."""
@@ -81,6 +83,7 @@ class AttributeScore:
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
             "interval": None if self.interval is None else self.interval.to_dict(),
+            "accuracy_interval": None if self.accuracy_interval is None else self.accuracy_interval.to_dict(),
             "per_value": [value.to_dict() for value in self.per_value],
         }
 
@@ -278,12 +281,14 @@ def _score_attribute(
     if not photos:
         return None
     samples = bootstrap.draw(truth, predictions, size)
+    intervals = _intervals(counts, samples, bootstrap.absent)
     return AttributeScore(
         photos=photos,
         accuracy=float(counts.accuracy()),
         macro_f1=float(counts.macro_f1(bootstrap.absent)),
         per_value=_score_classes([attribute.display_name(code) for code in range(size)], counts, samples),
-        interval=_intervals(counts, samples, bootstrap.absent).get("macro_f1"),
+        interval=intervals.get("macro_f1"),
+        accuracy_interval=intervals.get("accuracy"),
     )
 
 

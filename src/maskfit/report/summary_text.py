@@ -21,6 +21,9 @@ from maskfit.text import format_count
 OBJECTIVE_NAMES = {"macro-f1": "macro F1", "accuracy": "accuracy"}
 """Objectives of decision weights in sentences."""
 
+NO_INTERVAL = "no interval: the persons do not differ, or there is only one"
+"""In place of an interval without width, of a value that is no fraction."""
+
 WIDE_INTERVAL = 0.1
 """Width of the interval of macro F1 above which more persons should be held out."""
 
@@ -73,8 +76,10 @@ def format_interval(interval: Interval, digits: int = 3) -> str:
         digits: Digits after the point.
 
     Returns:
-        The text.
+        The text; without variation between persons it says that there is no interval.
     """
+    if not interval.has_width:
+        return NO_INTERVAL
     return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
 
 
@@ -206,9 +211,9 @@ def years(found: AgeScore | None) -> str:
         return ""
     error, inside = found.mean_absolute_error, as_percent_text(found.coverage.value, "true ages").capitalize()
     return (
-        f"The age in years (the median) is off by {error.value:.1f} years on average ({error.low:.1f} to "
-        f"{error.high:.1f}). {inside} are within the interval, which is {found.width:.0f} years wide on average and "
-        f"made for {INTERVAL_LEVEL:.0%}."
+        f"The age in years (the median) is off by {error.value:.1f} years on average "
+        f"({format_interval(error, 1)}). {inside} are within the interval, which is {found.width:.0f} years wide on "
+        f"average and made for {INTERVAL_LEVEL:.0%}."
     )
 
 

@@ -151,7 +151,7 @@ def card_scores(scores: Scores) -> dict[str, Score]:
     }
     for name, item in scores.per_attribute.items():
         values[f"macro F1 of {name}"] = (item.macro_f1, item.interval)
-        values[f"accuracy of {name}"] = (item.accuracy, None)
+        values[f"accuracy of {name}"] = (item.accuracy, item.accuracy_interval)
     return {name: _card_score(value, interval) for name, (value, interval) in values.items() if value is not None}
 
 

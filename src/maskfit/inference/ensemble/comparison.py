@@ -325,6 +325,7 @@ def _evaluate(
         )
         single = score(tables.schema, indices, probabilities=reference).macro_f1 or 0.0
         gain = Interval.from_draws((scores.macro_f1 or 0.0) - single, ours - theirs)
+        gain = gain.with_change_width(len(np.unique(persons[truth != UNKNOWN])))
         decisions = {
             objective: fit_decisions(tables.schema, probabilities, truth, persons, objective, draws=draws, seed=seed)
             for objective in OBJECTIVES
