@@ -33,7 +33,7 @@ from PIL import Image
 from maskfit.data.crops import face as portraits
 from maskfit.data.detectors import bundled as detector
 from maskfit.data.detectors import interface
-from maskfit.data.image_decoding import MAX_PIXELS
+from maskfit.data.image_opening import MAX_PIXELS
 from maskfit.errors import DataError, MaskfitError
 from maskfit.file_io import atomic_write, user_cache_dir
 from maskfit.inference import annotation, decisions, face_predictor

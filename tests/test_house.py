@@ -240,6 +240,18 @@ def too_long(house: House) -> list[str]:
     return found
 
 
+def private_names_of_other_modules(house: House) -> list[str]:
+    """Imports of names that a module keeps to itself: what others need has a public name and documentation."""
+    return [
+        f"{name} imports {alias.name} of {node.module}"
+        for name, tree in house.modules.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("maskfit")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+
+
 def runs_what_a_file_says(house: House) -> list[str]:
     """Whatever could run code that a model file, recipe or photo brings along."""
     pickles = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
@@ -310,6 +322,10 @@ RULES: dict[Callable[[House], list[str]], list[dict[str, str]]] = {
     too_long: [
         {"a.py": "x = 1\n" * 501},
         {"a.py": "class A:\n    def f(self):\n" + "        x = 1\n" * 61},
+    ],
+    private_names_of_other_modules: [
+        {"data/a.py": "from maskfit.data.b import _load", "data/b.py": "def _load(): ..."},
+        {"data/a.py": "def f():\n    from maskfit.data.b import C, _D", "data/b.py": "C = _D = 1"},
     ],
     runs_what_a_file_says: [
         {"a.py": "import pickle"},

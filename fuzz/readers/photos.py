@@ -37,7 +37,7 @@ class PhotoReader:
     name = "photos"
     refusals = (PhotoError,)
     checks = (
-        "maskfit.data.image_decoding:_load|maskfit.data.image_decoding:decode_simple_jpeg",
+        "maskfit.data.image_decoding:load_image|maskfit.data.image_decoding:decode_simple_jpeg",
         "maskfit.data.rgb_conversion:to_rgb|maskfit.data.image_decoding:_load_pixels()",
     )
 

@@ -22,9 +22,9 @@ from maskfit.data.face_boxes import (
     split_name,
 )
 from maskfit.data.image_cache.cache import open_image_cache
-from maskfit.data.image_decoding import EXIF_ORIENTATION
 from maskfit.data.image_header import read_upright_size
 from maskfit.data.image_lists import read_image_list
+from maskfit.data.image_opening import EXIF_ORIENTATION
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
 from maskfit.data.read_dataset import read_photos

@@ -11,7 +11,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from maskfit.data import image_damage, image_decoding
 from maskfit.data.image_damage import check_pixels, read_plain_jpeg_size
-from maskfit.data.image_decoding import EXIF_ORIENTATION, decode, decode_simple_jpeg, open_downscaled, open_rgb
+from maskfit.data.image_decoding import decode, decode_simple_jpeg, open_downscaled, open_rgb
+from maskfit.data.image_opening import EXIF_ORIENTATION
 from maskfit.errors import PhotoError
 
 simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")

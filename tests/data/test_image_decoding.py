@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from maskfit.data.image_decoding import content_hash, decode, open_downscaled, open_rgb, sniff_format
+from maskfit.data.image_decoding import decode, open_downscaled, open_rgb
+from maskfit.data.image_opening import content_hash, sniff_format
 from maskfit.errors import PhotoError, PhotoWarning
 
 HEIF = find_spec("pillow_heif") is not None

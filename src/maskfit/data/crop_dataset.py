@@ -27,8 +27,9 @@ from maskfit.data.crops.face import FaceCrop, crop_single_face
 from maskfit.data.detection_sheet import DetectionRow, detection_sheet
 from maskfit.data.detectors import Face
 from maskfit.data.face_boxes import face_of, file_name_with_box
-from maskfit.data.image_decoding import Pixels, content_hash, decode
+from maskfit.data.image_decoding import Pixels, decode
 from maskfit.data.image_lists import ImageFolder
+from maskfit.data.image_opening import content_hash
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import read_manifest
 from maskfit.data.photo_dataset import Photo

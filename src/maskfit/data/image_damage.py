@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from PIL.JpegImagePlugin import JpegImageFile
 
-from maskfit.data.image_decoding import (
-    FIRST_SIDEWAYS,
-    MAX_BYTES,
-    MAX_PIXELS,
-    SIMPLE_MODES,
-    _load,
-    _open_checked,
-    _read_orientation,
-    has_end_marker,
-    import_simplejpeg,
-)
+from maskfit.data.image_decoding import SIMPLE_MODES, has_end_marker, import_simplejpeg, load_image
+from maskfit.data.image_opening import FIRST_SIDEWAYS, MAX_BYTES, MAX_PIXELS, open_checked, read_orientation
 
 _APP0, _START_OF_SCAN = 0xE0, 0xDA
 _FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2})
@@ -45,11 +36,11 @@ def check_pixels(content: bytes, *, name: str) -> tuple[int, int]:
     size = read_plain_jpeg_size(content)
     if size is not None and size[0] * size[1] <= MAX_PIXELS and _can_decode(content):
         return size
-    _, image, label = _open_checked(content, name, MAX_PIXELS, MAX_BYTES)
+    _, image, label = open_checked(content, name, MAX_PIXELS, MAX_BYTES)
     if isinstance(image, JpegImageFile) and image.mode in SIMPLE_MODES and _can_decode(content):
         width, height = image.size
-        return (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
-    return _load(content, image, label, (1, 1))[1]
+        return (height, width) if read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
+    return load_image(content, image, label, (1, 1))[1]
 
 
 def read_plain_jpeg_size(content: bytes) -> tuple[int, int] | None:

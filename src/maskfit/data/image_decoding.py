@@ -6,35 +6,33 @@ checked, and Pillow's process-wide settings are neither used nor changed.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import stat
 import warnings
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
+from maskfit.data.image_opening import (
+    FIRST_SIDEWAYS,
+    MAX_BYTES,
+    MAX_PIXELS,
+    check_size,
+    damaged_error,
+    open_checked,
+    read_orientation,
+)
 from maskfit.data.rgb_conversion import to_rgb
 from maskfit.errors import PhotoError, PhotoWarning
 
 Pixels = NDArray[np.uint8]
 """RGB image, (height, width, 3)."""
-
-MAX_PIXELS = 89_478_485
-"""Maximum width x height: a quarter of a GiB as RGB, and more than any camera's 50 million."""
-
-MAX_BYTES = 256 * 2**20
-"""Maximum size of a file."""
 
 SIMPLE_MODES = ("L", "RGB")
 """Pillow modes that are decoded this way; CMYK is not, because its inversion and conversion are Pillow's own."""
@@ -44,38 +42,6 @@ _END_OF_IMAGE = b"\xff\xd9"
 
 _FILLINGS = (b"", b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64)
 """Bytes in place of those that a JPEG without its end marker may lack."""
-
-EXIF_ORIENTATION = 0x0112
-"""EXIF tag of the camera's orientation."""
-
-FIRST_SIDEWAYS = 5
-"""From this EXIF orientation on, width and height are swapped."""
-
-# The plugin classes, not Image.open, which applies a size limit that any library in the process may have changed.
-_OPENERS: dict[str, Callable[[IO[bytes]], Image.Image]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WebP": WebPImageFile,
-    "BMP": BmpImageFile,
-}
-_PNG_EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
-"""Keys of a PNG's `info` in which Pillow looks for an orientation before it decodes the pixels to find more."""
-
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-_MAGIC_BYTES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"BM": "BMP",
-    b"GIF8": "GIF",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
-    b"%PDF": "PDF",
-    b"8BPS": "Photoshop file",
-    b"PK\x03\x04": "ZIP archive",
-    b"\x1f\x8b": "gzip archive",
-}
 
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -114,11 +80,11 @@ def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
     Raises:
         PhotoError: The photo is missing, empty, truncated, damaged, too large, or not a JPEG, PNG, WebP, BMP or HEIC.
     """
-    content, image, label = _open_checked(source, name, max_pixels, max_bytes)
+    content, image, label = open_checked(source, name, max_pixels, max_bytes)
     pixels = decode_simple_jpeg(content, image) if isinstance(image, JpegImageFile) else None
     if pixels is None:
-        return np.array(_load(content, image, label, None)[0])
-    transpose = _ARRAY_TRANSPOSES.get(_read_orientation(image))
+        return np.array(load_image(content, image, label, None)[0])
+    transpose = _ARRAY_TRANSPOSES.get(read_orientation(image))
     return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
 
 
@@ -135,7 +101,7 @@ def convert_image(image: Image.Image, *, name: str = "a Pillow image") -> Pixels
     Raises:
         PhotoError: Its pixels cannot be read, it is empty, or larger than `MAX_PIXELS`.
     """
-    _check_size(image, name)
+    check_size(image, name)
     if not all(image.size):
         raise PhotoError("the image has no pixels", location=name, hint="check how it was cropped")
     try:
@@ -143,7 +109,7 @@ def convert_image(image: Image.Image, *, name: str = "a Pillow image") -> Pixels
     except MemoryError:
         raise
     except Exception as error:  # An opened file is decoded only here.
-        raise _damaged(error, name) from error
+        raise damaged_error(error, name) from error
 
 
 def open_rgb(
@@ -167,8 +133,8 @@ def open_rgb(
     Raises:
         PhotoError: As for `decode`.
     """
-    content, image, label = _open_checked(source, name, max_pixels, max_bytes)
-    return _load(content, image, label, None)[0]
+    content, image, label = open_checked(source, name, max_pixels, max_bytes)
+    return load_image(content, image, label, None)[0]
 
 
 def open_downscaled(
@@ -187,34 +153,27 @@ def open_downscaled(
     Raises:
         PhotoError: As for `decode`.
     """
-    content, image, label = _open_checked(source, name, MAX_PIXELS, MAX_BYTES)
-    return _load(content, image, label, min_size)
+    content, image, label = open_checked(source, name, MAX_PIXELS, MAX_BYTES)
+    return load_image(content, image, label, min_size)
 
 
-def _open_checked(source: Path | bytes, name: str, max_pixels: int, max_bytes: int) -> tuple[bytes, Image.Image, str]:
-    """Returns the bytes, the image with header read and size checked, and the name for errors."""
-    content = read_bytes(source, name=name, max_bytes=max_bytes)
-    label = name or _label(source)
-    image = _open(content, label)
-    _check_size(image, label, max_pixels)
-    return content, image, label
-
-
-def _check_size(image: Image.Image, label: str, max_pixels: int = MAX_PIXELS) -> None:
-    """Raises an error where the header claims more pixels than are decoded."""
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PhotoError(
-            f"the photo has {width} x {height} = {width * height:,} pixels, more than the maximum of {max_pixels:,}",
-            location=label,
-            hint="downscale the photo; a small file that claims so many pixels may be an attack that exhausts memory",
-        )
-
-
-def _load(
+def load_image(
     content: bytes, image: Image.Image, label: str, min_size: tuple[int, int] | None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """Decodes the image, in Pillow's draft mode if `min_size` is given; also returns its full upright size."""
+    """Decodes a photo that `open_checked` opened, and turns it upright.
+
+    Args:
+        content: The file.
+        image: The same, opened.
+        label: Name of the photo in errors.
+        min_size: Smallest (width, height) that is needed, which Pillow's draft mode decodes faster; None for all of it.
+
+    Returns:
+        The image in RGB, and its full upright (width, height).
+
+    Raises:
+        PhotoError: The photo is damaged.
+    """
     width, height = image.size
     try:
         try:
@@ -228,18 +187,18 @@ def _load(
             image = JpegImageFile(BytesIO(completed))
             _load_pixels(image, min_size)
         # After decoding: a PNG's EXIF may follow its pixels, and reading it would decode them.
-        size = (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
+        size = (height, width) if read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
         return _turn_upright(to_rgb(image)), size
     except MemoryError:
         raise
     except Exception as error:  # Pillow's plugins raise many exception types on a damaged file.
-        raise _damaged(error, label) from error
+        raise damaged_error(error, label) from error
 
 
 def _load_pixels(image: Image.Image, min_size: tuple[int, int] | None) -> None:
     if min_size is not None and isinstance(image, JpegImageFile):
         # Without a mode Pillow keeps the photo's own, so that gray and CMYK are converted as without draft mode.
-        image.draft(None, min_size[::-1] if _read_orientation(image) >= FIRST_SIDEWAYS else min_size)
+        image.draft(None, min_size[::-1] if read_orientation(image) >= FIRST_SIDEWAYS else min_size)
     image.load()
 
 
@@ -257,135 +216,9 @@ def _add_end_marker(content: bytes) -> bytes | None:
     return data + _END_OF_IMAGE if all(np.array_equal(first, other) for other in others) else None
 
 
-def read_size(content: bytes) -> tuple[int, int]:
-    """Reads the size of a photo from its header; decodes no pixels.
-
-    Args:
-        content: The file.
-
-    Returns:
-        (width, height) in pixels, before it is turned upright; (0, 0) where the header cannot be read.
-    """
-    try:
-        width, height = _open(content, "").size
-    except PhotoError:
-        return 0, 0
-    return width, height
-
-
-def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> bytes:
-    """Reads the bytes of a photo.
-
-    Args:
-        source: Path of a file, or its bytes, which are only checked.
-        name: Name of the photo in errors; by default the path.
-        max_bytes: Maximum size of the file.
-
-    Returns:
-        The bytes, unchanged.
-
-    Raises:
-        PhotoError: The file is missing, not a regular file, empty, too large or not readable.
-    """
-    label = name or _label(source)
-    if isinstance(source, bytes):
-        size = len(source)
-    else:
-        try:
-            status = source.stat()
-        except (OSError, ValueError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            reason = getattr(error, "strerror", None) or error
-            message = "there is no such photo" if missing else f"the photo cannot be read: {reason}"
-            raise PhotoError(message, location=label, hint="check the path") from None
-        if not stat.S_ISREG(status.st_mode):
-            raise PhotoError("the path is not a regular file", location=label, hint="give the path of a photo")
-        size = status.st_size
-    if size == 0:
-        raise PhotoError("the file is empty", location=label, hint="copy or download it again")
-    if size > max_bytes:
-        message = f"the file has {size:,} bytes, more than the maximum of {max_bytes:,}"
-        raise PhotoError(message, location=label, hint="save the photo as a smaller JPEG")
-    if isinstance(source, bytes):
-        return source
-    try:
-        return source.read_bytes()
-    except OSError as error:
-        message = f"the photo cannot be read: {error.strerror or error}"
-        raise PhotoError(message, location=label, hint="check its permissions and the disk") from None
-
-
-def content_hash(source: Path | bytes) -> str:
-    """Computes a hash of a file's content.
-
-    Args:
-        source: Path of a file, or its bytes.
-
-    Returns:
-        32 hexadecimal digits (BLAKE2b).
-
-    Raises:
-        PhotoError: The file is missing, empty or not readable.
-    """
-    return hashlib.blake2b(read_bytes(source), digest_size=16).hexdigest()
-
-
-def _open(content: bytes, label: str) -> Image.Image:
-    """Opens an image and reads its header; decodes no pixels."""
-    found = sniff_format(content)
-    if found == "HEIC":
-        return _open_heic(content, label)
-    if found not in _OPENERS:
-        message = f"this is a {found}, not a photo" if found else "this is not a photo"
-        if found in ("SVG", "AVIF"):
-            message = f"this is an {found}, which is not supported"
-        elif found in ("GIF", "TIFF"):
-            message = f"this is a {found}, which is not supported"
-        raise PhotoError(message, location=label, hint="save it as JPEG or PNG")
-    try:
-        return _OPENERS[found](BytesIO(content))
-    except Exception as error:  # struct.error, KeyError, OverflowError and more.
-        raise _damaged(error, label) from error
-
-
-def _open_heic(content: bytes, label: str) -> Image.Image:
-    if importlib.util.find_spec("pillow_heif") is None:
-        raise PhotoError(
-            "this is a HEIC photo, and the extra 'heic' is not installed",
-            location=label,
-            hint="pip install 'maskfit[heic]', or save it as JPEG",
-        )
-    from pillow_heif import HeifImageFile
-
-    try:
-        image: Image.Image = HeifImageFile(BytesIO(content))  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise _damaged(error, label) from error
-    return image
-
-
-def _damaged(error: Exception, label: str) -> PhotoError:
-    reason = str(error).strip() or type(error).__name__
-    return PhotoError(f"the photo is damaged or incomplete: {reason}", location=label, hint="copy or download it again")
-
-
-def _label(source: Path | bytes) -> str:
-    return "a photo passed as bytes" if isinstance(source, bytes) else str(source)
-
-
 def _turn_upright(image: Image.Image) -> Image.Image:
-    method = _TRANSPOSES.get(_read_orientation(image))
+    method = _TRANSPOSES.get(read_orientation(image))
     return image if method is None else image.transpose(method)
-
-
-def _read_orientation(image: Any) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where there is none, it cannot be read, or has another value."""
-    try:
-        # Real files have 0 and 65537, which viewers show upright.
-        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
-        return orientation if 1 <= orientation <= 8 else 1
-    except Exception:  # A damaged EXIF block does not make the pixels unusable.
-        return 1
 
 
 def decode_simple_jpeg(content: bytes, image: JpegImageFile) -> NDArray[np.uint8] | None:
@@ -440,34 +273,3 @@ def import_simplejpeg() -> Any:
     import simplejpeg
 
     return simplejpeg
-
-
-def sniff_format(content: bytes) -> str:
-    """Detects the format of a file from its first bytes.
-
-    Args:
-        content: The file, or its beginning.
-
-    Returns:
-        "JPEG", "PNG", "WebP", "BMP", "HEIC", the name of another type, or "" for an unknown one.
-    """
-    for magic, name in _MAGIC_BYTES.items():
-        if content.startswith(magic):
-            return name
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "WebP"
-    if content[4:8] == b"ftyp":
-        brand = content[8:12]
-        return "HEIC" if brand in _HEIC_BRANDS else "AVIF" if brand in (b"avif", b"avis") else "video"
-    return _sniff_text(content[:1024])
-
-
-def _sniff_text(start: bytes) -> str:
-    """The kind of text that a file starts with; "" for binary data."""
-    lower = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if b"<svg" in lower:
-        return "SVG"
-    if lower.startswith((b"<!doctype html", b"<html")):
-        return "web page"
-    printable = sum(byte in b"\t\n\r\x0c\x1b" or byte >= 32 for byte in start)
-    return "text file" if start and b"\0" not in start and printable >= 0.95 * len(start) else ""

@@ -7,15 +7,15 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from maskfit.data.image_decoding import (
-    _OPENERS,
-    _PNG_EXIF_KEYS,
+from maskfit.data.image_opening import (
     FIRST_SIDEWAYS,
-    _check_size,
-    _damaged,
-    _open,
-    _read_orientation,
+    OPENERS,
+    PNG_EXIF_KEYS,
+    check_size,
+    damaged_error,
+    open_image,
     read_bytes,
+    read_orientation,
     sniff_format,
 )
 from maskfit.errors import PhotoError
@@ -55,23 +55,23 @@ def read_size_and_orientation(path: Path) -> tuple[int, int, int]:
             start = stream.read(1024)
             if sniff_format(start) not in ("JPEG", "WebP", "BMP"):
                 # A PNG's EXIF may follow its pixels, and the HEIC plugin reads whole files.
-                image = _open(read_bytes(path), str(path))
+                image = open_image(read_bytes(path), str(path))
                 # Pillow allocates all pixels of a PNG to look for EXIF behind them.
-                _check_size(image, str(path))
+                check_size(image, str(path))
                 return _upright_size(image, late_exif=_has_late_exif(path))
             stream.seek(0)
-            return _upright_size(_OPENERS[sniff_format(start)](stream), late_exif=False)
+            return _upright_size(OPENERS[sniff_format(start)](stream), late_exif=False)
     except PhotoError:
         raise
     except Exception as error:  # Pillow's plugins raise many exception types on a damaged file.
-        raise _damaged(error, str(path)) from error
+        raise damaged_error(error, str(path)) from error
 
 
 def _upright_size(image: Image.Image, *, late_exif: bool) -> tuple[int, int, int]:
     width, height = image.size
-    if isinstance(image, PngImageFile) and not late_exif and not {*image.info} & _PNG_EXIF_KEYS:
+    if isinstance(image, PngImageFile) and not late_exif and not {*image.info} & PNG_EXIF_KEYS:
         return width, height, 1
-    orientation = _read_orientation(image)
+    orientation = read_orientation(image)
     return (height, width, orientation) if orientation >= FIRST_SIDEWAYS else (width, height, orientation)
 
 

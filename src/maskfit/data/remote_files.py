@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns, name_with_box
-from maskfit.data.image_decoding import MAX_BYTES
 from maskfit.data.image_lists import FolderEntry, ImageFolder, check_entry_name, find_id_column, read_image_list
+from maskfit.data.image_opening import MAX_BYTES
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list, printable
 from maskfit.file_io import iter_csv

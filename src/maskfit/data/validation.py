@@ -14,7 +14,7 @@ from pathlib import Path
 from maskfit.data.boxes import Box, intersection_over_union
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.image_damage import check_pixels
-from maskfit.data.image_decoding import content_hash, read_bytes, sniff_format
+from maskfit.data.image_opening import content_hash, read_bytes, sniff_format
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import scan_photos

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from maskfit.data.face_boxes import open_picture_of
-from maskfit.data.image_decoding import Pixels, content_hash, read_bytes, sniff_format
+from maskfit.data.image_decoding import Pixels
+from maskfit.data.image_opening import content_hash, read_bytes, sniff_format
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.validation import ImageInfo, Progress, unreadable_problem
 from maskfit.errors import PhotoError

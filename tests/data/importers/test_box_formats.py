@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.data.image_decoding import EXIF_ORIENTATION
 from maskfit.data.image_header import read_size_and_orientation
+from maskfit.data.image_opening import EXIF_ORIENTATION
 from maskfit.data.importers import write_manifest
 from maskfit.data.importers.box_rows import turn_box
 from maskfit.data.read_dataset import read_photos

@@ -22,7 +22,8 @@ from maskfit.apps.service.answer_memory import AnswerMemory, Key
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.problem_details import HTTPProblemError
 from maskfit.apps.service.settings import ServiceSettings
-from maskfit.data.image_decoding import decode, read_size
+from maskfit.data.image_decoding import decode
+from maskfit.data.image_opening import read_size
 from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
 from maskfit.text import format_count

@@ -21,7 +21,8 @@ import numpy as np
 
 from maskfit.apps.video.display_matrix import orient, read_display_matrix
 from maskfit.apps.video.frame_times import DEFAULT_FPS, FrameClock, declared_duration
-from maskfit.data.image_decoding import MAX_PIXELS, Pixels
+from maskfit.data.image_decoding import Pixels
+from maskfit.data.image_opening import MAX_PIXELS
 from maskfit.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:

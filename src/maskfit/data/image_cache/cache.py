@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from maskfit.data.face_boxes import face_of
 from maskfit.data.image_cache.files import FALLBACKS_FILE, ImageCacheFiles, Log, disk_full_error
-from maskfit.data.image_decoding import content_hash, decode, read_bytes
+from maskfit.data.image_decoding import decode
+from maskfit.data.image_opening import content_hash, read_bytes
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, ImageBatch, apply_all
 from maskfit.errors import DataError, PhotoError, format_list

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from maskfit.data.face_boxes import MIN_BOX_SIDE, clip_to_photo
-from maskfit.data.image_decoding import FIRST_SIDEWAYS
 from maskfit.data.image_header import read_size_and_orientation
+from maskfit.data.image_opening import FIRST_SIDEWAYS
 from maskfit.data.importers.interface import Box, LeftOut, RawImport, RawRow
 from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND
 from maskfit.errors import PhotoError
