@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from maskfit.cli.dataset_options import parse_codes
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
@@ -562,3 +563,11 @@ def test_words_for_an_empty_cell_name_nobody(manifest, schema):
 def test_a_person_whose_number_pandas_wrote_as_a_float_is_the_same_person(manifest, schema):
     path = manifest("path,person,mask\na.jpg,1.0,wear\nb.jpg,1,wear\nc.jpg,2.50,wear\nd.jpg,007,wear\n")
     assert [photo.person for photo in read_photos(path, schema)] == ["1", "1", "2.50", "007"]
+
+
+def test_the_hint_of_band_codes_can_be_copied(manifest, schema):
+    path = manifest("path,age_band\na.jpg,2\n")
+    (note,) = [item for item in scan_photos(path, schema)[1] if item.kind == "codes"]
+    option = "{age: {0: '<30', 1: '30-59', 2: '>=60'}}"
+    assert f"set data.codes={option}" in note.hint
+    assert [photo.labels for photo in read_photos(path, schema, parse_codes(option))] == [{"age": ">=60"}]

@@ -389,8 +389,10 @@ def _encode(attribute: Attribute, text: str) -> int:
 
 def _note(column: str, message: str, name: str, attribute: Attribute | None = None) -> DataProblem:
     meanings = "0: ..., 1: ..."
-    if attribute is not None and not attribute.bin_edges:
-        meanings = _join_codes(_other_order(attribute.values), len(attribute.values))
+    if attribute is not None:
+        # Bands ascend in every dataset, and are quoted: `>=60` alone is no text in YAML.
+        values = [f"'{value}'" for value in attribute.values] if attribute.bin_edges else _other_order(attribute.values)
+        meanings = _join_codes(values, len(values))
     hint = f"if that is wrong, set data.codes={{{name}: {{{meanings}}}}} or as they count (as an option: --codes)"
     return DataProblem("note", "codes", f"column {column}", message, hint)
 

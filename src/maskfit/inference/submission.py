@@ -160,8 +160,11 @@ def read_truth(path: Path, schema: LabelSchema, codes: CodesOption | None = None
         raise DataError(f"no photo has all of {names}", location=path, hint="name the label schema with --schema")
     unlabeled = frozenset(photo.name for photo in photos if photo.name not in truth)
     # A wrong meaning of codes makes the scores wrong, so that its line says how to set another.
-    lines = (f"{note.message}; {note.hint}" if note.kind == "codes" else note.to_line() for note in photos.notes)
-    return Truth(truth, unlabeled, tuple(lines))
+    lines = tuple(
+        f"{note.message}; {note.hint}" if note.kind == "codes" and not codes else note.to_line()
+        for note in photos.notes
+    )
+    return Truth(truth, unlabeled, lines)
 
 
 def may_be_truth(path: Path, schema: LabelSchema) -> bool:

@@ -75,19 +75,22 @@ def match_names(truth: Collection[str], predictions: Mapping[str, Value]) -> tup
     """
     renamed, lines = _match_unicode(truth, predictions), []
     if renamed:
-        count = format_count(len(renamed), "name differs", "names differ")
-        lines.append(
-            f"{count} from the truth only in Unicode form and are matched in NFC, such as {next(iter(renamed))}"
-        )
+        example = next(iter(renamed))
+        lines.append(f"{_count_names(renamed)} from the truth only in Unicode form, matched in NFC, such as {example}")
     found = {renamed.get(name, name): value for name, value in predictions.items()}
     prefix, by_folder = _match_folder(
         [name for name in truth if name not in found], [name for name in found if name not in truth]
     )
     if by_folder:
         name, other = next(iter(by_folder.items()))
-        count = format_count(len(by_folder), "name differs", "names differ")
-        lines.append(f"{count} from the truth only by {prefix} at the start and are matched: {name} is {other}")
+        lines.append(
+            f"{_count_names(by_folder)} from the truth only by {prefix} at the start, matched: {name} is {other}"
+        )
     return {by_folder.get(name, name): value for name, value in found.items()}, lines
+
+
+def _count_names(names: Collection[str]) -> str:
+    return format_count(len(names), "name differs", "names differ")
 
 
 def align_predictions(truth: Sequence[str], predictions: Mapping[str, Value]) -> list[Value]:
