@@ -69,6 +69,17 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing fil
 EveryOption = Annotated[
     int, typer.Option(min=1, metavar="N", help="Process every N-th frame only.", rich_help_panel=FRAMES)
 ]
+DetectEveryOption = Annotated[
+    int,
+    typer.Option(
+        "--detect-every",
+        min=1,
+        max=1000,
+        metavar="N",
+        help="In a file detect faces on every N-th frame, and between two that differ; 1: on every frame.",
+        rich_help_panel=FRAMES,
+    ),
+]
 FpsOption = Annotated[
     float | None, typer.Option(min=0.01, help="Process at most this many frames per second.", rich_help_panel=FRAMES)
 ]
@@ -121,6 +132,7 @@ def video(
     blur: BlurOption = False,
     force: ForceOption = False,
     every: EveryOption = 1,
+    detect_every: DetectEveryOption = 4,
     fps: FpsOption = None,
     realtime: RealtimeOption = False,
     seconds: SecondsOption = None,
@@ -180,6 +192,7 @@ def video(
         seconds,
         reconnect,
         choose_side=_may_choose_side(face_predictor, detector),
+        detect_every=detect_every,
     )
     write = _writer()
     with _stopping() as stop, progress(f"processing {stream.display_name}", "frames") as advance:
@@ -260,6 +273,8 @@ def _print_summary(summary: VideoSummary, written: list[Path]) -> None:
     changes = format_count(summary.num_changes, "change")
     rate = f"{summary.source_seconds:,.1f} s, {summary.fps:,.1f} frames/s"
     line = f"{format_count(summary.num_frames, 'frame')} of {rate}; {people}, {changes}"
+    if summary.num_filled:
+        line += f"; {format_count(summary.num_filled, 'frame')} filled in between two that agree"
     if summary.num_dropped:
         line += f"; {format_count(summary.num_dropped, 'frame')} dropped because they arrived faster"
     if summary.detection_side:

@@ -165,7 +165,9 @@ def test_ctrl_c_leaves_complete_files(command, video, model, painted, tmp_path, 
 
     monkeypatch.setattr(painted, "_look", look)
     before = signal.getsignal(signal.SIGINT)
-    result = command(video, "--model", model, "--out", "e.csv", "--counts", "c.csv", "--video", "v.mp4")
+    result = command(
+        video, "--model", model, "--out", "e.csv", "--counts", "c.csv", "--video", "v.mp4", "--detect-every", "1"
+    )
     assert result.code == 130
     assert "stopped" in result.err
     assert signal.getsignal(signal.SIGINT) is before

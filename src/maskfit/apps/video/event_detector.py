@@ -21,6 +21,9 @@ LIKELY_FROM = 0.5
 """Below this probability the other values together are more likely. A state that was once certain is kept down to it,
 so that one near its threshold does not flicker."""
 
+STEADY_FROM = 0.7
+"""Probability from which a state is far from being unlikely."""
+
 UNDECIDED_FACTOR = 4
 """After this many times `min_state_seconds` a person whose state is still uncertain is reported all the same."""
 
@@ -146,6 +149,26 @@ class EventDetector:
     def persons(self) -> list[TrackedPerson]:
         """All persons who count, currently unseen ones included."""
         return [person for track, person in self._persons.items() if track.track_id]
+
+    @property
+    def sees_everybody(self) -> bool:
+        """Whether every face that is tracked was there for long enough to count, and was seen in the last frame."""
+        return all(track.track_id and not track.misses for track in self.tracker.tracks)
+
+    def is_settled(self, box: Box) -> bool:
+        """Whether no event of a person is near: the person was reported and has a clear state.
+
+        Args:
+            box: The person's box in the last frame.
+
+        Returns:
+            Whether it is so.
+        """
+        person = next((person for person in self.persons if person.track.box == box), None)
+        if person is None or not person.announced or not person.debouncer.is_steady:
+            return False
+        observed = next(item for item in person.predictions if item.attribute == self.state_attribute)
+        return observed.probabilities[person.debouncer.state or ""] >= STEADY_FROM
 
     def update(self, frame: int, time: float, predictions: Sequence[FacePrediction]) -> list[Event]:
         """Processes a frame.

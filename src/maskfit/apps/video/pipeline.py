@@ -10,25 +10,32 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture
 from maskfit.apps.video.detection_side import BudgetedFacePredictor
 from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
 from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw
+from maskfit.apps.video.frame_filling import FrameFiller, PredictedFrame, group_frames
 from maskfit.apps.video.frame_times import DEFAULT_FPS
 from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import VideoWriter, check_video_path, open_video_writer
 from maskfit.data.image_decoding import Pixels
-from maskfit.inference.face_predictor import DetectedFaces, FacePredictor
+from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
 
 PREFETCH_FRAMES = 2
 """Frames of a file whose faces are detected while earlier frames are predicted and drawn."""
 
+DETECT_EVERY = 4
+"""Of so many frames of a file one is predicted, and the others where it does not agree with the one before."""
+
 RECONNECT_SECONDS = 300.0
 """Default seconds for which reconnecting to a lost stream is tried."""
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,8 @@ class VideoOptions:
         reconnect_seconds: Seconds for which reconnecting to a lost stream is tried.
         choose_side: Whether the side at which faces are detected is chosen by the time that a frame has, where frames
             do not wait; a file is seen at the detector's own side.
+        detect_every: Of so many frames of a file one is predicted, and the others only where it does not agree with the
+            one before; see `frame_filling`. With 1, for a live source, and where faces are blurred every frame is.
     """
 
     events_path: Path | None = None
@@ -59,6 +68,7 @@ class VideoOptions:
     max_seconds: float | None = None
     reconnect_seconds: float = RECONNECT_SECONDS
     choose_side: bool = False
+    detect_every: int = DETECT_EVERY
 
 
 @dataclass
@@ -67,6 +77,7 @@ class VideoSummary:
 
     Attributes:
         num_frames: Processed frames.
+        num_filled: Those of them whose faces were interpolated between two frames that agree.
         seconds: Wall-clock time.
         source_seconds: Time of the last processed frame in the source.
         num_dropped: Frames of a live source that arrived too fast to be processed.
@@ -83,6 +94,7 @@ class VideoSummary:
     """
 
     num_frames: int = 0
+    num_filled: int = 0
     seconds: float = 0.0
     source_seconds: float = 0.0
     num_dropped: int = 0
@@ -109,6 +121,7 @@ class VideoSummary:
         """
         return {
             "frames": self.num_frames,
+            "filled_in": self.num_filled,
             "seconds": round(self.seconds, 3),
             "watched": round(self.source_seconds, 3),
             "dropped": self.num_dropped,
@@ -180,12 +193,10 @@ def process_video(
     with ExitStack() as files:
         processor = _FrameProcessor(face_predictor, options, callbacks, files, video.fps)
         try:
-            with closing(source.read(face_predictor)) as frames:
-                for frame, detected in frames:
-                    if options.max_seconds is not None and frame.time >= options.max_seconds:
-                        break
-                    processor.process(frame, detected)
-                    callbacks.on_progress(frame.index + 1, total)
+            with closing(source.read(face_predictor, processor.detector)) as frames:
+                for predicted in frames:
+                    processor.process(predicted)
+                    callbacks.on_progress(predicted.frame.index + 1, total)
                     if stop.is_set():
                         break
         finally:
@@ -216,19 +227,30 @@ class _FrameSource:
         self._latest: LatestFrameReader | None = None
         self.detection_side: int | None = None
 
-    def read(self, face_predictor: FacePredictor) -> Generator[tuple[Frame, DetectedFaces]]:
-        """Yields each frame with its detected faces."""
+    def read(self, face_predictor: FacePredictor, detector: EventDetector) -> Generator[PredictedFrame]:
+        """Yields each frame with its predictions; the detector of events gets it before the next one is asked for."""
+        options = self._options
         source = self._stream.read() if self._stream else self._video.read()
-        frames: Iterable[Frame] = self._options.sampling.subsample(source)
-        if self._options.realtime and not self._stream:
+        frames: Iterable[Frame] = options.sampling.subsample(source)
+        if options.realtime and not self._stream:
             frames = realtime_frames(frames, self._stop)
-        if self._stream or self._options.realtime:
+        if self._stream or options.realtime:
             frames = self._latest = LatestFrameReader(frames, self._stop)
+        if (end := options.max_seconds) is not None:
+            frames = takewhile(lambda frame: frame.time < end, frames)
+        # A live frame cannot wait for a later one, and a face in a single frame must be blurred there.
+        groups = group_frames(frames, 1 if self._latest or options.blur else options.detect_every)
         # No prefetching of live frames: it would only delay them.
         num_ahead = 0 if self._latest else PREFETCH_FRAMES
         detect = self._detection(face_predictor)
-        with closing(_prefetch(frames, detect, num_ahead)) as detected:
-            yield from detected
+        filler = FrameFiller(
+            detect,
+            lambda frame, faces: face_predictor.preprocess(frame.pixels, faces),
+            lambda detected: face_predictor.predict_batch([detected])[0],
+            detector,
+        )
+        with closing(_prefetch(groups, lambda group: detect(group[-1]), num_ahead)) as detected:
+            yield from filler.fill(detected)
 
     def _detection(self, face_predictor: FacePredictor) -> Callable[[Frame], DetectedFaces]:
         """Returns what detects the faces of a frame, by the detector's own side or within a frame's time."""
@@ -290,8 +312,8 @@ class _FrameProcessor:
         self.counts_csv: DurableCsvWriter | None = None
         self.video: VideoWriter | None = None
 
-    def process(self, frame: Frame, detected: DetectedFaces) -> None:
-        (prediction,) = self.face_predictor.predict_batch([detected])
+    def process(self, predicted: PredictedFrame) -> None:
+        frame, prediction = predicted.frame, predicted.prediction
         if not self.summary.num_frames:
             self._open_files(frame)
         if note := self.formatter.follow_clock(frame.time, frame.captured_at):
@@ -302,8 +324,9 @@ class _FrameProcessor:
         if self.counts_csv and rows:
             self.counts_csv.write(rows)
         if self.video:
-            self.video.write(frame.time, self._annotate(frame, detected))
+            self.video.write(frame.time, self._annotate(frame, prediction))
         self.summary.num_frames += 1
+        self.summary.num_filled += predicted.is_filled
         self.summary.source_seconds = frame.time
 
     def _open_files(self, frame: Frame) -> None:
@@ -322,12 +345,12 @@ class _FrameProcessor:
             fps = options.sampling.max_fps or (self.fps or DEFAULT_FPS) / options.sampling.every
             self.video = self.files.enter_context(open_video_writer(options.video_path, (width, height), fps))
 
-    def _annotate(self, frame: Frame, detected: DetectedFaces) -> Pixels:
+    def _annotate(self, frame: Frame, prediction: PhotoPrediction) -> Pixels:
         pixels = frame.pixels
         if self.options.blur:
             # Predicted boxes too: a face that the detector misses for a moment must not become visible.
             predicted = [track.predict(frame.time) for track in self.detector.tracker.tracks]
-            pixels = blur(pixels, [*(face.box for face in detected.faces), *predicted])
+            pixels = blur(pixels, [*(face.box for face in prediction.faces if face.box), *predicted])
         return draw(pixels, self.detector, frame.time)
 
     def _report(self, events: list[Event]) -> None:
@@ -347,14 +370,14 @@ class _FrameProcessor:
 
 
 def _prefetch(
-    frames: Iterable[Frame], detect: Callable[[Frame], DetectedFaces], num_ahead: int
-) -> Generator[tuple[Frame, DetectedFaces]]:
-    """Yields each frame with its detected faces, which another thread detects up to `num_ahead` frames ahead."""
+    groups: Iterable[Item], detect: Callable[[Item], DetectedFaces], num_ahead: int
+) -> Generator[tuple[Item, DetectedFaces]]:
+    """Yields each item with its detected faces, which another thread detects up to `num_ahead` items ahead."""
     pool = ThreadPoolExecutor(1)
-    pending: deque[tuple[Frame, Future[DetectedFaces]]] = deque()
+    pending: deque[tuple[Item, Future[DetectedFaces]]] = deque()
     try:
-        for frame in frames:
-            pending.append((frame, pool.submit(detect, frame)))
+        for group in groups:
+            pending.append((group, pool.submit(detect, group)))
             if len(pending) > num_ahead:
                 first, future = pending.popleft()
                 yield first, future.result()

@@ -74,6 +74,11 @@ class Debouncer:
         self._candidate_since = -inf
         self._unlikely_since: float | None = None
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether there is a state, and nothing that was observed last speaks against it."""
+        return self.state is not None and self._candidate is None and self._unlikely_since is None
+
     def update(self, time: float, state: str | None, is_unlikely: bool = False) -> bool:
         """Adds an observation.
 
