@@ -114,11 +114,14 @@ def test_user_errors(command, table, people, tmp_path):
     unlabeled.write_text(
         "ImageID," + ",".join(f"p{k}" for k in range(18)) + "\n" + "a.jpg" + ",0.0555555" * 17 + ",0.055556\n"
     )
+    elsewhere = tmp_path / "elsewhere.csv"
+    elsewhere.write_text(re.sub(r"^0", "images/0", path.read_text(), flags=re.MULTILINE))
     for args, message in (
         ((unlabeled,), "no labels"),
         ((path, "--noise", "0.9"), "noise"),
         ((tmp_path / "none",), "none"),
         ((unlabeled, "--data", people), "1 photo of the table is missing, such as a.jpg"),
+        ((elsewhere, "--data", people), "these names differ in their folders, but may mean one photo: images/0"),
     ):
         result = command("label-issues", *args)
         assert (result.code, message in result.err) == (2, True), result.err

@@ -22,6 +22,7 @@ from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.label_issues import DEFAULT_NOISE_RATE, LabelIssue, find_label_issues
 from maskfit.file_io import write_csv
 from maskfit.inference.ensemble.inputs import AlignedTables, load_aligned_tables
+from maskfit.inference.truth_files import describe_alike
 from maskfit.labels.age_distribution import AgeTable, average_ages, find_age_attribute
 from maskfit.labels.schema import UNKNOWN, FloatArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
@@ -221,10 +222,15 @@ def _with_labels(tables: AlignedTables, photos: PhotoDataset, *, replace_truth: 
     if missing:
         if not replace_truth:
             return tables
+        message = (
+            f"{format_count(len(missing), 'photo of the table is', 'photos of the table are')} missing, such as "
+            f"{missing[0]}"
+        )
+        alike = describe_alike(missing, sorted(by_name.keys() - set(tables.photos)))
         raise DataError(
-            f"{format_count(len(missing), 'photo of the table is', 'photos of the table are')} "
-            f"missing, such as {missing[0]}",
+            f"{message}; {alike}" if alike else message,
             location=photos.root,
+            hint="name the photos or manifest that the table was predicted from, with the same names",
         )
     rows = [by_name[name] for name in tables.photos]
     persons = tuple(photo.person for photo in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -116,8 +116,8 @@ def align_predictions(truth: Sequence[str], predictions: Mapping[str, Value]) ->
     if extra:
         count = format_count(len(extra), "photo is", "photos are")
         problems.append(f"{count} not in the truth:\n{format_list(extra, shown=5)}")
-    if pair := _find_alike(missing, extra):
-        problems.append(f"these names differ in their folders, but may mean one photo: {pair[0]} and {pair[1]}")
+    if alike := describe_alike(missing, extra):
+        problems.append(alike)
         hint = (
             "write the names in both files alike, or predict the photos by the truth's own names: "
             "maskfit predict --image-list TRUTH.csv --images DIR --out SUBMISSION.csv"
@@ -161,6 +161,20 @@ def _match_folder(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, di
             matched = {name: other for name, other in pairs.items() if other is not None}
             return prefix, matched if long is extra else {other: name for name, other in matched.items()}
     return "", {}
+
+
+def describe_alike(names: Iterable[str], others: Iterable[str]) -> str:
+    """Says where photos of two tables are missing in each other because their names have other folders.
+
+    Args:
+        names: Names that the second table lacks.
+        others: Names that the first table lacks.
+
+    Returns:
+        A line with a name of each side; "" where none may mean the same photo.
+    """
+    pair = _find_alike(list(names), list(others))
+    return "" if pair is None else f"these names differ in their folders, but may mean one photo: {' and '.join(pair)}"
 
 
 def _find_alike(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, str] | None:

@@ -108,6 +108,11 @@ def test_members_of_different_photos_are_refused_and_both_sides_named(runs, tmp_
         load_aligned_tables([runs[0], path])
     assert "x/mask1.jpg" in str(caught.value)
     assert NAMES[0] in str(caught.value)
+    path = ProbabilityTable(tuple(f"images/{name}" for name in NAMES), rows(0, 1)).write(tmp_path / "folder.csv")
+    with pytest.raises(DataError, match="these names differ in their folders, but may mean one photo") as caught:
+        load_aligned_tables([runs[0], path])
+    assert f"{min(NAMES)} and images/{min(NAMES)}" in str(caught.value)
+    assert caught.value.hint == "write the names in both files alike, or predict the same list"
 
 
 def test_a_table_without_truth_is_a_member_beside_a_run(runs, tmp_path):

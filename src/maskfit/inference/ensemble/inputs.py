@@ -21,6 +21,7 @@ from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import iter_csv, read_csv
 from maskfit.inference.submission import CLASS_COLUMN, ID_COLUMN, read_submission
+from maskfit.inference.truth_files import describe_alike
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.text import format_count
@@ -223,10 +224,13 @@ def _check_same_photos(first: EnsembleMember, other: EnsembleMember) -> None:
         if names
     ]
     if lines:
+        alike = describe_alike(sorted(left - right), sorted(right - left))
         raise DataError(
-            "members of different photos cannot be combined; " + "\n".join(lines),
+            "members of different photos cannot be combined; " + "\n".join([*lines, *filter(None, [alike])]),
             location=f"{first.name}, {other.name}",
-            hint="train with the same data, folds and corrections, or predict the same list",
+            hint="write the names in both files alike, or predict the same list"
+            if alike
+            else "train with the same data, folds and corrections, or predict the same list",
         )
 
 
