@@ -82,8 +82,9 @@ def test_senseless_numbers_in_a_file_are_refused(given):
     ("persons", "temperatures", "expected"),
     [
         (1, {"mask": 0.5}, "hold out more persons"),
-        (20, {"mask": 1.2, "age": 5.0}, "far surer than it is right: train fewer epochs"),
-        (20, {"mask": 0.5}, "far less sure than it is right: train more epochs"),
+        (20, {"mask": 1.2, "age": 5.0}, "probabilities of age are far too high: train with more photos"),
+        (20, {"mask": 0.5}, "probabilities of mask are far too low: train longer"),
+        (20, {"mask": 0.5, "age": 5.0}, "hardly better than chance; probabilities of mask are far too low"),
         (20, {"mask": 1.2}, ""),
     ],
 )

@@ -257,15 +257,20 @@ class Calibration(BaseModel):
             return ""
         if self.persons < MIN_RELIABLE_PERSONS:
             return "hold out more persons: train with cv.num_folds=5 without --fold, or on more persons"
-        if MAX_SAVED_TEMPERATURE in self.temperatures.values():
-            return (
-                "the network is far surer than it is right: train fewer epochs, with more augmentation or with "
-                "loss.smoothing=0.1"
+        surer = ", ".join(name for name, value in self.temperatures.items() if value == MAX_SAVED_TEMPERATURE)
+        less = ", ".join(name for name, value in self.temperatures.items() if value == MIN_SAVED_TEMPERATURE)
+        steps = []
+        if surer:
+            steps.append(
+                f"probabilities of {surer} are far too high: train with more photos, augmentation or "
+                "loss.smoothing=0.1, or longer where predictions are hardly better than chance"
             )
-        return (
-            "the network is far less sure than it is right: train more epochs, or with less label smoothing or mixing; "
-            "where hardly any held-out prediction is wrong, hold out more persons (cv.num_folds=5)"
-        )
+        if less:
+            steps.append(
+                f"probabilities of {less} are far too low: train longer, or with less label smoothing or mixing, or "
+                "hold out more persons (cv.num_folds=5) where hardly any prediction is wrong"
+            )
+        return "; ".join(steps)
 
     def check_schema(self, schema: LabelSchema) -> None:
         """Checks that the decision weights are of a schema.
