@@ -134,8 +134,10 @@ def start_network(
         for some in np.array_split(positions, -(-count // STATISTICS_BATCH))
     )
     loaded = load_exported_backbone(network.backbone, path, batches)
+    # The same in every fold, however many photos each has, so that it is printed once.
     return (
-        f"the backbone of {path.name}, {loaded} convolutions; BatchNorm measured on {count} photos; the heads are new"
+        f"the backbone of {path.name}, {loaded} convolutions; BatchNorm measured on training photos, at most "
+        f"{statistics_photos}; the heads are new"
     )
 
 
