@@ -165,6 +165,13 @@ def test_a_single_frame_of_another_state_is_seen_while_an_event_is_near():
     assert states == [True] * 35 + [False] * 13 + [True] + [False] * 12
 
 
+@pytest.mark.parametrize(("x", "is_gone"), [(300.0, False), (620.0, True), (-20.0, True)])
+def test_a_face_that_is_unseen_is_looked_for_in_every_frame_unless_it_went_beyond_the_edge(x, is_gone):
+    script = Script(*[[face(100), face(x)]] * 41, *[[face(100)]] * 20)
+    script.run()
+    assert len([index for index in script.predicted if index > 44]) == (4 if is_gone else 16)
+
+
 def test_landmarks_are_interpolated():
     def with_landmarks(x: float) -> FacePrediction:
         own = face(x)

@@ -150,10 +150,22 @@ class EventDetector:
         """All persons who count, currently unseen ones included."""
         return [person for track, person in self._persons.items() if track.track_id]
 
-    @property
-    def sees_everybody(self) -> bool:
-        """Whether every face that is tracked was there for long enough to count, and was seen in the last frame."""
-        return all(track.track_id and not track.misses for track in self.tracker.tracks)
+    def sees_everybody(self, width: int, height: int) -> bool:
+        """Whether every face that is tracked was there for long enough to count, and was seen in the last frame.
+
+        Args:
+            width: Width of a frame in pixels.
+            height: Its height.
+
+        Returns:
+            Whether it is so; a face that went beyond the edge of the frame need not be seen.
+        """
+
+        def is_seen(track: Track) -> bool:
+            left, upper, right, lower = track.predict(self._last_time)
+            return not track.misses or left < 0 or upper < 0 or right > width or lower > height
+
+        return all(track.track_id and is_seen(track) for track in self.tracker.tracks)
 
     def is_settled(self, box: Box) -> bool:
         """Whether no event of a person is near: the person was reported and has a clear state.

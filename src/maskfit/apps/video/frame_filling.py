@@ -4,8 +4,8 @@ Neighboring frames show nearly the same. So faces are detected in every n-th fra
 faces, the boxes in the frames between are interpolated, and so are the probabilities of a person whose state is clear
 and the same in both. At anybody else, the network looks in every frame. Where two frames do not show the same faces,
 they are detected in the frame in the middle too, and so on: the frame in which a face appears or disappears is found
-as if they were detected in every frame. While a face is new or unseen, they are. What lasts for fewer frames than lie
-between two may be missed; an event needs longer.
+as if they were detected in every frame. While a face is new, or unseen within the frame, they are. What lasts for fewer
+frames than lie between two may be missed; an event needs longer.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class FrameFiller:
         if not frames:
             return
         pairs = None
-        if first is not None and self.detector.sees_everybody:
+        if first is not None and self.detector.sees_everybody(last.prediction.width, last.prediction.height):
             pairs = match_faces(first.prediction, last.prediction)
         if first is not None and pairs is not None:
             # Before the first of them is yielded, which changes what the detector of events knows.
