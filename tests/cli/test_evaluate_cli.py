@@ -223,6 +223,23 @@ def test_names_that_differ_by_one_folder_are_matched(tmp_path, prefix):
         assert result.stderr.count(longer[0]) == 1
 
 
+def test_a_name_that_both_tables_have_is_no_other_photo(tmp_path):
+    def scores(names, predicted):
+        truth = write_submission(tmp_path / "t.csv", names, [0, 1])
+        return run(truth, write_submission(tmp_path / "s.csv", predicted, [0, 1]), "--schema", "mask", "--json")
+
+    # x/1.jpg is in both, but is another photo in each.
+    result = scores(["1.jpg", "x/1.jpg"], ["x/1.jpg", "x/x/1.jpg"])
+    assert json.loads(result.stdout)["accuracy"]["value"] == 1.0, result.output
+    for names, predicted in (
+        (["a.jpg", "b.jpg"], ["a.jpg", "train/b.jpg"]),
+        (["p1/a.jpg", "p2/a.jpg"], ["a.jpg", "p2/a.jpg"]),
+    ):
+        result = scores(names, predicted)
+        assert "1 photo has no prediction" in str(result.exception), result.output
+        assert "may mean one photo" in str(result.exception)
+
+
 def test_names_that_may_be_other_photos_are_named_but_not_matched(tmp_path):
     truth = write_submission(tmp_path / "t.csv", ["a.jpg", "b.jpg", "c.jpg"], [0, 1, 2])
     for names in (["x/a.jpg", "y/b.jpg", "x/c.jpg"], ["x/a.jpg", "x/b.jpg"]):

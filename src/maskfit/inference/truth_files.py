@@ -78,9 +78,8 @@ def match_names(truth: Collection[str], predictions: Mapping[str, Value]) -> tup
         example = next(iter(renamed))
         lines.append(f"{_count_names(renamed)} from the truth only in Unicode form, matched in NFC, such as {example}")
     found = {renamed.get(name, name): value for name, value in predictions.items()}
-    prefix, by_folder = _match_folder(
-        [name for name in truth if name not in found], [name for name in found if name not in truth]
-    )
+    # All names, also those that are in both: where 1.jpg and x/1.jpg are two photos, x/1.jpg says nothing alone.
+    prefix, by_folder = ("", {}) if found.keys() == set(truth) else _match_folder(list(truth), list(found))
     if by_folder:
         name, other = next(iter(by_folder.items()))
         lines.append(
@@ -144,14 +143,14 @@ def _match_unicode(truth: Collection[str], predictions: Collection[str]) -> dict
     return renamed
 
 
-def _match_folder(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, dict[str, str]]:
+def _match_folder(truth: Sequence[str], predicted: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The folder that stands before all names of one side, and the truth's name of each prediction.
 
     Only where one folder explains every name: a.jpg and train/a.jpg may be two photos where others match without it.
     """
-    if not missing or len(missing) != len(extra):
+    if not truth or len(truth) != len(predicted):
         return "", {}
-    long, short = (missing, extra) if sum(map(len, missing)) > sum(map(len, extra)) else (extra, missing)
+    long, short = (truth, predicted) if sum(map(len, truth)) > sum(map(len, predicted)) else (predicted, truth)
     by_end = {_fold(name): name for name in short}
     first = _fold(long[0])
     for end in _ends(first):
@@ -159,7 +158,7 @@ def _match_folder(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, di
         pairs = {name: by_end.get(_fold(name).removeprefix(prefix)) for name in long}
         if all(_fold(name).startswith(prefix) for name in long) and set(pairs.values()) == set(short):
             matched = {name: other for name, other in pairs.items() if other is not None}
-            return prefix, matched if long is extra else {other: name for name, other in matched.items()}
+            return prefix, matched if long is predicted else {other: name for name, other in matched.items()}
     return "", {}
 
 
