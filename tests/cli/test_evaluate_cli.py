@@ -328,6 +328,30 @@ def test_codes_of_the_truth_are_told_and_can_be_set(tmp_path):
     assert "column ans of this truth holds class indices" in str(refused.exception)
 
 
+def test_an_order_of_codes_that_fits_far_better_is_suggested(tmp_path):
+    truth, submission = write_coded(tmp_path, (2, 0, 1))
+    text = run(truth, submission, "--schema", "mask").output
+    assert "0% of the predictions agree with the codes as read above, 100% would with another order" in text
+    suggested = re.search(r"--codes '(\{mask: .*\})'", text)
+    result = run(truth, submission, "--schema", "mask", "--json", "--codes", suggested[1])
+    assert json.loads(result.stdout)["accuracy"]["value"] == 1
+    truth, submission = write_coded(tmp_path, (0, 1, 2))
+    assert "another order" not in run(truth, submission, "--schema", "mask").output
+
+
+def test_photos_of_the_truth_need_not_be_here(tmp_path):
+    truth, submission = write_coded(tmp_path, (0, 1, 2))
+    with_photos = run(truth, submission, "--schema", "mask", "--json")
+    for photo in tmp_path.glob("*.png"):
+        photo.unlink()
+    result = run(truth, submission, "--schema", "mask", "--json")
+    assert result.stdout == with_photos.stdout
+    assert "3 photos are not here: only names and labels are used" in result.stderr
+    truth.write_text("".join(f"/elsewhere/{line}" if number else line for number, line in enumerate(truth.open())))
+    result = run(truth, submission, "--schema", "mask", "--json")
+    assert result.stdout == with_photos.stdout
+
+
 def test_codes_0_and_1_of_the_truth_are_refused_until_they_are_set(tmp_path):
     truth, submission = write_coded(tmp_path, (0, 1, 1))
     assert "holds only the codes 0 and 1" in str(run(truth, submission, "--schema", "mask").exception)

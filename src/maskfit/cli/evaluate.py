@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,13 @@ from maskfit.text import format_count
 if TYPE_CHECKING:
     from maskfit.evaluation.ages import AgeScore
     from maskfit.evaluation.scores import Scores
+
+
+MAX_PERMUTED_CODES = 4
+"""Values of an attribute up to which every order of its codes is compared with the predictions."""
+
+MIN_CODE_GAIN = 0.25
+"""Share of predictions by which another order of codes has to agree better before it is suggested."""
 
 
 def evaluate(
@@ -94,6 +102,7 @@ def evaluate(
     age_score = None if ages is None else _score_ages(truth_path, ages, label_schema, meanings)
     remarks += _describe_classes(list(truth.values()), scores, label_schema)
     remarks += _suggest_schema([*truth.values(), *predictions], label_schema)
+    remarks += _suggest_codes(list(truth.values()), predictions, label_schema, true.guessed_codes)
     if json:
         print_json(_to_server_format(scores) | ({"ages": age_score.to_dict()} if age_score else {}))
     else:
@@ -116,7 +125,7 @@ def _score_ages(
     from maskfit.inference.truth_files import match_names
 
     known = read_true_ages(truth, label_schema, codes)
-    photos = read_photos(truth, label_schema, codes)
+    photos = read_photos(truth, label_schema, codes, must_exist=False)
     found, _ = match_names([photo.name for photo in photos], read_predicted_ages(predicted, label_schema))
     missing = [name for name in known if name not in found]
     if missing:
@@ -213,6 +222,33 @@ def _suggest_schema(indices: Sequence[int], label_schema: LabelSchema) -> list[s
         f"truth and submission hold only the classes {', '.join(map(str, found))}, read here as "
         f"{'; '.join(map(label_schema.describe, found))}; if they are mask states, add --schema mask"
     ]
+
+
+def _suggest_codes(
+    truth: Sequence[int], predictions: Sequence[int], label_schema: LabelSchema, guessed: Collection[str]
+) -> list[str]:
+    """Returns a line for each attribute whose codes, read in another order, agree far better with the predictions."""
+    import numpy as np
+
+    true, predicted = (label_schema.to_attribute_indices(classes) for classes in (truth, predictions))
+    lines = []
+    for column, attribute in enumerate(label_schema.attributes):
+        size = len(attribute.values)
+        if attribute.name not in guessed or size > MAX_PERMUTED_CODES:
+            continue
+
+        def agreement(order: Sequence[int], column: int = column) -> float:
+            return float((np.array(order)[true[:, column]] == predicted[:, column]).mean())
+
+        now, best = agreement(range(size)), max(permutations(range(size)), key=agreement)
+        if agreement(best) < now + MIN_CODE_GAIN:
+            continue
+        meanings = ", ".join(f"{code}: {attribute.values[index]}" for code, index in enumerate(best))
+        lines.append(
+            f"{attribute.name}: {now:.0%} of the predictions agree with the codes as read above, {agreement(best):.0%} "
+            f"would with another order; check whether it is meant: --codes '{{{attribute.name}: {{{meanings}}}}}'"
+        )
+    return lines
 
 
 def _list_classes(numbers: Sequence[int]) -> str:

@@ -86,13 +86,16 @@ class _Mistake:
     kind: str
 
 
-def read_manifest(path: Path, schema: LabelSchema, codes: CodesOption | None = None) -> PhotoDataset:
+def read_manifest(
+    path: Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
+) -> PhotoDataset:
     """Reads a CSV manifest.
 
     Args:
         path: The CSV.
         schema: The label schema.
         codes: Meanings of codes by column, as in `LabelCodes`; the schema's order by default.
+        must_exist: Whether a photo that does not exist is an error. Scores need names and labels only.
 
     Returns:
         The photos in the order of the rows.
@@ -100,13 +103,13 @@ def read_manifest(path: Path, schema: LabelSchema, codes: CodesOption | None = N
     Raises:
         DataError: The file is not such a CSV, or rows are invalid; one error lists all of them with their row numbers.
     """
-    dataset, problems = scan_manifest(path, schema, codes)
+    dataset, problems = scan_manifest(path, schema, codes, must_exist=must_exist)
     raise_if_fatal(problems, path)
     return dataset
 
 
 def scan_manifest(
-    path: Path, schema: LabelSchema, codes: CodesOption | None = None
+    path: Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
 ) -> tuple[PhotoDataset, list[DataProblem]]:
     """Reads the valid rows of a CSV manifest and collects the problems of the others.
 
@@ -114,6 +117,7 @@ def scan_manifest(
         path: The CSV; its folder is the root of the dataset.
         schema: The label schema, whose attributes are the label columns.
         codes: Meanings of codes by column, as in `LabelCodes`; the schema's order by default.
+        must_exist: Whether a photo that does not exist is a problem.
 
     Returns:
         The photos of the valid rows, and the problems.
@@ -131,7 +135,7 @@ def scan_manifest(
     if columns is None:
         return PhotoDataset(root, ()), problems
     notes = check_codes(rows, columns, label_codes) + find_likely_columns(rows, columns, schema)
-    reader = _RowReader(root, columns, label_codes)
+    reader = _RowReader(root, columns, label_codes, must_exist)
     photos = [photo for number, row in enumerate(rows, start=2) if (photo := reader.read(number, row)) is not None]
     notes += reader.notes() + describe_faces(photos)
     problems += notes + _group(reader.mistakes)
@@ -192,7 +196,7 @@ WHOLE_FLOAT = re.compile(r"\d+\.0+")
 class _RowReader:
     """Reads rows into photos, and collects their problems."""
 
-    def __init__(self, root: Path, columns: ManifestColumns, codes: LabelCodes) -> None:
+    def __init__(self, root: Path, columns: ManifestColumns, codes: LabelCodes, must_exist: bool) -> None:
         self.root = root
         self.columns = columns
         self.codes = codes
@@ -209,7 +213,7 @@ class _RowReader:
         )
         self._known: dict[tuple[str, ...], _RowLabels] = {}
         self._persons: dict[str, str] = {}
-        self._files = PhotoFiles(root)
+        self._files = PhotoFiles(root, must_exist)
 
     def read(self, number: int, row: dict[str, str]) -> Photo | None:
         """Returns the photo of a row; None where the row has problems."""
@@ -268,6 +272,9 @@ class _RowReader:
                 f"{format_count(len(self._file_persons), 'person')}, such as {next(iter(self._file_persons))}"
             )
             notes.append(DataProblem("note", "persons", "file names", message, "add a column person if that is wrong"))
+        if missing := self._files.num_missing:
+            message = f"{format_count(missing, 'photo is', 'photos are')} not here: only names and labels are used"
+            notes.append(DataProblem("note", "photos", f"column {self.columns.path}", message, "none needed to score"))
         return notes + self._boxes.notes()
 
     def _read_person(self, row: dict[str, str]) -> str:

@@ -40,10 +40,13 @@ class PhotoFiles:
 
     Args:
         root: The folder that relative paths start from.
+        must_exist: Whether a photo that does not exist is not found. Otherwise its name is taken from the cell.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, must_exist: bool = True) -> None:
         self._root = root
+        self._must_exist = must_exist
+        self.num_missing = 0
         self._absolute_root = os.path.abspath(root)
         self._num_rows: Counter[str] = Counter()
         self._folders: dict[str, _Folder] = {}
@@ -55,7 +58,7 @@ class PhotoFiles:
             cell: Its path, relative to the root or absolute.
 
         Returns:
-            The file and its names; None where there is no file.
+            The file and its names; None where there is no file, or no name.
         """
         folder = cell[: cell.rfind("/") + 1]
         listed = self._folders.get(folder) or self._count(folder)
@@ -67,10 +70,18 @@ class PhotoFiles:
         else:
             looked_up = find_file(cell, self._root)
             if looked_up is None:
-                return None
+                return None if self._must_exist else self._name_missing(cell)
             file, is_exact = looked_up, looked_up == self._root / cell
         if is_exact and is_plain(cell):
             return FoundFile(file, cell, f"{self._absolute_root}/{cell}")
+        return FoundFile(file, name_photo(file, cell, self._root), os.path.abspath(file))
+
+    def _name_missing(self, cell: str) -> FoundFile | None:
+        """The photo that a cell would be; None for an empty cell or a folder."""
+        if not cell or os.path.isdir(self._root / cell):
+            return None
+        self.num_missing += 1
+        file = self._root / cell.replace("\\", "/")
         return FoundFile(file, name_photo(file, cell, self._root), os.path.abspath(file))
 
     def _count(self, folder: str) -> _Folder | None:

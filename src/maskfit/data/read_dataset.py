@@ -22,7 +22,9 @@ TABLE_HINTS = {
 __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 
 
-def read_photos(source: str | Path, schema: LabelSchema, codes: CodesOption | None = None) -> PhotoDataset:
+def read_photos(
+    source: str | Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
+) -> PhotoDataset:
     """Reads the photos of a dataset with their labels.
 
     Args:
@@ -31,6 +33,7 @@ def read_photos(source: str | Path, schema: LabelSchema, codes: CodesOption | No
         schema: The label schema.
         codes: Meanings of codes without words, and of unknown words, by column or attribute, such as
             `{"gender": {"0": "female"}}` (`data.label_codes`); the order of the label schema's values by default.
+        must_exist: Whether a photo of a manifest that does not exist is an error. Scores need names and labels only.
 
     Returns:
         Photos in a fixed order: sorted by folder and file name, or in the order of the manifest.
@@ -38,13 +41,13 @@ def read_photos(source: str | Path, schema: LabelSchema, codes: CodesOption | No
     Raises:
         DataError: The source is neither, or something in it is wrong; one error lists all problems.
     """
-    dataset, problems = scan_photos(source, schema, codes)
+    dataset, problems = scan_photos(source, schema, codes, must_exist=must_exist)
     raise_if_fatal(problems, Path(source))
     return dataset
 
 
 def scan_photos(
-    source: str | Path, schema: LabelSchema, codes: CodesOption | None = None
+    source: str | Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
 ) -> tuple[PhotoDataset, list[DataProblem]]:
     """Reads the valid photos of a dataset and collects all problems; raises nothing for bad data.
 
@@ -52,6 +55,7 @@ def scan_photos(
         source: As for `read_photos`.
         schema: The label schema.
         codes: As for `read_photos`.
+        must_exist: As for `read_photos`.
 
     Returns:
         The valid photos, and the problems.
@@ -62,7 +66,7 @@ def scan_photos(
 
         return scan_folder(path, schema, codes)
     if path.suffix.lower() == ".csv":
-        dataset, problems = scan_manifest(path, schema, codes)
+        dataset, problems = scan_manifest(path, schema, codes, must_exist=must_exist)
         if not any(photo.labels for photo in dataset) and path.is_file():
             from maskfit.data.direct_reading import suggest_import
 

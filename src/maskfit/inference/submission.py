@@ -114,11 +114,13 @@ class Truth:
         classes: Class index by photo name, in the order of the rows.
         unlabeled: Names of rows that lack a label; they take no part.
         notes: How the labels were read where they could be meant otherwise, a line each.
+        guessed_codes: Attributes whose codes were read in the order of the label schema's values, for want of better.
     """
 
     classes: dict[str, int]
     unlabeled: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    guessed_codes: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -152,19 +154,23 @@ def read_truth(path: Path, schema: LabelSchema, codes: CodesOption | None = None
                     hint="leave them out, or give a manifest or folder with the labels",
                 )
             return Truth(read_submission(path, schema.num_classes))
-        photos = read_manifest(path, schema, codes)
+        photos = read_manifest(path, schema, codes, must_exist=False)
     classes = schema.to_class_index(photos.attribute_indices(schema)).tolist()
     truth = {photo.name: index for photo, index in zip(photos, classes, strict=True) if index != UNKNOWN}
     if not truth:
         names = ", ".join(schema.names)
-        raise DataError(f"no photo has all of {names}", location=path, hint="name the label schema with --schema")
+        known = tuple(name for name in schema.names if any(name in photo.labels for photo in photos))
+        fitting = next((name for name, other in LABEL_SCHEMAS.items() if other.names == known), None)
+        hint = f"add --schema {fitting}" if fitting else "name the label schema with --schema"
+        raise DataError(f"no photo has all of {names}", location=path, hint=hint)
     unlabeled = frozenset(photo.name for photo in photos if photo.name not in truth)
     # A wrong meaning of codes makes the scores wrong, so that its line says how to set another.
     lines = tuple(
         f"{note.message}; {note.hint}" if note.kind == "codes" and not codes else note.to_line()
         for note in photos.notes
     )
-    return Truth(truth, unlabeled, lines)
+    coded = {note.message.partition(":")[0] for note in photos.notes if note.kind == "codes"} if not codes else set()
+    return Truth(truth, unlabeled, lines, frozenset(coded.intersection(schema.names)))
 
 
 def may_be_truth(path: Path, schema: LabelSchema) -> bool:
@@ -217,7 +223,7 @@ def read_true_ages(path: Path, schema: LabelSchema, codes: CodesOption | None = 
         DataError: The dataset cannot be read, or holds no age in years.
     """
     attribute = find_age_attribute(schema)
-    photos = () if attribute is None else read_photos(path, schema, codes)
+    photos = () if attribute is None else read_photos(path, schema, codes, must_exist=False)
     labels = {} if attribute is None else {photo.name: photo.labels.get(attribute.name) for photo in photos}
     ages = {name: float(value) for name, value in labels.items() if isinstance(value, int | float)}
     if not ages:
