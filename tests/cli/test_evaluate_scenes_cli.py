@@ -101,9 +101,37 @@ def test_photos_without_boxes_and_unreadable_ones(command, scenes, painted, bund
     (scenes / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     result = command("evaluate", "scenes", scenes, *FIND, "--json")
     assert json.loads(result.out)["photos"] == 1
-    assert "left out, 3: the photo cannot be read" in result.err
+    assert "3 of 5 rows left out of these scores: the photo cannot be read (3)" in result.err
+    assert json.loads(result.out)["left_out"] == {"the photo cannot be read": 3}
     (scenes / "scenes.csv").write_text("path,xmin,ymin,xmax,ymax,mask\nb.png,,,,,wear\n")
     assert "no row has a box" in command("evaluate", "scenes", scenes, *FIND).err
+
+
+def test_rows_left_out_stand_beside_the_scores(command, scenes, painted, bundled_model, tmp_path):
+    table = scenes / "scenes.csv"
+    table.write_text(table.read_text() + "lost.png,1,1,50,50,wear\n")
+    page = tmp_path / "scenes.html"
+    result = command("evaluate", "scenes", scenes, *FIND, "-q", "--out", page)
+    assert result.code == 0, result.err
+    line = "1 of 6 rows left out of these scores: the photo does not exist (1)"
+    assert line in result.out
+    assert line in page.read_text()
+
+
+def test_a_manifest_beside_other_photos_of_these_names(command, scenes, painted, bundled_model, tmp_path):
+    """Paths with ".." are those of the table, and not guesses by the end of the name."""
+    elsewhere = tmp_path / "labels" / "deep"
+    elsewhere.mkdir(parents=True)
+    for name in "ab":
+        Image.new("RGB", (140, 100)).save(elsewhere / f"{name}.png")
+    manifest = elsewhere / "manifest.csv"
+    assert command("data", "import", scenes / "scenes.csv", "--out", manifest).code == 0
+    assert "../../scenes/a.png" in manifest.read_text()
+    own, written = (json.loads(command("evaluate", "scenes", path, *FIND, "--json").out) for path in (scenes, manifest))
+    assert (own["recall"], own["found"], own["photos"]) == (written["recall"], written["found"], written["photos"])
+    again = tmp_path / "labels" / "deep" / "again.csv"
+    assert command("data", "import", manifest, "--out", again).code == 0
+    assert again.read_text() == manifest.read_text()
 
 
 def test_without_a_detector_it_says_how_to_get_one(command, scenes, bundled_model, monkeypatch):

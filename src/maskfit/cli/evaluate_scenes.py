@@ -10,6 +10,7 @@ import typer
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
 from maskfit.cli.defaults import resolve_models
 from maskfit.cli.predict_faces import load_face_predictor
+from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.data.importers import ImportedDataset
@@ -99,7 +100,7 @@ def evaluate_scenes(
     predictor = Predictor.load(*resolve_models(models or []), tta=tta, batch_size=None, num_images=64, log=err.print)
     dataset = import_dataset(boxes, predictor.schema, format=format, maps=maps or (), images=images)
     scenes, notes = group_scenes(dataset, predictor.schema)
-    _print_notes(dataset, notes)
+    _print_notes(dataset, notes, show_left_out=json)
     faces = load_face_predictor(predictor, "find", detector)
     faces.predict_whole_image = False
     with progress("evaluating scenes") as advance:
@@ -109,34 +110,51 @@ def evaluate_scenes(
     if page is not None:
         from maskfit.inference.scenes.page import write_scenes_page
 
-        write_scenes_page(page, evaluation, boxes.name, worst)
+        write_scenes_page(page, evaluation, boxes.name, worst, _describe_left_out(dataset))
     name = "" if faces.detector is None else faces.detector.detector_name
     if json:
-        print_json({"detector": name, **_to_record(evaluation, boxes, page)})
+        left_out = {reason: len(items) for reason, items in dataset.count_left_out().items()}
+        print_json({"detector": name, **_to_record(evaluation, boxes, page), "left_out": left_out})
         return
-    _print_evaluation(evaluation, boxes, name)
+    _print_evaluation(evaluation, boxes, name, _describe_left_out(dataset))
     if page is not None:
         print_written(page, console=out)
 
 
-def _print_notes(dataset: ImportedDataset, notes: list[str]) -> None:
-    for reason, items in dataset.count_left_out().items():
-        err.print(f"left out, {len(items):,}: {reason}", style="yellow", soft_wrap=True)
+def _describe_left_out(dataset: ImportedDataset) -> str:
+    """How many rows take no part in the scores, and why; empty for none."""
+    if not dataset.left_out:
+        return ""
+    reasons = "; ".join(f"{reason} ({len(items):,})" for reason, items in dataset.count_left_out().items())
+    left_out, total = len(dataset.left_out), len(dataset.left_out) + len(dataset.rows)
+    return f"{left_out:,} of {format_count(total, 'row')} left out of these scores: {reasons}"
+
+
+def _print_notes(dataset: ImportedDataset, notes: list[str], *, show_left_out: bool) -> None:
+    # Without JSON this stands beside the scores, where it is read with them.
+    if show_left_out and (text := _describe_left_out(dataset)):
+        err.print(text, style="yellow", soft_wrap=True)
     for note in [*dataset.notes, *notes]:
         # Who is on a photo matters for splits, not here.
         if "who is on the photos" not in note:
             err.print(f"note: {note}", soft_wrap=True)
 
 
-def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str) -> None:
+def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str, left_out: str) -> None:
     from maskfit.inference.scenes.page import describe_errors, format_size
 
     scores = evaluation.scores
+    photos, faces = format_count(scores.photos, "photo"), format_count(scores.faces, "face")
     out.print(
-        f"{boxes}: {scores.photos:,} photos, {scores.faces:,} faces of at least {scores.min_side:g} pixels "
+        f"{boxes}: {photos}, {faces} of at least {scores.min_side:g} pixels "
         f"({scores.small_faces:,} smaller ones do not count), IoU {scores.iou_threshold:g}, detector {detector}",
         soft_wrap=True,
     )
+    if left_out:
+        out.print(left_out, style="yellow", soft_wrap=True)
+    if evaluation.unreadable:
+        count = format_count(len(evaluation.unreadable), "photo is", "photos are")
+        out.print(f"{count} left out of these scores: unreadable", style="yellow", soft_wrap=True)
     out.print()
     print_table(
         "Detection",

@@ -63,6 +63,37 @@ def test_an_absolute_path_into_the_folder_is_the_photo_of_that_name(finder, tmp_
         assert found == folder / "1.jpg"
 
 
+@pytest.mark.parametrize("has_images", [False, True])
+def test_a_path_as_written_comes_before_a_photo_of_that_name(tmp_path, has_images):
+    for name in ("photos/1.jpg", "labels/1.jpg", "labels/images/1.jpg", "other/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    labels = tmp_path / "labels"
+    finder = PhotoFinder(tmp_path / "other", label_root=labels) if has_images else PhotoFinder(labels)
+    for written in ("../photos/1.jpg", "..\\photos\\1.jpg", str(tmp_path / "photos" / "1.jpg")):
+        assert finder.find(written) == (tmp_path / "photos" / "1.jpg", "")
+    # The folder of photos that was asked for wins over the label file's.
+    assert finder.find("1.jpg")[0] == (tmp_path / "other" if has_images else labels) / "1.jpg"
+    # A path that does not exist is found by its end.
+    assert finder.find("../lost/1.jpg")[1] == ("" if has_images else AMBIGUOUS)
+
+
+def test_a_path_relative_to_a_label_file_in_a_subfolder(finder, tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"x")
+    assert finder.find("1.jpg", "train/labels.csv")[0] == tmp_path / "train" / "1.jpg"
+    assert finder.find("../val/1.jpg", "train/labels.csv")[0] == tmp_path / "val" / "1.jpg"
+    assert finder.find("1.jpg", "labels.csv")[0] == tmp_path / "1.jpg"
+    assert finder.find("val/1.jpg", "train/labels.csv")[0] == tmp_path / "val" / "1.jpg"
+
+
+def test_a_photo_of_another_folder_is_one_however_it_is_named(finder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other")
+    (folder / "photos").mkdir()
+    (folder / "photos" / "elsewhere.jpg").write_bytes(b"x")
+    found = {finder.find(f"../{folder.name}/{name}/elsewhere.jpg")[0] for name in ("photos", "photos/../photos")}
+    assert found == {finder.find(str(folder / "photos" / "elsewhere.jpg"))[0]} == {folder / "photos" / "elsewhere.jpg"}
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_unicode_forms(tmp_path, form):
     name = unicodedata.normalize(form, "가나다.jpg")

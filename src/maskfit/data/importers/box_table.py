@@ -80,7 +80,7 @@ class BoxTableImporter:
             result.notes.append(f"{name}: {boxes.describe()}")
             for number, row in enumerate(iter_csv(source.root / name, (path,)), start=2):
                 location = f"{name} row {number}"
-                photo, reason = finder.find(row[path])
+                photo, reason = finder.find(row[path], name)
                 if photo is None:
                     result.left_out.append(LeftOut(location, reason))
                     continue

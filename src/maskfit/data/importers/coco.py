@@ -111,7 +111,7 @@ def _read_file(
     shared = _shared_ids(images, "file_name")
     for image in images:
         file = str(image.get("file_name") or "")
-        photo, reason = finder.find(file)
+        photo, reason = finder.find(file, name)
         if photo is None or image.get("id") in shared:
             reason = SHARED_ID if photo else reason
             lost.add(image.get("id"))

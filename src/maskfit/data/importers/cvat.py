@@ -70,7 +70,7 @@ class CvatImporter:
             result.left_out += [LeftOut(f"{name} track {track.get('id')}", TRACK) for track in root.findall("track")]
             for image in root.findall("image"):
                 location = f"{name} image {image.get('name')}"
-                photo, reason = finder.find(image.get("name") or "")
+                photo, reason = finder.find(image.get("name") or "", name)
                 if photo is None:
                     result.left_out.append(LeftOut(location, reason))
                 else:

@@ -59,7 +59,7 @@ class FairFaceImporter:
         for file in result.files:
             for number, row in enumerate(iter_csv(source.root / file, COLUMNS[:3]), start=2):
                 location = f"{file} row {number}"
-                photo, reason = finder.find(row["file"])
+                photo, reason = finder.find(row["file"], file)
                 if photo is None:
                     result.left_out.append(LeftOut(location, reason))
                     continue

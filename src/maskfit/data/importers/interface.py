@@ -125,7 +125,7 @@ class ImportOptions:
         Returns:
             A finder of photos in `images`, or in the source's folder.
         """
-        return PhotoFinder(self.images) if self.images else source.photo_finder
+        return PhotoFinder(self.images, label_root=source.root) if self.images else source.photo_finder
 
 
 class Importer(Protocol):

@@ -78,7 +78,7 @@ class LabelStudioImporter:
                 if not task.photo:
                     result.left_out.append(LeftOut(f"{file} {task.location}", NO_PHOTO))
                     continue
-                photo, reason = finder.find(task.photo)
+                photo, reason = finder.find(task.photo, file)
                 if photo is None:
                     result.left_out.append(LeftOut(f"{file} {task.location}: {task.photo}", reason))
                     continue

@@ -70,7 +70,7 @@ class MMPretrainImporter:
             for number, item in enumerate(items):
                 location = f"{file} item {number}"
                 name = item.get("img_path") if isinstance(item, dict) else None
-                photo, reason = finder.find(str(name)) if name else (None, NO_PATH)
+                photo, reason = finder.find(str(name), file) if name else (None, NO_PATH)
                 if photo is None:
                     result.left_out.append(LeftOut(location, reason))
                     continue

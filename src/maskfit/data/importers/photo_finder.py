@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from maskfit.data.manifest_files import find_file
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 
 NOT_FOUND = "the photo does not exist"
@@ -59,11 +61,14 @@ class PhotoFinder:
     Args:
         folder: The folder of the photos, and of its subfolders.
         files: Its files as `list_files` gives them, where they are known already.
+        label_root: The folder that label files are relative to, where the photos are in another.
     """
 
-    def __init__(self, folder: Path, files: Iterable[str] | None = None) -> None:
+    def __init__(self, folder: Path, files: Iterable[str] | None = None, label_root: Path | None = None) -> None:
         self.folder = Path(folder)
         self._files = files
+        self._label_root = label_root
+        self._placed: dict[Path, Path] = {}
 
     @property
     def names(self) -> list[str]:
@@ -95,19 +100,28 @@ class PhotoFinder:
                 index.setdefault(key, []).append(path)
         return index
 
-    def find(self, name: str) -> tuple[Path | None, str]:
+    def find(self, name: str, label_file: str = "") -> tuple[Path | None, str]:
         """Finds a photo.
 
-        Tried in this order: the path relative to the folder; an absolute path; the file's name anywhere in the folder,
-        where the longest common end of both paths decides; the same without an upload prefix (`8f3a1c01-`) on either
-        side. Case and Unicode form do not matter, a URL is read as its path.
+        Tried in this order: the path as it is written, relative to the label file or absolute; relative to the folder;
+        the file's name anywhere in the folder, where the longest common end of both paths decides; the same without an
+        upload prefix (`8f3a1c01-`) on either side. Case and Unicode form do not matter, a URL is read as its path.
+        Where the photos are in another folder than the label files, a path relative to it comes first.
 
         Args:
             name: A path or URL from a label file.
+            label_file: POSIX path of the label file, relative to `label_root`, or to the folder without one.
 
         Returns:
             The file and ""; None and the reason where there is no such photo, or more than one.
         """
+        label_folder = posixpath.dirname(label_file)
+        if name in self._exact and (self._label_root is not None or not label_folder):
+            return self.folder / name, ""
+        # Before any guess by name: photos of other folders have equal names.
+        written = find_file(name, (self._label_root or self.folder) / label_folder)
+        if written is not None and is_photo_name(written.name):
+            return self._place(written), ""
         if name in self._exact:
             return self.folder / name, ""
         plain, text = name.replace("\\", "/"), _strip_url(name).replace("\\", "/")
@@ -116,8 +130,7 @@ class PhotoFinder:
             if (path := self._by_path.get(key)) is not None:
                 return (self.folder / path, "") if path else (None, AMBIGUOUS)
         if os.path.isabs(text) and os.path.isfile(text) and is_photo_name(text):
-            inside = self._name_inside(text)
-            return (Path(text) if inside is None else self.folder / inside), ""
+            return self._place(Path(text)), ""
         parts = [part for part in folded.split("/") if part not in ("", ".", "..")]
         if not parts:
             return None, NOT_FOUND
@@ -130,13 +143,19 @@ class PhotoFinder:
                     return (self.folder / path, "") if path else (None, AMBIGUOUS)
         return None, NOT_FOUND
 
-    def _name_inside(self, path: str) -> str | None:
-        """The name in the folder of the photo at an absolute path, so that it is one photo however it is named."""
+    def _place(self, file: Path) -> Path:
+        """The path of an existing photo, in the folder where it is there, so that it is one photo however named."""
+        if file not in self._placed:
+            self._placed[file] = self._resolve(file)
+        return self._placed[file]
+
+    def _resolve(self, file: Path) -> Path:
         for resolve in (os.path.abspath, os.path.realpath):
-            photo, folder = Path(resolve(path)), Path(resolve(self.folder))
+            photo, folder = Path(resolve(file)), Path(resolve(self.folder))
             if photo.is_relative_to(folder) and (name := photo.relative_to(folder).as_posix()) in self._exact:
-                return name
-        return None
+                return self.folder / name
+        # The name stays that of a link to a photo; only its folder is resolved.
+        return Path(os.path.realpath(file.parent), file.name)
 
 
 def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:

@@ -69,7 +69,7 @@ class VocImporter:
             written = _text(root, "filename") or _text(root, "path")
             photo, reason = stems.find(name)
             if photo is None and written:
-                photo, _ = finder.find(written)
+                photo, _ = finder.find(written, name)
             if photo is None:
                 result.left_out.append(LeftOut(name, reason))
                 continue

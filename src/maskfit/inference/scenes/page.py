@@ -35,7 +35,9 @@ LEGEND = (
 )
 
 
-def write_scenes_page(path: Path, evaluation: SceneEvaluation, title: str, limit: int = MAX_WORST) -> Path:
+def write_scenes_page(
+    path: Path, evaluation: SceneEvaluation, title: str, limit: int = MAX_WORST, left_out: str = ""
+) -> Path:
     """Writes the page; it is self-contained.
 
     Args:
@@ -43,6 +45,7 @@ def write_scenes_page(path: Path, evaluation: SceneEvaluation, title: str, limit
         evaluation: The evaluation.
         title: Name of the scenes.
         limit: How many of the worst photos to show.
+        left_out: What takes no part in the scores, and why; empty for nothing.
 
     Returns:
         `path`.
@@ -55,7 +58,7 @@ def write_scenes_page(path: Path, evaluation: SceneEvaluation, title: str, limit
         "page.html.j2",
         title=f"Faces on scenes: {title}",
         subtitle=f"{format_count(scores.photos, 'photo')} · {format_count(scores.faces, 'face')} of at least "
-        f"{scores.min_side:g} pixels · IoU {scores.iou_threshold:g}",
+        f"{scores.min_side:g} pixels · IoU {scores.iou_threshold:g}" + (f" · {left_out}" if left_out else ""),
         style=read_text("maskfit.inference.scenes", "scenes.css"),
         cards=_cards(evaluation),
         min_side=f"{scores.min_side:g}",
