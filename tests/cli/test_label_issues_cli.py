@@ -70,6 +70,17 @@ def test_wrong_label_is_ranked_first_and_corrected(command, table, people, tmp_p
     assert (plain[0]["person"], plain[0]["photos"]) == (first, [])
 
 
+def test_labels_that_were_not_held_out_are_counted(command, table, people, tmp_path):
+    path, _ = table
+    assert "held out" not in command("label-issues", path, "--data", people).err
+    header, *rows = path.read_text().splitlines(keepends=True)
+    part = tmp_path / "part.csv"
+    part.write_text(header + "".join(rows[:28]))
+    result = command("label-issues", part, "--data", people)
+    assert "28 of 210 labeled photos were held out and are judged, the other 182 were not" in result.err
+    assert "cv.num_folds=5" in result.err
+
+
 def test_the_list_names_photos_and_leaves_out_low_scores(command, people, tmp_path):
     """One photo of a mask predicted with near certainty as another mask state, another one with a little doubt."""
     photos = read_photos(people, SCHEMA)

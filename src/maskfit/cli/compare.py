@@ -109,7 +109,8 @@ def print_comparison(comparison: Comparison) -> None:
         _print_verdict(names[0], name, first, other, difference)
         if relabeled:
             out.print(
-                f"{relabeled:,} photos have other labels in {name}; both are scored with those of {names[0]}",
+                f"{relabeled:,} photos have other labels in {name}; both are scored with those of {names[0]} (name "
+                "first the run whose labels are right, such as corrected ones)",
                 markup=False,
                 soft_wrap=True,
             )

@@ -64,6 +64,7 @@ def rank_label_issues(
             "of the same person are compared"
         )
     if photos is not None:
+        warnings += _describe_unjudged(tables.photos, photos)
         tables = _with_labels(tables, photos, replace_truth=data is not None)
     if tables.truth is None:
         raise DataError("the table has no labels", location=paths[0], hint="name a run, or add --data ROOT")
@@ -80,6 +81,18 @@ def rank_label_issues(
         tables.photos, tables.persons, mean, tables.truth, tables.schema, years, noise, ages=ages
     )
     return issues, warnings
+
+
+def _describe_unjudged(judged: Sequence[str], photos: PhotoDataset) -> list[str]:
+    """A line where labels are not judged, because their photos were not held out, as after a single split."""
+    labeled = {photo.name for photo in photos if photo.labels}
+    count = len(labeled.intersection(judged))
+    if count == len(labeled):
+        return []
+    return [
+        f"{count:,} of {format_count(len(labeled), 'labeled photo')} were held out and are judged, the other "
+        f"{len(labeled) - count:,} were not; a run with cv.num_folds=5 judges all of them"
+    ]
 
 
 def _mean_ages(paths: Sequence[str | Path], tables: AlignedTables, mean: FloatArray) -> AgeTable | None:
