@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import onnx
 import torch
-from network import PIXEL_SCALE, STRIDES, FaceNetwork
+from network import OUTPUT_NAMES, PIXEL_SCALE, STRIDES, FaceNetwork
 
 NOTICE = {
     "source": "changed from the weights of YuNet, https://github.com/ShiqiYu/libfacedetection.train",
@@ -24,13 +24,19 @@ def to_onnx(network: FaceNetwork) -> bytes:
         network.stem[0].weight.div_(PIXEL_SCALE)
     network.pixel_scale = 1.0
     stream = io.BytesIO()
-    names = [f"cells_{stride}" for stride in STRIDES]
+    names = list(OUTPUT_NAMES)
     axes = {"image": {0: "photos", 1: "height", 2: "width"}}
-    for name, stride in zip(names, STRIDES, strict=True):
+    for name, stride in zip(OUTPUT_NAMES, STRIDES, strict=True):
         axes[name] = {0: "photos", 2: f"height/{stride}", 3: f"width/{stride}"}
     example = (torch.zeros(1, 320, 384, 3, dtype=torch.uint8),)
     torch.onnx.export(
-        network, example, stream, input_names=["image"], output_names=names, dynamic_axes=axes, dynamo=False
+        network,
+        example,
+        stream,
+        input_names=["image"],
+        output_names=names,
+        dynamic_axes=axes,
+        dynamo=False,
     )
     model = onnx.load_from_string(stream.getvalue())
     onnx.helper.set_model_props(model, NOTICE)

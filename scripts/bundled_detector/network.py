@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
 """Pixels per cell of the three output maps."""
+
+OUTPUT_NAMES = tuple(f"cells_{stride}" for stride in STRIDES)
+"""Names of the output maps in the exported file."""
 
 WIDTH, FINE_WIDTH = 64, 32
 """Channels from stride 8 on, and at stride 4."""
@@ -48,7 +52,11 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns features of the same height and width."""
-        out: Tensor = self.norm(self.space(self.across(features)))
+        features = self.across(features)
+        if isinstance(self.norm, nn.BatchNorm2d):
+            out = _normalized(self.space, self.norm, features)
+        else:
+            out = self.space(features)
         return torch.relu(out) if self.active else out
 
 
@@ -75,7 +83,8 @@ class FaceNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.pixel_scale = PIXEL_SCALE
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16, momentum=0.03), nn.ReLU())
+        self.frozen = False
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16, momentum=0.03))
         self.second = Block(16, 16)
         self.quarter = nn.Sequential(Block(16, 16), Block(16, FINE_WIDTH))
         self.fine = nn.Sequential(Block(FINE_WIDTH, WIDTH), *(Block(WIDTH, WIDTH) for _ in range(3)))
@@ -85,12 +94,21 @@ class FaceNetwork(nn.Module):
         self.towers = nn.ModuleList(Block(WIDTH, WIDTH) for _ in STRIDES)
         self.heads = nn.ModuleList(Block(WIDTH, OUTPUTS, active=False, normalized=False) for _ in STRIDES)
 
+    def train(self, mode: bool = True) -> FaceNetwork:
+        """Changes between training and prediction; frozen normalizations keep their statistics."""
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm2d) and self.frozen:
+                part.eval()
+        return self
+
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Returns the output maps by rising stride."""
         image = pixels.permute(0, 3, 1, 2).float()
         if self.pixel_scale != 1:
             image = image / self.pixel_scale
-        quarter = self.quarter(_halve(self.second(self.stem(image))))
+        stem = torch.relu(_normalized(self.stem[0], self.stem[1], image))
+        quarter = self.quarter(_halve(self.second(stem)))
         fine = self.fine(_halve(quarter))
         middle = self.middle(_halve(fine))
         coarse = self.coarse(_halve(middle))
@@ -102,6 +120,18 @@ class FaceNetwork(nn.Module):
             above = self.joins[level](features)
             maps.append(self.heads[level](self.towers[level](above)))
         return tuple(reversed(maps))
+
+
+def _normalized(convolution: nn.Conv2d, norm: nn.BatchNorm2d, features: Tensor) -> Tensor:
+    if not convolution.training or norm.training:
+        out: Tensor = norm(convolution(features))
+        return out
+    # Statistics that do not change are part of the weights, which saves a pass over the features in each direction.
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    weight, bias = convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+    return nn.functional.conv2d(
+        features, weight, bias, convolution.stride, convolution.padding, groups=convolution.groups
+    )
 
 
 def _halve(features: Tensor) -> Tensor:
@@ -125,6 +155,17 @@ def decode(maps: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor, Te
     return values[..., :2].mean(-1), boxes, marks, corner + stride[:, None] / 2, stride
 
 
+def start_from(network: FaceNetwork, path: Path) -> None:
+    """Copies the weights of YuNet's file, or of one that `export.py` wrote, into a new network.
+
+    Args:
+        network: The network; started from an export, its normalizations keep the statistics that `normalize` finds.
+        path: The ONNX file.
+    """
+    network.frozen = tuple(item.name for item in onnx.load(path).graph.output) == OUTPUT_NAMES
+    (start_from_export if network.frozen else start_from_yunet)(network, path)
+
+
 @torch.no_grad()
 def start_from_yunet(network: FaceNetwork, path: Path) -> None:
     """Copies YuNet's weights into a new network; of stride 4 the channels that the next layer weighs most.
@@ -134,13 +175,7 @@ def start_from_yunet(network: FaceNetwork, path: Path) -> None:
         path: YuNet's ONNX file, whose convolutions come in the order of the network: backbone, neck from coarse to
             fine, towers by rising stride, and heads: class, box, object, landmarks, each by rising stride.
     """
-    graph = onnx.load(path).graph
-    stored = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
-    layers = [
-        [torch.from_numpy(stored[name].copy()) for name in node.input[1:]]
-        for node in graph.node
-        if node.op_type == "Conv"
-    ]
+    layers = _convolutions(path)
     weight, bias = layers.pop(0)
     network.stem[0].weight.copy_(weight.flip(1) * PIXEL_SCALE)
     network.stem[1].bias.copy_(bias)
@@ -161,6 +196,68 @@ def start_from_yunet(network: FaceNetwork, path: Path) -> None:
         own = [heads[kind * 3 + level] for kind in (0, 2, 1, 3)]
         _copy(head.across, *(torch.cat([part[0][index] for part in own]) for index in (0, 1)))
         _copy(head.space, *(torch.cat([part[1][index] for part in own]) for index in (0, 1)))
+
+
+@torch.no_grad()
+def start_from_export(network: FaceNetwork, path: Path) -> None:
+    """Copies the weights of an exported network of this kind into a new one.
+
+    Args:
+        network: The network.
+        path: The ONNX file, whose convolutions come in the order in which the network runs them; the normalizations
+            are part of them.
+    """
+    stem, *layers = _convolutions(path)
+    network.stem[0].weight.copy_(stem[0] * PIXEL_SCALE)
+    network.stem[1].bias.copy_(stem[1])
+    body = [network.second, *network.quarter, *network.fine, *network.middle, *network.coarse]
+    for level in reversed(range(len(STRIDES))):
+        body += [network.joins[level], network.towers[level], network.heads[level]]
+    for block, across, space in zip(body, layers[::2], layers[1::2], strict=True):
+        _copy(block.across, *across)
+        block.space.weight.copy_(space[0])
+        if isinstance(block.norm, nn.BatchNorm2d):
+            nn.init.ones_(block.norm.weight)
+            block.norm.bias.copy_(space[1])
+        else:
+            block.space.bias.copy_(space[1])
+
+
+@torch.no_grad()
+def weigh_size(network: FaceNetwork, weight: float, shift: float) -> None:
+    """Adds a multiple of the box's size to the logits, in the weights of the heads.
+
+    Each channel of a head is a convolution across channels and one across space: a product of two vectors. The score's
+    logit is the mean of two such products; with those of width and height there are four, whose sum is the best sum of
+    two again, by singular values.
+
+    Args:
+        network: The network.
+        weight: Logits for each unit of the logarithm of the square root of the box's area in pixels.
+        shift: Logits for all boxes.
+    """
+    shares = torch.tensor([0.5, 0.5, weight / 2, weight / 2])
+    chosen = [0, 1, 4, 5]
+    for stride, head in zip(STRIDES, network.heads, strict=True):
+        across = torch.cat([head.across.weight.flatten(1), head.across.bias[:, None]], 1)[chosen]
+        space, bias = head.space.weight.flatten(1)[chosen], head.space.bias[chosen]
+        left, values, right = torch.linalg.svd(torch.einsum("c,cp,cf->pf", shares, space, across))
+        scale = (2 * values[:2]).sqrt()[:, None]
+        head.space.weight[:2] = (left.T[:2] * scale).reshape(2, 1, 3, 3)
+        head.across.weight[:2] = (right[:2, :-1] * scale)[..., None, None]
+        head.across.bias[:2] = right[:2, -1] * scale[:, 0]
+        head.space.bias[:2] = shares @ bias + weight * float(np.log(stride)) + shift
+
+
+def _convolutions(path: Path) -> list[list[Tensor]]:
+    """Returns weight and bias of an ONNX file's convolutions, in the file's order."""
+    graph = onnx.load(path).graph
+    stored = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    return [
+        [torch.from_numpy(stored[name].copy()) for name in node.input[1:]]
+        for node in graph.node
+        if node.op_type == "Conv"
+    ]
 
 
 def _copy(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
@@ -200,7 +297,8 @@ def normalize(network: FaceNetwork, pixels: Tensor) -> None:
         return hook
 
     pairs = [(network.stem[1], network.stem[0])]
-    pairs += [(part.norm, part.space) for part in network.modules() if type(part) is Block and part.active]
+    blocks = [part for part in network.modules() if isinstance(part, Block)]
+    pairs += [(part.norm, part.space) for part in blocks if isinstance(part.norm, nn.BatchNorm2d)]
     handles = [norm.register_forward_hook(note(norm, space)) for norm, space in pairs]
     network(pixels)
     for handle in handles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +17,12 @@ MAX_FACES = 32
 
 SMALLEST = 7.0
 """Faces of fewer pixels than this are uncertain."""
+
+HARD_SHARE = 0.35
+"""Share of the parts of street photos, and of the portraits, that the network at the start got wrong."""
+
+NATIVE_SHARE = 0.5
+"""Share of the parts of street photos in their own size, in which the network learns how often faces of a size are."""
 
 MIRRORED_POINTS = [1, 0, 2, 4, 3]
 
@@ -77,6 +83,18 @@ def warp(pixels: Array, label: Label, matrix: Array, size: tuple[int, int], mirr
     return Canvas(image, boxes[kept], marks[kept], certain[kept])
 
 
+class Hard(NamedTuple):
+    """What the network that a training starts from got wrong.
+
+    Attributes:
+        places: (places, 6): number of the street photo, box, weight.
+        portraits: (portraits,): weight of each portrait.
+    """
+
+    places: Array
+    portraits: Array
+
+
 class SceneMaker:
     """Composes images at random.
 
@@ -86,6 +104,8 @@ class SceneMaker:
         size: Side of the square images in pixels.
         portrait_share: Share of images that show a portrait, up to a face that fills the image.
         seed: Seed of the random numbers.
+        hard: A third of the parts of street photos are around one of these places, and a third of the portraits are of
+            these, chosen by weight.
     """
 
     def __init__(
@@ -95,12 +115,15 @@ class SceneMaker:
         size: int,
         portrait_share: float,
         seed: int,
+        hard: Hard,
     ) -> None:
         self.street = street
         self.portraits = portraits
         self.size = size
         self.portrait_share = portrait_share
         self.random = np.random.default_rng(seed)
+        self.hard = hard
+        self.bounds = np.cumsum(hard.places[:, 5]), np.cumsum(hard.portraits)
 
     def make(self) -> tuple[Array, Array, Array, Array]:
         """Returns pixels, boxes (32, 4), landmarks (32, 10) and certain (32,)."""
@@ -128,6 +151,10 @@ class SceneMaker:
         """Returns a random number of uniform logarithm."""
         return float(np.exp(self.random.uniform(np.log(low), np.log(high))))
 
+    def weighted(self, bounds: Array) -> int:
+        """Returns an index, chosen by weights whose running sums are given."""
+        return int(np.searchsorted(bounds, self.random.uniform(0, bounds[-1]), side="right"))
+
     def affine(self, scale: float, source: Array, target: Array) -> tuple[Array, bool]:
         """Returns a map of random turn, aspect and mirroring that puts the point `source` on `target`."""
         angle = np.deg2rad(self.random.normal(0, 7) if self.random.random() < 0.9 else self.random.uniform(-40, 40))
@@ -145,11 +172,21 @@ class SceneMaker:
 
     def crop(self, size: int, lowest: float = 9.0) -> Canvas:
         """Returns a part of a street photo, mostly around one of its faces, which gets a random size."""
-        pixels, label = self.street[self.random.integers(len(self.street))]
+        number, box = self.random.integers(len(self.street)), None
+        if self.random.random() < HARD_SHARE:
+            row = self.hard.places[self.weighted(self.bounds[0])]
+            number, box = int(row[0]), row[1:5]
+        pixels, label = self.street[number]
         faces = np.flatnonzero(label.certain)
-        height, width = pixels.shape[:2]
-        if len(faces) and self.random.random() < 0.85:
+        native = self.random.random() < NATIVE_SHARE
+        if box is None and not native and len(faces) and self.random.random() < 0.85:
             box = label.boxes[self.random.choice(faces)]
+        height, width = pixels.shape[:2]
+        if native:
+            scale = self.log_uniform(0.75, 1.3)
+            source = self.random.uniform(0, 1, 2) * (width, height) if box is None else (box[:2] + box[2:]) / 2
+            target = self.random.uniform(0.1, 0.9, 2) * size
+        elif box is not None:
             extent = float(np.sqrt(np.prod(box[2:] - box[:2])))
             scale = np.clip(
                 self.log_uniform(lowest, size * 0.55) / max(extent, 1), 0.8 * size / min(height, width), 3.5
@@ -183,7 +220,10 @@ class SceneMaker:
 
     def portrait(self) -> Canvas:
         """Returns a portrait on a street photo, as large as the image at most."""
-        pixels, label = self.portraits[self.random.integers(len(self.portraits))]
+        hard = self.random.random() < HARD_SHARE and self.bounds[1][-1] > 0
+        pixels, label = self.portraits[
+            self.weighted(self.bounds[1]) if hard else self.random.integers(len(self.portraits))
+        ]
         box = label.boxes[0]
         extent = float(np.sqrt(np.prod(box[2:] - box[:2])))
         scale = self.log_uniform(self.size * 0.15, self.size) / extent
@@ -301,15 +341,22 @@ class Scenes(IterableDataset):
     """An endless stream of composed images; arguments as of `SceneMaker`."""
 
     def __init__(
-        self, street: Sequence[Any], portraits: Sequence[Any], size: int, portrait_share: float, seed: int
+        self,
+        street: Sequence[Any],
+        portraits: Sequence[Any],
+        size: int,
+        portrait_share: float,
+        seed: int,
+        hard: Hard,
     ) -> None:
         self.arguments = street, portraits, size, portrait_share
         self.seed = seed
+        self.hard = hard
 
     def __iter__(self) -> Iterator[tuple[Array, Array, Array, Array]]:
         """Yields images; each worker has its own random numbers."""
         cv2.setNumThreads(1)
         info = get_worker_info()
-        maker = SceneMaker(*self.arguments, seed=self.seed * 100 + (info.id if info else 0))
+        maker = SceneMaker(*self.arguments, seed=self.seed * 100 + (info.id if info else 0), hard=self.hard)
         while True:
             yield maker.make()

@@ -12,7 +12,7 @@ import pytest
 from maskfit.data.detectors import bundled as bundled_module
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.detectors.bundled import OUTPUTS, STRIDES, Bundled
-from maskfit.data.pretrained_weights import find_weights, packaged_weights
+from maskfit.data.pretrained_weights import WeightsFile, find_weights, packaged_weights
 
 from ...detector_networks import FACE
 
@@ -99,6 +99,11 @@ def test_the_file_ships_and_is_the_default():
     assert sha256(path.read_bytes()).hexdigest() == Bundled.published.sha256
     assert path.stat().st_size <= MAX_BYTES
     assert find_local_detector() == "bundled"
+
+
+def test_the_file_that_earlier_model_files_name_ships_too():
+    name, digest = "face_detector_2.onnx", "ed0e8cae32da78343a88d676d4bc479a8f963c40e97e2a6bc07d683bb8974392"
+    assert find_weights(WeightsFile(name, digest)) == packaged_weights(name)
 
 
 def test_the_file_runs_on_every_size_and_finds_nothing_on_blank_photos():

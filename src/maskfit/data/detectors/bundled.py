@@ -50,7 +50,7 @@ class Bundled:
 
     # A later version gets another name beside this one: model files that name these weights must find them.
     published: ClassVar[WeightsFile | None] = WeightsFile(
-        "face_detector_2.onnx", "ed0e8cae32da78343a88d676d4bc479a8f963c40e97e2a6bc07d683bb8974392"
+        "face_detector_3.onnx", "d3916a15fd117f43dd7e15fc039e1290e814740c0c2bfd94a014e552395bea78"
     )
 
     def __init__(self, weights: Path, side: int = 512, score: float = 0.5) -> None:

