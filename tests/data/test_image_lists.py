@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data.image_lists import ImageFolder, find_images, read_image_list
+from maskfit.data.image_lists import ImageFolder, default_folder, find_images, read_image_list
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 
 @pytest.fixture
@@ -54,6 +56,46 @@ def test_duplicate_rows_are_an_error(listing):
 def test_paths_out_of_the_folder_are_rejected(listing, name):
     with pytest.raises(DataError, match="leads out of the folder"):
         read_image_list(*listing(f"ImageID\n{name}\n"))
+
+
+def test_a_manifest_names_its_photos_wherever_they_are(listing, tmp_path):
+    """Its paths are relative to it or absolute, as `data check` reads them; a photo is one however it is named."""
+    listing("ImageID\n")
+    (tmp_path / "lists").mkdir()
+    path = tmp_path / "lists" / "manifest.csv"
+    absolute = tmp_path / "images" / "c.jpg"
+    path.write_text(f"path\n../images/a.jpg\n..\\images\\b.png\n{absolute}\n")
+    photos = read_image_list(path, path.parent)
+    assert [photo.name for photo in photos] == ["../images/a.jpg", "../images/b.png", str(absolute)]
+    assert [photo.name for photo in photos] == [photo.name for photo in read_photos(path, LABEL_SCHEMAS["mask"])]
+    assert all(photo.path.is_file() for photo in photos)
+    # With another folder of photos only what lies in it.
+    assert [photo.name for photo in read_image_list(path, tmp_path / "images")] == ["a.jpg", "b.png", "c.jpg"]
+    path.write_text("path\n../images/a.jpg\n../secret.jpg\n../lost.jpg\n")
+    with pytest.raises(
+        DataError, match=r"row 3: \.\./secret\.jpg leads out(.|\n)*leave it out: paths start at the list"
+    ):
+        read_image_list(path, tmp_path / "images")
+    with pytest.raises(DataError, match=r"row 4: \.\./lost\.jpg does not exist") as caught:
+        read_image_list(path, path.parent)
+    assert "row 3" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("ImageID\na.jpg\n", "images"),
+        ("ImageID\nimages/a.jpg\n", "."),
+        ("path\nimages/a.jpg\n", "."),
+        ("path\na.jpg\n", "images"),
+        ("ImageID\nsecret.jpg\n", "."),
+        ("ImageID\nlost.jpg\n", "images"),
+        ("path\nlost.jpg\n", "."),
+    ],
+)
+def test_the_folder_of_a_list_beside_images(listing, tmp_path, text, folder):
+    path, _ = listing(text)
+    assert default_folder(path) == tmp_path / folder
 
 
 @pytest.mark.parametrize(

@@ -365,7 +365,7 @@ def resolve_images(images: Path | None, image_list: Path | None) -> tuple[Path, 
         The folder and the list.
 
     Raises:
-        DataError: Neither is given.
+        DataError: Neither is given, or the list is no CSV.
     """
     folder = os.environ.get(EVAL)
     if images is None and image_list is None and folder:
@@ -373,7 +373,9 @@ def resolve_images(images: Path | None, image_list: Path | None) -> tuple[Path, 
         image_list = images / "info.csv" if (images / "info.csv").is_file() else None
         images = images / "images" if (images / "images").is_dir() else images
     if images is None and image_list is not None:
-        images = image_list.parent / "images" if (image_list.parent / "images").is_dir() else image_list.parent
+        from maskfit.data.image_lists import default_folder
+
+        images = default_folder(image_list)
     if images is None:
         hint = "maskfit predict photo.jpg, or for a submission --images DIR --image-list info.csv"
         raise DataError("no photos given", hint=hint)

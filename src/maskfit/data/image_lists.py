@@ -11,7 +11,7 @@ import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple, overload
 
@@ -19,12 +19,16 @@ from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.face_boxes import find_box_columns, name_with_box, split_name
 from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError
 from maskfit.data.manifest_columns import PATH_COLUMNS
+from maskfit.data.manifest_files import PhotoFiles, find_file, name_inside
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list, printable
 from maskfit.file_io import iter_csv
 
 ID_COLUMN = "ImageID"
 """Column of the evaluation list with the photos' names."""
+
+LEADS_OUT = "leads out of the folder of photos"
+"""What is wrong with a path to a photo that is not in the folder."""
 
 PERSON_COLUMN = "person"
 """Column of a list with the person on each photo, for predictions by person."""
@@ -241,7 +245,9 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
         path: A CSV with a column `ImageID`, or one of `PATH_COLUMNS` as a manifest has, and perhaps the box of a face
             in four columns (`data.face_boxes`); a photo may then have a row for each face. Other columns (`ans`) are
             ignored.
-        folder: The folder that every `ImageID` is relative to.
+        folder: The folder that every `ImageID` is relative to, and that none leads out of. The paths of a manifest are
+            those of `data.manifest` where this is its own folder; with another folder they are relative to it, or lead
+            into it from the manifest's folder.
 
     Returns:
         Photos without labels in the order of the rows, named by their `ImageID`, and the box where there is one.
@@ -254,11 +260,11 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     first_rows: dict[str, int] = {}
     boxes = BoxReader(None)
     column = find_id_column(path)
+    find = partial(_find_listed, folder) if column == ID_COLUMN else _ManifestNames(path.parent, folder).find
     for number, row in enumerate(iter_csv(path, (column,)), start=2):
         if number == 2:
             boxes = _open_boxes(path, row)
-        name = row[column]
-        problem = _check_name(name, folder)
+        name, problem = find(row[column]) if row[column] else ("", f"{column} is empty")
         if not problem:
             name, problem = _add_box(boxes, number, name, row, folder)
         if not problem and (first := first_rows.setdefault(name, number)) != number:
@@ -272,10 +278,26 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
         raise DataError(
             f"{count} cannot be used:\n{format_list(problems, shown=MAX_LISTED)}",
             location=path,
-            hint=f"complete {folder}, or correct the list; rows are never skipped",
+            hint=_hint_for_list(folder, column, any(problem.endswith(LEADS_OUT) for problem in problems)),
         )
     notes = tuple(note.to_line() for note in boxes.notes())
     return ListedImages(folder, tuple(first_rows), notes)
+
+
+def _hint_for_list(folder: Path, column: str, leads_out: bool) -> str:
+    """What to do about rows that cannot be used."""
+    place = folder.resolve()
+    if not leads_out:
+        return (
+            f"name the folder of the photos with --images (now {place}), add the photos, or correct the list; rows are "
+            "never skipped"
+        )
+    if column == ID_COLUMN:
+        return (
+            f"each {ID_COLUMN} is a path in the folder of photos, {place}: name another with --images, or correct the "
+            "list; in a manifest, whose column is path, paths are relative to it or absolute, and may lead anywhere"
+        )
+    return f"give a folder that holds the photos with --images (now {place}), or leave it out: paths start at the list"
 
 
 def _open_boxes(path: Path, row: Mapping[str, str]) -> BoxReader:
@@ -284,6 +306,29 @@ def _open_boxes(path: Path, row: Mapping[str, str]) -> BoxReader:
         return BoxReader(find_box_columns({column.casefold(): column for column in row}))
     except DataError as error:
         raise DataError(error.message, location=path, hint=error.hint) from None
+
+
+def default_folder(path: Path) -> Path:
+    """Finds the folder that the names of a list are relative to, where nobody says it.
+
+    Args:
+        path: The list.
+
+    Returns:
+        Of a list with `ImageID` the folder `images` beside it where there is one, of a manifest its own folder; the
+        other one where only that has the photo of the first row.
+
+    Raises:
+        DataError: The file is not a CSV.
+    """
+    folders = [path.parent / "images", path.parent]
+    if not folders[0].is_dir():
+        return path.parent
+    column = find_id_column(path)
+    if column != ID_COLUMN:
+        folders.reverse()
+    first = next(iter_csv(path, (column,)), {}).get(column, "")
+    return next((folder for folder in folders if first and find_file(split_name(first)[0], folder)), folders[0])
 
 
 def find_id_column(path: Path) -> str:
@@ -315,16 +360,36 @@ def _add_box(boxes: BoxReader, number: int, name: str, row: Mapping[str, str], f
     return name_with_box(name, box), "; ".join(message for message, _ in mistakes)
 
 
-def _check_name(name: str, folder: Path) -> str:
-    if not name:
-        return f"{ID_COLUMN} is empty"
+def _find_listed(folder: Path, name: str) -> tuple[str, str]:
+    """The name of a row, and what is wrong with it. A list of others never leads out of the folder of photos."""
     # Windows separators count as well: a list may be written on one system and read on another.
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-        return f"{name} leads out of the folder of photos"
-    file = listed_photo(folder, name).path
-    if not os.path.isfile(file):
-        return f"{name} is not in {folder}"
-    return ""
+        return name, f"{name} {LEADS_OUT}"
+    if not os.path.isfile(listed_photo(folder, name).path):
+        return name, f"{name} is not in {folder}"
+    return name, ""
+
+
+class _ManifestNames:
+    """Names of the rows of a manifest, whose paths are relative to it, or absolute."""
+
+    def __init__(self, own_folder: Path, folder: Path) -> None:
+        self._own_folder, self._folder = own_folder, folder
+        is_own = os.path.realpath(own_folder) == os.path.realpath(folder)
+        self._files = PhotoFiles(own_folder) if is_own else None
+
+    def find(self, cell: str) -> tuple[str, str]:
+        """The name of a row, and what is wrong with it."""
+        if self._files is not None:
+            # A manifest names its photos wherever they are, as it does for a training.
+            found = self._files.find(cell)
+            # A row may be named as in a submission, with its box.
+            name, problem = (found.name, "") if found else _find_listed(self._folder, cell)
+            return name, f"{cell} does not exist" if problem else ""
+        name, problem = _find_listed(self._folder, cell)
+        if problem and (file := find_file(cell, self._own_folder)) and (inside := name_inside(file, self._folder)):
+            return inside, ""
+        return name, problem
 
 
 def find_images(folder: Path) -> list[Photo]:

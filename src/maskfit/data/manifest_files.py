@@ -131,6 +131,24 @@ def find_file(cell: str, root: Path) -> Path | None:
     return None
 
 
+def name_inside(file: Path, folder: Path) -> str | None:
+    """Returns the name that a photo has in a folder.
+
+    Args:
+        file: The photo.
+        folder: The folder.
+
+    Returns:
+        The POSIX path relative to the folder; None where the photo is elsewhere.
+    """
+    # Links below the folder are followed as they stand; ".." behind a link cannot be taken away from the text.
+    as_written = os.path.abspath(file) if ".." not in file.parts else None
+    for path, root in ((as_written, os.path.abspath(folder)), (os.path.realpath(file), os.path.realpath(folder))):
+        if path is not None and Path(path).is_relative_to(root):
+            return Path(path).relative_to(root).as_posix()
+    return None
+
+
 def is_plain(cell: str) -> bool:
     """Returns whether a path is relative, with nothing to resolve in it, so that it is the photo's name as it stands.
 

@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from maskfit.data.manifest_files import find_file
+from maskfit.data.manifest_files import find_file, name_inside
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 
 NOT_FOUND = "the photo does not exist"
@@ -150,10 +150,8 @@ class PhotoFinder:
         return self._placed[file]
 
     def _resolve(self, file: Path) -> Path:
-        for resolve in (os.path.abspath, os.path.realpath):
-            photo, folder = Path(resolve(file)), Path(resolve(self.folder))
-            if photo.is_relative_to(folder) and (name := photo.relative_to(folder).as_posix()) in self._exact:
-                return self.folder / name
+        if (inside := name_inside(file, self.folder)) in self._exact:
+            return self.folder / inside
         # The name stays that of a link to a photo; only its folder is resolved.
         return Path(os.path.realpath(file.parent), file.name)
 
