@@ -14,7 +14,7 @@ import { area } from "./geometry.js";
  * @param {ReturnType<import("./classifier.js").makeClassifier>} classify
  * @param {{maxFaces: number, minFaceSide: number, maxPixels: number, noFaceNote: string}} limits
  * @returns {(photo: import("./resample.js").Pixels) => Promise<Prediction>} The faces, the largest first; where none
- *   is found, the whole photo as one.
+ *   is found, the whole photo as one, "not sure".
  */
 export function makeFacePredictor(detect, classify, limits) {
   return async (photo) => {
@@ -33,7 +33,11 @@ export function makeFacePredictor(detect, classify, limits) {
       height,
       found: faces.length,
       note: faces.length ? null : limits.noFaceNote,
-      faces: regions.map((region, index) => ({ ...region, decisions: decisions[index] })),
+      // The whole of a photo without a face has probabilities, but nothing says that they are of a face.
+      faces: regions.map((region, index) => ({
+        ...region,
+        decisions: decisions[index].map((decision) => (faces.length ? decision : { ...decision, sure: false })),
+      })),
     };
   };
 }

@@ -16,6 +16,7 @@ from maskfit.data.detectors.bundled import OUTPUTS, STRIDES, Bundled
 from maskfit.data.detectors.interface import letterbox, nms
 from maskfit.data.preprocessing import FILTERS
 from maskfit.inference.decisions import decide
+from maskfit.inference.face_predictor import NO_FACE_NOTE
 from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.labels.schema import LABEL_SCHEMAS, logits_to_probabilities
 from maskfit.model_metadata import read_metadata
@@ -211,3 +212,17 @@ def test_a_model_that_needs_more_than_the_page_has_is_refused(run_js: RunJs):
         {"preprocessing": {"crop_resize": steps}},
     )
     assert found == "This page cannot run the model: it needs the crop 'face', sharpening."
+
+
+def test_a_photo_without_a_face_is_not_sure(run_js: RunJs):
+    found = run_js(
+        'import { makeFacePredictor } from "./face_predictor.js";'
+        "const decisions = [{ value: 'wear', probability: 0.9, sure: true }];"
+        "const face = { box: [0, 0, 50, 50], score: 1 };"
+        "output = await Promise.all([[], [face]].map((faces) => makeFacePredictor("
+        "  async () => faces, async (_, boxes) => boxes.map(() => decisions), input)({ width: 60, height: 60 })));",
+        {"minFaceSide": 12, "maxFaces": 5, "noFaceNote": NO_FACE_NOTE},
+    )
+    assert [(item["found"], item["note"]) for item in found] == [(0, NO_FACE_NOTE), (1, None)]
+    assert [item["faces"][0]["decisions"][0]["sure"] for item in found] == [False, True]
+    assert [item["faces"][0]["decisions"][0]["probability"] for item in found] == [0.9, 0.9]

@@ -53,15 +53,20 @@ def test_every_face_has_a_line(command, bundled_model, with_detector, photo):
 def test_the_last_line_counts_faces_and_answers(command, bundled_model, with_detector, photo, paint, model):
     Image.fromarray(paint(60, 50)).save("none.png")
     result = command("predict", photo, "none.png")
-    answers = Counter(re.findall(r"mask (not sure|worn wrongly|worn|not worn)", result.out))
-    assert answers.total() == 3
+    answers = Counter(re.findall(r"two.png.* mask (not sure|worn wrongly|worn|not worn)", result.out))
+    assert answers.total() == 2
     names = ("worn", "worn wrongly", "not worn", "not sure")
     counts = ", ".join(f"{name} {answers[name]}" for name in names)
-    assert result.err.splitlines()[-1] == f"2 faces on 1 photo and 1 photo taken as one face: mask {counts}"
+    assert result.err.splitlines()[-1] == f"2 faces on 1 photo: mask {counts}; 1 photo without a face found"
+    Image.fromarray(paint(70, 50)).save("neither.png")
+    result = command("predict", "none.png", "neither.png")
+    assert result.err.splitlines()[-1] == "2 photos without a face found"
+    result = command("predict", photo, "none.png", "--faces", "whole")
+    assert result.err.splitlines()[-1].startswith("2 photos taken as one face: mask ")
     rows = command("predict", model, "--images", ".")
     answers = Counter(re.findall(r": (not sure|worn wrongly|worn|not worn)", rows.out))
     counts = ", ".join(f"{name} {answers[name]}" for name in names)
-    assert f"2 photos: mask {counts}" in rows.err.splitlines()
+    assert f"3 photos: mask {counts}" in rows.err.splitlines()
     for quiet in (("none.png",), (photo, "--json"), (model, "--images", ".", "--json")):
         assert "mask worn" not in command("predict", *quiet).err
 
@@ -96,7 +101,10 @@ def test_missing_detector_is_noted_once(command, bundled_model, photo, no_detect
 def test_photo_without_a_face_is_predicted_whole(command, bundled_model, with_detector, paint):
     Image.fromarray(paint(60, 50)).save("none.png")
     result = command("predict", "none.png")
-    assert result.out.startswith("none.png: no face found: whole photo taken as one face: mask ")
+    assert result.out.startswith("none.png: no face found: whole photo taken as one face: mask not sure (")
+    assert "without a face" not in result.err
+    (face,) = json.loads(command("predict", "none.png", "--json").out)["photos"][0]["faces"]
+    assert [face[name]["sure"] for name in ("mask", "gender", "age")] == [False] * 3
 
 
 def test_lines_reach_a_pipe_beside_a_progress_bar(command, bundled_model, no_detector, photo, monkeypatch):

@@ -11,9 +11,9 @@ from PIL import Image
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.inference import annotation
-from maskfit.inference.annotation import FaceAnnotation, annotate_faces, draw_annotations
-from maskfit.inference.decisions import decide
-from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
+from maskfit.inference.annotation import ABSTAIN_COLOR, FaceAnnotation, annotate_faces, draw_annotations
+from maskfit.inference.decisions import abstain, decide
+from maskfit.inference.face_predictor import NO_FACE_NOTE, FacePrediction, PhotoPrediction
 from maskfit.labels.age_distribution import AgeEstimate
 from maskfit.labels.schema import LABEL_SCHEMAS
 
@@ -220,3 +220,11 @@ def test_a_whole_photo_is_marked_only_in_full():
     assert annotate_faces(SCHEME, reading(None)) == ()
     (mark,) = annotate_faces(SCHEME, reading(None), full=True)
     assert (mark.box, mark.number) == ((0, 0, 1, 1), 0)
+
+
+def test_a_photo_without_a_face_is_gray_and_dashed():
+    own = reading(None)
+    unsure = tuple(replace(face, attributes=abstain(face.attributes)) for face in own.faces)
+    (mark,) = annotate_faces(SCHEME, replace(own, faces=unsure, note=NO_FACE_NOTE), full=True)
+    assert (mark.color, mark.is_confident, mark.label) == (ABSTAIN_COLOR, False, NO_FACE_NOTE)
+    assert mark.extra_lines[0] == "mask not sure"

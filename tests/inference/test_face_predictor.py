@@ -56,6 +56,22 @@ def test_a_photo_without_a_face_is_taken_whole_unless_that_is_not_wanted(predict
     assert FacePredictor(predictor, predict_whole_image=False).predict_one(empty).faces == ()
 
 
+def test_a_photo_without_a_face_is_not_sure_and_other_whole_photos_are_as_they_were(predictor, photo, paint):
+    empty = paint(90, 120)
+    together = FacePredictor(predictor).predict([photo, empty])
+    assert [reading.is_without_face for reading in together] == [False, True]
+    assert [[item.is_confident for item in face.attributes] for face in together[0].faces] == [[True] * 3] * 2
+    unsure = together[1].faces[0]
+    for options in ({}, {"is_detector_missing": True}):
+        whole = FacePredictor(predictor, detect=False, **options).predict_one(empty)
+        assert not whole.is_without_face
+        for own, item in zip(unsure.attributes, whole.faces[0].attributes, strict=True):
+            assert (own.is_confident, item.is_confident) == (False, True)
+            assert (own.value, own.probability) == (item.value, pytest.approx(item.probability))
+    said = together[1].to_dict()["faces"][0]["mask"]
+    assert (said["answer"], said["sure"], said["value"]) == ("not sure", False, unsure["mask"].value)
+
+
 def test_faces_need_not_be_looked_for(predictor, photo, painted):
     (answer,) = FacePredictor(predictor, detect=False).predict_one(photo).faces
     assert answer.box is None

@@ -103,12 +103,14 @@ class FaceResults:
         unreadable: Errors of unreadable photos, by name.
         read: Number of photos predicted.
         faces: Number of faces found on them.
+        without_face: Number of photos on which a detector found no face.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
     unreadable: dict[str, PhotoError] = field(default_factory=dict)
     read: int = 0
     faces: int = 0
+    without_face: int = 0
 
 
 def load_face_predictor(predictor: Predictor, faces: str | None, detector: str | None) -> FacePredictor:
@@ -167,7 +169,8 @@ def print_face_predictions(
             else:
                 results.read += 1
                 results.faces += prediction.num_faces
-                for face in prediction.faces:
+                results.without_face += prediction.is_without_face
+                for face in () if prediction.is_without_face else prediction.faces:
                     counts.add(face.attributes[0])
                 annotated = annotator and annotator.write(photo, prediction, face_predictor.predictor.schema)
                 if json:
@@ -183,13 +186,22 @@ def print_face_predictions(
     if json:
         print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
     else:
-        whole = counts.answers.total() - results.faces
-        found = f"{format_count(results.faces, 'face')} on {format_count(results.read - whole, 'photo')}"
-        rest = f"{format_count(whole, 'photo')} taken as one face"
-        counts.print(" and ".join([*([found] if results.faces else []), *([rest] if whole else [])]))
+        _print_counts(results, counts)
     if annotator:
         print_written(annotator.target, format_count(results.read, "photo") if annotator.folder else "")
     print_set_aside(unreadable)
+
+
+def _print_counts(results: FaceResults, counts: AnswerCounts) -> None:
+    """Prints how many faces have which answer; photos without a face are no part of that and counted beside it."""
+    whole = counts.answers.total() - results.faces
+    with_faces = results.read - whole - results.without_face
+    found = f"{format_count(results.faces, 'face')} on {format_count(with_faces, 'photo')}"
+    rest = f"{format_count(whole, 'photo')} taken as one face"
+    title = " and ".join([*([found] if results.faces else []), *([rest] if whole else [])])
+    note = f"{format_count(results.without_face, 'photo')} without a face found"
+    # The line of the only photo says so itself.
+    counts.print(title, note if results.without_face and results.read > 1 else "")
 
 
 def format_faces(name: str, prediction: PhotoPrediction) -> Iterator[str]:

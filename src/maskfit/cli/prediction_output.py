@@ -79,19 +79,24 @@ class AnswerCounts:
 
         self.answers[prediction.display_name if prediction.is_confident else NOT_SURE] += 1
 
-    def print(self, title: str) -> None:
+    def print(self, title: str, note: str = "") -> None:
         """Prints "7 faces on 1 photo: mask worn 5, worn wrongly 0, not worn 1, not sure 1" on standard error.
 
         Args:
-            title: What was counted; nothing is printed of a single face or photo.
+            title: What was counted; nothing is printed of a single face or photo without a note.
+            note: What was read and not counted, behind the counts or, where nothing was counted, alone.
         """
         from maskfit.inference.decisions import NOT_SURE
 
-        if self.answers.total() < 2:
+        if self.answers.total() < 2 and not note:
+            return
+        if not self.answers:
+            err.print(note, soft_wrap=True)
             return
         names = [*map(self.attribute.display_name, range(len(self.attribute.values))), NOT_SURE]
         counts = ", ".join(f"{name} {self.answers[name]:,}" for name in names)
-        err.print(f"{title}: {self.attribute.name} {counts}", markup=False, highlight=False, soft_wrap=True)
+        rest = f"; {note}" if note else ""
+        err.print(f"{title}: {self.attribute.name} {counts}{rest}", markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass

@@ -8,7 +8,7 @@ probability: such a value is more often "not sure" than the most probable one wo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ class AttributePrediction:
         value: The selected value, as tables name it: the most probable one where there are no decision weights.
         display_name: The same for people.
         probability: Its probability, 0 to 1.
-        is_confident: Whether that reaches the attribute's threshold; otherwise the model abstains.
+        is_confident: Whether that reaches the attribute's threshold; otherwise the model abstains. False for a whole
+            photo on which a detector found no face, whatever the probability.
         probabilities: The probability of every value, by name.
         age: The age in years, for an attribute of ages whose models give one.
     """
@@ -126,6 +127,18 @@ def _decide_attribute(
             dict(zip(attribute.values, map(float, row), strict=True)),
             age,
         )
+
+
+def abstain(attributes: Sequence[AttributePrediction]) -> tuple[AttributePrediction, ...]:
+    """Makes a prediction "not sure" whatever its probabilities, which stay: nothing says that they are of a face.
+
+    Args:
+        attributes: The prediction of each attribute.
+
+    Returns:
+        The same with `is_confident` false.
+    """
+    return tuple(replace(item, is_confident=False) for item in attributes)
 
 
 def format_prediction(attributes: Sequence[AttributePrediction]) -> str:

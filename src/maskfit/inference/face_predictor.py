@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -18,7 +18,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
 from maskfit.environment import MODEL, read_variable
 from maskfit.errors import DataError, PhotoError
-from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.inference.decisions import AttributePrediction, abstain, decide
 from maskfit.inference.detector_choice import parse_detector
 from maskfit.inference.engines import Logger
 from maskfit.inference.ensemble_runner import ModelInput
@@ -138,7 +138,7 @@ class PhotoPrediction:
         width: Width of the upright image in pixels.
         height: Height of the upright image in pixels.
         faces: The predictions, the largest face first. Where no face was found or looked for, one for the whole image,
-            unless the predictor was told otherwise.
+            unless the predictor was told otherwise; it is "not sure" where a detector found no face.
         note: Why the whole image was taken as one face, where nobody asked for that; None otherwise.
     """
 
@@ -151,6 +151,11 @@ class PhotoPrediction:
     def num_faces(self) -> int:
         """How many faces were detected."""
         return sum(item.face is not None for item in self.faces)
+
+    @property
+    def is_without_face(self) -> bool:
+        """Whether the whole image was predicted because a detector found no face on it."""
+        return self.note == NO_FACE_NOTE
 
     def to_dict(self) -> dict[str, object]:
         """Converts to JSON types.
@@ -179,7 +184,8 @@ class FacePredictor:
         predictor: The models; `load` opens model files and run folders.
         detector: A crop that detects faces; None takes that of the models, or else `default_detector`.
         detect: Whether to detect faces; without, each image is taken as a portrait, as `Predictor` takes it.
-        predict_whole_image: Whether an image without a face gets a prediction of the whole of it.
+        predict_whole_image: Whether an image without a face gets a prediction of the whole of it: "not sure", since it
+            may show no face at all, or one so close that the detector misses it.
         max_faces: Faces of one image that are predicted, the largest first, >= 1.
         min_face_side: Width in pixels that a face must have.
         is_detector_missing: Without `detect`: whether each prediction notes that there was no detector.
@@ -449,6 +455,8 @@ class FacePredictor:
                 for index, face, item in zip(indices, faces, image.inputs, strict=True)
             ]
             note = None if image.faces or not own else self._whole_image_note
+            if note == NO_FACE_NOTE:
+                own = [replace(item, attributes=abstain(item.attributes)) for item in own]
             predictions.append(PhotoPrediction(image.width, image.height, tuple(own), note))
         return predictions
 

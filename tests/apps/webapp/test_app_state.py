@@ -23,6 +23,7 @@ from maskfit.apps.webapp.app_state import (
 from maskfit.apps.webapp.csv_export import Row, count_values, to_csv
 from maskfit.apps.webapp.session import (
     SAMPLE_PERSONS,
+    PhotoResult,
     Session,
     UploadedPhoto,
     deduplicate_names,
@@ -70,7 +71,7 @@ def png(name: str, pixels: np.ndarray) -> UploadedPhoto:
 
 def row(app_state: AppState, item: UploadedPhoto, settings: PredictionSettings | None = None, **unsure: float) -> Row:
     result = Session(app_state).predict(item, settings or app_state.default_settings)
-    return Row(item.name, result, reapply_thresholds(SCHEME, result.faces, unsure))
+    return Row(item.name, result, reapply_thresholds(SCHEME, result, unsure))
 
 
 # Predictions
@@ -128,7 +129,16 @@ def test_a_photo_without_a_face_is_predicted_on_request(app_state, paint):
     result = visitor.predict(item, app_state.default_settings)
     assert (result.error, result.faces) == ("", ())
     visitor.whole_photo_hashes.add(item.content_hash)
-    assert len(visitor.predict(item, app_state.default_settings).faces) == 1
+    result = visitor.predict(item, app_state.default_settings)
+    assert len(result.faces) == 1
+    # Not sure under any threshold, with the reason, and no face of the summary: there may be none.
+    predictions = reapply_thresholds(SCHEME, result, {})
+    assert [prediction.is_confident for prediction in predictions[0]] == [False] * 3
+    own = Row(item.name, result, predictions)
+    assert count_values([own]).total() == 0
+    (line,) = csv.DictReader(io.StringIO(to_csv(SCHEME, [own]).decode()))
+    assert (line["mask"], line["mask_guess"], line["problem"]) == ("not sure", predictions[0][0].value, "no face found")
+    assert "no face found, as one portrait" in html.photo_heading(item.name, result)
 
 
 @pytest.mark.parametrize(
@@ -158,15 +168,15 @@ def test_repeated_names_are_numbered():
 def test_thresholds_change_decisions_and_not_probabilities(app_state, two):
     result = Session(app_state).predict(two, app_state.default_settings)
     sure, unsure = (
-        reapply_thresholds(SCHEME, result.faces, {}),
-        reapply_thresholds(SCHEME, result.faces, {"gender": 1.0}),
+        reapply_thresholds(SCHEME, result, {}),
+        reapply_thresholds(SCHEME, result, {"gender": 1.0}),
     )
     assert all(prediction.is_confident for own in sure for prediction in own)
     assert [[prediction.is_confident for prediction in own] for own in unsure] == [[True, False, True]] * 2
     assert [prediction.probabilities for prediction in sure[0]] == [
         prediction.probabilities for prediction in unsure[0]
     ]
-    assert reapply_thresholds(SCHEME, (), {}) == ()
+    assert reapply_thresholds(SCHEME, PhotoResult("hash"), {}) == ()
 
 
 # App state

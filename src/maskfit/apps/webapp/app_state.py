@@ -55,12 +55,14 @@ class PredictionSettings:
         vote: How they are combined: a name of `VOTES` that needs no weights.
         find_faces: Whether faces are detected; otherwise each photo is one portrait.
         detector: A name of `DETECTORS`, or `AS_TRAINED`.
+        whole_without_face: Whether a photo on which no face is found is predicted as a whole, which is "not sure".
     """
 
     models: tuple[str, ...]
     vote: str = "arithmetic"
     find_faces: bool = True
     detector: str = AS_TRAINED
+    whole_without_face: bool = False
 
 
 class AppState:
@@ -118,7 +120,7 @@ class AppState:
             predictor,
             detector=detector,
             detect=settings.find_faces,
-            predict_whole_image=not settings.find_faces,
+            predict_whole_image=settings.whole_without_face or not settings.find_faces,
         )
 
     def public_text(self, text: str) -> str:

@@ -46,7 +46,7 @@ def csv_header(schema: LabelSchema) -> list[str]:
 
 
 def to_csv(schema: LabelSchema, rows: Sequence[Row]) -> bytes:
-    """Formats a row for each face, and one with the reason for each photo without a face.
+    """Formats a row for each face, and one with the reason for each photo without a face, predicted or not.
 
     Args:
         schema: The label schema.
@@ -70,12 +70,12 @@ def to_csv(schema: LabelSchema, rows: Sequence[Row]) -> bytes:
                 for item in attributes
                 for cell in (item.value if item.is_confident else NOT_SURE, item.value, f"{item.probability:.4f}")
             ]
-            writer.writerow([name, number, *box, *cells, ""])
+            writer.writerow([name, number, *box, *cells, NO_FACE if result.is_without_face else ""])
     return stream.getvalue().encode()
 
 
 def count_values(rows: Sequence[Row]) -> Counter[str]:
-    """Counts faces by their prediction for the first attribute.
+    """Counts faces by their prediction for the first attribute; a photo without a face found counts as none.
 
     Args:
         rows: The photos.
@@ -83,5 +83,5 @@ def count_values(rows: Sequence[Row]) -> Counter[str]:
     Returns:
         Number of faces by value, and by `NOT_SURE`.
     """
-    first = (attributes[0] for row in rows for attributes in row.predictions)
+    first = (attributes[0] for row in rows if not row.result.is_without_face for attributes in row.predictions)
     return Counter(item.value if item.is_confident else NOT_SURE for item in first)

@@ -160,7 +160,7 @@ def photo_heading(name: str, result: PhotoResult) -> Markup:
         prediction = result.prediction
         faces = format_count(prediction.num_faces, "face")
         if prediction.faces and not prediction.num_faces:
-            faces = "as one portrait"
+            faces = "no face found, as one portrait" if prediction.is_without_face else "as one portrait"
         details = f"{prediction.width} × {prediction.height} · {faces}"
     return render(PACKAGE, "photo_heading.html.j2", name=name, details=details)
 

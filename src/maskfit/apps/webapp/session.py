@@ -17,7 +17,7 @@ from maskfit.calibration import WeightMap
 from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
-from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.inference.decisions import AttributePrediction, abstain, decide
 from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.labels.schema import LabelSchema
 from maskfit.synthesis.drawn import render_photo, sample_person
@@ -116,10 +116,15 @@ class PhotoResult:
         """The prediction of each face, the largest first, or of the whole photo."""
         return self.prediction.faces if self.prediction else ()
 
+    @property
+    def is_without_face(self) -> bool:
+        """Whether the whole photo was predicted although no face was found on it."""
+        return self.prediction is not None and self.prediction.is_without_face
+
 
 def reapply_thresholds(
     schema: LabelSchema,
-    faces: Sequence[FacePrediction],
+    result: PhotoResult,
     abstain_below: Mapping[str, float],
     decision_weights: WeightMap | None = None,
 ) -> FacePredictions:
@@ -127,17 +132,19 @@ def reapply_thresholds(
 
     Args:
         schema: The label schema.
-        faces: Predictions of faces.
+        result: The result of a photo.
         abstain_below: Probability below which the prediction is "not sure", by attribute.
         decision_weights: Decision weights by attribute; None selects the most probable values.
 
     Returns:
-        For each face the prediction of each attribute.
+        For each face the prediction of each attribute; "not sure" under any threshold where no face was found.
     """
+    faces = result.faces
     if not faces:
         return ()
     rows = np.stack([face.probabilities for face in faces])
-    return tuple(decide(schema, rows, abstain_below, decision_weights, [face.age for face in faces]))
+    decided = decide(schema, rows, abstain_below, decision_weights, [face.age for face in faces])
+    return tuple(map(abstain, decided) if result.is_without_face else decided)
 
 
 def predict_photo(app_state: AppState, photo: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
@@ -244,7 +251,7 @@ class Session:
         return self._cache[key]
 
     def _effective_settings(self, photo: UploadedPhoto, settings: PredictionSettings) -> PredictionSettings:
-        return replace(settings, find_faces=False) if photo.content_hash in self.whole_photo_hashes else settings
+        return replace(settings, whole_without_face=photo.content_hash in self.whole_photo_hashes)
 
 
 @cache

@@ -126,12 +126,12 @@ def _show_photos(
             text = f"predicting {index + 1} of {len(photos)}: {escape_markdown(photo.name)}"
             bar.progress(index / len(photos), text)
         result = session.predict(photo, settings)
-        rows.append(Row(photo.name, result, reapply_thresholds(schema, result.faces, thresholds, decision_weights)))
+        rows.append(Row(photo.name, result, reapply_thresholds(schema, result, thresholds, decision_weights)))
         _show_photo(session, rows[-1], index, settings, schema, thresholds)
     if bar is not None:
         bar.empty()
-    num_faces = sum(len(row.predictions) for row in rows)
-    top.html(html.summary(schema, count_values(rows), len(rows), num_faces))
+    counts = count_values(rows)
+    top.html(html.summary(schema, counts, len(rows), counts.total()))
     download.download_button(
         "Download CSV",
         to_csv(schema, rows),
