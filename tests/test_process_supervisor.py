@@ -67,6 +67,15 @@ def clean_up_slowly(pipe: Connection, marker: str) -> None:
         Path(marker).write_text("done")
 
 
+def interrupt_the_parent_while_cleaning_up(pipe: Connection, marker: str) -> None:
+    try:
+        sleep(pipe)
+    finally:
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(0.3)
+        Path(marker).write_text("done")
+
+
 def wait_for(supervisor: ProcessSupervisor, message: str) -> None:
     events: list[WorkerEvent] = []
     while not any(isinstance(event, WorkerMessage) and event.message == message for event in events):
@@ -183,6 +192,20 @@ def test_a_second_sigterm_does_not_interrupt_the_cleaning_up(tmp_path: Path, cap
         wait_for(supervisor, "cleaning up")
     assert marker.read_text() == "done"
     assert capfd.readouterr().err == ""
+
+
+def test_another_ctrl_c_does_not_interrupt_the_stopping_of_workers(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    received = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        with ProcessSupervisor() as supervisor:
+            supervisor.start(interrupt_the_parent_while_cleaning_up, str(marker), name="slow")
+            wait_for(supervisor, STARTED)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert marker.read_text() == "done"
+    assert received == []
 
 
 def test_without_grace_workers_are_killed_at_once(tmp_path: Path) -> None:

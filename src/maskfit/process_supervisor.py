@@ -206,16 +206,17 @@ class ProcessSupervisor:
         return events
 
     def stop(self) -> None:
-        """Stops all workers: SIGTERM, then SIGKILL after `grace_seconds`."""
+        """Stops all workers: SIGTERM, then SIGKILL after `grace_seconds`; another Ctrl-C does not interrupt that."""
         workers = self.workers
-        for worker in workers:
-            if self.grace_seconds:
-                worker.process.terminate()
-            else:
-                worker.process.kill()
-        deadline = time.monotonic() + self.grace_seconds
-        for worker in workers:
-            self._reap(worker, deadline)
+        with _sigint_ignored():
+            for worker in workers:
+                if self.grace_seconds:
+                    worker.process.terminate()
+                else:
+                    worker.process.kill()
+            deadline = time.monotonic() + self.grace_seconds
+            for worker in workers:
+                self._reap(worker, deadline)
         self._restore_sigterm()
 
     def _receive(self, pipe: Connection) -> WorkerEvent | None:
