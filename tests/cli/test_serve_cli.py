@@ -50,6 +50,15 @@ def test_options_reach_the_service(command, monkeypatch, tmp_path):
     )
 
 
+def test_a_detector_can_be_named_but_not_for_portraits(command, monkeypatch):
+    calls = []
+    monkeypatch.setattr("maskfit.apps.service.server.serve", lambda *args: calls.append(args))
+    command("serve", "a.onnx", "--port", 18999, "--detector", "yunet:side=640")
+    assert calls[0][0].detector == "yunet:side=640"
+    result = command("serve", "a.onnx", "--port", 18999, "--detector", "yunet", "--portraits")
+    assert (result.code, "--detector is of no use with --portraits" in result.err, len(calls)) == (2, True, 1)
+
+
 def test_bundled_model_is_the_default(command, bundled_model, monkeypatch):
     calls = []
     monkeypatch.setattr("maskfit.apps.service.server.serve", lambda *args: calls.append(args))
@@ -69,7 +78,7 @@ def test_defaults_match_the_settings():
         limits.queue,
     )
     assert (defaults["max_seconds"], defaults["batch_wait"] / 1000) == (limits.seconds, settings.batch_wait)
-    for name in ("batch_size", "stop_seconds", "workers", "engine", "faces"):
+    for name in ("batch_size", "stop_seconds", "workers", "engine", "faces", "detector"):
         assert defaults[name] == getattr(settings, name)
     assert (defaults["top_k"], defaults["tta"], defaults["combine"]) == (settings.top, settings.views, settings.vote)
 
@@ -81,7 +90,11 @@ def test_defaults_match_the_settings():
 def test_public_host_without_token_warns(capsys, host, requires_token, warned):
     predictor = SimpleNamespace(members=[1], schema=SimpleNamespace(names=("mask",)), decision_weights={})
     settings = SimpleNamespace(workers=1, threads=2)
-    _print_started(SimpleNamespace(requires_token=requires_token, predictor=predictor, settings=settings), host, 8000)
+    service = SimpleNamespace(
+        requires_token=requires_token, predictor=predictor, settings=settings, detector_note="another detector"
+    )
+    _print_started(service, host, 8000)
     captured = capsys.readouterr()
+    assert "another detector\n" in captured.err
     assert ("anybody who reaches" in captured.err) is warned
     assert captured.out == f"http://{host}:8000/v1/predict\n"

@@ -10,9 +10,11 @@ import typer
 from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.console import err, out, require_extra
+from maskfit.cli.data.crop import DetectorOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.predict_options import AgeBordersOption
 from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
+from maskfit.errors import DataError
 from maskfit.labels.age_distribution import parse_age_borders
 from maskfit.text import format_count
 
@@ -110,6 +112,7 @@ def serve(
     workers: WorkersOption = 1,
     token_file: TokenFileOption = None,
     faces: FacesOption = True,
+    detector: DetectorOption = None,
     batch_size: BatchSizeOption = 8,
     batch_wait: BatchWaitOption = 5.0,
     remember: RememberOption = 4096,
@@ -143,6 +146,8 @@ def serve(
 
         maskfit serve model.onnx --host 0.0.0.0 --token-file token.txt --workers 2
     """
+    if detector is not None and not faces:
+        raise DataError("--detector is of no use with --portraits", hint="leave out one of the two")
     require_extra("serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
     models = resolve_models(models)
     if not all(model.endswith((".onnx", ".xml")) for model in models):
@@ -170,6 +175,7 @@ def serve(
         age_borders=parse_age_borders(age_borders),
         engine=engine,
         faces=faces,
+        detector=detector,
         limits=limits,
         batch_size=batch_size,
         batch_wait=batch_wait / 1000,
@@ -191,4 +197,6 @@ def _print_started(service: InferenceService, host: str, port: int) -> None:
     err.print(f"serving {count} for {attributes}; {settings.workers} x {settings.threads} threads")
     if service.predictor.decision_weights:
         err.print(f"decisions: {service.predictor.describe_decisions()}")
+    if service.detector_note:
+        err.print(service.detector_note)
     out.print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1/predict", soft_wrap=True)

@@ -213,10 +213,13 @@ def _check_outputs(paths: list[Path], force: bool) -> None:
 
 
 def _load_face_predictor(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
-    from maskfit.inference.detector_choice import parse_detector
+    from maskfit.inference.detector_choice import describe_other_detector, parse_detector
     from maskfit.inference.face_predictor import FacePredictor
 
     face_crop = None if detector is None and weights is None else parse_detector(detector, weights)
+    note = face_crop and describe_other_detector(face_crop, (item.face_crop for item in predictor.runner.crop_resizes))
+    if note:
+        err.print(note)
     return FacePredictor(predictor, detector=face_crop, predict_whole_image=False)
 
 

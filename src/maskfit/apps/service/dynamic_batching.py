@@ -181,6 +181,8 @@ class DynamicBatcher:
             outcome = "unreadable" if isinstance(error, PhotoError) else "lost"
         else:
             outcome = "answered"
+            if job.detect_faces and not future.result().num_faces:
+                self.metrics.without_face.inc()
         self.metrics.photos.labels(outcome).inc()
         with self._lock:
             self._num_pending -= 1

@@ -36,6 +36,7 @@ class Metrics:
         request_seconds: Seconds from a request's first byte to its response, by path.
         photos: Photos by outcome: answered, unreadable or lost.
         remembered: Answered photos whose file came before, so that the answer was known.
+        without_face: Answered photos on which no face was detected; none where detection was not asked for.
         faces: Predicted faces; a whole photo counts as one.
         queue_size: Photos that were accepted and have no result yet.
         batch_faces: Faces in a batch.
@@ -58,6 +59,9 @@ class Metrics:
         self.photos = Counter("maskfit_photos", "Photos by outcome.", ["outcome"], registry=registry)
         self.remembered = Counter(
             "maskfit_photos_remembered", "Answered photos whose answer was known from before.", registry=registry
+        )
+        self.without_face = Counter(
+            "maskfit_photos_without_face", "Answered photos on which no face was detected.", registry=registry
         )
         self.faces = Counter("maskfit_faces", "Predicted faces; a whole photo counts as one.", registry=registry)
         self.queue_size = Gauge(

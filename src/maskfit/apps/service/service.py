@@ -13,6 +13,7 @@ from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.model_info import ServiceInfo, describe
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget
+from maskfit.inference.detector_choice import describe_other_detector, parse_detector
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec
@@ -30,11 +31,13 @@ class InferenceService:
         body_memory: Memory budget of all request bodies.
         predictor: The models.
         batcher: Predicts photos in batches.
+        detector_note: Says that the named detector is not that of the models; empty where it is.
         stopping: Set when a shutdown begins; running requests are still completed.
 
     Raises:
         ModelFileError: A model cannot be opened, or the models are incompatible.
-        DataError: A detector's weights are missing, or the token is invalid.
+        DataError: A detector's file is none, its weights are missing, or the token is invalid.
+        RecipeError: There is no such detector, or it has no such option.
         MaskfitError: As `Predictor.load`.
     """
 
@@ -56,10 +59,13 @@ class InferenceService:
             engine=settings.engine,
         )
         face_predictors = {False: FacePredictor(self.predictor, detect=False)}
+        named = parse_detector(settings.detector) if settings.faces and settings.detector else None
+        crops = (item.face_crop for item in self.predictor.runner.crop_resizes)
+        self.detector_note = describe_other_detector(named, crops) if named else ""
         if settings.faces:
             # A photo without a face gets no prediction; a client that wants the whole photo sends faces=false.
             face_predictors[True] = FacePredictor(
-                self.predictor, predict_whole_image=False, max_faces=settings.limits.faces
+                self.predictor, detector=named, predict_whole_image=False, max_faces=settings.limits.faces
             )
         self.batcher = DynamicBatcher(face_predictors, settings, self.metrics)
         face_crop = face_predictors[settings.faces].detector

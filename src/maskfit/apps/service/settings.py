@@ -65,6 +65,7 @@ class ServiceSettings(BaseModel):
         age_borders: Borders of the age bands, as for `Predictor.load`.
         engine: Inference engine, as for `Predictor.load`.
         faces: Whether faces can be detected; otherwise every photo is a portrait and no detector is needed.
+        detector: The face detector as users name it, for `parse_detector`; None for that of the models or the default.
         limits: Limits of a request.
         batch_size: Maximum faces in a batch.
         batch_wait: Maximum seconds that a face waits for others, in [0, 1].
@@ -84,6 +85,7 @@ class ServiceSettings(BaseModel):
     age_borders: tuple[float, ...] | None = None
     engine: str = "auto"
     faces: bool = True
+    detector: str | None = None
     limits: Limits = Limits()
     batch_size: Count = 8
     batch_wait: Annotated[float, Field(ge=0, le=1)] = 0.005
