@@ -118,6 +118,14 @@ def test_rows_left_out_stand_beside_the_scores(command, scenes, painted, bundled
     assert line in page.read_text()
 
 
+def test_a_face_boxed_twice_is_named_beside_the_scores(command, scenes, painted, bundled_model):
+    table = scenes / "scenes.csv"
+    table.write_text(table.read_text() + "a.png,11,21,51,71,not_wear\n")
+    result = command("evaluate", "scenes", scenes, *FIND, "-q")
+    assert "1 pair of annotated boxes shows one face each, of which one box counts as missed" in result.out
+    assert json.loads(command("evaluate", "scenes", scenes, *FIND, "--json").out)["boxed_twice"] == 1
+
+
 def test_a_manifest_beside_other_photos_of_these_names(command, scenes, painted, bundled_model, tmp_path):
     """Paths with ".." are those of the table, and not guesses by the end of the name."""
     elsewhere = tmp_path / "labels" / "deep"

@@ -100,7 +100,7 @@ def evaluate_scenes(
     predictor = Predictor.load(*resolve_models(models or []), tta=tta, batch_size=None, num_images=64, log=err.print)
     dataset = import_dataset(boxes, predictor.schema, format=format, maps=maps or (), images=images)
     scenes, notes = group_scenes(dataset, predictor.schema)
-    _print_notes(dataset, notes, show_left_out=json)
+    _print_notes(dataset, notes, json=json)
     faces = load_face_predictor(predictor, "find", detector)
     faces.predict_whole_image = False
     with progress("evaluating scenes") as advance:
@@ -130,13 +130,20 @@ def _describe_left_out(dataset: ImportedDataset) -> str:
     return f"{left_out:,} of {format_count(total, 'row')} left out of these scores: {reasons}"
 
 
-def _print_notes(dataset: ImportedDataset, notes: list[str], *, show_left_out: bool) -> None:
-    # Without JSON this stands beside the scores, where it is read with them.
-    if show_left_out and (text := _describe_left_out(dataset)):
+def _count_boxed_twice(evaluation: SceneEvaluation) -> int:
+    """Pairs of annotated boxes that show one face, of which at most one can be found."""
+    from maskfit.data.boxes import find_same_faces
+
+    return sum(len(find_same_faces(result.scene.boxes)) for result in evaluation.results)
+
+
+def _print_notes(dataset: ImportedDataset, notes: list[str], *, json: bool) -> None:
+    # Without JSON this, and faces boxed twice, stand beside the scores, where they are read with them.
+    if json and (text := _describe_left_out(dataset)):
         err.print(text, style="yellow", soft_wrap=True)
     for note in [*dataset.notes, *notes]:
         # Who is on a photo matters for splits, not here.
-        if "who is on the photos" not in note:
+        if "who is on the photos" not in note and (json or "boxed twice" not in note):
             err.print(f"note: {note}", soft_wrap=True)
 
 
@@ -155,6 +162,10 @@ def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str, l
     if evaluation.unreadable:
         count = format_count(len(evaluation.unreadable), "photo is", "photos are")
         out.print(f"{count} left out of these scores: unreadable", style="yellow", soft_wrap=True)
+    if twice := _count_boxed_twice(evaluation):
+        pairs = format_count(twice, "pair of annotated boxes shows", "pairs of annotated boxes show")
+        text = f"{pairs} one face each, of which one box counts as missed; maskfit data check names them in a manifest"
+        out.print(text, style="yellow", soft_wrap=True)
     out.print()
     print_table(
         "Detection",
@@ -193,6 +204,7 @@ def _to_record(evaluation: SceneEvaluation, boxes: Path, page: Path | None) -> d
         "boxes": str(boxes),
         **evaluation.scores.to_dict(),
         "unreadable": dict(evaluation.unreadable),
+        "boxed_twice": _count_boxed_twice(evaluation),
         "errors": [
             {
                 "photo": result.scene.photo.name,

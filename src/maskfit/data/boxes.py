@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import ceil, cos, floor, radians, sin
 
 import numpy as np
@@ -17,6 +19,12 @@ ROUNDING_STEP = 0.25
 
 MAX_SAMPLES = 8
 """Maximum samples per output pixel and direction of a rotated box; only very large photos would gain from more."""
+
+
+SAME_FACE_IOU = 0.6
+"""Overlap (intersection over union) from which two boxes on a photo are one face.
+
+Two annotators agree better than that, and the faces of two people do not overlap so much."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,19 @@ def intersection_over_union(first: Box, second: Box) -> float:
     common = max(width, 0.0) * max(height, 0.0)
     union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)) - common
     return common / union if union > 0 else 0.0
+
+
+def find_same_faces(boxes: Sequence[Box]) -> list[tuple[int, int]]:
+    """Finds boxes of one photo that show the same face, as those of two annotators do.
+
+    Args:
+        boxes: The boxes.
+
+    Returns:
+        Positions of each two boxes that overlap by `SAME_FACE_IOU` or more.
+    """
+    pairs = combinations(range(len(boxes)), 2)
+    return [(one, two) for one, two in pairs if intersection_over_union(boxes[one], boxes[two]) >= SAME_FACE_IOU]
 
 
 def _clip_interval(low: float, high: float, length: float) -> tuple[float, float]:

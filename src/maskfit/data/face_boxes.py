@@ -86,6 +86,11 @@ class BoxColumns:
     names: tuple[str, str, str, str]
     is_size: bool = False
 
+    @property
+    def is_standard(self) -> bool:
+        """Whether the columns have the standard names, which mean nothing else."""
+        return tuple(name.casefold() for name in self.names) == BOX_COLUMNS and not self.is_size
+
     def describe(self) -> str:
         """Returns how the columns are read, as one sentence."""
         meaning = "left, upper, width, height" if self.is_size else "left, upper, right, lower"

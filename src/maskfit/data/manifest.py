@@ -47,7 +47,7 @@ from maskfit.data.manifest_columns import (
     find_likely_columns,
 )
 from maskfit.data.manifest_files import PhotoFiles
-from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset, find_conflicting_attributes
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
 from maskfit.labels.attribute import as_number
@@ -203,7 +203,7 @@ class _RowReader:
         self.mistakes: list[_Mistake] = []
         self._person_lists = _PersonLists(root)
         self._boxes = BoxReader(columns.box)
-        self._first_rows: dict[str, int] = {}
+        self._first_rows: dict[str, tuple[int, dict[str, str | float]]] = {}
         self._missing_words: Counter[tuple[str, str]] = Counter()
         self._straddling: Counter[tuple[str, str]] = Counter()
         self._file_persons: Counter[str] = Counter()
@@ -234,17 +234,24 @@ class _RowReader:
             except EmptyBoxError:
                 found = None
             else:
-                first = self._first_rows.setdefault(name_with_box(found.absolute, box), number)
+                first, known = self._first_rows.setdefault(name_with_box(found.absolute, box), (number, labels))
                 if first != number:
-                    mistakes.append(
-                        (f"{name_with_box(cell, box)} is already in row {first}", "keep one of the two rows")
-                    )
+                    mistakes.append(self._describe_repeated(name_with_box(cell, box), first, [known, labels]))
         if mistakes:
             self.mistakes += [_Mistake(number, message, hint, message) for message, hint in mistakes]
         if found is None or mistakes:
             return None
         person = person or self._find_person(found.path) or found.name
         return Photo(found.path, name_with_box(found.name, box), person, labels, times, box)
+
+    def _describe_repeated(self, name: str, first: int, labels: list[dict[str, str | float]]) -> tuple[str, str]:
+        """The message and hint of a row whose photo, with the same box, is in an earlier row."""
+        message, hint = f"{name} is already in row {first}", "keep one of the two rows"
+        if conflicting := find_conflicting_attributes(labels, self.codes.schema):
+            message += f", and the labels disagree about {' and '.join(conflicting)}"
+        if self.columns.box:
+            hint += "; maskfit data import merges rows of one box, where labels that disagree stay empty and are listed"
+        return message, hint
 
     def notes(self) -> list[DataProblem]:
         """Returns how cells and file names were read that need not be meant so."""

@@ -204,7 +204,7 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
     if unread:
         message = f"ignored columns: {', '.join(unread)}; label columns of this schema are {', '.join(schema.names)}"
         notes.append(DataProblem("note", "columns", "row 1", message, "rename a column that is meant as a label"))
-    if box:
+    if box and not box.is_standard:
         hint = "none needed; rename these columns to use the whole photos"
         notes.append(DataProblem("note", "boxes", "row 1", box.describe(), hint))
     if nameless:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -117,6 +117,24 @@ class PhotoDataset:
             A dataset of these photos, in this order.
         """
         return replace(self, photos=tuple(self.photos[int(index)] for index in indices))
+
+
+def find_conflicting_attributes(labels: Sequence[Mapping[str, str | float]], schema: LabelSchema) -> list[str]:
+    """Finds what rows of one photo or face disagree about.
+
+    Args:
+        labels: The labels of each row, as in `Photo.labels`.
+        schema: The label schema.
+
+    Returns:
+        Attributes in which the known labels differ, including different years within one bin.
+    """
+    names = []
+    for name, indices in zip(schema.names, schema.encode_batch(labels).T.tolist(), strict=True):
+        years = {value for row in labels if isinstance(value := row.get(name), float)}
+        if len(set(indices) - {UNKNOWN}) > 1 or len(years) > 1:
+            names.append(name)
+    return names
 
 
 def read_label(attribute: Attribute, text: str) -> str | float:

@@ -8,15 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
-from maskfit.data.boxes import Box, intersection_over_union
+from maskfit.data.boxes import Box, find_same_faces
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.image_damage import check_pixels
 from maskfit.data.image_opening import content_hash, read_bytes, sniff_format
 from maskfit.data.label_codes import CodesOption
-from maskfit.data.photo_dataset import Photo, PhotoDataset
+from maskfit.data.photo_dataset import Photo, PhotoDataset, find_conflicting_attributes
 from maskfit.data.read_dataset import scan_photos
 from maskfit.data.splits import describe_leak_risk
 from maskfit.errors import PhotoError
@@ -33,11 +32,6 @@ PHOTOS_PER_TASK = 8
 
 TYPICAL_SIZE_FRACTION = 0.8
 """Fraction of photos with the same size from which on other sizes are reported."""
-
-SAME_FACE_IOU = 0.6
-"""Overlap (intersection over union) from which two boxes on a photo are one face.
-
-Two annotators agree better than that, and the faces of two people do not overlap so much."""
 
 EXPECTED_FORMATS = {
     ".jpg": "JPEG",
@@ -253,7 +247,11 @@ def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], schema: LabelSc
         num_persons = len(set().union(*persons.values())) if len(set(map(frozenset, persons.values()))) > 1 else 1
         if num_persons > 1:
             message += f", under {format_count(num_persons, 'person')}: a split by person can put it on both sides"
-        differing = {name for same in faces.values() for name in _find_conflicting_attributes(same, schema)}
+        differing = {
+            name
+            for same in faces.values()
+            for name in find_conflicting_attributes([photo.labels for photo in same], schema)
+        }
         conflicting = [name for name in schema.names if name in differing]
         if conflicting:
             message += f"; the labels disagree about {' and '.join(conflicting)}"
@@ -271,28 +269,16 @@ def _find_faces_boxed_twice(photos: PhotoDataset, schema: LabelSchema) -> list[D
             faces.setdefault(str(photo.path), []).append((photo, photo.box))
     problems = []
     for same in faces.values():
-        for (first, box), (second, other) in combinations(same, 2):
-            if intersection_over_union(box, other) < SAME_FACE_IOU:
-                continue
+        for one, two in find_same_faces([box for _, box in same]):
+            first, second = same[one][0], same[two][0]
             message = f"the same face as {second.name}"
             if first.person != second.person:
                 message += ", under 2 persons: a split by person can put it on both sides"
-            if conflicting := _find_conflicting_attributes([first, second], schema):
+            if conflicting := find_conflicting_attributes([first.labels, second.labels], schema):
                 message += f"; the labels disagree about {' and '.join(conflicting)}"
             hint = "keep one of the boxes, or exclude the other with a correction (attribute `use`, value `no`)"
             problems.append(DataProblem("warning", "face boxed twice", first.name, message, hint))
     return problems
-
-
-def _find_conflicting_attributes(photos: list[Photo], schema: LabelSchema) -> list[str]:
-    """Attributes in which the labels of the photos differ, including different years within one bin."""
-    columns = schema.encode_batch(photo.labels for photo in photos).T
-    names = []
-    for name, indices in zip(schema.names, columns.tolist(), strict=True):
-        years = {value for photo in photos if isinstance(value := photo.labels.get(name), float)}
-        if len(set(indices) - {UNKNOWN}) > 1 or len(years) > 1:
-            names.append(name)
-    return names
 
 
 def _find_wrong_suffixes(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem]:

@@ -385,3 +385,25 @@ def test_class_names_of_yolo_that_are_no_plain_yaml_are_none(write_tree, import_
 def test_a_class_number_of_many_digits_is_passed_over(write_tree, import_):
     texts = {"data.yaml": f"names:\n  0: with_mask\n  ? {'9' * 5000}\n  : x\n", "labels/1.txt": "0 0.5 0.5 0.5 0.5\n"}
     assert [row.labels for row in import_(write_tree("images/1.jpg", texts=texts)).rows] == [{"mask": "wear"}]
+
+
+def test_boxes_of_two_annotators(write_tree, import_):
+    """Equal boxes are merged, and what they disagree about is named with its box; boxes that differ are counted."""
+    rows = ["a.jpg,wear,1,2,12,20", "a.jpg,not_wear,1,2,12,20", "b.jpg,wear,1,2,21,22", "b.jpg,wear,2,2,22,22"]
+    table = "\n".join(["path,mask,left,upper,right,lower", *rows])
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"faces.csv": table}))
+    assert [(labels, box) for _, box, labels in faces(dataset)] == [
+        ({}, (1, 2, 12, 20)), ({"mask": "wear"}, (1, 2, 21, 22)), ({"mask": "wear"}, (2, 2, 22, 22)),
+    ]  # fmt: skip
+    (entry,) = dataset.disagreements
+    assert (entry.box, entry.readings[1]) == ((1, 2, 12, 20), ("faces.csv row 3", "not_wear"))
+    assert "1 face is in several rows, which were merged; labels that differ stay empty" in dataset.notes
+    assert any(note.startswith("faces boxed twice") and "1 pair of boxes" in note for note in dataset.notes)
+    assert not any("read as the box" in note for note in dataset.notes)
+
+
+def test_a_manifest_keeps_its_persons_and_other_columns_are_named(write_tree, import_):
+    table = "path,person,mask,left,upper,right,lower,times\na.jpg,anna,wear,1,2,12,20,2\nb.jpg,,wear,,,,,\n"
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"faces.csv": table}))
+    assert [row.person for row in dataset.rows] == ["anna", ""]
+    assert "faces.csv: columns that are not imported: times" in dataset.notes

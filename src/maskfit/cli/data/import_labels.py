@@ -126,6 +126,8 @@ def _write_crops(manifest: Path, folder: Path, schema: LabelSchema) -> CropSumma
 
 
 def _print_dataset(dataset: ImportedDataset) -> None:
+    from maskfit.data.face_boxes import name_with_box
+
     known = ", ".join(f"{name} {count:,}" for name, count in dataset.count_labels().items())
     persons = len({row.person for row in dataset.rows if row.person})
     of_persons = f" of {format_count(persons, 'person')}" if persons else ""
@@ -146,10 +148,11 @@ def _print_dataset(dataset: ImportedDataset) -> None:
         if len(items) > MAX_SHOWN:
             out.print(f"  and {len(items) - MAX_SHOWN:,} more; --json lists all")
     if dataset.disagreements:
-        out.print(f"labels that rows of one photo disagree about, {len(dataset.disagreements):,}:", style="yellow")
+        noun = "face" if all(entry.box for entry in dataset.disagreements) else "photo"
+        out.print(f"labels that rows of one {noun} disagree about, {len(dataset.disagreements):,}:", style="yellow")
         for entry in dataset.disagreements[:MAX_SHOWN]:
             said = ", ".join(f"{cell} ({location})" for location, cell in entry.readings)
-            out.print(f"  {entry.photo}  {entry.attribute}: {said}", soft_wrap=True)
+            out.print(f"  {name_with_box(str(entry.photo), entry.box)}  {entry.attribute}: {said}", soft_wrap=True)
         if len(dataset.disagreements) > MAX_SHOWN:
             out.print(f"  and {len(dataset.disagreements) - MAX_SHOWN:,} more; --json lists all")
     for note in dataset.notes:
@@ -171,7 +174,12 @@ def _to_record(dataset: ImportedDataset, target: Path | None) -> dict[str, Any]:
         ],
         "left_out": [{"where": item.location, "why": item.reason} for item in dataset.left_out],
         "disagreements": [
-            {"photo": str(item.photo), "label": item.attribute, "rows": [list(pair) for pair in item.readings]}
+            {
+                "photo": str(item.photo),
+                "box": item.box,
+                "label": item.attribute,
+                "rows": [list(pair) for pair in item.readings],
+            }
             for item in dataset.disagreements
         ],
         "notes": list(dataset.notes),

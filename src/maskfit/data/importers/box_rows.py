@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from maskfit.data.boxes import SAME_FACE_IOU, find_same_faces
 from maskfit.data.face_boxes import MIN_BOX_SIDE, clip_to_photo
 from maskfit.data.image_header import read_size_and_orientation
 from maskfit.data.image_opening import FIRST_SIDEWAYS
 from maskfit.data.importers.interface import Box, LeftOut, RawImport, RawRow
 from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND
 from maskfit.errors import PhotoError
+from maskfit.text import format_count
 
 EMPTY_BOX = "the box is empty"
 OUTSIDE = "the box lies outside of the photo"
@@ -46,6 +49,7 @@ class BoxRows:
         labels: Sequence[tuple[str, str]],
         box: Box,
         declared: tuple[float, float] | None = None,
+        person: str = "",
     ) -> None:
         """Adds a face.
 
@@ -55,6 +59,7 @@ class BoxRows:
             labels: Its labels, as in `RawRow`.
             box: Left, upper, right, lower in pixels of the size that the source declares.
             declared: (width, height) of the photo as the source has it; None where it does not say.
+            person: Whose face it is; empty where the source does not say.
         """
         size = self.size(photo)
         if size is None:
@@ -70,7 +75,7 @@ class BoxRows:
         self._counts["clipped"] += clipped != box
         self._counts["tiny"] += min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < MIN_BOX_SIDE
         left, upper, right, lower = (round(edge, 2) for edge in clipped)
-        self.result.rows.append(RawRow(photo, location, labels, box=(left, upper, right, lower)))
+        self.result.rows.append(RawRow(photo, location, labels, person, (left, upper, right, lower)))
 
     def size(self, photo: Path) -> tuple[int, int] | None:
         """Returns the size of a photo.
@@ -145,6 +150,29 @@ def turn_box(box: Box, orientation: int, size: tuple[float, float]) -> Box:
     }[orientation]
     (x0, y0), (x1, y1) = turned
     return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+
+
+def note_faces_boxed_twice(faces: Iterable[tuple[Path, Box | None]]) -> list[str]:
+    """Counts faces with two boxes that differ, which are not merged.
+
+    Args:
+        faces: Photo and box of each row.
+
+    Returns:
+        A note; none where there is no such face.
+    """
+    boxes: dict[str, list[Box]] = {}
+    for photo, box in faces:
+        if box is not None:
+            boxes.setdefault(os.fspath(photo), []).append(box)
+    count = sum(len(find_same_faces(same)) for same in boxes.values())
+    if not count:
+        return []
+    pairs = format_count(count, "pair")
+    return [
+        f"faces boxed twice, by boxes that overlap by {SAME_FACE_IOU:g} (intersection over union) or more: {pairs} of "
+        "boxes, which are not merged; maskfit data check names them"
+    ]
 
 
 class StemIndex:

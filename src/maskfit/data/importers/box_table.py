@@ -7,7 +7,7 @@ folder, and for `--crop`. A column `label`, `class`, `name` or `category` holds 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.importers.box_rows import BoxRows
@@ -22,7 +22,7 @@ from maskfit.data.importers.interface import (
     RawRow,
 )
 from maskfit.data.importers.word_reader import WordReader
-from maskfit.data.manifest_columns import PATH_COLUMNS
+from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import LabelSchema
@@ -75,9 +75,12 @@ class BoxTableImporter:
             found = _find_columns(source, name, options.words.schema)
             if found is None:
                 continue
-            path, boxes, labels = found
+            path, boxes, labels, person, unread = found
             result.files.append(name)
-            result.notes.append(f"{name}: {boxes.describe()}")
+            if not boxes.is_standard:
+                result.notes.append(f"{name}: {boxes.describe()}")
+            if unread:
+                result.notes.append(f"{name}: columns that are not imported: {', '.join(unread)}")
             for number, row in enumerate(iter_csv(source.root / name, (path,)), start=2):
                 location = f"{name} row {number}"
                 photo, reason = finder.find(row[path], name)
@@ -91,9 +94,9 @@ class BoxTableImporter:
                     result.left_out.append(LeftOut(location, NOT_A_BOX))
                     continue
                 if box is None:
-                    result.rows.append(RawRow(photo, location, words))
+                    result.rows.append(RawRow(photo, location, words, row[person] if person else ""))
                 else:
-                    rows.add(photo, location, words, box)
+                    rows.add(photo, location, words, box, person=row[person] if person else "")
         if not result.files:
             hint = "name the columns path, left, upper, right, lower and mask"
             raise DataError("no CSV here has a path, a box and a label", location=source.path, hint=hint)
@@ -105,13 +108,21 @@ def _tables(source: ImportSource) -> tuple[str, ...]:
     return source.with_suffix(".csv", ".tsv")
 
 
-def _find_columns(
-    source: ImportSource, name: str, schema: LabelSchema
-) -> tuple[str, BoxColumns, Sequence[tuple[str, str]]] | None:
-    """Columns of the path, the box and the labels, the latter with their keys; None where one of these is missing."""
+class _Columns(NamedTuple):
+    """Columns of a table: the path, the box, the labels with their keys, the person or "", and all others."""
+
+    path: str
+    box: BoxColumns
+    labels: Sequence[tuple[str, str]]
+    person: str
+    unread: Sequence[str]
+
+
+def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:
+    """The columns of a table; None where path, box or labels are missing."""
     try:
         first = next(iter_csv(source.root / name, ()), None)
-        columns = {column.casefold(): column for column in first or ()}
+        columns = {column.casefold(): column for column in first or () if column}
         boxes = find_box_columns(columns)
     except DataError:
         return None
@@ -123,4 +134,8 @@ def _find_columns(
         if item.bin_edges and item.name.casefold() + BAND_SUFFIX in columns
     ]
     labels += [(ANY, columns[key]) for key in WORD_COLUMNS if key in columns and columns[key] != path]
-    return (path, boxes, labels) if path and boxes and labels else None
+    if not path or not boxes or not labels:
+        return None
+    person = next((columns[key] for key in PERSON_COLUMNS if key in columns), "")
+    read = {path, person, *boxes.names, *(column for _, column in labels)}
+    return _Columns(path, boxes, labels, person, [column for column in columns.values() if column not in read])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maskfit.data.competition_layout import FOLDER_REGEX
+from maskfit.data.importers.box_rows import note_faces_boxed_twice
 from maskfit.data.importers.interface import Box, Confidence, Importer, ImportOptions, LeftOut, RawImport, RawRow
 from maskfit.data.importers.plain_table import explain_table
 from maskfit.data.importers.source import ImportSource
@@ -61,17 +62,19 @@ class ImportedRow:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A photo whose rows, or whose words in one row, give different labels; the label stays empty.
+    """A photo or face whose rows, or whose words in one row, give different labels; the label stays empty.
 
     Attributes:
         photo: The photo's file.
         attribute: The attribute.
         readings: What each row says, with its location: ("row 3", "wear").
+        box: The face's box; None for the whole photo.
     """
 
     photo: Path
     attribute: str
     readings: tuple[tuple[str, str], ...]
+    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +253,7 @@ def import_dataset(
         notes.append(
             "nobody says who is on the photos; where a person has several, folds may leak (--person, see --help)"
         )
-    notes += _note_single_values(rows)
+    notes += [*note_faces_boxed_twice((row.photo, row.box) for row in rows), *_note_single_values(rows)]
     known = {name for row in rows for name in row.labels}
     if not known:
         raise _no_labels(path, format, raw, left_out)
@@ -339,11 +342,12 @@ class _Merger:
             if len(persons) > 1:
                 notes.append(f"{first.photo.name} is of several persons: {', '.join(persons)}; the first is taken")
             rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box))
+        noun = "face" if all(box for (_, box), group in self.order.items() if len(group) > 1) else "photo"
         if repeated:
-            photos = format_count(repeated, "photo is", "photos are")
+            photos = format_count(repeated, f"{noun} is", f"{noun}s are")
             notes.append(f"{photos} in several rows, which were merged; labels that differ stay empty")
         for name, (same, compared) in self.agreements.items():
-            notes.append(f"{name}: the rows of one photo agree in {same:,} of {format_count(compared, 'photo')}")
+            notes.append(f"{name}: the rows of one {noun} agree in {same:,} of {format_count(compared, noun)}")
         return rows, disagreements
 
     def _merge(
@@ -359,7 +363,7 @@ class _Merger:
             if agree:
                 merged[name] = readings[0][1]
             else:
-                disagreements.append(Disagreement(group[0][0].photo, name, readings))
+                disagreements.append(Disagreement(group[0][0].photo, name, readings, group[0][0].box))
         return merged
 
 
@@ -436,7 +440,7 @@ class _LabelReader:
             for name, cells in against.items():
                 del labels[name]
                 readings = tuple((row.location, cell) for cell in cells)
-                self.contradictions.append(Disagreement(row.photo, name, readings))
+                self.contradictions.append(Disagreement(row.photo, name, readings, row.box))
         return labels, reason
 
     def _may_agree(self, name: str, one: str, other: str) -> bool:
