@@ -143,7 +143,13 @@ def name_inside(file: Path, folder: Path) -> str | None:
     """
     # Links below the folder are followed as they stand; ".." behind a link cannot be taken away from the text.
     as_written = os.path.abspath(file) if ".." not in file.parts else None
-    for path, root in ((as_written, os.path.abspath(folder)), (os.path.realpath(file), os.path.realpath(folder))):
+    # A photo that is a link, as into a store of data version control, has the link's name.
+    as_linked, real_folder = os.path.join(os.path.realpath(file.parent), file.name), os.path.realpath(folder)
+    for path, root in (
+        (as_written, os.path.abspath(folder)),
+        (as_linked, real_folder),
+        (os.path.realpath(file), real_folder),
+    ):
         if path is not None and Path(path).is_relative_to(root):
             return Path(path).relative_to(root).as_posix()
     return None

@@ -63,6 +63,20 @@ def test_an_absolute_path_into_the_folder_is_the_photo_of_that_name(finder, tmp_
         assert found == folder / "1.jpg"
 
 
+def test_an_absolute_path_to_a_link_in_the_folder_is_the_link(tmp_path):
+    """As data version control and annex keep photos: the file lies in a store, under a name of no meaning."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "train").mkdir()
+    (tmp_path / "store" / "ab12.jpg").write_bytes(b"x")
+    (tmp_path / "train" / "1.jpg").symlink_to(tmp_path / "store" / "ab12.jpg")
+    (tmp_path / "train" / "2.jpg").symlink_to(tmp_path / "train" / "1.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "train", target_is_directory=True)
+    for name in ("1.jpg", "2.jpg"):
+        for place, folder in (("train", "link"), ("link", "train"), ("train", "train")):
+            found = PhotoFinder(tmp_path / folder).find(str(tmp_path / place / name))
+            assert found == (tmp_path / folder / name, "")
+
+
 @pytest.mark.parametrize("has_images", [False, True])
 def test_a_path_as_written_comes_before_a_photo_of_that_name(tmp_path, has_images):
     for name in ("photos/1.jpg", "labels/1.jpg", "labels/images/1.jpg", "other/1.jpg"):
