@@ -216,12 +216,16 @@ def test_class_folders_are_not_taken_for_persons(command, tmp_path):
     result = command("label-issues", path, "--schema", "mask", *args)
     assert result.code == 0, result.err
     assert "nobody says who is on the photos, so each counts as a person of its own" in result.err
+    # A person that is the photo would be the same name twice.
+    assert result.out.splitlines()[1].split() == ["photos", "attribute", "label", "proposed", "score"]
     assert "with_mask/0.jpg" in (tmp_path / "t" / "label-studio.json").read_text()
     assert "gender" not in (tmp_path / "t" / "label-studio.xml").read_text()
     # The folders of persons still are.
     persons = [f"person{number // 2}/with_mask{number}.jpg" for number in range(30)]
     path = mask_table(tmp_path / "persons.csv", persons)
     assert json.loads(command("label-issues", path, "--schema", "mask", "--json").out)[0]["person"] == "person0"
+    lines = command("label-issues", path, "--schema", "mask", "--min-score", "0").out.splitlines()
+    assert lines[1].split()[0] == "person"
     # All in one folder are not one person.
     path = mask_table(tmp_path / "images.csv", [f"images/with_mask{number}.jpg" for number in range(30)])
     assert command("label-issues", path, "--schema", "mask").code == 2

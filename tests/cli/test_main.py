@@ -60,7 +60,9 @@ def make_commands_raise(monkeypatch: pytest.MonkeyPatch, error: BaseException) -
 
 def test_narrow_table_keeps_title_and_cells(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "24")
-    monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
+    # No color, whose codes would count as characters.
+    screen = Console(highlight=False, markup=False, emoji=False, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "out", screen)
     title = "fitted on 4,200 photos [a] of 600 persons"
     console.print_table(
         title, ["head", "of"], [["backbone.blocks.0.conv_first", 1], ["backbone.blocks.0.conv_second", 2]]
@@ -69,6 +71,41 @@ def test_narrow_table_keeps_title_and_cells(monkeypatch, capsys):
     assert first == title
     assert "…" not in "".join(rest)
     assert all(len(line) <= 24 for line in rest)
+
+
+NAMES_AND_TEXTS = [
+    ["with_mask/90c6857106acafc5.jpg", "worn, wrongly or not at all, as it says", 0.5],
+    ["a.jpg", "-", 1.0],
+]
+"""Rows whose names must stay whole, with a text that may be wrapped."""
+
+
+def test_a_table_in_a_pipe_has_one_line_per_row(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
+    console.print_table("photos", ["photo", "label", "score"], NAMES_AND_TEXTS)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[2:]] == [
+        [*" ".join(map(str, row[:2])).split(), f"{row[2]:.4f}"] for row in NAMES_AND_TEXTS
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_table_on_a_terminal_wraps_texts_and_no_names(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    screen = Console(highlight=False, markup=False, emoji=False, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "out", screen)
+    console.print_table("photos", ["photo", "label", "score"], NAMES_AND_TEXTS)
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert lines[0].startswith("with_mask/90c6857106acafc5.jpg  worn")
+    assert all(len(line) <= width for line in lines)
+    assert (len(lines) > 2) == (width < 80)
+
+
+def test_control_characters_in_a_table_are_escaped_and_lines_kept(monkeypatch, capsys):
+    monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
+    console.print_table("photos", ["photo", "number"], [["a\x1b[31m.jpg\nb.jpg", 1]])
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert ("\x1b" in "".join(lines), len(lines), lines[1].rstrip()) == (False, 2, "b.jpg")
 
 
 def test_a_cell_without_a_value_is_a_dash(monkeypatch, capsys):

@@ -19,6 +19,8 @@ from maskfit.text import format_count
 from maskfit.verbosity import is_quiet
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from maskfit.data.photo_dataset import Photo
 
 
@@ -58,6 +60,9 @@ err = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, soft
 
 BAR_UPDATE_SECONDS = 0.05
 """Minimum time between two updates of a progress bar, except the last."""
+
+COLUMN_GAP = 2
+"""Spaces between two columns of a table."""
 
 RAY_HELP = "Ray cluster: auto joins the one that runs here or starts one, local starts one, or HOST:PORT."
 """Help of every `--ray`."""
@@ -125,6 +130,9 @@ def print_json(value: Any) -> None:
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a table below its title, with numeric columns right-aligned.
 
+    In a file or a pipe no cell is wrapped, whatever its length. On a terminal texts are wrapped between words, so that
+    names can be copied; only where the longest words of all columns do not fit are they folded.
+
     Args:
         title: The line above the table.
         header: Column names.
@@ -134,17 +142,48 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
 
     # rich wraps a table's title to the table's width, which may be two narrow columns.
     out.print(title, style="bold", soft_wrap=True)
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    texts = [
+        ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else escape(str(cell), "\n") for cell in row]
+        for row in rows
+    ]
+    widths = _column_widths([header, *texts], out.width if out.is_terminal else None)
+    total = sum(widths) + COLUMN_GAP * (len(widths) - 1) if widths else None
+    table = Table(header_style="bold", box=None, pad_edge=False, width=total)
     for column, name in enumerate(header):
         cells = [row[column] for row in rows if row[column] is not None]
         numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
-        # Folded on narrow screens instead of cut: names of layers and photos differ at their ends.
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(
-            *("-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row)
-        )
-    out.print(table)
+        # Folded instead of cut: names of layers and photos differ at their ends.
+        justify: JustifyMethod = "right" if numeric else "left"
+        table.add_column(name, justify=justify, overflow="fold", width=widths[column] if widths else None)
+    for row in texts:
+        table.add_row(*row)
+    out.print(table, crop=False)
+
+
+def _column_widths(rows: Sequence[Sequence[str]], available: int | None) -> list[int] | None:
+    """The widths at which no word is split, those of the widest cells where they fit.
+
+    Args:
+        rows: The cells, with the header.
+        available: Width of the terminal; None for no limit.
+
+    Returns:
+        The width of each column; None where the longest words do not fit.
+    """
+    from rich.cells import cell_len
+
+    columns = list(zip(*rows, strict=True))
+    most = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
+    if available is None:
+        return most
+    least = [max((cell_len(word) for cell in cells for word in cell.split()), default=0) for cells in columns]
+    room = available - COLUMN_GAP * (len(columns) - 1)
+    spare, wanted = room - sum(least), sum(most) - sum(least)
+    if spare < 0:
+        return None
+    if wanted <= spare:
+        return most
+    return [low + (high - low) * spare // wanted for low, high in zip(least, most, strict=True)]
 
 
 def print_written(path: object, detail: str = "", *, console: Console = err) -> None:

@@ -181,7 +181,10 @@ def _print_issues(issues: list[LabelIssue], min_score: float, below: list[LabelI
     title = f"{format_count(len(issues), 'label issue')} with a score of at least {min_score:g}"
     title += f", the first {SHOWN} of them" if len(issues) > SHOWN else ""
     if rows:
-        print_table(title, ["person", "photos", "attribute", "label", "proposed", "score"], rows)
+        header = ["person", "photos", "attribute", "label", "proposed", "score"]
+        # Where each photo is a person of its own, the column would say the same once more.
+        start = int(all(row[0] == row[1] for row in rows))
+        print_table(title, header[start:], [row[start:] for row in rows])
     else:
         out.print(title)
     if below:
