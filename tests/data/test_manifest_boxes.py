@@ -98,6 +98,17 @@ def test_labels_of_the_same_box_that_disagree_are_named(manifest, schema):
     with pytest.raises(DataError) as caught:
         read_photos(manifest("a.jpg,wear,1,2,30,40", "a.jpg,wear,1,2,30,40"), schema)
     assert "disagree about" not in str(caught.value)
+    # Two annotators of a whole table: one problem for what agrees, and one for what does not.
+    boxes = [f"1,2,30,{edge}" for edge in range(40, 50)]
+    rows = [f"a.jpg,{label},{box}" for label in ("wear", "not_wear") for box in boxes] + [
+        f"a.jpg,wear,{box}" for box in boxes
+    ]
+    fatal = [problem.message for problem in scan_photos(manifest(*rows), schema)[1] if problem.severity == "fatal"]
+    assert [message.partition("; ")[2] for message in fatal] == [
+        "10 rows have this problem: 12, 13, 14, 15, 16, 17, 18, 19, ...",
+        "10 rows have this problem: 22, 23, 24, 25, 26, 27, 28, 29, ...",
+    ]
+    assert ["disagree about mask" in message for message in fatal] == [True, False]
 
 
 @pytest.mark.parametrize(

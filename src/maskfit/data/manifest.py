@@ -236,7 +236,8 @@ class _RowReader:
             else:
                 first, known = self._first_rows.setdefault(name_with_box(found.absolute, box), (number, labels))
                 if first != number:
-                    mistakes.append(self._describe_repeated(name_with_box(cell, box), first, [known, labels]))
+                    self._add_repeated(number, f"{name_with_box(cell, box)} is already in row {first}", [known, labels])
+                    found = None
         if mistakes:
             self.mistakes += [_Mistake(number, message, hint, message) for message, hint in mistakes]
         if found is None or mistakes:
@@ -244,14 +245,15 @@ class _RowReader:
         person = person or self._find_person(found.path) or found.name
         return Photo(found.path, name_with_box(found.name, box), person, labels, times, box)
 
-    def _describe_repeated(self, name: str, first: int, labels: list[dict[str, str | float]]) -> tuple[str, str]:
-        """The message and hint of a row whose photo, with the same box, is in an earlier row."""
-        message, hint = f"{name} is already in row {first}", "keep one of the two rows"
+    def _add_repeated(self, number: int, message: str, labels: list[dict[str, str | float]]) -> None:
+        """Adds a row whose photo, with the same box, is in an earlier row; those that contradict it are of one kind."""
+        hint, kind = "keep one of the two rows", "repeated"
         if conflicting := find_conflicting_attributes(labels, self.codes.schema):
-            message += f", and the labels disagree about {' and '.join(conflicting)}"
+            kind = f"the labels disagree about {' and '.join(conflicting)}"
+            message += f", and {kind}"
         if self.columns.box:
             hint += "; maskfit data import merges rows of one box, where labels that disagree stay empty and are listed"
-        return message, hint
+        self.mistakes.append(_Mistake(number, message, hint, kind))
 
     def notes(self) -> list[DataProblem]:
         """Returns how cells and file names were read that need not be meant so."""

@@ -407,3 +407,14 @@ def test_a_manifest_keeps_its_persons_and_other_columns_are_named(write_tree, im
     dataset = import_(write_tree("a.jpg", "b.jpg", texts={"faces.csv": table}))
     assert [row.person for row in dataset.rows] == ["anna", ""]
     assert "faces.csv: columns that are not imported: times" in dataset.notes
+
+
+def test_names_relative_to_a_label_file_in_a_subfolder(write_tree, import_):
+    content = {
+        "images": [{"id": 1, "file_name": "../photos/1.jpg", "width": 24, "height": 32}],
+        "categories": [{"id": 1, "name": "with_mask"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 11, 18]}],
+    }
+    root = write_tree("photos/1.jpg", "labels/1.jpg", texts={"labels/coco.json": json.dumps(content)})
+    for source in (root, root / "labels" / "coco.json"):
+        assert [row.photo for row in import_(source).rows] == [root / "photos" / "1.jpg"]
