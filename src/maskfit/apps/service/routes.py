@@ -268,6 +268,8 @@ async def _wait_for_results(
         return results
     finally:
         predictions.cancel()
+        # Looked at when they are gone: otherwise asyncio logs an error for each request that was canceled.
+        predictions.add_done_callback(lambda gone: gone.cancelled() or gone.exception())
         disconnect.cancel()
 
 
