@@ -132,14 +132,14 @@ def find_file(cell: str, root: Path) -> Path | None:
 
 
 def name_inside(file: Path, folder: Path) -> str | None:
-    """Returns the name that a photo has in a folder.
+    """Returns the name that a photo, or a folder of photos, has in a folder.
 
     Args:
-        file: The photo.
+        file: The photo or folder of photos.
         folder: The folder.
 
     Returns:
-        The POSIX path relative to the folder; None where the photo is elsewhere.
+        The POSIX path relative to the folder; None where it is elsewhere.
     """
     # Links below the folder are followed as they stand; ".." behind a link cannot be taken away from the text.
     as_written = os.path.abspath(file) if ".." not in file.parts else None

@@ -68,7 +68,7 @@ class PhotoFinder:
         self.folder = Path(folder)
         self._files = files
         self._label_root = label_root
-        self._placed: dict[Path, Path] = {}
+        self._resolved: dict[Path, tuple[str | None, Path]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -145,15 +145,14 @@ class PhotoFinder:
 
     def _place(self, file: Path) -> Path:
         """The path of an existing photo, in the folder where it is there, so that it is one photo however named."""
-        if file not in self._placed:
-            self._placed[file] = self._resolve(file)
-        return self._placed[file]
-
-    def _resolve(self, file: Path) -> Path:
-        if (inside := name_inside(file, self.folder)) in self._exact:
-            return self.folder / inside
-        # The name stays that of a link to a photo; only its folder is resolved.
-        return Path(os.path.realpath(file.parent), file.name)
+        parent = file.parent
+        if parent not in self._resolved:
+            # Once per folder of photos, since links are slow to resolve.
+            self._resolved[parent] = name_inside(parent, self.folder), Path(os.path.realpath(parent))
+        inside, real = self._resolved[parent]
+        if inside is not None and (name := posixpath.normpath(posixpath.join(inside, file.name))) in self._exact:
+            return self.folder / name
+        return real / file.name
 
 
 def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:
