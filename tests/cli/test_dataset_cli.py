@@ -39,6 +39,8 @@ def test_check_counts_faces_and_photos(tmp_path):
     table = tmp_path / "faces.csv"
     table.write_text("path,mask,left,upper,right,lower\na.png,wear,0,0,30,30\na.png,wear,40,0,70,30\n")
     assert "2 rows on 1 photo of 1 person; " in run("check", table).stdout
+    table.write_text("path,mask,left,upper,right,lower\na.png,wear,0,0,30,30\n")
+    assert "1 row on 1 photo of 1 person; " in run("check", table).stdout
 
 
 def test_check_without_problems(root):

@@ -224,7 +224,8 @@ def _print_summary(result: ValidationReport, schema: LabelSchema, classes: list[
         labels = "labels known: " + ", ".join(f"{name} {count:,}" for name, count in known.items())
     subject = format_count(len(photos), "photo")
     if any(photo.box for photo in photos):
-        subject = f"{len(photos):,} rows on {format_count(len({photo.file_name for photo in photos}), 'photo')}"
+        files = {photo.file_name for photo in photos}
+        subject = f"{format_count(len(photos), 'row')} on {format_count(len(files), 'photo')}"
     if not photos:
         line = f"no photo was read; {', '.join(found)}"
     else:
