@@ -83,7 +83,11 @@ def test_senseless_numbers_in_a_file_are_refused(given):
     [
         (1, {"mask": 0.5}, "hold out more persons"),
         (20, {"mask": 1.2, "age": 5.0}, "probabilities of age are far too high: train with more photos"),
-        (20, {"mask": 0.5}, "probabilities of mask are far too low: train longer"),
+        (
+            20,
+            {"mask": 0.5},
+            "probabilities of mask are far too low: train longer where the validation loss",
+        ),
         (20, {"mask": 0.5, "age": 5.0}, "hardly better than chance; probabilities of mask are far too low"),
         (20, {"mask": 1.2}, ""),
     ],

@@ -199,6 +199,32 @@ class AgeCalibration(BaseModel):
         return self
 
 
+def describe_limits(temperatures: Mapping[str, float]) -> list[str]:
+    """Says what to do about temperatures at a limit of the fit, for the console and the report alike.
+
+    Args:
+        temperatures: By attribute, or by any other name of what is predicted.
+
+    Returns:
+        A clause for each of the two limits that some temperature is at.
+    """
+    surer = ", ".join(name for name, value in temperatures.items() if value == MAX_SAVED_TEMPERATURE)
+    less = ", ".join(name for name, value in temperatures.items() if value == MIN_SAVED_TEMPERATURE)
+    steps = []
+    if surer:
+        steps.append(
+            f"probabilities of {surer} are far too high: train with more photos, augmentation or "
+            "loss.smoothing=0.1, or longer where predictions are hardly better than chance"
+        )
+    if less:
+        steps.append(
+            f"probabilities of {less} are far too low: train longer where the validation loss still falls, or with "
+            "less label smoothing or mixing, or hold out more persons (cv.num_folds=5) where hardly any prediction is "
+            "wrong"
+        )
+    return steps
+
+
 class Calibration(BaseModel):
     """Temperatures and abstention thresholds, fitted on photos of persons that the networks were not trained on.
 
@@ -257,20 +283,7 @@ class Calibration(BaseModel):
             return ""
         if self.persons < MIN_RELIABLE_PERSONS:
             return "hold out more persons: train with cv.num_folds=5 without --fold, or on more persons"
-        surer = ", ".join(name for name, value in self.temperatures.items() if value == MAX_SAVED_TEMPERATURE)
-        less = ", ".join(name for name, value in self.temperatures.items() if value == MIN_SAVED_TEMPERATURE)
-        steps = []
-        if surer:
-            steps.append(
-                f"probabilities of {surer} are far too high: train with more photos, augmentation or "
-                "loss.smoothing=0.1, or longer where predictions are hardly better than chance"
-            )
-        if less:
-            steps.append(
-                f"probabilities of {less} are far too low: train longer, or with less label smoothing or mixing, or "
-                "hold out more persons (cv.num_folds=5) where hardly any prediction is wrong"
-            )
-        return "; ".join(steps)
+        return "; ".join(describe_limits(self.temperatures))
 
     def check_schema(self, schema: LabelSchema) -> None:
         """Checks that the decision weights are of a schema.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskfit.calibration import Calibration
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
@@ -19,6 +20,7 @@ from maskfit.labels.attribute import Attribute
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, LabelSchema
 from maskfit.report import summary_text
 from maskfit.report.build_report import compute_statistics, write_report
+from maskfit.report.calibration_sections import calibration_values
 from maskfit.report.run_comparison import compare
 from maskfit.report.run_data import load_run_data
 from maskfit.report.run_statistics import describe
@@ -303,3 +305,53 @@ def test_a_page_of_few_persons_without_an_error_does_not_call_abstention_needles
     assert "0.815 to 1.000" in text
     text = parsed(write(tmp_path, [many])[1]).text
     assert "no abstention is needed on these photos, all predictions are correct." in text
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "end"),
+    [
+        ([0.5, 0.6, 0.7], [3, 2, 1], "training longer may help."),
+        # The best epoch is early, and the loss says otherwise.
+        ([0.5, 0.9, 0.7, 0.8, 0.8], [5, 4, 3, 2, 1], "the validation loss still falls: training longer may improve"),
+        ([0.5, 0.9, 0.7, 0.8, 0.8], [5, 4, 3, 4, 5], "training longer is unlikely to help."),
+        ([0.5, 0.9, 0.7, 0.8, 0.8], [np.nan] * 5, "training longer is unlikely to help."),
+    ],
+)
+def test_whether_training_longer_helps_is_judged_by_the_loss(make_run, scores, losses, end):
+    statistics = describe(load_run_data(make_run()), draws=5)
+    rows = [
+        {"epoch": float(epoch), "valid_macro_f1": score, "valid_loss": float(loss)}
+        for epoch, (score, loss) in enumerate(zip(scores, losses, strict=True))
+    ]
+    run = replace(statistics.run, histories={0: rows})
+    assert end in summary_text.curves(replace(statistics, run=run))
+
+
+def test_a_temperature_at_a_limit_is_named_as_the_console_does(make_run, tmp_path, parsed):
+    statistics = describe(load_run_data(make_run()), draws=5)
+    fits = {
+        name: replace(fit, temperature=0.5 if name == "gender" else 1.0) for name, fit in statistics.calibration.items()
+    }
+    summary = calibration_values(replace(statistics, calibration=fits))["summary"]
+    advice = Calibration(temperatures={"gender": 0.5}, photos=900, persons=90).next_step
+    assert f"A temperature is at the limit of the fit; {advice}." in summary
+    assert summary_text.temperature_limits({"gender": 0.5}, 3) == [
+        "A temperature is at the limit of the fit: 3 persons are too few to fit one."
+    ]
+    inside = {name: replace(fit, temperature=1.0) for name, fit in fits.items()}
+    assert "limit of the fit" not in calibration_values(replace(statistics, calibration=inside))["summary"]
+
+
+def test_a_threshold_that_does_not_raise_the_accuracy_is_said_to_be_of_no_visible_use(make_run, monkeypatch):
+    statistics = describe(load_run_data(make_run()), draws=5)
+    (found,) = [item for name, item in statistics.thresholds.items() if name == "gender"]
+    overall = replace(found.overall_accuracy, value=0.94)
+    for value, useful in ((0.91, False), (0.94, False), (0.97, True)):
+        own = replace(found, probability=0.8, accuracy=replace(overall, value=value), overall_accuracy=overall)
+        (text,) = summary_text.abstention(replace(statistics, thresholds={"gender": own}))
+        assert ("so the threshold has no visible use here" in text) is not useful
+        assert "too few" not in text
+        monkeypatch.setattr(summary_text, "MIN_RELIABLE_PERSONS", 1000)
+        (text,) = summary_text.abstention(replace(statistics, thresholds={"gender": own}))
+        assert ("persons are too few to judge it" in text) is not useful
+        monkeypatch.undo()

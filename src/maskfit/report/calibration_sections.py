@@ -74,7 +74,14 @@ def calibration_values(statistics: RunStatistics) -> Values | None:
         gain = f"{fit.gain.value:.3f} ({summary_text.format_interval(fit.gain)})"
         rows.append((titles[name], [], [f"{fit.temperature:.2f}", *map(number, values), gain]))
     return {
-        "summary": " ".join(summary_text.calibration(fits[name], titles[name]) for name in names),
+        "summary": " ".join(
+            [
+                *(summary_text.calibration(fits[name], titles[name]) for name in names),
+                *summary_text.temperature_limits(
+                    {titles[name]: fits[name].temperature for name in names}, statistics.run.num_persons
+                ),
+            ]
+        ),
         "charts": [
             (titles[name].capitalize(), reliability_chart(fits[name].before.bins, fits[name].after.bins))
             for name in names

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from maskfit.calibration import MIN_RELIABLE_PERSONS
+from maskfit.calibration import MIN_RELIABLE_PERSONS, describe_limits
 from maskfit.config.monitor import OFF
 from maskfit.evaluation.ages import AgeScore
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.calibration import TemperatureFit
+from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit
 from maskfit.evaluation.fit_decisions import DecisionFit
 from maskfit.labels.age_distribution import INTERVAL_LEVEL
 from maskfit.labels.schema import JOINT_HEAD
@@ -26,6 +26,9 @@ NO_INTERVAL = "no interval: the persons do not differ, or there is only one"
 
 WIDE_INTERVAL = 0.1
 """Width of the interval of macro F1 above which more persons should be held out."""
+
+FALLING_FROM = 0.9
+"""Fraction of the epochs after which the lowest validation loss means that it still falls."""
 
 MAX_CALIBRATED_ERROR = 0.02
 """Expected calibration error up to which the probabilities are called well calibrated."""
@@ -286,6 +289,23 @@ def calibration(fit: TemperatureFit, name: str) -> str:
     return f"{text}; temperature scaling does not help."
 
 
+def temperature_limits(temperatures: Mapping[str, float], persons: int) -> list[str]:
+    """Says which temperatures are at a limit of the fit, and what to do about it, as the console does.
+
+    Args:
+        temperatures: By what is predicted, for example "the class".
+        persons: Number of persons that they were fitted on.
+
+    Returns:
+        A sentence for each of the two limits; one where the persons are too few to conclude more.
+    """
+    steps = describe_limits(temperatures)
+    if steps and persons < MIN_RELIABLE_PERSONS:
+        few = format_count(persons, "person is", "persons are")
+        return [f"A temperature is at the limit of the fit: {few} too few to fit one."]
+    return [f"A temperature is at the limit of the fit; {step}." for step in steps]
+
+
 def decisions(fit: DecisionFit) -> str:
     """Describes what decision weights gain on other persons.
 
@@ -330,13 +350,24 @@ def abstention(statistics: RunStatistics) -> list[str]:
             correct = as_percent_text(found.accuracy.value, "kept predictions")
             sentences.append(
                 f"{title}: with “not sure” below a probability of {found.probability:.0%}, {kept} keep a "
-                f"prediction, and {correct} are correct; without it {overall} are correct."
+                f"prediction, and {correct} are correct; without it {overall} are correct"
+                f"{_no_visible_use(found, statistics.run.num_persons)}."
             )
     return sentences
 
 
+def _no_visible_use(found: AbstentionThreshold, persons: int) -> str:
+    """The end of a sentence where the kept predictions are not more often correct than all; "" where they are."""
+    if found.accuracy is None or found.accuracy.value > found.overall_accuracy.value:
+        return ""
+    few = f": {format_count(persons, 'person is', 'persons are')} too few to judge it"
+    return f", so the threshold has no visible use here{few if persons < MIN_RELIABLE_PERSONS else ''}"
+
+
 def curves(statistics: RunStatistics) -> str:
     """Describes when the folds reached their best epoch, and whether more epochs may help.
+
+    The validation loss is the judge where macro F1 was best early: while it falls, probabilities become better.
 
     Args:
         statistics: The run's statistics.
@@ -344,12 +375,13 @@ def curves(statistics: RunStatistics) -> str:
     Returns:
         A sentence; "" where no epoch was validated.
     """
-    best_epochs, last_epochs = [], []
+    best_epochs, last_epochs, falling = [], [], []
     for history in statistics.run.histories.values():
         scores = [row.get("valid_macro_f1", math.nan) for row in history]
         if any(map(math.isfinite, scores)):
             best_epochs.append(int(np.nanargmax(scores)))
             last_epochs.append(len(scores) - 1)
+            falling.append(_is_loss_falling([row.get("valid_loss", math.nan) for row in history]))
     if not best_epochs:
         return ""
     if max(last_epochs) == 0:
@@ -361,8 +393,17 @@ def curves(statistics: RunStatistics) -> str:
         text = f"The last epoch is the best one in {at_end} of {format_count(len(best_epochs), 'fold')}"
     if 2 * at_end > len(best_epochs):
         return f"{text}: training longer may help."
+    if 2 * sum(falling) > len(falling):
+        return f"{text}, but the validation loss still falls: training longer may improve the probabilities."
     early = np.mean([best < 0.6 * last for best, last in zip(best_epochs, last_epochs, strict=True)])
     return f"{text}: training longer is unlikely to help." if early > 0.5 else f"{text}."
+
+
+def _is_loss_falling(losses: Sequence[float]) -> bool:
+    """Whether the lowest loss is in the last tenth of the epochs: that of the last one alone goes up and down."""
+    if not any(map(math.isfinite, losses)):
+        return False
+    return int(np.nanargmin(losses)) >= FALLING_FROM * (len(losses) - 1)
 
 
 def best_epoch(statistics: RunStatistics) -> str:
