@@ -92,6 +92,16 @@ def test_a_path_as_written_comes_before_a_photo_of_that_name(tmp_path, has_image
     assert finder.find("../lost/1.jpg")[1] == ("" if has_images else AMBIGUOUS)
 
 
+def test_a_path_in_a_circle_of_links_is_the_photo_that_is_listed(tmp_path, monkeypatch):
+    (tmp_path / "photos" / "train").mkdir(parents=True)
+    (tmp_path / "photos" / "train" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "photos" / "circle").symlink_to(tmp_path / "photos", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("train", "circle/train"):
+        found, _ = PhotoFinder(Path("photos")).find(str(tmp_path / "photos" / folder / "1.jpg"))
+        assert found == Path("photos/train/1.jpg")
+
+
 def test_a_path_relative_to_a_label_file_in_a_subfolder(finder, tmp_path):
     (tmp_path / "1.jpg").write_bytes(b"x")
     assert finder.find("1.jpg", "train/labels.csv")[0] == tmp_path / "train" / "1.jpg"

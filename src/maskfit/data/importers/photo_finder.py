@@ -68,7 +68,7 @@ class PhotoFinder:
         self.folder = Path(folder)
         self._files = files
         self._label_root = label_root
-        self._resolved: dict[Path, tuple[str | None, Path]] = {}
+        self._resolved: dict[Path, tuple[Path, list[str]]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -148,11 +148,12 @@ class PhotoFinder:
         parent = file.parent
         if parent not in self._resolved:
             # Once per folder of photos, since links are slow to resolve.
-            self._resolved[parent] = name_inside(parent, self.folder), Path(os.path.realpath(parent))
-        inside, real = self._resolved[parent]
-        if inside is not None and (name := posixpath.normpath(posixpath.join(inside, file.name))) in self._exact:
-            return self.folder / name
-        return real / file.name
+            real = Path(os.path.realpath(parent))
+            inside = (name_inside(folder, self.folder) for folder in (parent, real))
+            self._resolved[parent] = real, [name for name in dict.fromkeys(inside) if name is not None]
+        real, folders = self._resolved[parent]
+        names = (posixpath.normpath(posixpath.join(folder, file.name)) for folder in folders)
+        return next((self.folder / name for name in names if name in self._exact), real / file.name)
 
 
 def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:
