@@ -5,7 +5,7 @@ faces, the boxes in the frames between are interpolated, and so are the probabil
 and the same in both. At anybody else, the network looks in every frame. Where two frames do not show the same faces,
 they are detected in the frame in the middle too, and so on: the frame in which a face appears or disappears is found
 as if they were detected in every frame. While a face is new, or unseen within the frame, they are. What lasts for fewer
-frames than lie between two may be missed; an event needs longer.
+frames than lie between two may be missed, and with it the event of a face that is found in single frames only.
 """
 
 from __future__ import annotations
