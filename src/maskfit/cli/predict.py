@@ -15,6 +15,7 @@ from maskfit.cli.annotated_images import AnnotatedImageWriter
 from maskfit.cli.console import err, progress
 from maskfit.cli.defaults import resolve_models, setup_allocator
 from maskfit.cli.predict_faces import (
+    AnswerCounts,
     DetectorOption,
     DrawOption,
     FacesOption,
@@ -48,7 +49,6 @@ from maskfit.cli.predict_options import (
 )
 from maskfit.cli.predict_shards import ShardsOption, check_shard_options, predict_sharded
 from maskfit.cli.prediction_output import (
-    AnswerCounts,
     OutputPaths,
     PredictionSummary,
     buffered_stdout,

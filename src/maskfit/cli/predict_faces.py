@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
@@ -12,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from maskfit.cli.console import err, escape, out, print_json, print_set_aside, print_written, progress
-from maskfit.cli.prediction_output import AnswerCounts
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.cli.annotated_images import AnnotatedImageWriter
+    from maskfit.inference.decisions import AttributePrediction
     from maskfit.inference.face_predictor import FacePrediction, FacePredictor, PhotoPrediction
     from maskfit.inference.input_resolution import NamedPhotos, ResolvedInputs
     from maskfit.inference.predictor import Predictor
+    from maskfit.labels.attribute import Attribute
 
 PANEL = "Named photos"
 """Panel of the help."""
@@ -142,6 +144,44 @@ def load_face_predictor(predictor: Predictor, faces: str | None, detector: str |
     return face_predictor
 
 
+@dataclass
+class AnswerCounts:
+    """Answers of the first attribute, such as the mask, for the last line where each face or photo has one of its own.
+
+    Attributes:
+        attribute: The attribute.
+        answers: Number of faces or photos by the answer, as it is displayed.
+    """
+
+    attribute: Attribute
+    answers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, prediction: AttributePrediction) -> None:
+        """Counts one face or photo."""
+        from maskfit.inference.decisions import NOT_SURE
+
+        self.answers[prediction.display_name if prediction.is_confident else NOT_SURE] += 1
+
+    def print(self, title: str, note: str = "") -> None:
+        """Prints "7 faces on 1 photo: mask worn 5, worn wrongly 0, not worn 1, not sure 1" on standard error.
+
+        Args:
+            title: What was counted; nothing is printed of a single face or photo without a note.
+            note: What was read and not counted, behind the counts or, where nothing was counted, alone.
+        """
+        from maskfit.inference.decisions import NOT_SURE
+
+        if self.answers.total() < 2 and not note:
+            return
+        if not self.answers:
+            err.print(note, soft_wrap=True)
+            return
+        names = [*map(self.attribute.display_name, range(len(self.attribute.values))), NOT_SURE]
+        counts = ", ".join(f"{name} {self.answers[name]:,}" for name in names)
+        rest = f"; {note}" if note else ""
+        err.print(f"{title}: {self.attribute.name} {counts}{rest}", markup=False, highlight=False, soft_wrap=True)
+
+
 def print_face_predictions(
     face_predictor: FacePredictor, photos: NamedPhotos, annotator: AnnotatedImageWriter | None, *, json: bool
 ) -> None:
@@ -185,7 +225,7 @@ def print_face_predictions(
     unreadable = photos.set_aside | {name: error.message for name, error in results.unreadable.items()}
     if json:
         print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
-    else:
+    elif results.read > 1 or results.faces > 1:
         _print_counts(results, counts)
     if annotator:
         print_written(annotator.target, format_count(results.read, "photo") if annotator.folder else "")

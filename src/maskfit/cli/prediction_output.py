@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,9 +19,8 @@ from maskfit.file_io import writing
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
-    from maskfit.inference.decisions import AttributePrediction
+    from maskfit.cli.predict_faces import AnswerCounts
     from maskfit.inference.prediction import BatchPredictions
-    from maskfit.labels.attribute import Attribute
 
 MAX_SHOWN_FALLBACKS = 10
 """Maximum number of photos without a face that are listed; --json lists all."""
@@ -59,44 +57,6 @@ class OutputPaths:
             check_overwrite(path, force)
         if len({path.resolve() for path in paths}) < len(paths):
             raise DataError("two outputs have the same path", location=paths[0], hint="choose a file for each")
-
-
-@dataclass
-class AnswerCounts:
-    """Answers of the first attribute, such as the mask, for the last line where each face or photo has one of its own.
-
-    Attributes:
-        attribute: The attribute.
-        answers: Number of faces or photos by the answer, as it is displayed.
-    """
-
-    attribute: Attribute
-    answers: Counter[str] = field(default_factory=Counter)
-
-    def add(self, prediction: AttributePrediction) -> None:
-        """Counts one face or photo."""
-        from maskfit.inference.decisions import NOT_SURE
-
-        self.answers[prediction.display_name if prediction.is_confident else NOT_SURE] += 1
-
-    def print(self, title: str, note: str = "") -> None:
-        """Prints "7 faces on 1 photo: mask worn 5, worn wrongly 0, not worn 1, not sure 1" on standard error.
-
-        Args:
-            title: What was counted; nothing is printed of a single face or photo without a note.
-            note: What was read and not counted, behind the counts or, where nothing was counted, alone.
-        """
-        from maskfit.inference.decisions import NOT_SURE
-
-        if self.answers.total() < 2 and not note:
-            return
-        if not self.answers:
-            err.print(note, soft_wrap=True)
-            return
-        names = [*map(self.attribute.display_name, range(len(self.attribute.values))), NOT_SURE]
-        counts = ", ".join(f"{name} {self.answers[name]:,}" for name in names)
-        rest = f"; {note}" if note else ""
-        err.print(f"{title}: {self.attribute.name} {counts}{rest}", markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass
