@@ -13,11 +13,12 @@ from maskfit.progress_log import log_progress
 def test_a_step_prints_lines_with_rate_and_time_left_in_a_log(monkeypatch, capsys):
     monkeypatch.setattr(progress_log, "log_progress", partial(log_progress, interval=0.05))
     with progress("adding masks", unit="persons") as advance:
+        advance(1, 12)
         advance(3, 12)
         time.sleep(0.5)
     lines = capsys.readouterr().err.splitlines()
     assert lines
-    assert all(line.startswith("adding masks: 3 of 12 persons") and line.endswith("left") for line in lines)
+    assert all(line.startswith("adding masks: 3 of 12 persons · ") and line.endswith(" left") for line in lines)
 
 
 def test_a_short_step_prints_nothing(capsys):

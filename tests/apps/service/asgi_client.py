@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 Message = dict[str, Any]
@@ -17,22 +17,29 @@ class AsgiResponse(NamedTuple):
 
 
 class AsgiClient:
-    """Delivers messages one after the other, then blocks."""
+    """Delivers messages one after the other, then blocks; a function among them is waited for until it is true."""
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(self, messages: Sequence[Message | Callable[[], object]]) -> None:
         self.messages = list(messages)
         self.sent: list[Message] = []
 
     async def receive(self) -> Message:
         if not self.messages:
             await asyncio.sleep(3600)
-        return self.messages.pop(0)
+        message = self.messages.pop(0)
+        if not callable(message):
+            return message
+        while not message():
+            await asyncio.sleep(0.01)
+        return await self.receive()
 
     async def send(self, message: Message) -> None:
         self.sent.append(message)
 
 
-def ask(app: Any, messages: Sequence[Message], *, headers: dict[str, str], path: str = "/v1/predict") -> AsgiResponse:
+def ask(
+    app: Any, messages: Sequence[Message | Callable[[], object]], *, headers: dict[str, str], path: str = "/v1/predict"
+) -> AsgiResponse:
     """One POST; returns when the application does."""
     caller = AsgiClient(messages)
     scope = {

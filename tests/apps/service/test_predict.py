@@ -141,10 +141,11 @@ def test_networks_run_in_several_threads_at_once(monkeypatch, serve, photo, wait
     assert not served.service.batcher.is_running
 
 
-class Watched(queue.SimpleQueue):
+class Watched(queue.Queue):
     """Remembers who waited for more, and how long at most."""
 
     def __init__(self):
+        super().__init__()
         self.waits = []
 
     def get(self, block=True, timeout=None):

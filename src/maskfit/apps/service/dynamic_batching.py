@@ -104,7 +104,8 @@ class DynamicBatcher:
         self._memory = AnswerMemory(settings.remember)
         self._decoded = PixelBudget(MAX_DECODED_PHOTOS * settings.limits.photo_pixels)
         self._pool = ThreadPoolExecutor(settings.threads, "preprocess")
-        self._detected: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
+        # No SimpleQueue: in CPython 3.11, get() with a timeout may wait forever where another thread takes the item.
+        self._detected: queue.Queue[tuple[_Job, DetectedFaces] | None] = queue.Queue()
         self._network_threads = [
             Thread(target=self._run, name=f"networks-{number}", daemon=True) for number in range(settings.threads)
         ]
