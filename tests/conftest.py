@@ -120,8 +120,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_named_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that one test named by their path are unknown to the next one in the same process."""
+def no_named_weights(own_verbosity: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that one test named by their path are unknown to the next one in the same process.
+
+    The verbosity is asked for first, so that it is restored after what a test patched is undone.
+    """
     monkeypatch.setattr(pretrained_weights, "_named_files", {})
 
 
