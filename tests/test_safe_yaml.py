@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import pytest
@@ -109,7 +108,7 @@ def test_recipes(tmp_path, text):
 
 def test_deep_json(tmp_path):
     path = tmp_path / "mine.json"
-    depth = sys.getrecursionlimit() * 3
+    depth = 100_000  # The limit of CPython 3.13 is several times that of 3.11.
     path.write_text("[" * depth + "]" * depth)
     with pytest.raises(RecipeError, match="nests too deep"):
         read_recipe(path)
