@@ -125,8 +125,9 @@ def test_a_truncated_video_is_read_as_far_as_possible(tmp_path):
     assert "declares 8.0 s, but it ends after" in video.truncation
 
 
-def test_damaged_packets_are_skipped(tmp_path):
-    path, chance = tmp_path / "a.mp4", np.random.default_rng(0)
+@pytest.mark.parametrize("seed", [0, 11, 19])
+def test_damaged_packets_are_skipped(tmp_path, seed):
+    path, chance = tmp_path / "a.mp4", np.random.default_rng(seed)
     with open_video_writer(path, (64, 48), 25) as out:
         for number in range(100):
             out.write(number / 25, chance.integers(0, 256, (48, 64, 3), dtype=np.uint8))

@@ -42,6 +42,10 @@ def convert(stamps: Sequence[float | None], duration: float | None = None) -> tu
         ([90.0, 90.04, 0.0, 0.04, 0.08], EVEN, 1),  # joined files
         ([0.0, 0.2, 0.1, 0.3, 0.4], [0.0, 0.2, 0.201, 0.3, 0.4], 1),  # one comes late
         ([0.0, 0.04, 9e5, 9e5 + 0.04, 9e5 + 0.08], EVEN, 1),
+        ([7.0, 7.04, 2.0, 7.12, 7.16], EVEN, 1),  # a single wrong stamp, as in a damaged video
+        ([7.0, 7.04, 2.0, 2.04, 7.16], EVEN, 1),
+        ([0.0, 0.04, 9e5, 0.12, 0.16], EVEN, 1),
+        ([7.0, 7.04, 2.0, 7.0, 7.16], [0.0, 0.04, 0.08, 0.081, 0.16], 2),
     ],
 )
 def test_stamps_become_increasing_seconds_from_0(stamps, times, estimated):

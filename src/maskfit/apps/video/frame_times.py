@@ -36,7 +36,8 @@ class FrameClock:
     """Converts time stamps to seconds since the first frame.
 
     A stamp that is missing or stands still is replaced by the nominal frame rate; one that jumps starts a new count
-    from there, so that the frames after it keep their distances.
+    from there, so that the frames after it keep their distances. Where the next stamps go on as before the jump, as
+    after a single wrong one in a damaged video, the count before it goes on.
 
     Args:
         fps: Nominal frame rate; None where unknown.
@@ -54,6 +55,8 @@ class FrameClock:
         self._duration = duration
         self._first: float | None = None
         self._offset: float | None = None
+        self._former_offset: float | None = None
+        self._restarted_at = 0.0
         self._num_frames = 0
         self._num_stalled = 0
 
@@ -76,7 +79,7 @@ class FrameClock:
             self._first = stamp
         if self._offset is None:
             self._offset = expected - stamp
-        time = stamp + self._offset
+        time = stamp + self._choose_offset(stamp, self._offset, expected)
         if self._num_frames == 1 or time >= self.last + MIN_FRAME_STEP_SECONDS:
             self._num_stalled = 0
             if time - self.last > self._max_gap(stamp):
@@ -98,8 +101,21 @@ class FrameClock:
 
     def _restart(self, stamp: float, expected: float) -> float:
         self.num_estimated += 1
+        self._former_offset, self._restarted_at = self._offset, expected
         self._offset = expected - stamp
         return expected
+
+    def _choose_offset(self, stamp: float, offset: float, expected: float) -> float:
+        """Returns the offset to use, the one before a jump where the jump was a single wrong stamp."""
+        former = self._former_offset
+        if former is None:
+            return offset
+        if expected - self._restarted_at > MAX_DISORDER_SECONDS:  # later, a gap could be mistaken for the former clock
+            self._former_offset = None
+        elif abs(stamp + former - expected) < abs(stamp + offset - expected):
+            self._offset, self._former_offset = former, None
+            return former
+        return offset
 
     def _max_gap(self, stamp: float) -> float:
         """Longest gap before a stamp that is believed: any up to the declared end, short ones beyond it."""
