@@ -23,6 +23,7 @@ from typing import Any
 
 from maskfit.errors import DataError, DiskFullError, MaskfitError, format_list
 from maskfit.file_locks import try_lock
+from maskfit.text import parse_json
 
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of the operating system where there is no room for what is written."""
@@ -445,25 +446,6 @@ def _find_delimiter(text: str) -> str:
     """Returns the delimiter of the first row: a comma where there is one, else a semicolon, a tab or a bar."""
     first_row = re.sub(r'"[^"]*"', "", next((line for line in re.split(r"[\r\n]+", text[:65536]) if line), ""))
     return "," if "," in first_row else max(";\t|", key=first_row.count) if re.search("[;\t|]", first_row) else ","
-
-
-def parse_json(text: str | bytes, **options: Any) -> Any:
-    """Parses JSON; whatever is wrong with it, also a nesting without end, is a ValueError.
-
-    Args:
-        text: JSON.
-        **options: Options of `json.loads`.
-
-    Returns:
-        The decoded value.
-
-    Raises:
-        ValueError: It is not valid JSON.
-    """
-    try:
-        return json.loads(text, **options)
-    except RecursionError:
-        raise ValueError("it nests too deep") from None
 
 
 def read_json(path: Path) -> Any:

@@ -32,12 +32,12 @@ from maskfit.data.crops import CROPS
 from maskfit.data.preprocessing import Preprocessing
 from maskfit.data.pretrained_weights import check_pinned
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
-from maskfit.file_io import atomic_write, parse_json
+from maskfit.file_io import atomic_write
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.text import format_count
+from maskfit.text import format_count, parse_json
 from maskfit.version import __version__
 
 if TYPE_CHECKING:

@@ -1,6 +1,9 @@
-"""Text for people: counts with their noun."""
+"""Text for people, counts with their noun, and text of other programs, JSON."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 
 def format_count(count: int, singular: str, plural: str | None = None) -> str:
@@ -15,3 +18,22 @@ def format_count(count: int, singular: str, plural: str | None = None) -> str:
         The text.
     """
     return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
+
+
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """Parses JSON; whatever is wrong with it, also a nesting without end, is a ValueError.
+
+    Args:
+        text: JSON.
+        **options: Options of `json.loads`.
+
+    Returns:
+        The decoded value.
+
+    Raises:
+        ValueError: It is not valid JSON.
+    """
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None

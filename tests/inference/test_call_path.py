@@ -20,7 +20,7 @@ from maskfit.data.pretrained_weights import WeightsFile
 
 SOURCE = Path(maskfit.__file__).parent
 
-MAX_FILES = 34
+MAX_FILES = 32
 """Files of maskfit whose functions a predict of one photo may enter."""
 
 MAX_PREDICTOR_CALLS = 2

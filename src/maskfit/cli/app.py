@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, require_extra
-from maskfit.cli.defaults import resolve_models, setup_allocator
+from maskfit.cli.defaults import setup_allocator
 from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
 from maskfit.environment import MODEL
 from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
@@ -98,11 +98,12 @@ def _default_models(run: Path | None, photos: Path | None) -> list[str]:
         ModelFileError: There are several runs, and --photos is not given.
     """
     from maskfit.apps.webapp.app_state import find_only_run, find_runs
+    from maskfit.inference.input_resolution import resolve_models
 
     if run is not None:
         return [str(run)]
     if os.environ.get(MODEL) or not find_runs():
-        return resolve_models(None)
+        return resolve_models(None, err.print)
     try:
         return [find_only_run()]
     except ModelFileError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, find_listed_images, out, print_json, print_table, progress
-from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP
 from maskfit.errors import DataError, MaskfitError
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def benchmark(
     """
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
     from maskfit.inference.engines.int8_origin import foreign_processor_warning
-    from maskfit.inference.input_resolution import find_models
+    from maskfit.inference.input_resolution import find_models, resolve_models
 
     batch_sizes = _parse_batch_sizes(batch_size)
-    path = find_models(resolve_models([model] if model else []))[0]
+    path = find_models(resolve_models([model] if model else [], err.print))[0]
     engines = engine or find_engines(path)
     files = [] if photos is None else [photo.path for photo in find_listed_images(photos)]
     rows: list[BenchmarkResult] = []

@@ -6,9 +6,8 @@ A value on the command line wins over the environment, the environment over `.en
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
-from maskfit.environment import MODEL, read_dotenv
+from maskfit.environment import read_dotenv
 
 DEFAULT_MODEL_HELP = "the bundled model by default"
 """Part of the help of commands that take models."""
@@ -48,29 +47,3 @@ def setup_allocator() -> str | None:
     if not configure_malloc():
         return None
     return f"malloc keeps freed memory for the next step ({DISABLED_VARIABLE}=system turns this off)"
-
-
-def resolve_models(named: Sequence[str] | None, *, name_card: bool = True) -> list[str]:
-    """Returns the models to use.
-
-    Args:
-        named: Model files and run folders from the command line.
-        name_card: Whether the note on the bundled model names the command that prints its card.
-
-    Returns:
-        The named models, or that of SM_CHANNEL_MODEL, or the bundled model with a note on standard error.
-
-    Raises:
-        ModelFileError: No model was named, and this install lacks the bundled one.
-    """
-    if named:
-        return list(named)
-    if os.environ.get(MODEL):
-        return [os.environ[MODEL]]
-    from maskfit.cli.console import err
-    from maskfit.inference.input_resolution import bundled_model_path
-
-    path = bundled_model_path()
-    card = " ('maskfit model-card' shows its scores)" if name_card else ""
-    err.print(f"no model named: using the bundled model{card}")
-    return [str(path)]

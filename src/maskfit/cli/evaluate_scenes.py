@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
-from maskfit.cli.defaults import resolve_models
 from maskfit.cli.predict_faces import load_face_predictor
 from maskfit.text import format_count
 
@@ -92,12 +91,15 @@ def evaluate_scenes(
         maskfit evaluate scenes voc-folder runs/first --images photos --detector yunet:side=640 --json
     """
     from maskfit.data.importers import import_dataset
+    from maskfit.inference.input_resolution import resolve_models
     from maskfit.inference.predictor import Predictor
     from maskfit.inference.scenes.evaluate import evaluate_scenes as evaluate
     from maskfit.inference.scenes.evaluate import group_scenes
 
     check_overwrite(page, force)
-    predictor = Predictor.load(*resolve_models(models or []), tta=tta, batch_size=None, num_images=64, log=err.print)
+    predictor = Predictor.load(
+        *resolve_models(models, err.print), tta=tta, batch_size=None, num_images=64, log=err.print
+    )
     dataset = import_dataset(boxes, predictor.schema, format=format, maps=maps or (), images=images)
     scenes, notes = group_scenes(dataset, predictor.schema)
     _print_notes(dataset, notes, json=json)

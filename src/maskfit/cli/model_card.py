@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import check_overwrite, out, print_json, print_written
-from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_written
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP
 from maskfit.file_io import write_text
 
 
@@ -34,11 +34,11 @@ def model_card(
         maskfit model-card runs/first --out model-card.md
     """
     check_overwrite(file, force)
-    from maskfit.inference.input_resolution import find_models
+    from maskfit.inference.input_resolution import find_models, resolve_models
     from maskfit.model_card_markdown import render_model_card
     from maskfit.model_file import read_model_metadata
 
-    metadata = read_model_metadata(find_models(resolve_models([model] if model else [], name_card=False))[0])
+    metadata = read_model_metadata(find_models(resolve_models([model] if model else [], err.print, name_card=False))[0])
     if file:
         write_text(file, render_model_card(metadata))
         print_written(file)

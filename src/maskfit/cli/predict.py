@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.annotated_images import AnnotatedImageWriter
 from maskfit.cli.console import err, progress
-from maskfit.cli.defaults import resolve_models, setup_allocator
+from maskfit.cli.defaults import setup_allocator
 from maskfit.cli.predict_faces import (
     AnswerCounts,
     DetectorOption,
@@ -158,10 +158,13 @@ def predict(
 
 def _shard_plan(models: Sequence[str], images: str | None, image_list: Path | None, **options: Any) -> ShardPlan:
     """The plan of a sharded prediction."""
+    from maskfit.inference.input_resolution import resolve_models
     from maskfit.inference.sharded_prediction import ShardPlan
 
     setup_allocator()
-    return ShardPlan(images or str(resolve_images(None, image_list)[0]), tuple(resolve_models(models)), **options)
+    return ShardPlan(
+        images or str(resolve_images(None, image_list)[0]), tuple(resolve_models(models, err.print)), **options
+    )
 
 
 def _predict_rows(
@@ -321,7 +324,9 @@ def _emit_pooled(
 
 def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: Sized) -> Predictor:
     """Loads the models, or the bundled one, for a number of photos."""
-    models = resolve_models(sources)
+    from maskfit.inference.input_resolution import resolve_models
+
+    models = resolve_models(sources, err.print)
     if len(photos):
         setup_allocator()
     from maskfit.inference.predictor import Predictor

@@ -11,7 +11,7 @@ from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.data.crop import DetectorOption
-from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP, setup_allocator
 from maskfit.cli.predict_options import AgeBordersOption
 from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
 from maskfit.errors import DataError
@@ -149,7 +149,9 @@ def serve(
     if detector is not None and not faces:
         raise DataError("--detector is of no use with --portraits", hint="leave out one of the two")
     require_extra("serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
-    models = resolve_models(models)
+    from maskfit.inference.input_resolution import resolve_models
+
+    models = resolve_models(models, err.print)
     if not all(model.endswith((".onnx", ".xml")) for model in models):
         # torch gains from it as in training; the other engines manage their memory themselves.
         setup_allocator()

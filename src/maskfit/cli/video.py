@@ -17,7 +17,7 @@ import typer
 from maskfit.calibration import DEFAULT_DECIDE
 from maskfit.cli.console import check_overwrite, err, print_written, progress, require_extra
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
-from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP, setup_allocator
 from maskfit.cli.predict_options import AgeBordersOption, EngineOption, TopKOption
 from maskfit.errors import DataError
 from maskfit.labels.age_distribution import parse_age_borders
@@ -170,10 +170,11 @@ def video(
     from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds
     from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
+    from maskfit.inference.input_resolution import resolve_models
     from maskfit.inference.predictor import Predictor
 
     stream = parse_source(source)
-    models = resolve_models(model)
+    models = resolve_models(model, err.print)
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         setup_allocator()
     borders = parse_age_borders(age_borders)

@@ -22,10 +22,9 @@ from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.presets import JITTER_SIZES, expand_presets, find_preset
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
-from maskfit.file_io import parse_json
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 from maskfit.safe_yaml import FLOAT_RESOLVER, parse_yaml
-from maskfit.text import format_count
+from maskfit.text import format_count, parse_json
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """Suffixes of recipe files; a source with any other suffix is the name of a bundled recipe."""

@@ -32,8 +32,8 @@ from maskfit.config.template_keys import (
     TYPE_WORDS,
 )
 from maskfit.errors import RecipeError, did_you_mean
-from maskfit.file_io import parse_json
 from maskfit.registry import RegistryEntry, find_name, fold_name
+from maskfit.text import parse_json
 
 LOSS_HEADS = ("mask", "gender", "age")
 """Heads of the entries of `loss_name`, in the order of cv-08."""

@@ -11,8 +11,9 @@ from typing import Any
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.detectors.interface import Face
 from maskfit.errors import DataError
-from maskfit.file_io import parse_json, write_text
+from maskfit.file_io import write_text
 from maskfit.file_locks import is_occupied
+from maskfit.text import parse_json
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
+from maskfit.environment import MODEL
 from maskfit.errors import DataError, ModelFileError, format_list
 from maskfit.model_file import bundled_model_path as bundled_model_path
 from maskfit.model_metadata import METADATA_READERS
@@ -119,6 +120,30 @@ def resolve_inputs(arguments: Sequence[str]) -> ResolvedInputs:
     unique = tuple(dict.fromkeys(images))
     unlisted = {name: reason for argument in arguments for name, reason in _unlisted_folders(argument)}
     return ResolvedInputs(tuple(models), NamedPhotos(unique, unlisted) if unique else None)
+
+
+def resolve_models(named: Sequence[str] | None, log: Callable[[str], object], *, name_card: bool = True) -> list[str]:
+    """Returns the models that a command uses.
+
+    Args:
+        named: Model files and run folders from the command line.
+        log: Called with a line where the bundled model is used because nothing names one.
+        name_card: Whether that line names the command that prints the bundled model's card.
+
+    Returns:
+        The named models, or that of SM_CHANNEL_MODEL, or the bundled model.
+
+    Raises:
+        ModelFileError: No model was named, and this install lacks the bundled one.
+    """
+    if named:
+        return list(named)
+    if os.environ.get(MODEL):
+        return [os.environ[MODEL]]
+    path = bundled_model_path()
+    card = " ('maskfit model-card' shows its scores)" if name_card else ""
+    log(f"no model named: using the bundled model{card}")
+    return [str(path)]
 
 
 def find_models(sources: Sequence[str | Path], top_k: int = 1) -> list[Path]:

@@ -19,9 +19,8 @@ from filelock import FileLock, Timeout
 
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.errors import DataError, MaskfitError, format_list
-from maskfit.file_io import parse_json
 from maskfit.file_locks import acquire_lock
-from maskfit.text import format_count
+from maskfit.text import format_count, parse_json
 
 FORMAT_VERSION = 1
 """Version in the first line of every log."""

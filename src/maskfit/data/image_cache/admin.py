@@ -29,8 +29,8 @@ from maskfit.data.image_cache.files import (
     PIXELS_FILE,
 )
 from maskfit.errors import DataError
-from maskfit.file_io import parse_json
 from maskfit.file_locks import acquire_lock
+from maskfit.text import parse_json
 
 SECONDS_PER_DAY = 86_400
 UNITS = {

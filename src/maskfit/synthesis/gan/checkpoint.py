@@ -22,11 +22,11 @@ from torch import Tensor
 from maskfit.config.aliases import upgrade_gan_metadata, warn_once
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.file_io import atomic_write, parse_json
+from maskfit.file_io import atomic_write
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
-from maskfit.text import format_count
+from maskfit.text import format_count, parse_json
 from maskfit.version import __version__
 
 KEY = "maskfit-gan"
