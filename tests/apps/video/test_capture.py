@@ -137,7 +137,7 @@ def test_damaged_packets_are_skipped(tmp_path, seed):
     path.write_bytes(data)
     frames, video = read(path)
     assert 50 < len(frames) < 100
-    # What is decoded of a damaged stream differs by version and processor; a late frame at the end is put behind the last.
+    # What is decoded of damaged packets differs by processor; a late frame at the end comes after the last one.
     assert frames[-1].time == pytest.approx(99 / 25, abs=0.2)
     assert video.num_damaged > 0
     assert all(one.time < other.time for one, other in pairwise(frames))
