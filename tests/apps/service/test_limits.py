@@ -6,6 +6,7 @@ import base64
 import gc
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -210,10 +211,43 @@ def test_readiness_follows_the_state(serve, photo, make_settings):
     assert not InferenceService(make_settings()).is_ready
     served = serve()
     assert served.client.get("/readyz").json() == {"status": "ready"}
-    served.service.stopping = True
+    assert "connection" not in served.send(photo(0)).headers
+    served.service.deadlines.stop()
     refused(served.client.get("/readyz"), 503)
-    refused(served.send(photo(0)), 503)
+    answer = served.send(photo(0))
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert served.client.get("/healthz").status_code == 200
+    served.service.deadlines.stop_time = time.monotonic()
+    answer = served.send(photo(1))
+    assert refused(answer, 503) == "the service is stopping"
+    assert answer.headers["connection"] == "close"
+    assert count(served, "maskfit_rejections_total", reason="stopping") == 2
+
+
+@pytest.mark.parametrize("stage", ["body", "prediction"])
+def test_a_shutdown_answers_requests_that_are_not_complete_in_time(serve, photo, wait_until, stage):
+    served = serve()
+    served.gate.open.clear()
+    deadlines = served.service.deadlines
+    content, headers = as_form(photo(0, LARGE))
+    messages = body(content[:50], end=False) if stage == "body" else body(content)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, served.client.app, messages, headers=headers)
+        wait_until(lambda: deadlines._running and (stage == "body" or served.gate.batches))
+        deadlines.stop_seconds = 0
+        deadlines.stop()
+        answer = asked.result(20)
+    assert (answer.status, json.loads(answer.body)["detail"]) == (503, "the service is stopping")
+    assert (served.service.body_memory.reserved_bytes, served.service.batcher.pending_count) == (0, 0)
+    assert not deadlines._running
+
+
+def test_a_shutdown_leaves_a_request_no_more_than_its_own_time(serve):
+    served = serve(seconds=0.2)
+    served.service.deadlines.stop()
+    content, headers = as_form(b"x" * 100)
+    answer = ask(served.client.app, body(content[:50], end=False), headers=headers)
+    assert (answer.status, json.loads(answer.body)["detail"]) == (408, "the body took more than 0.2 s")
 
 
 def test_settings_round_trip_through_json():

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ class Process:
         return self.process.returncode, errors
 
 
+def receive_all(link: socket.socket) -> bytes:
+    received = b""
+    while part := link.recv(65536):
+        received += part
+    return received
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Process]]:
     processes: list[Process] = []
@@ -110,12 +118,56 @@ def test_sigterm_completes_running_requests_and_exits_with_0(start, model, photo
     assert "Traceback" not in errors
 
 
+def test_sigterm_resets_no_connection(start, model, photo):
+    service = start(model, "--stop-seconds", 2)
+    content, headers = as_form(photo(0))
+    lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
+    head = f"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n{lines}\r\n".encode()
+    with ExitStack() as stack:
+        fresh, begun, endless = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=20)) for _ in range(3)
+        )
+        begun.sendall(head[:20])
+        endless.sendall(head + content[:50])
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        # Sent before the connection is closed, as by a client that has not noticed the shutdown.
+        fresh.sendall(head + content)
+        time.sleep(1)
+        begun.sendall(head[20:] + content)
+        for link in (fresh, begun):
+            response = receive_all(link)
+            assert response.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" in response.lower()
+        response = receive_all(endless)
+        assert response.startswith(b"HTTP/1.1 503")
+        assert b"connection: close" in response.lower()
+        # What it goes on sending is discarded.
+        endless.sendall(content[50:])
+    code, errors = service.end()
+    assert (code, "Traceback" in errors) == (0, False), errors
+
+
 @pytest.mark.slow
 def test_workers_share_the_port_and_the_metrics(start, model, photo):
     service = start(model, "--workers", 2)
     content, headers = as_form(photo(0))
     assert [service.ask("POST", "/v1/predict", content, headers)[0] for _ in range(10)] == [200] * 10
     assert b'maskfit_photos_total{outcome="answered"} 10.0' in service.ask("GET", "/metrics")[1]
-    service.process.send_signal(signal.SIGTERM)
+    with socket.create_connection(("127.0.0.1", service.port)) as link:
+        link.sendall(b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n")
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        # While a worker waits for this body, nobody listens: neither the workers nor their parent.
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", service.port)).close()
+            except ConnectionRefusedError:
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("it goes on listening")
+        link.sendall(b"no-photos")
+        assert link.recv(65536).startswith(b"HTTP/1.1 415")
     code, errors = service.end()
     assert (code, "Traceback" in errors) == (0, False), errors

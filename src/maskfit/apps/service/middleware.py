@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.problem_details import to_response
+from maskfit.apps.service.request_deadlines import RequestDeadlines
 
 LOG = logging.getLogger("maskfit.service")
 
@@ -31,11 +32,13 @@ class RequestMiddleware:
         app: The wrapped application.
         metrics: Where requests are counted.
         paths: Paths of the routes; others are logged as `OTHER`.
+        deadlines: Tells whether a shutdown has begun; then every response is the last one of its connection.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str], deadlines: RequestDeadlines) -> None:
         self.app = app
         self.paths = paths
+        self.deadlines = deadlines
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,6 +59,8 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if self.deadlines.is_stopping:
+                    message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             await send(message)
 
         try:

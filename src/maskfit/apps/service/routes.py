@@ -114,9 +114,9 @@ def build_app(service: InferenceService) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.batcher.start)
-        with on_shutdown_signal(lambda: setattr(service, "stopping", True)):
+        with on_shutdown_signal(service.deadlines.stop):
             yield
-        service.stopping = True
+        service.deadlines.stop()
         await asyncio.to_thread(service.batcher.stop)
 
     app = FastAPI(
@@ -137,7 +137,12 @@ def build_app(service: InferenceService) -> FastAPI:
     _add_prediction_routes(app, service)
     schema = _build_openapi(app)
     app.openapi = lambda: schema  # type: ignore[method-assign]
-    app.add_middleware(RequestMiddleware, metrics=service.metrics, paths={*schema["paths"], OPENAPI_PATH})
+    app.add_middleware(
+        RequestMiddleware,
+        metrics=service.metrics,
+        paths={*schema["paths"], OPENAPI_PATH},
+        deadlines=service.deadlines,
+    )
     return app
 
 
@@ -226,17 +231,17 @@ def _add_prediction_routes(app: FastAPI, service: InferenceService) -> None:
     async def predict(
         request: Request, faces: bool = Depends(parse_faces_query if service.settings.faces else no_query)
     ) -> dict[str, Any]:
-        if service.stopping:
-            raise HTTPProblemError(503, "the service is stopping", "stopping")
         limits = service.settings.limits
         uploads: list[Upload] = []
         with service.body_memory.reservation() as reservation:
             try:
-                async with asyncio.timeout(limits.seconds):
+                async with service.deadlines.limit():
                     uploads = await read_uploads(request, limits, reservation)
                     futures = service.batcher.submit([upload.content for upload in uploads], faces)
                     results = await _wait_for_results(request, futures)
             except TimeoutError:
+                if service.deadlines.is_over:
+                    raise HTTPProblemError(503, "the service is stopping", "stopping") from None
                 status, stage = (503, "the prediction") if uploads else (408, "the body")
                 raise HTTPProblemError(status, f"{stage} took more than {limits.seconds:g} s", "time") from None
         return {"photos": [_to_json(upload, result) for upload, result in zip(uploads, results, strict=True)]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import tempfile
@@ -11,8 +12,9 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
-from maskfit.apps.header_timeout import HeaderTimeoutProtocol
+from maskfit.apps.service.http_protocol import LINGER_SECONDS, ServiceProtocol
 from maskfit.apps.service.metrics import MULTIPROC_DIR_VARIABLE
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
@@ -68,9 +70,10 @@ def serve(
         "proxy_headers": False,
         "lifespan": "on",
         "ws": "none",
-        "http": HeaderTimeoutProtocol,
+        "http": ServiceProtocol,
         "limit_concurrency": MAX_CONNECTIONS,
-        "timeout_graceful_shutdown": settings.stop_seconds,
+        # The service answers what is not complete after `stop_seconds`; this is the time to send and receive that.
+        "timeout_graceful_shutdown": settings.stop_seconds + math.ceil(LINGER_SECONDS) + 1,
     }
     # After a graceful shutdown uvicorn raises the signal once more, which would make the exit code that of a kill.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
@@ -79,13 +82,24 @@ def serve(
         return
     del service
     with _worker_environment(settings):
-        uvicorn.run(
+        config = uvicorn.Config(
             f"{__name__}:worker_app",
             factory=True,
             workers=settings.workers,
             timeout_worker_healthcheck=WORKER_HEALTHCHECK_SECONDS,
             **options,
         )
+        _Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+class _Supervisor(Multiprocess):
+    """Runs the worker processes."""
+
+    def terminate_all(self) -> None:
+        """Stops listening, then the workers: clients would connect to a port that nobody serves any more."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
 
 def worker_app() -> FastAPI:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from maskfit.apps.service.dynamic_batching import DynamicBatcher
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.model_info import ServiceInfo, describe
+from maskfit.apps.service.request_deadlines import RequestDeadlines
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
@@ -32,7 +33,7 @@ class InferenceService:
         predictor: The models.
         batcher: Predicts photos in batches.
         detector_note: Says that the named detector is not that of the models; empty where it is.
-        stopping: Set when a shutdown begins; running requests are still completed.
+        deadlines: Time limits of running requests; a shutdown shortens them.
 
     Raises:
         ModelFileError: A model cannot be opened, or the models are incompatible.
@@ -45,7 +46,7 @@ class InferenceService:
         self.settings = settings
         self.metrics = Metrics()
         self.body_memory = BodyMemoryBudget(settings.limits.max_total_body_bytes)
-        self.stopping = False
+        self.deadlines = RequestDeadlines(settings.limits.seconds, settings.stop_seconds)
         self._token = settings.token()
         self.predictor = Predictor.load(
             *settings.models,
@@ -92,7 +93,7 @@ class InferenceService:
     @property
     def is_ready(self) -> bool:
         """Whether photos are predicted: the models are warm, and no shutdown has begun."""
-        return self.batcher.is_running and not self.stopping
+        return self.batcher.is_running and not self.deadlines.is_stopping
 
     def describe(self) -> ServiceInfo:
         """Returns what the service serves.
