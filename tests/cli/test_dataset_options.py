@@ -92,3 +92,22 @@ def test_codes_are_read_as_in_a_recipe():
     assert parse_codes("{mask: {0: no, 1: yes}, age: band}") == {"mask": {"0": "no", "1": "yes"}, "age": "band"}
     with pytest.raises(DataError, match="must map columns"):
         parse_codes("[1]")
+
+
+@pytest.mark.parametrize("name", ["data check", "data split", "data explore", "data crop", "data oversample"])
+def test_codes_of_a_column_that_the_data_lack_are_an_error(command, coded, name):
+    more = {"split": ("--folds", 2, "--out", "out.csv"), "crop": ("--out", "out"), "oversample": ("--out", "out", "--count", 3)}.get(
+        name.split()[1], ()
+    )
+    result = command(*name.split(), coded, *more, "--codes", CODES[:-1] + ", label: {0: wear}}")
+    assert result.code == 2
+    assert "there is no column label" in " ".join((result.out + result.err).split())
+
+
+def test_codes_without_photos_that_they_are_of_are_an_error(command, run_dir, tmp_path):
+    result = command("review", run_dir, "--log", "log.jsonl", "--export", "mine.csv", "--codes", CODES)
+    assert (result.code, "the run has its own" in result.err) == (2, True)
+    (tmp_path / "faces").mkdir()
+    Image.new("RGB", (80, 96)).save(tmp_path / "faces" / "a.jpg")
+    result = command("data", "crop", tmp_path / "faces", "--out", "out", "--crop", "center", "--codes", CODES)
+    assert (result.code, "without reading labels" in result.err) == (2, True)

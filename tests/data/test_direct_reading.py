@@ -82,6 +82,41 @@ def test_unknown_words_are_mapped_by_codes(tree, schema):
     assert [photo.labels["mask"] for photo in photos] == ["not_wear", "wear"]
 
 
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ({"mask": {"coverd": "wear"}}, "have no coverd, .* meaning for mask; their words are bare, with_mask"),
+        ({"gender": {"0": "female", "1": "male"}}, "have none of 0, 1, to which data.codes gives a meaning for gender"),
+        ({"age": "years"}, "there is no column age: this is class folders"),
+        ({"helmet": {"on": "wear"}}, "'helmet' is neither an attribute nor a class column"),
+        ({"gender": {"with_mask": "wear"}}, "'wear' is not a value of gender"),
+    ],
+)
+def test_codes_that_no_folder_has_are_an_error(tree, schema, codes, message):
+    root = tree("with_mask/a.jpg", "bare/b.jpg")
+    with pytest.raises(DataError, match=message) as caught:
+        read_photos(root, schema, {**codes, "label": {"bare": "not_wear"}})
+    assert "data.codes" in (caught.value.hint or "")
+    assert "--map" not in (caught.value.hint or "")
+
+
+def test_a_word_that_no_folder_has_beside_one_that_is_there_is_a_note(tree, schema):
+    codes = {"mask": {"with_mask": "not_wear", "without": "wear"}}
+    photos = read_photos(tree("with_mask/a.jpg"), schema, codes)
+    assert photos[0].labels == {"mask": "not_wear"}
+    (note,) = [note for note in photos.notes if note.kind == "unused codes"]
+    assert note.message.startswith("the names have no without, to which")
+    assert note.severity == "note"
+
+
+def test_codes_have_no_use_in_the_competition_layout(tree, schema):
+    root = tree("000001_female_Asian_45/mask1.jpg")
+    codes = {"gender": {"0": "female"}}
+    with pytest.raises(DataError, match=r"no 0, .* for gender: this is the competition's layout"):
+        read_photos(root, schema, codes)
+    assert len(read_photos(root, schema, codes, must_use_codes=False)) == 1
+
+
 def test_a_name_with_two_values_is_a_warning_and_no_label(tree, schema):
     dataset, problems = scan_photos(tree("with_mask/without_mask/a.jpg", "with_mask/b.jpg"), schema)
     assert [dict(photo.labels) for photo in dataset] == [{"mask": "wear"}, {}]

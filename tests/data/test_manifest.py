@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from maskfit.cli.dataset_options import parse_codes
 from maskfit.data.data_problems import DataProblem
+from maskfit.data.manifest import read_manifest
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels.age_rule import AgeLabelRule
@@ -571,3 +573,34 @@ def test_the_hint_of_band_codes_can_be_copied(manifest, schema):
     option = "{age: {0: '<30', 1: '30-59', 2: '>=60'}}"
     assert f"set data.codes={option}" in note.hint
     assert [photo.labels for photo in read_photos(path, schema, parse_codes(option))] == [{"age": ">=60"}]
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ({"class": {"0": "wear"}}, "there is no column class, .*; label columns: mask, age$"),
+        ({"gender": {"0": "female"}}, "there is no column gender, .*; label columns: mask, age$"),
+        ({"mask": {"zzz": "wear", "9": "wear"}}, "column mask holds none of zzz, 9, .*; it holds wear, worn$"),
+        # The file has bands of ages, and no years.
+        ({"age": "years"}, "there is no column age, "),
+    ],
+)
+def test_codes_of_no_column_or_cell_are_an_error(tmp_path, write_photo, schema, codes, message):
+    rows = "path,Mask,age_group\na.jpg,worn,20-29\nb.jpg,wear,0\n"
+    for name in "ab":
+        write_photo(tmp_path / f"{name}.jpg", seed=ord(name))
+    (tmp_path / "photos.csv").write_text(rows)
+    with pytest.raises(DataError) as caught:
+        read_manifest(tmp_path / "photos.csv", schema, codes)
+    assert re.search(message, caught.value.message)
+    assert caught.value.hint == f"correct {next(iter(codes))} in data.codes, or leave it out (as an option: --codes)"
+    # Sources that share the meanings need not have every column.
+    dataset = read_manifest(tmp_path / "photos.csv", schema, codes, must_use_codes=False)
+    assert [note.severity for note in dataset.notes if note.kind == "unused codes"] == ["note"]
+
+
+def test_a_code_that_occurs_is_enough_in_any_spelling(tmp_path, write_photo, schema):
+    write_photo(tmp_path / "a.jpg")
+    (tmp_path / "photos.csv").write_text("path,Geschlecht,label\na.jpg,Frau A,3.0\n")
+    codes = {"gender": {"frau_a": "female"}, "Label": "class"}
+    assert not [note for note in read_manifest(tmp_path / "photos.csv", schema, codes).notes if "unused" in note.kind]

@@ -171,7 +171,8 @@ def test_meanings_of_codes_are_a_note(tmp_path, write_photo, schema):
     (tmp_path / "photos.csv").write_text("path,gender\na.jpg,0\n")
     report = validate_dataset(tmp_path / "photos.csv", schema, codes={"gender": {"0": "female", "1": "male"}})
     assert [(problem.severity, problem.message) for problem in report.problems] == [
-        ("note", "gender: 0 = female, 1 = male (data.codes)")
+        ("note", "gender: 0 = female, 1 = male (data.codes)"),
+        ("note", "column gender holds no 1, to which data.codes gives a meaning; it holds 0"),
     ]
     assert report.photos[0].labels == {"gender": "female"}
 

@@ -108,7 +108,7 @@ def _read_photos(images: Path, schema: object, codes: dict[str, dict[str, str] |
         return list(read_photos(images, schema, codes).photos)
     except DataError:
         # A folder that is not a dataset still has photos; a CSV that is not a manifest is an error.
-        if images.suffix.lower() == ".csv":
+        if images.suffix.lower() == ".csv" or codes:
             raise
         return find_listed_images(images)
 

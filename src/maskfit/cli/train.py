@@ -117,7 +117,8 @@ def check_dataset_labels(recipe: Recipe) -> None:
     data = recipe.data
     # Corrections may add labels; a manifest may be large, and names its columns.
     if data.path is not None and Path(data.path).is_dir() and not data.label_corrections:
-        check_labels(read_photos(data.path, data.label_schema, data.codes), data.label_schema, Path(data.path))
+        photos = read_photos(data.path, data.label_schema, data.codes, must_use_codes=not data.extra_train)
+        check_labels(photos, data.label_schema, Path(data.path))
 
 
 def from_environment() -> list[str]:

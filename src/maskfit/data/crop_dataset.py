@@ -200,6 +200,9 @@ def _read(
         raise DataError("the output folder is among the photos", location=out, hint="give a folder outside of them")
     if source.suffix.lower() == ".csv":
         return list(read_manifest(source, schema, codes)), {}
+    if codes:
+        message = "a folder is cropped without reading labels, so that meanings of codes have no use"
+        raise DataError(message, location="--codes", hint="leave --codes out, or give a manifest")
     images = ImageFolder(source)
     return list(images), images.set_aside
 

@@ -20,9 +20,10 @@ from maskfit.data.importers.import_dataset import find_formats
 from maskfit.data.importers.interface import Confidence
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import WordReader
-from maskfit.data.label_codes import CodesOption
+from maskfit.data.label_codes import CLASS_COLUMNS, CODES_HINT, CodesOption, check_codes_column
 from maskfit.data.manifest_columns import find_columns
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
+from maskfit.data.unused_codes import find_unused_words
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import LabelSchema
@@ -37,11 +38,14 @@ MAX_SHOWN = 20
 MAX_MAPS = 6
 """Unknown folder names that a command lists one by one; the others are `*`."""
 
+MAP_OPTION = ("--map", "data.codes (--map of data import) ")
+"""The option of an import, which an error names, and what it is where a folder is read as it is."""
+
 IMPORT_COMMAND = "maskfit data import {source} {options}--out manifest.csv"
 
 
 def scan_folder(
-    root: Path, schema: LabelSchema, codes: CodesOption | None = None
+    root: Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_use_codes: bool = True
 ) -> tuple[PhotoDataset, list[DataProblem]]:
     """Reads a folder in the competition's layout, or in one of `DIRECT_FORMATS`.
 
@@ -49,6 +53,7 @@ def scan_folder(
         root: The folder.
         schema: The label schema.
         codes: Meanings of words and codes by attribute, as in `LabelCodes`.
+        must_use_codes: As for `find_unused_codes`.
 
     Returns:
         The photos, and the problems; a fatal one with the next step where the folder is of no such form.
@@ -60,21 +65,21 @@ def scan_folder(
     except OSError:
         persons = True
     if persons:
-        return scan_layout(root, schema)
+        return _scan_layout(root, schema, codes, must_use_codes)
     source = ImportSource(root)
-    maps = _to_maps(codes)
     try:
+        maps = _to_maps(codes, schema)
         words = WordReader(schema, maps=maps)
     except DataError as error:
-        return _fail(root, "codes", error.message, error.hint or "correct data.codes")
+        return _fail(root, "codes", error.message, CODES_HINT)
     found = find_formats(source, IMPORTERS, words)
     sure = [name for name, confidence in found.items() if confidence is Confidence.SURE]
     if len(sure) == 1 and sure[0] in DIRECT_FORMATS:
-        return _read_direct(source, sure[0], schema, maps)
+        return _read_direct(source, sure[0], schema, codes, must_use_codes)
     stems = {*STEMS} - {"normal"}
     if not sure and any("/" in name and Path(name).stem.lower() in stems for name in source.photos):
         nested = _find_nested_persons(source)
-        return _fail(root, *nested) if nested else scan_layout(root, schema)
+        return _fail(root, *nested) if nested else _scan_layout(root, schema, codes, must_use_codes)
     return _fail(root, *_find_next_step(source, found, schema))
 
 
@@ -98,16 +103,25 @@ def suggest_import(path: Path, schema: LabelSchema, *, is_manifest: bool = False
     return DataProblem("fatal", "source", str(path), message, hint)
 
 
+def _scan_layout(
+    root: Path, schema: LabelSchema, codes: CodesOption | None, must_use: bool
+) -> tuple[PhotoDataset, list[DataProblem]]:
+    """Reads the competition's layout, in which no word or code needs a meaning."""
+    dataset, problems = scan_layout(root, schema)
+    given = [(name, str(word)) for name, of in (codes or {}).items() if isinstance(of, Mapping) for word in of]
+    return dataset, [*problems, *find_unused_words(codes, given, (), "the competition's layout", must_use=must_use)]
+
+
 def _read_direct(
-    source: ImportSource, format: str, schema: LabelSchema, maps: Sequence[str]
+    source: ImportSource, format: str, schema: LabelSchema, codes: CodesOption | None, must_use: bool
 ) -> tuple[PhotoDataset, list[DataProblem]]:
     """Imports a folder without writing a manifest."""
     root = source.root
+    maps = _to_maps(codes, schema)
     try:
-        dataset = import_dataset(root, schema, format=format, maps=maps)
+        dataset = import_dataset(root, schema, format=format, maps=list(maps))
     except DataError as error:
-        hint = (error.hint or "").replace("--map", "data.codes (--map of data import) ", 1)
-        return _fail(root, "labels", error.message, hint)
+        return _fail(root, "labels", error.message, (error.hint or "").replace(*MAP_OPTION, 1))
     attributes = {name: WordReader(schema).schema[name] for name in dataset.names}
     photos = []
     for row in dataset.rows:
@@ -115,6 +129,8 @@ def _read_direct(
         labels = {key: read_label(attributes[key], cell) for key, cell in row.labels.items()}
         photos.append(Photo(row.photo, name, row.person or find_person(row.photo.stem) or name, labels))
     notes = _describe(dataset)
+    unused, words = [maps[item] for item in dataset.unused_maps], [code.word for code in dataset.codes]
+    notes += find_unused_words(codes, unused, words, IMPORTERS[format].title, must_use=must_use)
     return PhotoDataset(root, tuple(photos), tuple(notes)), [*notes, *_list_left_out(dataset)]
 
 
@@ -130,11 +146,12 @@ def _describe(dataset: ImportedDataset) -> list[DataProblem]:
         name, _, cell = words[0].meaning.split(", ")[0].partition(" ")
         value = cell.rpartition("(")[2].rstrip(")").partition(" or ")[0]
         example = f"{name}: {{{words[0].word}: {value}}}"
-    hint = f"if that is wrong, say what is meant: data.codes={{{example}}} (--codes of data check and split)"
+    hint = f"if that is wrong, say what is meant: data.codes={{{example}}} (as an option: --codes)"
     notes = [DataProblem("note", "format", where, message, hint)]
     hint = f"if that is not meant: {IMPORT_COMMAND.format(source=shlex.quote(where), options='')}"
-    # The warning about persons comes from whoever reads the dataset, as for manifests.
-    notes += [DataProblem("note", "format", where, note, hint) for note in dataset.notes if "nobody says" not in note]
+    # The warning about persons comes from whoever reads the dataset, as for manifests; unused words are told apart.
+    own = [note for note in dataset.notes if "nobody says" not in note and not note.startswith("--map ")]
+    notes += [DataProblem("note", "format", where, note, hint) for note in own]
     for item in dataset.disagreements:
         cells = " and ".join(cell for _, cell in item.readings)
         message = f"the name says several values of {item.attribute}, {cells}; none is taken"
@@ -252,12 +269,19 @@ def _import_hint(path: Path, formats: Sequence[str]) -> str:
     return f"import it: {IMPORT_COMMAND.format(source=shlex.quote(str(path)), options=options)}"
 
 
-def _to_maps(codes: CodesOption | None) -> list[str]:
-    """Words that the user mapped with `data.codes`, as `--map` has them."""
-    maps = []
-    for meaning in (codes or {}).values():
+def _to_maps(codes: CodesOption | None, schema: LabelSchema) -> dict[str, tuple[str, str]]:
+    """Words that the user mapped with `data.codes`, as `--map` has them, with the column and word of each.
+
+    Raises:
+        DataError: A column is none of the schema.
+    """
+    attributes = {name.casefold(): name for name in WordReader(schema).schema.names}
+    maps: dict[str, tuple[str, str]] = {}
+    for name, meaning in (codes or {}).items():
+        check_codes_column(name, (*attributes, *CLASS_COLUMNS))
+        key = f"{attributes[name.casefold()]}:" if name.casefold() in attributes else ""
         if isinstance(meaning, Mapping):
-            maps += [f"{word}={value}" for word, value in meaning.items()]
+            maps |= {f"{key}{word}={value}": (name, str(word)) for word, value in meaning.items()}
     return maps
 
 

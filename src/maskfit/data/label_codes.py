@@ -8,7 +8,7 @@ way: `{mask: {barefaced: not_wear}}`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from maskfit.data.photo_dataset import read_band, read_label
 from maskfit.errors import DataError, LabelError, did_you_mean
@@ -20,6 +20,8 @@ CLASS_COLUMNS = ("class", "ans", "label")
 
 CodesOption = Mapping[str, Mapping[str, str] | str]
 """Column -> code or word -> value; or `years` or `band` for a numeric attribute, `class` for class indices."""
+
+CODES_HINT = "write column: {code: value}, such as data.codes={gender: {0: female, 1: male}}"
 
 _BANDS, _YEARS, _CLASS = "band", "years", "class"
 
@@ -43,9 +45,7 @@ class LabelCodes:
         attributes = {attribute.name.casefold(): attribute for attribute in schema.attributes}
         for name, meaning in (option or {}).items():
             column = name.casefold()
-            known = (*attributes, *CLASS_COLUMNS)
-            if column not in known:
-                raise _option_error(f"'{name}' is neither an attribute nor a class column; {did_you_mean(name, known)}")
+            check_codes_column(name, (*attributes, *CLASS_COLUMNS))
             attribute = attributes.get(column)
             if isinstance(meaning, str):
                 allowed = (_CLASS,) if attribute is None else (_BANDS, _YEARS) if attribute.bin_edges else ()
@@ -56,7 +56,7 @@ class LabelCodes:
                 continue
             if attribute is None:
                 attribute = self._class_attributes[column] = _find_attribute(schema, meaning.values())
-            self._values[column] = {_key(str(code)): _value(attribute, word) for code, word in meaning.items()}
+            self._values[column] = {fold_code(str(code)): _value(attribute, word) for code, word in meaning.items()}
 
     def is_set(self, column: str) -> bool:
         """Returns whether the user set the meaning of a column's codes.
@@ -90,7 +90,7 @@ class LabelCodes:
         Returns:
             Whether it is in the option.
         """
-        return _key(word) in self._values.get(column.casefold(), {})
+        return fold_code(word) in self._values.get(column.casefold(), {})
 
     def _has_codes(self, column: str) -> bool:
         return any(isinstance(key, int) for key in self._values.get(column.casefold(), ()))
@@ -109,7 +109,7 @@ class LabelCodes:
         Raises:
             LabelError: The cell is no value, or a code without a meaning.
         """
-        values, key = self._values.get(attribute.name.casefold(), {}), _key(text)
+        values, key = self._values.get(attribute.name.casefold(), {}), fold_code(text)
         if key in values:
             return values[key]
         if isinstance(key, int) and self._has_codes(attribute.name):
@@ -137,7 +137,7 @@ class LabelCodes:
             LabelError: The cell is none of these.
         """
         number = as_integer(text)
-        values, key = self._values.get(column.casefold(), {}), _key(text)
+        values, key = self._values.get(column.casefold(), {}), fold_code(text)
         if key in values:
             return {self._class_attributes[column.casefold()].name: values[key]}
         if number is not None and self._has_codes(column):
@@ -179,6 +179,20 @@ class LabelCodes:
         return f"{column}: {listed} ({'data.codes' if is_set else 'codes without words'})"
 
 
+def check_codes_column(name: str, known: Collection[str]) -> None:
+    """Checks a column that `data.codes` names.
+
+    Args:
+        name: The column.
+        known: The attributes and class columns in lower case.
+
+    Raises:
+        DataError: It is none of them.
+    """
+    if name.casefold() not in known:
+        raise _option_error(f"'{name}' is neither an attribute nor a class column; {did_you_mean(name, known)}")
+
+
 def find_attributes(schema: LabelSchema, text: str) -> list[Attribute]:
     """Finds the attributes that have a word as a value.
 
@@ -211,8 +225,15 @@ def _find_attribute(schema: LabelSchema, words: Iterable[str]) -> Attribute:
     raise _option_error(f"{', '.join(words) or 'nothing'} are not values of one attribute")
 
 
-def _key(text: str) -> int | str:
-    """A code as an integer, or a word without regard to case, spaces, hyphens and underscores."""
+def fold_code(text: str) -> int | str:
+    """Returns a code as an integer, or a word without regard to case, spaces, hyphens and underscores.
+
+    Args:
+        text: A cell, or a key of `data.codes`.
+
+    Returns:
+        What is alike for all spellings.
+    """
     code = as_integer(text)
     return fold_spelling(text) if code is None else code
 
@@ -228,5 +249,4 @@ def _value(attribute: Attribute, text: str) -> str:
 
 
 def _option_error(message: str) -> DataError:
-    hint = "write column: {code: value}, such as data.codes={gender: {0: female, 1: male}}"
-    return DataError(message, location="data.codes", hint=hint)
+    return DataError(message, location="data.codes", hint=CODES_HINT)

@@ -216,6 +216,8 @@ def read_corrected(
     corrections: Sequence[str | Path] = (),
     known: Literal["none", "certain", "likely"] = "none",
     codes: CodesOption | None = None,
+    *,
+    must_use_codes: bool = True,
 ) -> tuple[PhotoDataset, list[str]]:
     """Reads a dataset and applies corrections.
 
@@ -226,6 +228,7 @@ def read_corrected(
         known: Tier of the competition's known errors to apply before the files; rows of persons that the dataset lacks
             are ignored, since it may be a part of the competition's dataset.
         codes: Meanings of codes without words, as for `read_photos`.
+        must_use_codes: As for `read_photos`; with corrections, which may need them, unused codes are a note.
 
     Returns:
         The corrected dataset, and one line per note on how the source was read and per file on what it changed.
@@ -233,7 +236,7 @@ def read_corrected(
     Raises:
         DataError: The dataset or a file cannot be read, or a row does not match.
     """
-    photos = read_photos(root, schema, codes)
+    photos = read_photos(root, schema, codes, must_use_codes=must_use_codes and not corrections)
     layers = [(read_corrections(Path(path)), True, str(path)) for path in corrections]
     if known != "none":
         layers.insert(0, (known_errors(known), False, "known errors"))

@@ -45,9 +45,11 @@ from maskfit.data.manifest_columns import (
     check_codes,
     find_columns,
     find_likely_columns,
+    read_label_cells,
 )
 from maskfit.data.manifest_files import PhotoFiles
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset, find_conflicting_attributes
+from maskfit.data.unused_codes import find_unused_codes
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
 from maskfit.labels.attribute import as_number
@@ -87,7 +89,12 @@ class _Mistake:
 
 
 def read_manifest(
-    path: Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
+    path: Path,
+    schema: LabelSchema,
+    codes: CodesOption | None = None,
+    *,
+    must_exist: bool = True,
+    must_use_codes: bool = True,
 ) -> PhotoDataset:
     """Reads a CSV manifest.
 
@@ -96,6 +103,7 @@ def read_manifest(
         schema: The label schema.
         codes: Meanings of codes by column, as in `LabelCodes`; the schema's order by default.
         must_exist: Whether a photo that does not exist is an error. Scores need names and labels only.
+        must_use_codes: As for `find_unused_codes`.
 
     Returns:
         The photos in the order of the rows.
@@ -103,13 +111,18 @@ def read_manifest(
     Raises:
         DataError: The file is not such a CSV, or rows are invalid; one error lists all of them with their row numbers.
     """
-    dataset, problems = scan_manifest(path, schema, codes, must_exist=must_exist)
+    dataset, problems = scan_manifest(path, schema, codes, must_exist=must_exist, must_use_codes=must_use_codes)
     raise_if_fatal(problems, path)
     return dataset
 
 
 def scan_manifest(
-    path: Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
+    path: Path,
+    schema: LabelSchema,
+    codes: CodesOption | None = None,
+    *,
+    must_exist: bool = True,
+    must_use_codes: bool = True,
 ) -> tuple[PhotoDataset, list[DataProblem]]:
     """Reads the valid rows of a CSV manifest and collects the problems of the others.
 
@@ -118,6 +131,7 @@ def scan_manifest(
         schema: The label schema, whose attributes are the label columns.
         codes: Meanings of codes by column, as in `LabelCodes`; the schema's order by default.
         must_exist: Whether a photo that does not exist is a problem.
+        must_use_codes: As for `find_unused_codes`.
 
     Returns:
         The photos of the valid rows, and the problems.
@@ -135,6 +149,8 @@ def scan_manifest(
     if columns is None:
         return PhotoDataset(root, ()), problems
     notes = check_codes(rows, columns, label_codes) + find_likely_columns(rows, columns, schema)
+    years = {name.casefold() for name in columns.labels}
+    notes += find_unused_codes(codes, read_label_cells(rows, columns), years, must_use=must_use_codes)
     reader = _RowReader(root, columns, label_codes, must_exist)
     photos = [photo for number, row in enumerate(rows, start=2) if (photo := reader.read(number, row)) is not None]
     notes += reader.notes() + describe_faces(photos)

@@ -252,6 +252,24 @@ def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list
     return problems
 
 
+def read_label_cells(rows: Rows, columns: ManifestColumns) -> dict[str, set[str]]:
+    """Returns the different cells of each attribute and class column that a manifest has.
+
+    Args:
+        rows: The rows.
+        columns: The columns.
+
+    Returns:
+        Attribute, or class column, in lower case -> its cells, those of its bands too, without empty ones.
+    """
+    cells = {name.casefold(): _read_cells(rows, column) for name, column in columns.labels.items()}
+    for name, column in columns.bands.items():
+        cells[name.casefold()] = cells.get(name.casefold(), set()) | _read_cells(rows, column)
+    if columns.number:
+        cells[columns.number.casefold()] = _read_cells(rows, columns.number)
+    return cells
+
+
 def look_like_bands(cells: Sequence[str], num_bands: int) -> bool:
     """Returns whether numbers look like codes of bands: whole numbers from 0 to the number of bands, and no others.
 

@@ -23,7 +23,12 @@ __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 
 
 def read_photos(
-    source: str | Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
+    source: str | Path,
+    schema: LabelSchema,
+    codes: CodesOption | None = None,
+    *,
+    must_exist: bool = True,
+    must_use_codes: bool = True,
 ) -> PhotoDataset:
     """Reads the photos of a dataset with their labels.
 
@@ -34,6 +39,8 @@ def read_photos(
         codes: Meanings of codes without words, and of unknown words, by column or attribute, such as
             `{"gender": {"0": "female"}}` (`data.label_codes`); the order of the label schema's values by default.
         must_exist: Whether a photo of a manifest that does not exist is an error. Scores need names and labels only.
+        must_use_codes: Whether `codes` of a column that the source lacks, or none of which it holds, are an error;
+            otherwise they are a note.
 
     Returns:
         Photos in a fixed order: sorted by folder and file name, or in the order of the manifest.
@@ -41,13 +48,18 @@ def read_photos(
     Raises:
         DataError: The source is neither, or something in it is wrong; one error lists all problems.
     """
-    dataset, problems = scan_photos(source, schema, codes, must_exist=must_exist)
+    dataset, problems = scan_photos(source, schema, codes, must_exist=must_exist, must_use_codes=must_use_codes)
     raise_if_fatal(problems, Path(source))
     return dataset
 
 
 def scan_photos(
-    source: str | Path, schema: LabelSchema, codes: CodesOption | None = None, *, must_exist: bool = True
+    source: str | Path,
+    schema: LabelSchema,
+    codes: CodesOption | None = None,
+    *,
+    must_exist: bool = True,
+    must_use_codes: bool = True,
 ) -> tuple[PhotoDataset, list[DataProblem]]:
     """Reads the valid photos of a dataset and collects all problems; raises nothing for bad data.
 
@@ -56,6 +68,7 @@ def scan_photos(
         schema: The label schema.
         codes: As for `read_photos`.
         must_exist: As for `read_photos`.
+        must_use_codes: As for `read_photos`.
 
     Returns:
         The valid photos, and the problems.
@@ -64,9 +77,9 @@ def scan_photos(
     if path.is_dir():
         from maskfit.data.direct_reading import scan_folder
 
-        return scan_folder(path, schema, codes)
+        return scan_folder(path, schema, codes, must_use_codes=must_use_codes)
     if path.suffix.lower() == ".csv":
-        dataset, problems = scan_manifest(path, schema, codes, must_exist=must_exist)
+        dataset, problems = scan_manifest(path, schema, codes, must_exist=must_exist, must_use_codes=must_use_codes)
         if not any(photo.labels for photo in dataset) and path.is_file():
             from maskfit.data.direct_reading import suggest_import
 

@@ -15,6 +15,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import scan_photos
+from maskfit.data.unused_codes import UNUSED_CODES
 from maskfit.data.validation import find_problems
 from maskfit.errors import DataError
 from maskfit.exploration.image_stats import ImageStats, collect_all_image_stats
@@ -135,6 +136,8 @@ def explore(
         raise DataError(f"limit must be 1 to {MAX_SHEET_PHOTOS}, got {limit}", hint="choose another limit")
     start = time.perf_counter()
     photos, problems = scan_photos(source, schema, codes)
+    # Unlike other problems, which the page shows, this is one of the command.
+    raise_if_fatal([problem for problem in problems if problem.kind == UNUSED_CODES], Path(source))
     if not photos:
         raise_if_fatal(problems, Path(source))
         raise DataError("there are no photos here", location=source, hint="name a folder or manifest with photos")

@@ -210,6 +210,12 @@ def _load_photos(
     """The labeled photos that the user named, or those of the first run."""
     if data is not None:
         return read_photos(data, schema, codes)
+    if codes:
+        raise DataError(
+            "meanings of codes were given without photos; a run has its own in its recipe",
+            location="--codes",
+            hint="name the photos with --data ROOT, or leave --codes out",
+        )
     for path in paths:
         if not is_run_dir(Path(path)):
             continue
@@ -221,6 +227,7 @@ def _load_photos(
                 recipe.data.label_corrections,
                 recipe.data.known_label_errors,
                 recipe.data.codes,
+                must_use_codes=False,
             )[0]
         except MaskfitError:
             # The photos may be gone; the run's table still has everything but the exact ages.

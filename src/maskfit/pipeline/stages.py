@@ -210,9 +210,18 @@ class Stage:
 def _train_inputs(pipeline: Pipeline) -> dict[str, str]:
     data = pipeline.recipe.data
     dataset, _ = read_corrected(
-        str(data.path), data.label_schema, data.label_corrections, data.known_label_errors, data.codes
+        str(data.path),
+        data.label_schema,
+        data.label_corrections,
+        data.known_label_errors,
+        data.codes,
+        must_use_codes=not data.extra_train,
     )
-    extra = [photo for path in data.extra_train for photo in read_photos(path, data.label_schema, data.codes)]
+    extra = [
+        photo
+        for path in data.extra_train
+        for photo in read_photos(path, data.label_schema, data.codes, must_use_codes=False)
+    ]
     return {**recipe_inputs(pipeline.recipe), "training photos or their labels": hash_photos([*dataset, *extra])}
 
 

@@ -238,12 +238,19 @@ def _uncalibrated(folder: RunDir, table: ProbabilityTable) -> ProbabilityTable:
 def _photos(recipe: Recipe, schema: LabelSchema, data: str | Path | None, warnings: list[str]) -> PhotoDataset | None:
     """The labeled photos that the user named, or those of the run."""
     if data is not None:
-        return read_photos(data, schema, recipe.data.codes)
+        return read_photos(data, schema, recipe.data.codes, must_use_codes=False)
     source = recipe.data
     if source.path is None:
         return None
     try:
-        return read_corrected(source.path, schema, source.label_corrections, source.known_label_errors, source.codes)[0]
+        return read_corrected(
+            source.path,
+            schema,
+            source.label_corrections,
+            source.known_label_errors,
+            source.codes,
+            must_use_codes=False,
+        )[0]
     except MaskfitError:
         # Photos may be moved after training; the run's own table is enough for most of the report.
         warnings.append(

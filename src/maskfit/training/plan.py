@@ -188,11 +188,20 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     recipe = resolve_input_size(recipe)
     data, scored_schema = recipe.data, recipe.data.label_schema
     photos, warnings = read_corrected(
-        str(data.path), scored_schema, data.label_corrections, data.known_label_errors, data.codes
+        str(data.path),
+        scored_schema,
+        data.label_corrections,
+        data.known_label_errors,
+        data.codes,
+        must_use_codes=not data.extra_train,
     )
     if risk := describe_leak_risk(photos):
         warnings.append(risk)
-    extra = [photo for path in data.extra_train for photo in read_photos(path, scored_schema, data.codes)]
+    extra = [
+        photo
+        for path in data.extra_train
+        for photo in read_photos(path, scored_schema, data.codes, must_use_codes=False)
+    ]
     all_photos = PhotoDataset(photos.root, (*photos.photos, *extra))
     train_schema = data.age_labels.training_schema(scored_schema)
     # The meta device gives a network's shapes without the memory of its weights.

@@ -70,6 +70,9 @@ def load_review_data(
         RunError: A run has no out-of-fold probabilities.
     """
     is_run = is_run_dir(source)
+    if is_run and codes:
+        message = "meanings of codes were given, but the run has its own in its recipe"
+        raise DataError(message, location="--codes", hint="leave --codes out, or name the photos in place of the run")
     root, warnings = str(source), list[str]()
     if is_run:
         data = read_recipe(RunDir(source).recipe).data
@@ -77,7 +80,9 @@ def load_review_data(
             hint = "maskfit review PHOTOS --probabilities RUN"
             raise DataError("this run's recipe names no photos", location=source, hint=hint)
         root, schema = str(data.path), data.label_schema
-        photos, warnings = read_corrected(root, schema, data.label_corrections, data.known_label_errors, data.codes)
+        photos, warnings = read_corrected(
+            root, schema, data.label_corrections, data.known_label_errors, data.codes, must_use_codes=False
+        )
         probabilities = probabilities or [source]
     else:
         photos, _ = read_corrected(source, schema, codes=codes)

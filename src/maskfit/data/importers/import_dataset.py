@@ -90,6 +90,7 @@ class ImportedDataset:
         left_out: What was left out, with reasons.
         disagreements: Labels that rows of one photo disagree about.
         notes: How the source was read, one line each.
+        unused_maps: Items of `maps` whose word no row has.
         files: Files of the source that an import must not replace.
     """
 
@@ -101,6 +102,7 @@ class ImportedDataset:
     left_out: tuple[LeftOut, ...]
     disagreements: tuple[Disagreement, ...]
     notes: tuple[str, ...]
+    unused_maps: tuple[str, ...]
     files: tuple[Path, ...]
 
     def count_labels(self) -> dict[str, int]:
@@ -246,7 +248,8 @@ def import_dataset(
             left_out.append(LeftOut(row.location, reason))
         else:
             merger.add(row, labels)
-    notes += [*words.finish(), *_note_unread(source, raw)]
+    unused = words.finish()
+    notes += [*(f"--map {item}: no row has this word" for item in unused), *_note_unread(source, raw)]
     rows, disagreements = merger.finish(notes)
     disagreements = [*reader.contradictions, *disagreements]
     if not any(row.person for row in rows):
@@ -266,6 +269,7 @@ def import_dataset(
         left_out=tuple(left_out),
         disagreements=tuple(disagreements),
         notes=tuple(notes),
+        unused_maps=unused,
         files=tuple(source.root / name for name in raw.files),
     )
 

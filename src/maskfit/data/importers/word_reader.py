@@ -100,10 +100,12 @@ class WordReader:
         self._label_codes = LabelCodes(self.schema)
         self._codes = {key: {_fold(word): value for word, value in of.items()} for key, of in (codes or {}).items()}
         self._maps: dict[tuple[str, str], str] = {}
+        self._items: dict[tuple[str, str], str] = {}
         self._used_maps: set[tuple[str, str]] = set()
         for item in maps:
             key, word, value = self._parse_map(item)
-            self._maps[key, OTHER_WORDS if word == OTHER_WORDS else _fold(word)] = value
+            pair = (key, OTHER_WORDS if word == OTHER_WORDS else _fold(word))
+            self._maps[pair], self._items[pair] = value, item
         self._readings: dict[tuple[str, str], Reading] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
 
@@ -168,19 +170,18 @@ class WordReader:
         attribute = self._attribute(key)
         return attribute.name + BAND_SUFFIX if attribute and attribute.bin_edges else key
 
-    def finish(self) -> list[str]:
+    def finish(self) -> tuple[str, ...]:
         """Checks what was read.
 
         Returns:
-            Notes: items of `--map` that no row needed.
+            The items of `maps` that no row needed.
 
         Raises:
             DataError: Words have no meaning, or numbers look like codes of bands; the error names all of them.
         """
         self._raise_unknown_words()
         self._raise_band_codes()
-        unused = [self._format_map(pair) for pair in self._maps if pair not in self._used_maps]
-        return [f"--map {item}: no row has this word" for item in unused]
+        return tuple(item for pair, item in self._items.items() if pair not in self._used_maps)
 
     def table(self) -> list[CodeReading]:
         """Returns how every word was read, for the user.
@@ -404,10 +405,6 @@ class WordReader:
                     f"{name} is only {', '.join(sorted(words))}, which looks like codes of bands",
                     hint=f"say what they mean: {maps}; if they are years: --map {name}:{words[0]}={words[0]}",
                 )
-
-    def _format_map(self, pair: tuple[str, str]) -> str:
-        key, word = pair
-        return f"{key + ':' if key else ''}{word}={self._maps[pair]}"
 
 
 def _to_cell(attribute: Attribute, word: str) -> str:

@@ -279,7 +279,9 @@ def _persons_of_run(member: EnsembleMember, photos: Sequence[str]) -> tuple[str,
         try:
             known = {
                 photo.name: photo.person
-                for photo in read_photos(recipe.data.path, recipe.data.label_schema, recipe.data.codes)
+                for photo in read_photos(
+                    recipe.data.path, recipe.data.label_schema, recipe.data.codes, must_use_codes=False
+                )
             }
         except MaskfitError:
             known = {}

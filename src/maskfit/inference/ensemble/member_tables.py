@@ -181,7 +181,12 @@ def _held_out_jobs(run: Path, top_k: int, num_views: int) -> list[_Job]:
     recipe = read_recipe(folder.recipe)
     data = recipe.data
     dataset, _ = read_corrected(
-        str(data.path), data.label_schema, data.label_corrections, data.known_label_errors, data.codes
+        str(data.path),
+        data.label_schema,
+        data.label_corrections,
+        data.known_label_errors,
+        data.codes,
+        must_use_codes=False,
     )
     by_name = {photo.name: photo for photo in dataset}
     num_classes = data.label_schema.scored_schema().num_classes
