@@ -96,9 +96,11 @@ def test_codes_are_read_as_in_a_recipe():
 
 @pytest.mark.parametrize("name", ["data check", "data split", "data explore", "data crop", "data oversample"])
 def test_codes_of_a_column_that_the_data_lack_are_an_error(command, coded, name):
-    more = {"split": ("--folds", 2, "--out", "out.csv"), "crop": ("--out", "out"), "oversample": ("--out", "out", "--count", 3)}.get(
-        name.split()[1], ()
-    )
+    more = {
+        "split": ("--folds", 2, "--out", "out.csv"),
+        "crop": ("--out", "out"),
+        "oversample": ("--out", "out", "--count", 3),
+    }.get(name.split()[1], ())
     result = command(*name.split(), coded, *more, "--codes", CODES[:-1] + ", label: {0: wear}}")
     assert result.code == 2
     assert "there is no column label" in " ".join((result.out + result.err).split())
