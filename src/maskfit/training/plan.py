@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskfit.config.recipe import Recipe
+from maskfit.config.recipe import DataConfig, Recipe
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.label_coverage import check_labels
-from maskfit.data.photo_dataset import PERSON_SEPARATOR, PhotoDataset
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.data.pretrained_weights import MissingWeightsError
 from maskfit.data.read_dataset import read_photos
@@ -187,21 +187,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         )
     recipe = resolve_input_size(recipe)
     data, scored_schema = recipe.data, recipe.data.label_schema
-    photos, warnings = read_corrected(
-        str(data.path),
-        scored_schema,
-        data.label_corrections,
-        data.known_label_errors,
-        data.codes,
-        must_use_codes=not data.extra_train,
-    )
-    if risk := describe_leak_risk(photos):
-        warnings.append(risk)
-    extra = [
-        photo
-        for path in data.extra_train
-        for photo in read_photos(path, scored_schema, data.codes, must_use_codes=False)
-    ]
+    photos, extra, warnings = _read_photos(data)
     all_photos = PhotoDataset(photos.root, (*photos.photos, *extra))
     train_schema = data.age_labels.training_schema(scored_schema)
     # The meta device gives a network's shapes without the memory of its weights.
@@ -290,6 +276,25 @@ def _split_persons(recipe: Recipe, photos: PhotoDataset) -> PersonSplits:
         seed=recipe.trainer.seed,
         val_fraction=recipe.cv.val_fraction,
     )
+
+
+def _read_photos(data: DataConfig) -> tuple[PhotoDataset, list[Photo], list[str]]:
+    """The photos with their labels, those for training only, and lines about how they were read."""
+    schema = data.label_schema
+    photos, warnings = read_corrected(
+        str(data.path),
+        schema,
+        data.label_corrections,
+        data.known_label_errors,
+        data.codes,
+        must_use_codes=not data.extra_train,
+    )
+    if risk := describe_leak_risk(photos):
+        warnings.append(risk)
+    extra = [
+        photo for path in data.extra_train for photo in read_photos(path, schema, data.codes, must_use_codes=False)
+    ]
+    return photos, extra, warnings
 
 
 def _check_age_regression(recipe: Recipe, photos: PhotoDataset) -> None:
