@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,48 @@ def test_a_link_into_a_store_of_data_version_control_is_refused(tmp_path):
     link.unlink()
     write_csv(link, ["a"], [["1"]])
     assert (link.read_text(), stored.read_text()) == ("a\n1\n", "old\n")
+
+
+@pytest.fixture
+def pipe() -> Iterator[Callable[[str], Path]]:
+    """Makes a pipe with a text as a shell does for `<(...)`: it can be read once."""
+    opened: list[int] = []
+
+    def write(text: str) -> Path:
+        end, other = os.pipe()
+        opened.append(end)
+        os.write(other, text.encode())
+        os.close(other)
+        return Path(f"/dev/fd/{end}")
+
+    yield write
+    for number in opened:
+        os.close(number)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="this system has no /dev/fd")
+def test_a_table_in_a_pipe_is_read_as_often_as_needed(pipe):
+    first, second = pipe("path,mask\na.jpg,wear\n"), pipe("path\nb.jpg\n")
+    assert [read_csv(first, ("path",)) for _ in range(3)] == [[{"path": "a.jpg", "mask": "wear"}]] * 3
+    assert read_csv(second, ()) == [{"path": "b.jpg"}]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_refused(tmp_path):
+    """What is written to it next would be another table, and nobody may ever write."""
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(DataError, match="named pipe, which can be read only once"):
+        read_csv(tmp_path / "list.csv", ())
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="this system has no /dev/fd")
+def test_a_pipe_in_place_of_a_dataset_or_label_file_says_so(pipe):
+    from maskfit.data.importers.source import ImportSource
+    from maskfit.data.read_dataset import read_photos
+    from maskfit.labels.schema import LABEL_SCHEMAS
+
+    with pytest.raises(DataError, match="this is a pipe or device, and a dataset is a file or folder") as caught:
+        read_photos(pipe("path,mask\na.jpg,wear\n"), LABEL_SCHEMAS["mask"])
+    assert "ends in .csv, beside the photos" in (caught.value.hint or "")
+    with pytest.raises(DataError, match="this is a pipe or device, no file"):
+        ImportSource(pipe("[]"))

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,9 @@ _DISK_FULL_TEXT = re.compile(
 """How libraries with exceptions of their own report the same."""
 
 _TEMPORARY_NAME = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.part")
+
+_pipes: dict[tuple[int, int], bytes] = {}
+"""What came from pipes, by device and inode: tables are read several times, for their header, photos and persons."""
 
 _scan_lock = threading.Lock()
 _leftovers: dict[Path, dict[str, list[Path]]] = {}
@@ -393,7 +397,7 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
 def _read_rows(path: Path) -> Iterator[list[str]]:
     """Yields the cells of every row; an empty line is a row without cells, and there is none at the end."""
     try:
-        text = _decode(path.read_bytes())
+        text = _decode(_read_content(path))
     except FileNotFoundError:
         raise DataError("there is no such file", location=path, hint="check the path") from None
     except IsADirectoryError:
@@ -420,6 +424,21 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
                 empty += 1
     except csv.Error as error:
         raise DataError(f"invalid CSV: {error}", location=path, hint="save it as comma-separated text") from None
+
+
+def _read_content(path: Path) -> bytes:
+    """The content of a file; of a pipe of this process, such as `<(...)`, also when it is read again."""
+    status = os.stat(path)
+    if not stat.S_ISFIFO(status.st_mode) and not stat.S_ISCHR(status.st_mode):
+        return path.read_bytes()
+    if not os.path.abspath(path).startswith(("/dev/", "/proc/")):
+        # Reading it again would wait forever, or give what is written to it next.
+        hint = "write the table to a file, or give it as <(COMMAND) or /dev/stdin"
+        raise DataError("this is a named pipe, which can be read only once", location=path, hint=hint)
+    key = (status.st_dev, status.st_ino)
+    if key not in _pipes:
+        _pipes[key] = path.read_bytes()
+    return _pipes[key]
 
 
 def _decode(content: bytes) -> str:

@@ -10,6 +10,9 @@ from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.labels.schema import LabelSchema
 
+FILE_HINT = "write what it gives to a file that ends in .csv, beside the photos, and name that"
+"""What to do with a pipe: paths in a manifest are relative to its folder."""
+
 TABLE_HINTS = {
     ".tsv": "rename it so that it ends in .csv; tabs are read",
     ".txt": "give a folder of photos or a manifest; rename a table so that it ends in .csv",
@@ -74,6 +77,9 @@ def scan_photos(
         The valid photos, and the problems.
     """
     path = Path(source)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        message = "this is a pipe or device, and a dataset is a file or folder"
+        return PhotoDataset(path, ()), [DataProblem("fatal", "source", str(path), message, FILE_HINT)]
     if path.is_dir():
         from maskfit.data.direct_reading import scan_folder
 

@@ -10,6 +10,9 @@ from maskfit.data.importers.photo_finder import PhotoFinder, list_files
 from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 
+FILE_HINT = "write what it gives to a file beside the photos, and name that"
+"""What to do with a pipe where a file is needed."""
+
 HEAD_BYTES = 65_536
 """Bytes of a file that formats are recognized from."""
 
@@ -21,7 +24,7 @@ class ImportSource:
         path: The folder or file.
 
     Raises:
-        DataError: There is no such folder or file.
+        DataError: There is no such folder or file, or it is a pipe.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,6 +32,9 @@ class ImportSource:
         self._heads: dict[str, str] = {}
         if not self.path.exists():
             raise DataError("there is no such folder or file", location=path, hint="check the path")
+        if not self.is_folder and not self.path.is_file():
+            # Formats are told apart by names and beginnings, and paths are relative to the file's folder.
+            raise DataError("this is a pipe or device, no file", location=path, hint=FILE_HINT)
 
     @property
     def is_folder(self) -> bool:
