@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from maskfit.progress_log import Heartbeat, format_duration, format_progress, log_progress
@@ -53,7 +56,7 @@ def test_what_a_resumed_step_finds_done_is_not_in_its_rate():
         line = wait_for(log, 2)[1]
     rate = float(line.split(" · ")[1].removesuffix("/s").replace(",", ""))
     assert rate <= 2 / 0.2
-    assert format_progress(502, 1000, "persons", 4, before=500) == "502 of 1,000 persons · 0.5/s · 16:36 left"
+    assert format_progress(502, 1000, "persons", 4, before=500) == "502 of 1,000 persons · 0.50/s · 16:36 left"
 
 
 def test_of_nested_steps_the_inner_one_prints_and_others_wait_for_its_lines():
@@ -106,3 +109,33 @@ def test_formats():
     assert format_progress(5000, None, "photos", 10) == "5,000 photos · 500/s"
     assert format_progress(0, 10, "photos", 10) == "0 of 10 photos"
     assert [format_duration(seconds) for seconds in (0, 65.9, 3723)] == ["0:00", "1:05", "1:02:03"]
+
+
+@given(
+    done=st.integers(0, 10**7),
+    total=st.none() | st.integers(0, 10**7),
+    seconds=st.floats(0, 1e7),
+    before=st.integers(0, 10**7),
+)
+@example(done=3, total=10, seconds=5.0, before=500)  # The step started again.
+@example(done=12, total=10, seconds=5.0, before=0)  # More was done than was known.
+@example(done=1, total=2, seconds=1e6, before=0)
+def test_rate_and_time_left_are_never_negative_and_no_rate_is_zero(done, total, seconds, before):
+    text = format_progress(done, total, "photos", seconds, before)
+    assert "-" not in text
+    assert " 0.00/s" not in text
+    if done <= before:
+        assert "/s" not in text
+    for rate in re.findall(r"([\d,.]+)/s", text):
+        assert float(rate.replace(",", "")) == pytest.approx((done - before) / seconds, rel=0.5, abs=0.006)
+
+
+def test_a_count_that_falls_starts_the_rate_again():
+    """As of a step whose worker was killed and starts from the beginning; another total is another step."""
+    log = Log()
+    with log_progress(Console(file=log, width=200), "drawing", interval=0.2) as advance:
+        advance(500, 1000)
+        advance(3, 1000)
+        assert wait_for(log, 1)[0] == "drawing: 3 of 1,000 photos"
+        advance(4, 40)
+        assert wait_for(log, 2)[1] == "drawing: 4 of 40 photos"

@@ -102,8 +102,9 @@ def log_progress(
 
     def advance(done: int, total: int | None) -> None:
         # What a resumed step finds done tells nothing of its rate, nor does the time until its workers have started.
-        if not first:
-            first.append((done, time.monotonic()))
+        # A count that falls, or another total, is of a step that starts again: its rate counts from there.
+        if not first or done < counts[-1][0] or total != counts[-1][1]:
+            first[:] = [(done, time.monotonic())]
         counts[:] = [(done, total)]
 
     beat = Heartbeat(console, describe, interval)
@@ -121,17 +122,18 @@ def format_progress(done: int, total: int | None, unit: str, seconds: float, bef
         total: Units in total; None where unknown.
         unit: What is counted.
         seconds: Seconds since `before` of them were done, > 0.
-        before: Units that were done when the seconds began.
+        before: Units that were done when the seconds began; more than `done` where the step started again.
 
     Returns:
         Text such as "120 of 240 persons · 6.1/s · 0:20 left", without a rate where nothing was done in these seconds.
     """
     text = f"{done:,}{'' if total is None else f' of {total:,}'} {unit}"
-    rate = (done - before) / max(seconds, 1e-6)
-    if not rate:
+    if done <= before or seconds <= 0:
         return text
-    text += f" · {rate:,.{1 if rate < 10 else 0}f}/s"
-    return text if total is None else f"{text} · {format_duration((total - done) / rate)} left"
+    rate = (done - before) / seconds
+    # Of a slow step every digit of 0.04/s counts, which would be 0.0.
+    text += f" · {rate:,.{2 if rate < 1 else 1 if rate < 10 else 0}f}/s" if rate >= 0.01 else ""
+    return text if total is None else f"{text} · {format_duration(max(total - done, 0) / rate)} left"
 
 
 def format_duration(seconds: float) -> str:

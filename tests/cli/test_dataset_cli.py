@@ -198,3 +198,22 @@ def test_a_source_without_a_photo_ends_with_what_is_wrong(command, tmp_path):
     assert result.code == 2
     assert "no photo was read; 1 fatal" in result.out
     assert "0 persons" not in result.out
+
+
+def test_many_warnings_of_one_kind_are_counted_and_those_that_contradict_come_first(command, tmp_path):
+    (tmp_path / "faces").mkdir()
+    Image.new("RGB", (200, 200), "gray").save(tmp_path / "faces" / "a.jpg")
+    rows = ["path,mask,left,upper,right,lower"]
+    for number in range(30):
+        x, y = number % 6 * 30, number // 6 * 30
+        rows += [f"a.jpg,{mask},{x},{y},{x + 20 + more},{y + 20}" for more, mask in ((0, "wear"), (1, "wear"))]
+    rows[-1] = rows[-1].replace("wear", "not_wear")
+    (tmp_path / "faces" / "faces.csv").write_text("\n".join(rows) + "\n")
+    printed = command("data", "check", tmp_path / "faces" / "faces.csv", "--schema", "mask").out.splitlines()
+    first = printed.index("face boxed twice (warning, 30)")
+    assert "the labels disagree about mask" in printed[first + 1]
+    assert printed[first + 21] == "  and 10 more; --json lists all"
+    assert sum("the same face as" in line for line in printed) == 20
+    assert "30 warnings" in printed[-1]
+    listed = json.loads(command("data", "check", tmp_path / "faces" / "faces.csv", "--schema", "mask", "--json").out)
+    assert sum(problem["kind"] == "face boxed twice" for problem in listed["problems"]) == 30

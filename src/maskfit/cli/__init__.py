@@ -185,7 +185,7 @@ DATA_COMMANDS_TABLE = {
     "Inspect": {
         "check": LazyCommand(
             "maskfit.cli.data.dataset:check",
-            "List every problem of a dataset before training.",
+            "Find every problem of a dataset before training.",
         ),
         "explore": LazyCommand(
             "maskfit.cli.data.explore:explore",

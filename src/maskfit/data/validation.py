@@ -27,6 +27,9 @@ Progress = Callable[[int, int], None]
 MIN_SIDE = 64
 """Minimum side of a photo in pixels; with less, a face has too little detail."""
 
+MAX_COPIES = 8
+"""Copies of a file that a problem names."""
+
 PHOTOS_PER_TASK = 8
 """Photos that a thread takes at a time."""
 
@@ -242,7 +245,9 @@ def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], schema: LabelSc
             faces.setdefault(photo.box, []).append(photo)
         if len(persons) < 2:
             continue
-        message = f"the same file as {', '.join(list(persons)[1:])}"
+        others = list(persons)[1:]
+        more = f" and {len(others) - MAX_COPIES:,} more" if len(others) > MAX_COPIES else ""
+        message = f"the same file as {', '.join(others[:MAX_COPIES])}{more}"
         # Faces of several persons on one photo are no duplicates; copies of it whose persons differ are.
         num_persons = len(set().union(*persons.values())) if len(set(map(frozenset, persons.values()))) > 1 else 1
         if num_persons > 1:
@@ -267,18 +272,22 @@ def _find_faces_boxed_twice(photos: PhotoDataset, schema: LabelSchema) -> list[D
     for photo in photos:
         if photo.box is not None:
             faces.setdefault(str(photo.path), []).append((photo, photo.box))
-    problems = []
+    problems: dict[str, list[DataProblem]] = {"labels": [], "persons": [], "": []}
     for same in faces.values():
         for one, two in find_same_faces([box for _, box in same]):
             first, second = same[one][0], same[two][0]
             message = f"the same face as {second.name}"
+            kind = ""
             if first.person != second.person:
+                kind = "persons"
                 message += ", under 2 persons: a split by person can put it on both sides"
             if conflicting := find_conflicting_attributes([first.labels, second.labels], schema):
+                kind = "labels"
                 message += f"; the labels disagree about {' and '.join(conflicting)}"
             hint = "keep one of the boxes, or exclude the other with a correction (attribute `use`, value `no`)"
-            problems.append(DataProblem("warning", "face boxed twice", first.name, message, hint))
-    return problems
+            problems[kind].append(DataProblem("warning", "face boxed twice", first.name, message, hint))
+    # Of many the first are printed: those whose labels contradict each other matter most.
+    return [problem for group in problems.values() for problem in group]
 
 
 def _find_wrong_suffixes(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem]:

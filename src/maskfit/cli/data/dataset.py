@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_FOLD_COLUMNS = 12
 """Maximum number of folds for which the table of strata is printed."""
 
+MAX_LISTED = 20
+"""Warnings, or notes, of one kind that are listed one by one; `--json` lists all."""
+
 MAX_NAME_WIDTH = 48
 """Column width of file names; longer ones shift only their own line."""
 
@@ -35,9 +38,10 @@ def check(
     schema: SchemaOption = "mask-gender-age",
     codes: CodesOption = "",
 ) -> None:
-    """List every problem of a dataset before training.
+    """Find every problem of a dataset before training.
 
     Every photo is decoded. The exit code is 2 if training would refuse the dataset; warnings alone leave it 0.
+    Of many warnings of one kind the first are listed, with --json all.
 
     Examples:
 
@@ -193,10 +197,15 @@ def _to_record(problem: DataProblem) -> dict[str, str]:
 
 
 def _print_problems(problems: list[DataProblem]) -> None:
-    """Prints problems of one kind: a heading, one line each, and the hint once if it is the same for all."""
-    first = problems[0]
+    """Prints problems of one kind: a heading, a line for each of the first, and the hint once if all have the same.
+
+    What prevents a training is listed in full, since all of it has to be corrected.
+    """
+    first, count = problems[0], len(problems)
+    if first.severity != "fatal" and count > MAX_LISTED + 1:
+        problems = problems[:MAX_LISTED]
     color = {"fatal": "bold red", "warning": "bold yellow", "note": "bold"}[first.severity]
-    out.print(f"{first.kind} ({first.severity}, {len(problems)})", style=color)
+    out.print(f"{first.kind} ({first.severity}, {count})", style=color)
     width = min(max(len(problem.location) for problem in problems), MAX_NAME_WIDTH)
     hints = list(dict.fromkeys(problem.hint for problem in problems))
     for problem in problems:
@@ -205,6 +214,8 @@ def _print_problems(problems: list[DataProblem]) -> None:
             line += f"; next: {problem.hint}"
         # Not a rich table, which would wrap file names so that they cannot be copied or searched.
         out.print(line, markup=False, soft_wrap=True)
+    if count > len(problems):
+        out.print(f"  and {count - len(problems):,} more; --json lists all")
     if len(hints) == 1:
         out.print(f"  next: {hints[0]}", markup=False, soft_wrap=True)
     out.print()

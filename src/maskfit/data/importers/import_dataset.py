@@ -336,7 +336,7 @@ class _Merger:
     def finish(self, notes: list[str]) -> tuple[list[ImportedRow], list[Disagreement]]:
         rows: list[ImportedRow] = []
         disagreements: list[Disagreement] = []
-        repeated = 0
+        repeated, shared = 0, list[str]()
         for group in self.order.values():
             first, labels = group[0]
             if len(group) > 1:
@@ -344,9 +344,13 @@ class _Merger:
                 labels = self._merge(group, disagreements)
             persons = Counter(row.person for row, _ in group if row.person)
             if len(persons) > 1:
-                notes.append(f"{first.photo.name} is of several persons: {', '.join(persons)}; the first is taken")
+                shared.append(f"{first.photo.name} ({', '.join(persons)})")
             rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box))
         noun = "face" if all(box for (_, box), group in self.order.items() if len(group) > 1) else "photo"
+        if shared:
+            listed = ", ".join(shared[:SHOWN_FILES]) + (", ..." if len(shared) > SHOWN_FILES else "")
+            count = format_count(len(shared), f"{noun} is", f"{noun}s are")
+            notes.append(f"{count} of several persons, of whom the first is taken: {listed}")
         if repeated:
             photos = format_count(repeated, f"{noun} is", f"{noun}s are")
             notes.append(f"{photos} in several rows, which were merged; labels that differ stay empty")
