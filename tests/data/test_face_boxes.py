@@ -69,6 +69,8 @@ def turn(path: Path, orientation: int, suffix: str) -> Path:
         ("path,left,upper,right,lower", ("left", "upper", "right", "lower"), False),
         ("path,xmin,ymin,xmax,ymax,width,height", ("xmin", "ymin", "xmax", "ymax"), False),
         ("path,left,top,right,bottom", ("left", "top", "right", "bottom"), False),
+        ("path,x1,y1,x2,y2", ("x1", "y1", "x2", "y2"), False),
+        ("path,XMin,XMax,YMin,YMax".lower(), ("xmin", "ymin", "xmax", "ymax"), False),  # as Open Images
         ("path,x,y,w,h", ("x", "y", "w", "h"), True),
         ("path,x,y,width,height", ("x", "y", "width", "height"), True),
     ],
@@ -94,6 +96,7 @@ def test_single_columns_are_no_box(header):
         ("x1,y1", "x1, y1 lack x2, y2"),
         ("x_center,y_center,width,height", "look like the center"),
         ("cx,cy,w,h", "look like the center"),
+        ("name,x1,x2,y1,y2,classname", "left, right, upper, lower in some tables and left, upper, right, lower in"),
     ],
 )
 def test_partial_and_center_columns_are_errors(header, message):

@@ -54,6 +54,10 @@ _CENTER_NAMES = (
     ("cx", "cy", "w", "h"),
     ("cx", "cy", "width", "height"),
 )
+_CORNERS_OR_SIDES = ("x1", "x2", "y1", "y2")
+"""Columns that, in this order, hold x twice and y twice in some tables and two corners in others: the table of the set
+'Face Mask Detection Dataset' of Wobot names left, upper, right, lower so. By their names most boxes would be wrong."""
+
 _NOT_ALONE = frozenset({"width", "height", "w", "h", "x", "y"})
 """Names that mean a box only where the whole set is there: they may be the size of the photo, or a point."""
 
@@ -142,11 +146,18 @@ def find_box_columns(column_of_name: Mapping[str, str]) -> BoxColumns | None:
         The columns; None where there are none.
 
     Raises:
-        DataError: Some of the four are missing, or the columns hold a center, which is not read.
+        DataError: Some of the four are missing, the order of the columns has two meanings, or the columns hold a
+            center, which is not read.
     """
     if {"kind", "way", "bottom"} <= column_of_name.keys():
         # `data add-masks` of earlier versions: the box is that of the mask.
         return None
+    if tuple(name for name in column_of_name if name in _CORNERS_OR_SIDES) == _CORNERS_OR_SIDES:
+        raise DataError(
+            "columns x1, x2, y1, y2 in this order are left, right, upper, lower in some tables and left, upper, right, "
+            "lower in others",
+            hint="look at a box on its photo, and rename the four columns to what they hold: left, upper, right, lower",
+        )
     for names, is_size in (*((names, False) for names in _EDGE_NAMES), *((names, True) for names in _SIZE_NAMES)):
         if all(name in column_of_name for name in names):
             first, second, third, fourth = (column_of_name[name] for name in names)

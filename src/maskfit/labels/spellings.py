@@ -176,6 +176,15 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 """Value -> other accepted spellings, for any attribute that has the value; the attribute's own spellings come first."""
 
+GENERIC_WORDS = frozenset(
+    {
+        "yes", "no", "true", "false", "y", "n", "none", "normal", "partial", "improper", "incorrect", "incorrectly",
+        "m", "w", "f", "worn", "not worn", "wearing", "not wearing", "correct", "wrong",
+    }
+)  # fmt: skip
+"""Folded spellings that answer other questions as well, such as whether glasses are worn: they say a label only where
+the question is known."""
+
 MISSING_WORDS = frozenset({"none", "nan", "null", "n/a", "na", "#n/a", "unknown", "unk", "u", "?", "-", "없음", "모름"})
 """Cells, in lower case, that stand for no label wherever they are not a value."""
 

@@ -173,6 +173,15 @@ def test_words_that_are_no_value_are_asked_for_where_the_control_is_a_label(writ
     }
 
 
+def test_words_that_answer_other_questions_are_no_label(write_tree, import_, labels_of):
+    """Glasses that are worn, and a photo that is not blurred, say nothing about the mask."""
+    answers = [choices("mask", "incorrect"), choices("blurred", "no"), choices("glasses", "worn")]
+    root = write_tree("a.jpg", texts={"export.json": json.dumps([task(1, "a.jpg", annotation(1, *answers))])})
+    dataset = import_(root)
+    assert labels_of(dataset) == {"a.jpg": {"mask": "incorrect"}}
+    assert "controls or columns that hold no label, ignored: blurred (1), glasses (1)" in dataset.notes
+
+
 def test_no_label_at_all_is_an_error(write_tree, import_):
     text = json.dumps([task(1, "a.jpg", annotation(1, choices("mood", "happy"))), task(2, "b.jpg")])
     with pytest.raises(DataError, match="no label at all") as error:

@@ -160,3 +160,14 @@ def test_a_code_of_an_attribute_is_also_that_of_a_folder():
     assert words.read(ANY, "1").labels == {"mask": "not_wear", "gender": "male"}
     assert words.read(ANY, "2").skip
     assert words.finish() == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "alone"),
+    [("with_mask", True), ("Mask On", True), ("female", True), ("yes", False), ("Not_Worn", False), ("normal", False)],
+)
+def test_words_that_answer_other_questions_say_nothing_alone(word, alone):
+    words = WordReader(LABEL_SCHEMAS["mask-gender-age"])
+    assert words.knows("", word)
+    assert words.knows_alone(word) == alone
+    assert WordReader(LABEL_SCHEMAS["mask-gender-age"], maps=[f"{word}=wear"]).knows_alone(word)

@@ -40,7 +40,8 @@ def import_(
             "--format",
             metavar="NAME",
             help="Format of the source, found by itself where it is certain: folders, flat, voc, yolo, coco, cvat, "
-            "boxes, label-studio, utkface, all-age-faces, fairface, adience, mmpretrain.",
+            "labelme, via, createml, boxes, one-hot, label-studio, utkface, all-age-faces, fairface, adience, "
+            "mmpretrain.",
         ),
     ] = None,
     maps: Annotated[

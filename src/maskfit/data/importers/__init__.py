@@ -22,6 +22,7 @@ from maskfit.data.importers.adience import AdienceImporter
 from maskfit.data.importers.all_age_faces import AllAgeFacesImporter
 from maskfit.data.importers.box_table import BoxTableImporter
 from maskfit.data.importers.coco import CocoImporter
+from maskfit.data.importers.createml import CreatemlImporter
 from maskfit.data.importers.cvat import CvatImporter
 from maskfit.data.importers.fairface import FairFaceImporter
 from maskfit.data.importers.flat import FlatImporter
@@ -30,8 +31,11 @@ from maskfit.data.importers.import_dataset import ImportedDataset, write_manifes
 from maskfit.data.importers.import_dataset import import_dataset as _import_dataset
 from maskfit.data.importers.interface import Importer
 from maskfit.data.importers.label_studio import LabelStudioImporter
+from maskfit.data.importers.labelme import LabelmeImporter
 from maskfit.data.importers.mmpretrain import MMPretrainImporter
+from maskfit.data.importers.one_hot import OneHotImporter
 from maskfit.data.importers.utkface import UTKFaceImporter
+from maskfit.data.importers.via import ViaImporter
 from maskfit.data.importers.voc import VocImporter
 from maskfit.data.importers.yolo import YoloImporter
 from maskfit.labels.schema import LabelSchema
@@ -45,7 +49,11 @@ IMPORTERS: dict[str, Importer] = {
     "yolo": YoloImporter(),
     "coco": CocoImporter(),
     "cvat": CvatImporter(),
+    "labelme": LabelmeImporter(),
+    "via": ViaImporter(),
+    "createml": CreatemlImporter(),
     "boxes": BoxTableImporter(),
+    "one-hot": OneHotImporter(),
     "label-studio": LabelStudioImporter(),
     "utkface": UTKFaceImporter(),
     "all-age-faces": AllAgeFacesImporter(),

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from maskfit.data.boxes import SAME_FACE_IOU, find_same_faces
 from maskfit.data.face_boxes import MIN_BOX_SIDE, clip_to_photo
@@ -150,6 +151,31 @@ def turn_box(box: Box, orientation: int, size: tuple[float, float]) -> Box:
     }[orientation]
     (x0, y0), (x1, y1) = turned
     return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+
+
+def extent(points: Sequence[tuple[float, float]]) -> Box:
+    """Returns the upright box around points.
+
+    Args:
+        points: (x, y) of each, one or more.
+
+    Returns:
+        Left, upper, right, lower.
+    """
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return (min(xs), min(ys), max(xs), max(ys))
+
+
+def to_float(value: Any) -> float:
+    """Converts a value of a JSON file to a number.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        The number; 0 for what is none.
+    """
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def note_faces_boxed_twice(faces: Iterable[tuple[Path, Box | None]]) -> list[str]:

@@ -23,12 +23,16 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
+from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import LabelSchema
 
-WORD_COLUMNS = ("label", "class", "class_name", "name", "category", "state")
+WORD_COLUMNS = ("label", "class", "class_name", "classname", "name", "category", "state")
 """Columns whose words may be of any attribute."""
+
+NAME_COLUMN = "name"
+"""A column of words, or where its cells are names of photos the path."""
 
 NOT_A_BOX = "the cells are no box"
 
@@ -49,11 +53,12 @@ class BoxTableImporter:
         Returns:
             `SURE` where a CSV has a path, the four columns of a box, and a column of labels.
         """
-        return (
-            Confidence.SURE
-            if any(_find_columns(source, name, words.schema) for name in _tables(source))
-            else (Confidence.NO)
-        )
+        try:
+            found = any(_find_columns(source, name, words.schema) for name in _tables(source))
+        except DataError:
+            # Its columns of a box cannot be read; `read` says why.
+            return Confidence.POSSIBLE
+        return Confidence.SURE if found else Confidence.NO
 
     def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
         """Reads all such tables.
@@ -66,7 +71,7 @@ class BoxTableImporter:
             A row per row.
 
         Raises:
-            DataError: A table cannot be read, or has no such columns.
+            DataError: A table cannot be read, has no such columns, or those of a box have two meanings.
         """
         result = RawImport()
         rows = BoxRows(result)
@@ -119,14 +124,19 @@ class _Columns(NamedTuple):
 
 
 def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:
-    """The columns of a table; None where path, box or labels are missing."""
+    """The columns of a table; None where path, box or labels are missing.
+
+    Raises:
+        DataError: The columns of the box are incomplete, or have two meanings.
+    """
     try:
-        first = next(iter_csv(source.root / name, ()), None)
-        columns = {column.casefold(): column for column in first or () if column}
-        boxes = find_box_columns(columns)
+        first = next(iter_csv(source.root / name, ()), None) or {}
     except DataError:
         return None
+    columns = {column.casefold(): column for column in first if column}
     path = next((columns[key] for key in PATH_COLUMNS if key in columns), None)
+    if path is None and is_photo_name(first.get(columns.get(NAME_COLUMN, ""), "")):
+        path = columns[NAME_COLUMN]
     labels = [(key, columns[key.casefold()]) for key in schema.names if key.casefold() in columns]
     labels += [
         (item.name + BAND_SUFFIX, columns[item.name.casefold() + BAND_SUFFIX])
@@ -134,7 +144,13 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
         if item.bin_edges and item.name.casefold() + BAND_SUFFIX in columns
     ]
     labels += [(ANY, columns[key]) for key in WORD_COLUMNS if key in columns and columns[key] != path]
-    if not path or not boxes or not labels:
+    if not path or not labels:
+        return None
+    try:
+        boxes = find_box_columns(columns)
+    except DataError as error:
+        raise DataError(error.message, location=source.describe(name), hint=error.hint) from None
+    if not boxes:
         return None
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns), "")
     read = {path, person, *boxes.names, *(column for _, column in labels)}

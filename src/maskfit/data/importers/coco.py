@@ -6,13 +6,12 @@ are named like an attribute of the label schema.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, without_neutral
+from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, to_float, without_neutral
 from maskfit.data.importers.interface import Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.photo_finder import PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
@@ -64,7 +63,7 @@ class CocoImporter:
         finder = options.photo_finder(source)
         unread: dict[str, None] = {}
         for name in result.files:
-            _read_file(name, _load(source.root / name), finder, options.words, rows, unread)
+            _read_file(name, source.load_json(name), finder, options.words, rows, unread)
         if unread:
             result.notes.append(f"attributes that the label schema does not have were ignored: {', '.join(unread)}")
         if len(result.files) > 1:
@@ -87,17 +86,10 @@ def coco_files(source: ImportSource) -> list[str]:
         head = source.head(name)
         # The order of the lists is free, and the first may be longer than the head: then the whole file is read.
         if _KEYS.search(head) and not head.lstrip().startswith("["):
-            content = _load(source.root / name)
+            content = source.load_json(name)
             if isinstance(content, dict) and isinstance(content.get("images"), list) and "annotations" in content:
                 found.append(name)
     return found
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
-    except (ValueError, OSError):
-        return None
 
 
 def _read_file(
@@ -117,7 +109,7 @@ def _read_file(
             lost.add(image.get("id"))
             rows.result.left_out.append(LeftOut(f"{name} image {file}", reason))
             continue
-        photos[image.get("id")] = photo, (_to_float(image.get("width")), _to_float(image.get("height")))
+        photos[image.get("id")] = photo, (to_float(image.get("width")), to_float(image.get("height")))
     for number, item in enumerate(_objects(content, "annotations"), start=1):
         location = f"{name} annotation {item.get('id', number)}"
         image_id = item.get("image_id")
@@ -188,7 +180,3 @@ def _read_box(value: Any) -> Box | None:
         return None
     left, upper, width, height = map(float, value)
     return (left, upper, left + width, upper + height)
-
-
-def _to_float(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0

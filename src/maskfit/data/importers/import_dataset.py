@@ -132,6 +132,12 @@ def find_formats(source: ImportSource, importers: Mapping[str, Importer], words:
     return {name: confidence for name, confidence in found.items() if confidence is not Confidence.NO}
 
 
+def _only_table(source: ImportSource) -> ImportSource:
+    """The only CSV of a folder without other label files, as a source of its own; else the source itself."""
+    tables = source.with_suffix(".csv", ".tsv") if source.is_folder else ()
+    return ImportSource(source.root / tables[0]) if len(tables) == 1 == len(source.other_files) else source
+
+
 def _detect(importer: Importer, source: ImportSource, words: WordReader) -> Confidence:
     try:
         return importer.detect(source, words)
@@ -181,8 +187,11 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
         )
     # What an annotation tool wrote beside the photos says more than the words in their names.
     candidates = sorted(sure or found, key=NAME_FORMATS.__contains__)
+    if len(candidates) == 1 and candidates[0] not in NAME_FORMATS:
+        # It then says what of its label files it cannot read.
+        return candidates[0]
     if not candidates:
-        if refusal := explain_table(source, words.schema):
+        if refusal := explain_table(_only_table(source), words.schema):
             raise refusal
         known = ", ".join(importers)
         photos, others = format_count(len(source.photos), "photo"), format_count(len(source.other_files), "other file")

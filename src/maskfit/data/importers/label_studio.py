@@ -138,7 +138,7 @@ class _Controls:
             self._used[control] = key
             return [(key, word) for word in words]
         # A control of another name is a label if one of its words is; then its other words are asked for.
-        if control in self._used or any(self._words.knows(ANY, word) for word in words):
+        if control in self._used or any(map(self._words.knows_alone, words)):
             self._used[control] = ANY
             return [(ANY, word) for word in words]
         self._ignored[control] += len(words) > 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from maskfit.data.importers.photo_finder import PhotoFinder, list_files
 from maskfit.data.photo_dataset import is_photo_name
@@ -93,6 +95,20 @@ class ImportSource:
             except OSError:
                 self._heads[name] = ""
         return self._heads[name]
+
+    def load_json(self, name: str) -> Any:
+        """Reads a JSON file.
+
+        Args:
+            name: One of `files`.
+
+        Returns:
+            The decoded value; None where it cannot be read.
+        """
+        try:
+            return json.loads((self.root / name).read_text(encoding="utf-8-sig", errors="replace"))
+        except (ValueError, OSError, RecursionError):
+            return None
 
     def describe(self, name: str) -> str:
         """Returns how a file is named in messages.

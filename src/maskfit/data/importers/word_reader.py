@@ -19,7 +19,7 @@ from maskfit.data.manifest_columns import COLUMN_SYNONYMS, look_like_bands
 from maskfit.data.photo_dataset import read_label
 from maskfit.errors import DataError, LabelError
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema, as_number
-from maskfit.labels.spellings import MISSING_WORDS, as_integer, fold_spelling, parse_range
+from maskfit.labels.spellings import GENERIC_WORDS, MISSING_WORDS, as_integer, fold_spelling, parse_range
 from maskfit.text import format_count
 
 ANY = ""
@@ -138,6 +138,18 @@ class WordReader:
         """
         reading = self._read_new(key, word)
         return not reading.problem and (bool(reading.labels) or reading.how == "--map")
+
+    def knows_alone(self, word: str) -> bool:
+        """Returns whether a word is a value whatever it was asked for: `with_mask` is, `yes` and `normal` are not.
+
+        Args:
+            word: A word under a name that says nothing.
+
+        Returns:
+            Whether it is a value, or is mapped, and no word of `GENERIC_WORDS`.
+        """
+        reading = self._read_new(ANY, word)
+        return self.knows(ANY, word) and (reading.how == "--map" or fold_spelling(word) not in GENERIC_WORDS)
 
     def find_key(self, name: str) -> str | None:
         """Finds the key that a column, task or control stands for by its name.

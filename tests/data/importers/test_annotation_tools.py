@@ -1,0 +1,227 @@
+"""Tests of other annotation tools: Labelme, VGG Image Annotator, CreateML, and CSVs with a column per class."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from maskfit.errors import DataError
+
+# Photos of `write_tree` have 24 x 32 pixels.
+
+
+def faces(dataset) -> list[tuple[str, tuple[float, ...] | None, dict[str, str]]]:
+    return [(row.photo.name, row.box, dict(row.labels)) for row in dataset.rows]
+
+
+def left_out(dataset) -> list[tuple[str, str]]:
+    return [(item.location, item.reason) for item in dataset.left_out]
+
+
+def shape(label: str, points: list[list[float]], kind: str = "rectangle", **flags: bool) -> dict[str, Any]:
+    return {
+        "label": label, "points": points, "group_id": None, "description": "", "shape_type": kind, "flags": flags,
+        "mask": None,
+    }  # fmt: skip
+
+
+def labelme(file: str, *shapes: dict[str, Any], size: tuple[int, int] = (24, 32), **flags: bool) -> str:
+    content = {"version": "6.3.1", "flags": flags, "shapes": shapes, "imagePath": file, "imageData": None}
+    return json.dumps(content | {"imageHeight": size[1], "imageWidth": size[0]}, indent=2)
+
+
+class TestLabelme:
+    def test_each_shape_is_a_row(self, write_tree, import_):
+        root = write_tree(
+            "a.jpg", "photos/b.png",
+            texts={
+                "a.json": labelme(
+                    "a.jpg",
+                    shape("with_mask", [[12, 20], [1, 2]]),
+                    shape("without_mask", [[3, 4], [13, 4], [8, 14]], "polygon"),
+                    shape("incorrect_mask", [[12, 16], [12, 21]], "circle"),
+                ),
+                "labels/b.json": labelme("..\\photos\\b.png", shape("face", [[1, 2], [12, 20]], wear=True, male=True)),
+            },
+        )  # fmt: skip
+        dataset = import_(root)
+        assert dataset.format == "labelme"
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("a.jpg", (3, 4, 13, 14), {"mask": "not_wear"}),
+            ("a.jpg", (7, 11, 17, 21), {"mask": "incorrect"}),
+            ("b.png", (1, 2, 12, 20), {"mask": "wear", "gender": "male"}),
+        ]
+        assert not left_out(dataset)
+
+    def test_flags_of_the_photo(self, write_tree, import_):
+        root = write_tree(
+            "a.jpg", "b.jpg",
+            texts={
+                "a.json": labelme("a.jpg", wear=True, not_wear=False, female=True, blurred=True, normal=True),
+                "b.json": labelme("b.jpg", shape("face", [[1, 2], [12, 20]], male=True), wear=True, female=True),
+            },
+        )  # fmt: skip
+        dataset = import_(root)
+        assert faces(dataset) == [
+            ("a.jpg", None, {"mask": "wear", "gender": "female"}),
+            ("b.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+        ]
+        assert "flags that are no label, ignored: blurred, normal" in dataset.notes
+
+    def test_what_is_wrong_is_left_out_with_a_reason(self, write_tree, import_):
+        root = write_tree(
+            "a.jpg", "b.jpg", "renamed.jpg",
+            texts={
+                "a.json": labelme("a.jpg", shape("with_mask", [[5, 5]], "point"), shape("wear", [[1, 2], [12, 20]])),
+                "b.json": labelme("b.jpg"),
+                "c.json": labelme("c.jpg", shape("wear", [[1, 2], [12, 20]])),
+                "d.json": "{",
+                "e.json": "{}",
+                "renamed.json": labelme("old.jpg", shape("wear", [[2, 4], [24, 40]]), size=(48, 64)),
+            },
+        )  # fmt: skip
+        dataset = import_(root)
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("renamed.jpg", (1, 2, 12, 20), {"mask": "wear"}),  # drawn on a copy twice as large
+        ]
+        assert left_out(dataset) == [
+            ("a.json shape 1", "the object has no box"),
+            ("b.json", "the photo has no box"),
+            ("c.json", "the photo does not exist"),
+            ("d.json", "the JSON cannot be read"),
+            ("e.json", "the JSON is of another format"),
+        ]
+
+
+def region(shape: dict[str, Any], **labels: Any) -> dict[str, Any]:
+    return {"shape_attributes": shape, "region_attributes": labels}
+
+
+def rect(x: float, y: float, width: float, height: float) -> dict[str, Any]:
+    return {"name": "rect", "x": x, "y": y, "width": width, "height": height}
+
+
+def via_file(file: str, regions: Any, **attributes: Any) -> dict[str, Any]:
+    return {f"{file}123": {"filename": file, "size": 123, "regions": regions, "file_attributes": attributes}}
+
+
+REGIONS = [
+    region(rect(1, 2, 11, 18), mask="with_mask", sex="male"),
+    region({"name": "ellipse", "cx": 12, "cy": 16, "rx": 5, "ry": 4}, label="without mask", blurred={"yes": True}),
+    region(
+        {"name": "polygon", "all_points_x": [3, 13, 8], "all_points_y": [4, 4, 14]},
+        mask={"wear": False, "incorrect": True},
+    ),
+    region({"name": "point", "cx": 3, "cy": 4}, mask="wear"),
+]
+BOXES = [
+    ("a.jpg", (1, 2, 12, 20), {"mask": "wear", "gender": "male"}),
+    ("a.jpg", (7, 11, 17, 21), {"mask": "not_wear"}),
+    ("a.jpg", (3, 4, 13, 14), {"mask": "incorrect"}),
+]
+
+
+class TestVia:
+    @pytest.mark.parametrize("version", ["annotations", "project", "first"])
+    def test_each_region_is_a_row(self, write_tree, import_, version):
+        regions = {str(number): item for number, item in enumerate(REGIONS)} if version == "first" else REGIONS
+        files = via_file("a.jpg", regions) | via_file("b.jpg", [], gender="female") | via_file("c.jpg", [])
+        content = {"_via_settings": {}, "_via_img_metadata": files} if version == "project" else files
+        dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"via_region_data.json": json.dumps(content)}))
+        assert dataset.format == "via"
+        assert faces(dataset) == [*BOXES, ("b.jpg", None, {"gender": "female"})]
+        assert left_out(dataset) == [
+            ("via_region_data.json a.jpg region 4", "the object has no box"),
+            ("via_region_data.json c.jpg", "the photo has no box"),
+        ]
+        assert any("does not have, ignored: blurred" in note for note in dataset.notes)
+
+    @pytest.mark.parametrize("sign", ["", "#"])  # VIA 1 begins the header with a comment sign
+    def test_csv(self, write_tree, import_, sign):
+        text = io.StringIO()
+        writer = csv.writer(text)
+        names = ("filename", "file_size", "file_attributes", "region_count", "region_id", "region_shape_attributes")
+        writer.writerow([sign + names[0], *names[1:], "region_attributes"])
+        for number, item in enumerate(REGIONS):
+            shape, labels = (json.dumps(item[key]) for key in ("shape_attributes", "region_attributes"))
+            writer.writerow(["a.jpg", 123, "{}", len(REGIONS), number, shape, labels])
+        writer.writerow(["b.jpg", 123, json.dumps({"gender": "female"}), 0, 0, "{}", "{}"])
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts={"via.csv": text.getvalue()}))
+        assert dataset.format == "via"
+        assert faces(dataset) == [*BOXES, ("b.jpg", None, {"gender": "female"})]
+
+    def test_what_the_photo_is_holds_for_its_faces(self, write_tree, import_):
+        regions = [region(rect(1, 2, 11, 18), mask="wear", gender="male"), region(rect(12, 2, 11, 18), mask="wear")]
+        files = via_file("a.jpg", regions, gender="male")
+        dataset = import_(write_tree("a.jpg", texts={"a.json": json.dumps(files)}))
+        assert [dict(row.labels) for row in dataset.rows] == [{"mask": "wear", "gender": "male"}] * 2
+
+    def test_words_without_a_meaning_are_named(self, write_tree, import_):
+        files = via_file("a.jpg", [region(rect(1, 2, 11, 18), mask="blue")])
+        with pytest.raises(DataError, match="blue"):
+            import_(write_tree("a.jpg", texts={"a.json": json.dumps(files)}))
+
+
+class TestCreateml:
+    def test_boxes_have_a_center(self, write_tree, import_):
+        box = {"x": 6.5, "y": 11, "width": 11, "height": 18}
+        content = [
+            {"image": "a.jpg", "annotations": [{"label": "with_mask", "coordinates": box}, {"label": "wear"}]},
+            {"image": "b.jpg", "annotations": []},
+            {"image": "c.jpg", "annotations": [{"label": "with_mask", "coordinates": box}]},
+            {"annotations": []},
+        ]
+        texts = {"train/_annotations.createml.json": json.dumps(content)}
+        dataset = import_(write_tree("train/a.jpg", "train/b.jpg", texts=texts))
+        assert dataset.format == "createml"
+        assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+        assert [reason for _, reason in left_out(dataset)] == [
+            "the object has no box",
+            "the photo has no box",
+            "the photo does not exist",
+            "the entry names no photo",
+        ]
+
+
+class TestOneHot:
+    def test_roboflow(self, write_tree, import_):
+        rows = ("a.jpg, 0, 1, 1", "b.jpg, 1, 0, 0", "c.jpg, 0, 0, 0", "d.jpg, 0, 1, 0")
+        text = "\n".join(("filename, incorrect_mask, with_mask, female", *rows, ""))
+        dataset = import_(write_tree("train/a.jpg", "train/b.jpg", "train/c.jpg", texts={"train/_classes.csv": text}))
+        assert dataset.format == "one-hot"
+        assert faces(dataset) == [
+            ("a.jpg", None, {"mask": "wear", "gender": "female"}),
+            ("b.jpg", None, {"mask": "incorrect"}),
+        ]
+        assert left_out(dataset) == [
+            ("train/_classes.csv row 4", "no class is set"),
+            ("train/_classes.csv row 5", "the photo does not exist"),
+        ]
+
+    def test_two_classes_of_one_attribute_contradict_each_other(self, write_tree, import_):
+        text = "path,wear,not_wear,person\na.jpg,1,1,anna\nb.jpg,0,1,ben\n"
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts={"labels.csv": text}))
+        assert [(row.photo.name, row.person, dict(row.labels)) for row in dataset.rows if row.labels] == [
+            ("b.jpg", "ben", {"mask": "not_wear"})
+        ]
+        assert len(dataset.disagreements) == 1
+
+    def test_a_manifest_of_codes_is_none(self, write_tree, import_):
+        with pytest.raises(DataError, match="this table is a manifest already"):
+            import_(write_tree("a.jpg", "b.jpg", texts={"m.csv": "path,mask,gender\na.jpg,0,1\nb.jpg,1,0\n"}))
+
+
+def test_columns_with_two_meanings_are_refused(write_tree, import_):
+    text = "name,x1,x2,y1,y2,classname\na.jpg,1,2,12,20,face_with_mask\n"
+    root = write_tree("a.jpg", texts={"train.csv": text})
+    with pytest.raises(DataError, match="left, upper, right, lower in others") as error:
+        import_(root)
+    assert error.value.location is not None
+    (root / "train.csv").write_text(text.replace("x1,x2,y1,y2", "x1,y1,x2,y2"))
+    assert faces(import_(root)) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear"})]
