@@ -16,7 +16,7 @@ from maskfit.data.competition_layout import (
 )
 from maskfit.data.data_problems import DataProblem
 from maskfit.data.importers import IMPORTERS, ImportedDataset, import_dataset
-from maskfit.data.importers.import_dataset import find_formats
+from maskfit.data.importers.format_detection import find_formats
 from maskfit.data.importers.interface import Confidence
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import WordReader
