@@ -87,7 +87,7 @@ def choose_faces(
     """
     copies = find_copies(faces, photos)
     kept_photos = np.fromiter(held_out_photos, bool)
-    of_held_out = copies[:, kept_photos].any(axis=1)
+    of_held_out = np.any(copies[:, kept_photos], axis=1, keepdims=True)[:, 0]
     chosen = [
         face
         for face, copied in zip(faces, of_held_out.tolist(), strict=True)
@@ -112,7 +112,7 @@ def _face_thumbnails(faces: Sequence[StreetFace]) -> Iterator[NDArray[np.float32
             for wide, high in ((width * (1 + 2 * margin), height * (1 + 2 * margin)), (side, side)):
                 x, y = (left + right - wide) / 2, (upper + lower - high) / 2
                 box = max(x, 0), max(y, 0), min(x + wide, photo.width), min(y + high, photo.height)
-                views.append(_thumbnail(photo.crop(tuple(map(int, box)))))
+                views.append(_thumbnail(photo.crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])))))
         yield np.stack(views)
 
 

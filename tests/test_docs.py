@@ -59,6 +59,28 @@ def test_links_and_pictures_lead_somewhere(page: Path) -> None:
     assert lost == []
 
 
+def find_crowded_headings(text: str) -> list[str]:
+    """Headings without an empty line before them, which some renderers show as text of the paragraph."""
+    found, is_code, before = [], False, ""
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            is_code = not is_code
+        elif not is_code and re.match("#{1,6} ", line) and before.strip():
+            found.append(line)
+        before = line
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS.parent)))
+def test_a_heading_has_an_empty_line_before_it(page: Path) -> None:
+    assert find_crowded_headings(page.read_text("utf-8")) == []
+
+
+def test_crowded_headings_are_found_outside_of_code() -> None:
+    text = "# A\n\n```bash\necho\n# no heading\n```\n## B\n\n## C\ntext\n### D\n"
+    assert find_crowded_headings(text) == ["## B", "### D"]
+
+
 def test_the_examples_of_the_readme_print_what_it_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def test_a_card_says_what_the_file_says() -> None:
         "310 photos of 44 persons",
         "| macro F1 | 0.710 (0.660 to 0.750) |",
         "| accuracy of age | 0.800 |",
+        "The file has no interval for accuracy of age.",
         "worn, male, >=60 0.310",
         "age 1.50",
         "age 60%",
@@ -60,6 +61,12 @@ def test_a_card_says_what_the_file_says() -> None:
         *LIMITS,
     ):
         assert words in text
+
+
+def test_a_card_whose_scores_all_have_intervals_says_nothing_of_them() -> None:
+    scores = {"macro F1": Score(value=0.71, low=0.66, high=0.75)}
+    card = METADATA.card.model_copy(update={"scores": scores})
+    assert "no interval" not in render_model_card(METADATA.model_copy(update={"card": card}))
 
 
 def test_a_card_tells_how_good_ages_in_years_are() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def overlaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=2)
     areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, other)]
-    return shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-9)
+    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-9))
 
 
 class Cluster(NamedTuple):
@@ -193,7 +193,13 @@ def label_portrait(path: Path, views: Sequence[View]) -> Label | None:
 
 
 def pack(
-    path: Path, split: str, portrait: bool, boxes: list, marks: list, certain: list[bool], annotated: list[bool]
+    path: Path,
+    split: str,
+    portrait: bool,
+    boxes: list[Any],
+    marks: list[Any],
+    certain: list[bool],
+    annotated: list[bool],
 ) -> Label:
     """Builds a label of lists."""
     return Label(

@@ -14,7 +14,7 @@ from typing import Any
 import griffe
 
 
-class ReadableReference(griffe.Extension):  # type: ignore[misc]
+class ReadableReference(griffe.Extension):
     """Writes values for the constants that defaults name, and plain Python for examples with prompts."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:

@@ -91,6 +91,9 @@ def _evaluation(metadata: ModelMetadata) -> Iterator[str]:
     yield "| score | value |"
     yield "| --- | --- |"
     yield from (f"| {name} | {_format_score(score)} |" for name, score in card.scores.items())
+    if bare := [name for name, score in card.scores.items() if score.low is None or score.high is None]:
+        yield ""
+        yield f"The file has no interval for {', '.join(bare)}."
     if card.worst_groups:
         yield ""
         worst = "; ".join(f"{name} {_format_score(score)}" for name, score in card.worst_groups.items())
