@@ -66,3 +66,48 @@ def test_photos_outside_class_folders_are_listed(write_tree, import_):
     dataset = import_(write_tree("mask/a.jpg", "train/b.jpg", "c.jpg"), "folders")
     assert [item.location for item in dataset.left_out] == ["c.jpg", "train/b.jpg"]
     assert len(dataset.rows) == 1
+
+
+def persons_of(dataset) -> dict[str, str]:
+    return {row.photo.name: row.person for row in dataset.rows}
+
+
+def test_faces_of_masked_face_net_are_the_same_in_both_folders_and_in_ffhq(write_tree, import_, labels_of):
+    root = write_tree(
+        "CMFD/00000/00012_Mask.jpg", "IMFD/00000/00012_Mask_Mouth_Chin.jpg", "IMFD/00000/00013_Mask_Chin.jpg",
+        "without_mask/00012.png",
+    )  # fmt: skip
+    dataset = import_(root)
+    assert persons_of(dataset) == {
+        "00012_Mask.jpg": "00012", "00012_Mask_Mouth_Chin.jpg": "00012", "00013_Mask_Chin.jpg": "00013",
+        "00012.png": "00012",
+    }  # fmt: skip
+    assert labels_of(dataset)["00012_Mask_Mouth_Chin.jpg"] == {"mask": "incorrect"}
+    assert any("MaskedFace-Net" in note for note in dataset.notes)
+    # Numbers alone are no faces of FFHQ.
+    root = write_tree("with_mask/00012.jpg", "without_mask/00012.png", folder="numbers")
+    assert set(persons_of(import_(root)).values()) == {""}
+
+
+def test_folders_of_the_real_world_masked_face_dataset_are_persons(write_tree, import_, labels_of):
+    root = write_tree(
+        "AFDB_masked_face_dataset/anna/0.jpg", "AFDB_face_dataset/anna/1.jpg", "AFDB_face_dataset/ben/2.jpg"
+    )
+    dataset = import_(root)
+    assert persons_of(dataset) == {"0.jpg": "anna", "1.jpg": "anna", "2.jpg": "ben"}
+    assert labels_of(dataset) == {
+        "0.jpg": {"mask": "wear"},
+        "1.jpg": {"mask": "not_wear"},
+        "2.jpg": {"mask": "not_wear"},
+    }
+    assert not any("ignored" in note for note in dataset.notes)
+
+
+def test_folders_in_several_classes_may_be_persons(write_tree, import_):
+    root = write_tree("with_mask/anna/0.jpg", "without_mask/anna/1.jpg", "without_mask/hall/2.jpg")
+    notes = [note for note in import_(root).notes if "--person '([^/]+)/[^/]*$'" in note]
+    assert notes
+    assert notes[0].startswith("1 of these folders is in several class folders")
+    assert {*persons_of(import_(root, person="([^/]+)/[^/]*$")).values()} == {"anna", "hall"}
+    root = write_tree("with_mask/anna/0.jpg", "without_mask/ben/1.jpg", folder="others")
+    assert not any("several class folders" in note for note in import_(root).notes)
