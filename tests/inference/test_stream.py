@@ -149,7 +149,7 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
     found = predictor.predict(pixels).table
     assert (found.predictions != expected.predictions).sum() <= 1
     assert Path(predictor.members[0].name) == path
-    assert predictor.engines == ("OpenVINO, bf16, close predictions in f32",)
+    assert predictor.engines == ("OpenVINO, f32 for the first images, then bf16 where that is safe",)
 
 
 def test_a_process_keeps_to_the_cores_that_it_was_left(monkeypatch):

@@ -13,6 +13,7 @@ import typer
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_next, print_table, require_extra
 from maskfit.cli.defaults import setup_allocator
 from maskfit.environment import MODEL_DIR, TRAIN
+from maskfit.errors import DataError
 from maskfit.file_locks import claim
 from maskfit.text import format_count
 from maskfit.verbosity import is_verbose
@@ -98,25 +99,31 @@ def read_checked_recipe(source: str, overrides: list[str] | None) -> Recipe:
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     recipe = read_recipe(source, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
+    if recipe.data.path is not None and not Path(recipe.data.path).exists():
+        raise DataError("there is no such folder or file", location=recipe.data.path, hint="check data.path")
     check_dataset_labels(recipe)
     return recipe
 
 
 def check_dataset_labels(recipe: Recipe) -> None:
-    """Checks the labels of a recipe's dataset, where it is a folder; other datasets are checked where they are read.
+    """Checks the labels of a recipe's dataset, unless it is a manifest, which is checked where it is read.
 
     Args:
         recipe: The recipe.
 
     Raises:
-        DataError: The folder cannot be read, or labels no photo with an attribute of the label schema.
+        DataError: The folder cannot be read, or labels no photo with an attribute of the label schema; or the path is
+            of no dataset.
     """
     from maskfit.data.label_coverage import check_labels
     from maskfit.data.read_dataset import read_photos
 
     data = recipe.data
+    if data.path is None or not Path(data.path).exists():
+        return
+    is_manifest = Path(data.path).suffix.lower() == ".csv" and Path(data.path).is_file()
     # Corrections may add labels; a manifest may be large, and names its columns.
-    if data.path is not None and Path(data.path).is_dir() and not data.label_corrections:
+    if not is_manifest and not data.label_corrections:
         photos = read_photos(data.path, data.label_schema, data.codes, must_use_codes=not data.extra_train)
         check_labels(photos, data.label_schema, Path(data.path))
 

@@ -33,8 +33,13 @@ Logits = dict[str, NDArray[np.float32]]
 Precision = Literal["f32", "bf16", "auto", "checked"]
 """Precision that an engine computes in. `checked` is bf16 with an f32 twin that recomputes close predictions."""
 
-PRECISION_TEXT = {"f32": "f32", "bf16": "bf16", "auto": "auto precision", "checked": "bf16, close predictions in f32"}
-"""Precisions as `description` names them."""
+PRECISION_TEXT = {
+    "f32": "f32",
+    "bf16": "bf16",
+    "auto": "auto precision",
+    "checked": "f32 for the first images, then bf16 where that is safe",
+}
+"""Precisions as `description` names them; a stream of few images, or of many close predictions, is all f32."""
 
 TensorSpecs = Mapping[str, tuple[str, Sequence[object]]]
 """Element type and shape of a network's inputs or outputs, by name; a free side is no int."""
