@@ -137,19 +137,13 @@ def test_class_folders_without_their_schema_fail_before_torch_is_imported(comman
     assert command("check", "fast", f"data.path={tmp_path / 'photos'}", "data.label_schema=mask").code == 0
 
 
-@pytest.mark.parametrize("verb", ["train", "run", "tune"])
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("absent.csv", "there is no such folder or file"),
-        ("notes.txt", "the source is neither a folder nor a .csv file"),
-    ],
-)
-def test_a_path_of_no_dataset_is_said_before_torch_is_imported(command, monkeypatch, verb, path, message):
+@pytest.mark.parametrize("verb", ["train", "run", "tune", "check"])
+def test_a_path_of_no_dataset_is_said_before_torch_is_imported(command, monkeypatch, verb):
     Path("notes.txt").write_text("a")
     for name in ("maskfit.training.train", "maskfit.pipeline.pipeline", "maskfit.sweep.tune"):
         monkeypatch.setitem(sys.modules, name, None)
     Path("photos").mkdir()
     images = ("--images", "photos") if verb == "run" else ()
-    result = command(verb, "fast", f"data.path={path}", *images)
-    assert (result.code, message in result.err) == (2, True), result.err
+    result = command(verb, "fast", "data.path=notes.txt", *images)
+    assert result.code == 2
+    assert "the source is neither a folder nor a .csv file" in result.err

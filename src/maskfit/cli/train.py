@@ -13,7 +13,6 @@ import typer
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_next, print_table, require_extra
 from maskfit.cli.defaults import setup_allocator
 from maskfit.environment import MODEL_DIR, TRAIN
-from maskfit.errors import DataError
 from maskfit.file_locks import claim
 from maskfit.text import format_count
 from maskfit.verbosity import is_verbose
@@ -99,8 +98,6 @@ def read_checked_recipe(source: str, overrides: list[str] | None) -> Recipe:
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     recipe = read_recipe(source, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
-    if recipe.data.path is not None and not Path(recipe.data.path).exists():
-        raise DataError("there is no such folder or file", location=recipe.data.path, hint="check data.path")
     check_dataset_labels(recipe)
     return recipe
 
