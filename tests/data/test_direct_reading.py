@@ -152,6 +152,20 @@ def test_photos_without_labels_are_predicted(tree, schema):
     assert next_step(root, schema).startswith("let the bundled model guess them: maskfit predict --images")
 
 
+def test_tables_below_and_files_that_are_not_read_are_named(tree, schema):
+    """The Hugging Face hub's `train/metadata.csv`, and exports in a format that is not read."""
+    root = tree("train/a.jpg", "train/b.jpg")
+    (root / "labels.json").write_text('{"a": "masked"}')
+    _, (problem,) = scan_photos(root, schema)
+    assert problem.message == "1 file that may hold labels is here, in no format that is read: labels.json"
+    assert problem.hint == "write a CSV with the columns path,mask,gender,age from it"
+    (root / "train" / "list.csv").write_text("file_name\na.jpg\nb.jpg\n")
+    (root / "train" / "metadata.csv").write_text("file_name,mask\na.jpg,wear\nb.jpg,not_wear\n")
+    hint = next_step(root, schema)
+    assert hint == f"check the table: maskfit data check {root / 'train' / 'metadata.csv'}"
+    assert len(read_photos(root / "train" / "metadata.csv", schema)) == 2
+
+
 def test_a_path_with_a_space_is_quoted(tmp_path, schema):
     (tmp_path / "my photos").mkdir()
     (tmp_path / "my photos" / "a.jpg").write_bytes(b"x")

@@ -35,6 +35,9 @@ DIRECT_FORMATS = ("folders", "flat", "utkface")
 MAX_SHOWN = 20
 """Files left out that are listed one by one; the others are counted."""
 
+LABEL_SUFFIXES = (".json", ".jsonl", ".xml", ".tsv", ".xlsx", ".xls", ".parquet", ".mat")
+"""Suffixes of files that may hold labels, besides .csv."""
+
 MAX_MAPS = 6
 """Unknown folder names that a command lists one by one; the others are `*`."""
 
@@ -195,21 +198,37 @@ def _find_next_step(source: ImportSource, found: Mapping[str, Confidence], schem
         if source.other_files:
             hint = "give the folder that has the photos (.jpg, .jpeg, .png, .webp, .bmp, .heic)"
         return "empty", f"there are no photos here{files}", hint
-    if tables := [name for name in source.with_suffix(".csv") if "/" not in name]:
-        tables.sort(key=lambda name: _rank_table(source.path / name, schema))
-        listed = ", ".join(tables[:3]) + (", ..." if len(tables) > 3 else "")
-        hint = f"check the table: maskfit data check {shlex.quote(str(source.path / tables[0]))}"
-        return "format", f"the photos are not in class folders, but there is {listed}", hint
+    tables = source.with_suffix(".csv")
+    if own := [name for name in tables if "/" not in name]:
+        return _name_tables(source, own, schema)
     if found.get("folders") is Confidence.POSSIBLE:
         return _ask_for_words(source, schema)
     if found.get("flat") is Confidence.POSSIBLE:
         hint = IMPORT_COMMAND.format(source=quoted, options="--format flat ")
         return "format", "some file names have words that may be labels", hint
+    if tables:
+        # Such as train/metadata.csv of the Hugging Face hub: in the folder of the photos, whose names it has.
+        return _name_tables(source, tables, schema)
     hint = (
         f"let the bundled model guess them: maskfit predict --images {quoted} --out guesses.csv; or write a CSV with "
         f"the columns path,{','.join(schema.names)}"
     )
+    if unread := source.with_suffix(*LABEL_SUFFIXES):
+        count = format_count(len(unread), "file that may hold labels is", "files that may hold labels are")
+        message = f"{count} here, in no format that is read: {_list_names(unread)}"
+        return "no labels", message, f"write a CSV with the columns path,{','.join(schema.names)} from it"
     return "no labels", f"nothing says the labels of the {format_count(len(source.photos), 'photo')} here", hint
+
+
+def _name_tables(source: ImportSource, tables: Sequence[str], schema: LabelSchema) -> tuple[str, str, str]:
+    """What to do about tables beside the photos; the most likely one is named first."""
+    found = sorted(tables[:MAX_SHOWN], key=lambda name: _rank_table(source.path / name, schema))
+    hint = f"check the table: maskfit data check {shlex.quote(str(source.path / found[0]))}"
+    return "format", f"the photos are not in class folders, but there is {_list_names(found)}", hint
+
+
+def _list_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _rank_table(path: Path, schema: LabelSchema) -> int:
