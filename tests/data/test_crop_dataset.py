@@ -167,6 +167,14 @@ def test_a_manifest_is_written_for_the_copies_of_one(root, tmp_path):
     assert photos[0].person == "ann"
 
 
+def test_the_manifest_of_copies_keeps_repetitions(root, tmp_path):
+    (root / "photos.csv").write_text(
+        "path,mask,times\n000001_male_Asian_30/mask1.png,wear,3\n000001_male_Asian_30/normal.png,not_wear,\n"
+    )
+    photos = read_photos(crop(root / "photos.csv", tmp_path / "out").manifest, SCHEMA)
+    assert [photo.repeat for photo in photos] == [3, 1]
+
+
 def test_crops_without_a_detector(root, tmp_path):
     made = crop(root, tmp_path / "out", ComponentSpec.create("center", scale=0.5))
     assert decode(tmp_path / "out" / "000001_male_Asian_30" / "mask1.png").shape == (30, 20, 3)

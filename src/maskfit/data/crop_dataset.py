@@ -31,7 +31,7 @@ from maskfit.data.image_decoding import Pixels, decode
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.image_opening import content_hash
 from maskfit.data.label_codes import CodesOption
-from maskfit.data.manifest import read_manifest
+from maskfit.data.manifest import REPEAT_COLUMN, read_manifest
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
 from maskfit.data.pretrained_weights import pin_component
@@ -360,12 +360,18 @@ def _write_lists(
         write_csv(out / UNREADABLE_FILE, ("path", "reason"), unreadable.items())
     manifest = None
     if schema is not None:
+        cropped = [photo for photo in photos if photo.name in records]
+        repeats = any(photo.repeat > 1 for photo in cropped)
         rows = [
-            [records[photo.name].file, photo.person, *(_cell(photo.labels.get(name, "")) for name in schema.names)]
-            for photo in photos
-            if photo.name in records
+            [
+                *(records[photo.name].file, photo.person),
+                *(_cell(photo.labels.get(name, "")) for name in schema.names),
+                *([str(photo.repeat)] if repeats else []),
+            ]
+            for photo in cropped
         ]
-        manifest = write_csv(out / MANIFEST_FILE, ("path", "person", *schema.names), rows)
+        header = ("path", "person", *schema.names, *([REPEAT_COLUMN] if repeats else []))
+        manifest = write_csv(out / MANIFEST_FILE, header, rows)
     paths = {photo.name: photo.path for photo in photos}
     sheet = out / SHEET_FILE
     with atomic_write(sheet) as temporary:

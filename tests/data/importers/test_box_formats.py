@@ -13,6 +13,7 @@ from maskfit.data.image_header import read_size_and_orientation
 from maskfit.data.image_opening import EXIF_ORIENTATION
 from maskfit.data.importers import write_manifest
 from maskfit.data.importers.box_rows import turn_box
+from maskfit.data.manifest import read_manifest
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
@@ -402,11 +403,24 @@ def test_boxes_of_two_annotators(write_tree, import_):
     assert not any("read as the box" in note for note in dataset.notes)
 
 
-def test_a_manifest_keeps_its_persons_and_other_columns_are_named(write_tree, import_):
-    table = "path,person,mask,left,upper,right,lower,times\na.jpg,anna,wear,1,2,12,20,2\nb.jpg,,wear,,,,,\n"
-    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"faces.csv": table}))
+def test_a_manifest_keeps_what_maskfit_reads_and_other_columns_are_named(write_tree, import_, tmp_path):
+    table = (
+        "path,person,mask,left,upper,right,lower,Times,persons,note\na.jpg,anna,wear,1,2,12,20,2,,x\n"
+        "b.jpg,,wear,,,,,,lists/who.csv,\n"
+    )
+    root = write_tree("photos/a.jpg", "photos/b.jpg", texts={"photos/faces.csv": table})
+    (root / "photos" / "lists").mkdir()
+    (root / "photos" / "lists" / "who.csv").write_text("person\nbo\ncy\n")
+    dataset = import_(root)
     assert [row.person for row in dataset.rows] == ["anna", ""]
-    assert "faces.csv: columns that are not imported: times" in dataset.notes
+    assert "photos/faces.csv: columns that are not imported: note" in dataset.notes
+    (tmp_path / "elsewhere").mkdir()
+    written = write_manifest(dataset, tmp_path / "elsewhere" / "m.csv")
+    photos = read_manifest(written, LABEL_SCHEMAS["mask"])
+    assert [(photo.person, photo.repeat) for photo in photos] == [("anna", 2), ("bo|cy", 1)]
+    # Persons of names take the place of the list: a row has one of the two.
+    named = import_(root, person="([ab]).jpg")
+    assert [(row.person, dict(row.extra)) for row in named.rows] == [("a", {"times": "2"}), ("b", {})]
 
 
 def test_names_relative_to_a_label_file_in_a_subfolder(write_tree, import_):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,6 +51,7 @@ class BoxRows:
         box: Box,
         declared: tuple[float, float] | None = None,
         person: str = "",
+        extra: Mapping[str, str] | None = None,
     ) -> None:
         """Adds a face.
 
@@ -61,6 +62,7 @@ class BoxRows:
             box: Left, upper, right, lower in pixels of the size that the source declares.
             declared: (width, height) of the photo as the source has it; None where it does not say.
             person: Whose face it is; empty where the source does not say.
+            extra: As in `RawRow`.
         """
         size = self.size(photo)
         if size is None:
@@ -76,7 +78,7 @@ class BoxRows:
         self._counts["clipped"] += clipped != box
         self._counts["tiny"] += min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < MIN_BOX_SIDE
         left, upper, right, lower = (round(edge, 2) for edge in clipped)
-        self.result.rows.append(RawRow(photo, location, labels, person, (left, upper, right, lower)))
+        self.result.rows.append(RawRow(photo, location, labels, person, (left, upper, right, lower), extra or {}))
 
     def size(self, photo: Path) -> tuple[int, int] | None:
         """Returns the size of a photo.

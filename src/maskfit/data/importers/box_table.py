@@ -6,6 +6,7 @@ folder, and for `--crop`. A column `label`, `class`, `name` or `category` holds 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -22,7 +23,7 @@ from maskfit.data.importers.interface import (
     RawRow,
 )
 from maskfit.data.importers.word_reader import WordReader
-from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
+from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS, PERSONS_COLUMN, REPEAT_COLUMN
 from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
@@ -80,7 +81,8 @@ class BoxTableImporter:
             found = _find_columns(source, name, options.words.schema)
             if found is None:
                 continue
-            path, boxes, labels, person, unread = found
+            path, boxes, labels, person, extra_columns, unread = found
+            folder = (source.root / name).parent
             result.files.append(name)
             if not boxes.is_standard:
                 result.notes.append(f"{name}: {boxes.describe()}")
@@ -93,15 +95,19 @@ class BoxTableImporter:
                     result.left_out.append(LeftOut(location, reason))
                     continue
                 words = [(key, row[column]) for key, column in labels if row[column]]
+                extra = {key: row[column] for key, column in extra_columns.items() if row[column]}
+                if PERSONS_COLUMN in extra:
+                    extra[PERSONS_COLUMN] = os.path.join(folder, extra[PERSONS_COLUMN])
+                named = row[person] if person else ""
                 try:
                     box = boxes.read(row)
                 except DataError:
                     result.left_out.append(LeftOut(location, NOT_A_BOX))
                     continue
                 if box is None:
-                    result.rows.append(RawRow(photo, location, words, row[person] if person else ""))
+                    result.rows.append(RawRow(photo, location, words, named, extra=extra))
                 else:
-                    rows.add(photo, location, words, box, person=row[person] if person else "")
+                    rows.add(photo, location, words, box, person=named, extra=extra)
         if not result.files:
             hint = "name the columns path, left, upper, right, lower and mask"
             raise DataError("no CSV here has a path, a box and a label", location=source.path, hint=hint)
@@ -114,12 +120,13 @@ def _tables(source: ImportSource) -> tuple[str, ...]:
 
 
 class _Columns(NamedTuple):
-    """Columns of a table: the path, the box, the labels with their keys, the person or "", and all others."""
+    """Columns of a table: the path, the box, the labels with their keys, the person or "", those copied, all others."""
 
     path: str
     box: BoxColumns
     labels: Sequence[tuple[str, str]]
     person: str
+    extra: Mapping[str, str]
     unread: Sequence[str]
 
 
@@ -153,5 +160,7 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
     if not boxes:
         return None
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns), "")
-    read = {path, person, *boxes.names, *(column for _, column in labels)}
-    return _Columns(path, boxes, labels, person, [column for column in columns.values() if column not in read])
+    extra = {key: columns[key] for key in (REPEAT_COLUMN, PERSONS_COLUMN) if key in columns}
+    read = {path, person, *boxes.names, *(column for _, column in labels), *extra.values()}
+    unread = [column for column in columns.values() if column not in read]
+    return _Columns(path, boxes, labels, person, extra, unread)

@@ -14,6 +14,7 @@ from maskfit.data.importers.format_detection import WRONG_TYPES, detect_format
 from maskfit.data.importers.interface import Box, Importer, ImportOptions, LeftOut, RawImport, RawRow
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import CodeReading, WordReader
+from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
 from maskfit.errors import DataError, did_you_mean
 from maskfit.file_io import write_csv
 from maskfit.labels.schema import LabelSchema
@@ -44,12 +45,14 @@ class ImportedRow:
         labels: Attribute -> cell: a value, years, or a band.
         person: Who is on it; empty where nobody says.
         box: Where the face is; None for the whole photo.
+        extra: As in `RawRow`.
     """
 
     photo: Path
     labels: Mapping[str, str]
     person: str = ""
     box: Box | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ def import_dataset(
     notes += [*(f"--map {item}: no row has this word" for item in unused), *_note_unread(source, raw)]
     rows, disagreements = merger.finish(notes)
     disagreements = [*reader.contradictions, *disagreements]
-    if not any(row.person for row in rows):
+    if not any(row.person or PERSONS_COLUMN in row.extra for row in rows):
         notes.append(
             "nobody says who is on the photos; where a person has several, folds may leak (--person, see --help)"
         )
@@ -217,7 +220,8 @@ def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
         raise DataError("this is a file of the source", location=target, hint="choose another file for --out")
     has_person = any(row.person for row in dataset.rows)
     has_box = any(row.box for row in dataset.rows)
-    header = ["path", *(["person"] if has_person else []), *dataset.names, *(BOX_COLUMNS if has_box else ())]
+    extra = [name for name in (PERSONS_COLUMN, REPEAT_COLUMN) if any(name in row.extra for row in dataset.rows)]
+    header = ["path", *(["person"] if has_person else []), *dataset.names, *(BOX_COLUMNS if has_box else ()), *extra]
     paths = _PathWriter(target.parent)
 
     def cells(row: ImportedRow) -> list[str]:
@@ -225,6 +229,9 @@ def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
         written += [row.labels.get(name, "") for name in dataset.names]
         if has_box:
             written += [f"{edge:g}" for edge in row.box] if row.box else [""] * len(BOX_COLUMNS)
+        for name in extra:
+            cell = row.extra.get(name, "")
+            written.append(paths.write(Path(cell)) if cell and name == PERSONS_COLUMN else cell)
         return written
 
     return write_csv(target, header, (cells(row) for row in dataset.rows))
@@ -270,7 +277,8 @@ class _Merger:
             persons = Counter(row.person for row, _ in group if row.person)
             if len(persons) > 1:
                 shared.append(f"{first.photo.name} ({', '.join(persons)})")
-            rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box))
+            extra = next((row.extra for row, _ in group if row.extra), {})
+            rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box, extra))
         noun = "face" if all(box for (_, box), group in self.order.items() if len(group) > 1) else "photo"
         if shared:
             listed = ", ".join(shared[:SHOWN_FILES]) + (", ..." if len(shared) > SHOWN_FILES else "")
@@ -315,7 +323,8 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
         found: str | None = (match[1] if regex.groups else match[0]) if match else None
         if found:
             counts[found] += 1
-            raw.rows[number] = replace(row, person=found)
+            extra = {name: cell for name, cell in row.extra.items() if name != PERSONS_COLUMN}
+            raw.rows[number] = replace(row, person=found, extra=extra)
     if not counts:
         first = os.fspath(raw.rows[0].photo)[prefix:] if raw.rows else "missing"
         hint = f"the path of the first photo is {first}"
@@ -335,7 +344,7 @@ def _group_versions(raw: RawImport) -> list[str]:
             names[number] = match[1]
             versions.setdefault(match[1], set()).add(os.fspath(row.photo))
     photos = sum(map(len, versions.values()))
-    if photos == len(versions) or any(row.person for row in raw.rows):
+    if photos == len(versions) or any(row.person or PERSONS_COLUMN in row.extra for row in raw.rows):
         return []
     for number, name in names.items():
         raw.rows[number] = replace(raw.rows[number], person=name)

@@ -53,6 +53,7 @@ class RawRow:
             the name of a class folder or box). Empty words are ignored; of two labels of one attribute the first wins.
         person: Who is on the photo; empty where the source does not say.
         box: Where the face is; None for the whole photo.
+        extra: Cells of other columns of a manifest, by the column's standard name: `times`, and the path of `persons`.
     """
 
     photo: Path
@@ -60,6 +61,7 @@ class RawRow:
     labels: Sequence[tuple[str, str]]
     person: str = ""
     box: Box | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
