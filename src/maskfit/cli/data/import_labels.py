@@ -41,7 +41,7 @@ def import_(
             metavar="NAME",
             help="Format of the source, found by itself where it is certain: folders, flat, voc, yolo, coco, cvat, "
             "labelme, via, createml, boxes, one-hot, label-studio, utkface, all-age-faces, fairface, adience, "
-            "mmpretrain.",
+            "afad, fg-net, morph, cacd, mmpretrain.",
         ),
     ] = None,
     maps: Annotated[

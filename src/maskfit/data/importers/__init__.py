@@ -34,6 +34,7 @@ from maskfit.data.importers.label_studio import LabelStudioImporter
 from maskfit.data.importers.labelme import LabelmeImporter
 from maskfit.data.importers.mmpretrain import MMPretrainImporter
 from maskfit.data.importers.one_hot import OneHotImporter
+from maskfit.data.importers.path_patterns import AfadImporter, CacdImporter, FgNetImporter, MorphImporter
 from maskfit.data.importers.utkface import UTKFaceImporter
 from maskfit.data.importers.via import ViaImporter
 from maskfit.data.importers.voc import VocImporter
@@ -59,6 +60,10 @@ IMPORTERS: dict[str, Importer] = {
     "all-age-faces": AllAgeFacesImporter(),
     "fairface": FairFaceImporter(),
     "adience": AdienceImporter(),
+    "afad": AfadImporter(),
+    "fg-net": FgNetImporter(),
+    "morph": MorphImporter(),
+    "cacd": CacdImporter(),
     "mmpretrain": MMPretrainImporter(),
 }
 """Import formats by their name in `--format`."""
