@@ -1,15 +1,15 @@
 """The service beside LitServe with the same model, detector, crops and answers: 64 clients, faces found.
 
     uv run --with litserve python benchmarks/serve_litserve.py --images DIR [--settings WORKERS:BATCH:WAIT,...]
-        [--rounds N] [--requests N] [--clients N] [--model model.onnx]
+        [--workers N,...] [--rounds N] [--requests N] [--clients N] [--model model.onnx]
 
 LitServe is no dependency of maskfit: `--with litserve` installs it for this run only. Its workers decode photos, detect
 faces and predict batches with the Python functions of `maskfit serve` (`litserve_faces.py`), so the two differ in how
 they serve. A setting of LitServe has workers (processes), photos in a batch at most, and seconds that a batch waits at
-most. Servers take turns; all but the one that is measured are halted by a signal, since an idle server may use the
-processor. CPU seconds are those of a server and its processes alone. Photos per second and latencies are with the
-clients on the same cores. `maskfit serve` runs with `--remember 0`: LitServe does not know photos again. Answers are
-compared before.
+most; `--workers` are those of `maskfit serve`. Servers take turns; all but the one that is measured are halted by a
+signal, since an idle server may use the processor. CPU seconds are those of a server and its processes alone. Photos
+per second and latencies are with the clients on the same cores. `maskfit serve` runs with `--remember 0`: LitServe does
+not know photos again. Answers are compared before.
 """
 
 import argparse
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of photos")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--settings", default="2:8:0.005", help="settings of LitServe: WORKERS:BATCH:WAIT,...")
+    parser.add_argument("--workers", default="1", help="processes of maskfit serve; several numbers: a contender each")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=200, help="requests of one turn")
     parser.add_argument("--clients", type=int, default=64)
@@ -124,10 +125,12 @@ def main() -> None:
     servers: dict[str, Server] = {}
     rows: dict[str, list[dict[str, float]]] = {}
     try:
-        servers["maskfit"] = Server("/readyz", ["-m", "maskfit", "serve", args.model, "--remember", "0"])
+        for workers in args.workers.split(","):
+            words = ["-m", "maskfit", "serve", args.model, "--remember", "0", "--workers", workers]
+            servers[f"maskfit {workers}"] = Server("/readyz", words)
         for setting in settings:
-            servers[setting] = Server("/health", [FACES, args.model, setting])
-        bodies = {name: plain if name == "maskfit" else fields for name in servers}
+            servers[f"LitServe {setting}"] = Server("/health", [FACES, args.model, setting])
+        bodies = {name: plain if name.startswith("maskfit") else fields for name in servers}
         check_answers(servers, bodies)
         for server in servers.values():
             server.signal(signal.SIGSTOP)
@@ -155,12 +158,12 @@ def main() -> None:
         f"litserve {version('litserve')}, {args.clients} clients, {args.rounds} rounds of {args.requests} requests, "
         f"medians; load {os.getloadavg()[0]:.1f}"
     )
-    for key in rows["maskfit"][0]:
+    first = next(iter(rows))
+    for key in rows[first][0]:
         for name, found in rows.items():
             median = statistics.median(row[key] for row in found)
-            pairs = zip(found, rows["maskfit"], strict=True)
-            ratio = statistics.median(own[key] / row[key] for row, own in pairs)
-            print(f"{key:13} {name:12} {median:9.2f}  maskfit / this {ratio:.2f}")
+            ratio = statistics.median(own[key] / row[key] for row, own in zip(found, rows[first], strict=True))
+            print(f"{key:13} {name:20} {median:9.2f}  {first} / this {ratio:.2f}")
 
 
 if __name__ == "__main__":

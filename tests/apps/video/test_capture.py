@@ -69,6 +69,18 @@ def test_a_frame_of_another_size_is_resized_to_the_first(tmp_path):
     assert [frame.pixels.shape for frame in frames] == [(48, 64, 3)] * 2
 
 
+@pytest.mark.parametrize("kind", ["rgb24", "gray", "yuv420p", "gray16le"])
+@pytest.mark.parametrize(("size", "expected"), [((640, 480), (30, 40)), ((30, 1000), (40, 1)), ((6, 4), (27, 40))])
+def test_thumbnails_of_every_pixel_format_and_shape(kind, size, expected):
+    width, height = size
+    pixels = np.full((height, width, 3), 30, np.uint8)
+    pixels[height // 2 :] = 200
+    frame = Frame(0, 0.0, av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=kind))
+    assert frame.thumbnail.shape == expected
+    assert int(frame.thumbnail[0, 0]) == pytest.approx(30, abs=2)
+    assert int(frame.thumbnail[-1, -1]) == pytest.approx(200, abs=2)
+
+
 def test_a_video_is_complete_up_to_an_error(tmp_path):
     def work() -> None:
         with open_video_writer(tmp_path / "a.mp4", (64, 48), 25) as out:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from maskfit.apps.video.capture import VideoCapture, parse_source
+from maskfit.apps.video.capture import THUMBNAIL_SIDE, VideoCapture, parse_source
 from maskfit.apps.video.display_matrix import orient
 from maskfit.apps.video.video_writer import open_video_writer
 
@@ -63,6 +63,10 @@ def first_frame(path: Path) -> np.ndarray:
     frame = next(iter(video.read()))
     pixels = frame.pixels
     video.close()
+    height, width = frame.thumbnail.shape
+    assert max(height, width) == THUMBNAIL_SIDE
+    small = Image.fromarray(pixels).convert("L").resize((width, height), Image.Resampling.BOX)
+    assert np.abs(frame.thumbnail.astype(int) - np.asarray(small)).mean() < 4
     return pixels
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,7 @@ class Moment:
 
     index: int
     time: float
+    thumbnail: np.ndarray = field(default_factory=lambda: np.full((30, 40), 100, np.uint8), compare=False)
 
 
 def moments(count: int, fps: float = FPS) -> list[Moment]:
@@ -44,8 +46,9 @@ def face(x: float, state: tuple[float, float, float] = (0.98, 0.01, 0.01), side:
 class Script:
     """Faces of each frame; remembers the frames in which they were detected, and in which the network looked again."""
 
-    def __init__(self, *frames: list[FacePrediction]) -> None:
+    def __init__(self, *frames: list[FacePrediction], thumbnails: Sequence[np.ndarray] | None = None) -> None:
         self.frames = frames
+        self.thumbnails = thumbnails
         self.predicted: list[int] = []
         self.looked: list[int] = []
         self.events = EventDetector(SCHEMA, {}, EventThresholds())
@@ -65,9 +68,12 @@ class Script:
         nearest = [min(self.frames[index], key=lambda own: abs(own.box[0] - box.box[0])) for box in boxes]
         return PhotoPrediction(640, 480, tuple(replace(own, face=box) for own, box in zip(nearest, boxes, strict=True)))
 
-    def run(self, every: int = 4, fps: float = FPS) -> list:
-        filler = FrameFiller(self.detect, self.crop, self.predict, self.events)  # type: ignore[arg-type]  # stands for frames
-        groups = ((group, group[-1].index) for group in group_frames(moments(len(self.frames), fps), every))  # type: ignore[arg-type]
+    def run(self, every: int = 4, fps: float = FPS, min_score: float | None = 0.5) -> list:
+        filler = FrameFiller(self.detect, self.crop, self.predict, self.events, min_score)  # type: ignore[arg-type]  # stands for frames
+        frames = moments(len(self.frames), fps)
+        if self.thumbnails is not None:
+            frames = [replace(frame, thumbnail=own) for frame, own in zip(frames, self.thumbnails, strict=True)]
+        groups = ((group, group[-1].index) for group in group_frames(frames, every))  # type: ignore[arg-type]
         seen = []
         for item in filler.fill(groups):  # type: ignore[arg-type]
             self.events.update(item.frame.index, item.frame.time, item.prediction.faces)
@@ -170,6 +176,65 @@ def test_a_face_that_is_unseen_is_looked_for_in_every_frame_unless_it_went_beyon
     script = Script(*[[face(100), face(x)]] * 41, *[[face(100)]] * 20)
     script.run()
     assert len([index for index in script.predicted if index > 44]) == (4 if is_gone else 16)
+
+
+def views(count: int, changed: Sequence[int], area: tuple[slice, slice], by: int) -> list[np.ndarray]:
+    """Thumbnails of a still scene with noise, which is brighter in an area of some frames."""
+    generator = np.random.default_rng(0)
+    found = []
+    for index in range(count):
+        own = generator.integers(97, 104, (30, 40)).astype(np.uint8)
+        if index in changed:
+            own[area] += by
+        found.append(own)
+    return found
+
+
+@pytest.mark.parametrize("first", range(40, 44))
+@pytest.mark.parametrize("others", [[], [face(100)]])
+def test_a_face_that_is_seen_for_three_frames_is_found(first, others):
+    seen = range(first, first + 3)
+    frames = [others + [face(500)] * (index in seen) for index in range(61)]
+    # The face of (500, 10, 550, 60) on a thumbnail of 640 x 480 pixels.
+    area = (slice(1, 4), slice(31, 35))
+    found = Script(*frames, thumbnails=views(61, seen, area, 30)).run()
+    assert [len(item.prediction.faces) for item in found] == [len(own) for own in frames]
+    assert any(item.is_filled for item in found[:40])
+
+
+@pytest.mark.parametrize(
+    ("area", "by", "is_filled"),
+    [
+        ((slice(20, 22), slice(30, 33)), 30, False),
+        ((slice(20, 22), slice(30, 33)), 5, True),
+        # Below and beside the face of (100, 10, 150, 60): the person's body.
+        ((slice(5, 18), slice(4, 13)), 30, True),
+    ],
+    ids=["elsewhere", "noise", "body"],
+)
+def test_what_only_frames_between_two_show_is_looked_at(area, by, is_filled):
+    found = Script(*[[face(100)]] * 61, thumbnails=views(61, [42], area, by)).run()
+    # Faces are detected in frames 40 and 44, and the middle one is seen first.
+    assert [item.is_filled for item in found[41:44]] == [True, is_filled, True]
+    assert all(item.is_filled for item in found[45:48])
+
+
+def test_every_frame_of_a_pan_is_predicted():
+    wall = np.random.default_rng(0).integers(40, 220, (30, 200), dtype=np.uint8)
+    pan = [wall[:, max(index - 30, 0) :][:, :40] for index in range(61)]
+    found = Script(*[[]] * 61, thumbnails=pan).run()
+    assert sum(item.is_filled for item in found[:29]) == 21
+    assert not any(item.is_filled for item in found[31:])
+
+
+@pytest.mark.parametrize(
+    ("score", "min_score", "is_filled"), [(0.54, 0.5, False), (0.6, 0.5, True), (0.54, None, True)]
+)
+def test_while_a_face_is_faint_every_frame_is_predicted(score, min_score, is_filled):
+    own = face(100)
+    faint = replace(own, face=own.face._replace(score=score))
+    found = Script(*[[faint]] * 61).run(min_score=min_score)
+    assert any(item.is_filled for item in found) == is_filled
 
 
 def test_landmarks_are_interpolated():

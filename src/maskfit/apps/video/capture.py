@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskfit.apps.video.display_matrix import orient, read_display_matrix
 from maskfit.apps.video.frame_times import DEFAULT_FPS, FrameClock, declared_duration
@@ -59,6 +60,10 @@ class SourceAddress:
     display_name: str
 
 
+THUMBNAIL_SIDE = 40
+"""Cells of the longer side of a frame's thumbnail: so few that the noise of a camera averages out."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """A frame of a video.
@@ -81,6 +86,20 @@ class Frame:
         # One thread: by default each frame starts threads of its own, which cost more than they gain.
         pixels = np.asarray(self.video_frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
         return orient(pixels, read_display_matrix(self.video_frame))
+
+    @cached_property
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """Brightness, upright and unmirrored, of shape (height, width), each cell the mean of an area of the frame.
+
+        The longer side has `THUMBNAIL_SIDE` cells. It costs no more than `pixels`, which it does not need.
+        """
+        frame = self.video_frame
+        scale = THUMBNAIL_SIDE / max(frame.width, frame.height)
+        size = (max(round(side * scale), 1) for side in (frame.width, frame.height))
+        width, height = size
+        small = frame.reformat(width=width, height=height, format="gray", interpolation="AREA", threads=1)
+        pixels = np.asarray(small.to_ndarray(), dtype=np.uint8)
+        return orient(pixels[..., None], read_display_matrix(frame))[..., 0]
 
 
 @dataclass(frozen=True)

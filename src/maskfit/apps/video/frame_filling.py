@@ -4,8 +4,11 @@ Neighboring frames show nearly the same. So faces are detected in every n-th fra
 faces, the boxes in the frames between are interpolated, and so are the probabilities of a person whose state is clear
 and the same in both. At anybody else, the network looks in every frame. Where two frames do not show the same faces,
 they are detected in the frame in the middle too, and so on: the frame in which a face appears or disappears is found
-as if they were detected in every frame. While a face is new, or unseen within the frame, they are. What lasts for fewer
-frames than lie between two may be missed, and with it the event of a face that is found in single frames only.
+as if they were detected in every frame. While a face is new, or unseen within the frame, they are.
+
+What lasts for fewer frames than lie between two that agree must be looked for too. Wherever a frame between them shows
+something that neither of them does, as in every pan of the camera, a face may have been there: thumbnails tell. And a
+face whose score is near the detector's limit may be found in single frames only.
 """
 
 from __future__ import annotations
@@ -35,6 +38,18 @@ each other, the tracker must see every step of theirs."""
 
 MAX_SHIFT = 0.15
 """Largest difference of a probability of the state, of the same face in two frames, for its state to be the same."""
+
+
+MAX_NOVELTY = 12
+"""Largest difference in brightness, of 255, of a cell of a thumbnail from the nearer one of two others, for which it
+shows nothing that these do not."""
+
+PERSON_MARGINS = (1.5, 1.0, 1.5, 5.0)
+"""What belongs to a person beside a face, in its own sides: to the left, above, to the right and below. Somebody who
+moves changes what is seen there, and shows no new face."""
+
+FAINT_MARGIN = 0.05
+"""Score above the detector's limit below which a face may be missed in the next frame."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +103,14 @@ class FrameFiller:
         crop: Takes known faces of a frame in place of those that `detect` would find.
         predict: Predicts faces.
         detector: Gets each frame that is yielded before the next one is asked for.
+        min_score: The lowest score of a face that `detect` finds; None where it is not known.
     """
 
     detect: Callable[[Frame], DetectedFaces]
     crop: Callable[[Frame, Sequence[Face]], DetectedFaces]
     predict: Callable[[DetectedFaces], PhotoPrediction]
     detector: EventDetector
+    min_score: float | None = None
 
     def fill(self, groups: Iterable[tuple[Sequence[Frame], DetectedFaces]]) -> Generator[PredictedFrame]:
         """Predicts frames.
@@ -121,7 +138,7 @@ class FrameFiller:
         pairs = None
         if first is not None and self.detector.sees_everybody(last.prediction.width, last.prediction.height):
             pairs = match_faces(first.prediction, last.prediction)
-        if first is not None and pairs is not None:
+        if first is not None and pairs is not None and not self._may_hide_faces(first, frames, last):
             # Before the first of them is yielded, which changes what the detector of events knows.
             is_clear = self._are_clear(pairs)
             for frame in frames:
@@ -139,6 +156,31 @@ class FrameFiller:
         yield from self._between(first, frames[:middle], predicted)
         yield predicted
         yield from self._between(predicted, frames[middle + 1 :], last)
+
+    def _may_hide_faces(self, first: PredictedFrame, frames: Sequence[Frame], last: PredictedFrame) -> bool:
+        """Whether faces may be seen in the frames between two, or be missed there, that these two do not tell of."""
+        faces = (*first.prediction.faces, *last.prediction.faces)
+        if self.min_score is not None:
+            limit = self.min_score + FAINT_MARGIN
+            if any(face.face is not None and face.face.score < limit for face in faces):
+                return True
+        ends = [item.frame.thumbnail.astype(np.int16) for item in (first, last)]
+        if ends[0].shape != ends[1].shape:
+            return True
+        height, width = ends[0].shape
+        scale = np.array([width / last.prediction.width, height / last.prediction.height] * 2)
+        is_free = np.ones((height, width), dtype=bool)
+        for face in faces:
+            if face.box is not None:
+                left, upper, right, lower = (_with_margins(np.array([face.box]), PERSON_MARGINS)[0] * scale).tolist()
+                is_free[max(int(upper), 0) : int(lower) + 1, max(int(left), 0) : int(right) + 1] = False
+        for frame in frames:
+            if frame.thumbnail.shape != (height, width):
+                return True
+            novelty = np.minimum(*(np.abs(frame.thumbnail - end) for end in ends))
+            if novelty[is_free].max(initial=0) > MAX_NOVELTY:
+                return True
+        return False
 
     def _are_clear(self, pairs: Sequence[tuple[FacePrediction, FacePrediction]]) -> list[bool]:
         """Whether the state of each pair is clear, and the same in both frames."""
@@ -175,7 +217,7 @@ def match_faces(first: PhotoPrediction, last: PhotoPrediction) -> list[tuple[Fac
     order = ious.argmax(axis=0)
     if len(set(order.tolist())) < len(after) or ious.max(axis=0).min() < MIN_IOU:
         return None
-    near = box_ious(*map(_with_margin, boxes)) > 0
+    near = box_ious(*(_with_margins(own, (MIN_DISTANCE,) * 4) for own in boxes)) > 0
     if near.sum() > len(after):
         return None
     return [(before[index], face) for index, face in zip(order.tolist(), after, strict=True)]
@@ -197,9 +239,10 @@ def box_ious(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.asarray(intersection / np.maximum(_areas(one) + _areas(other) - intersection, 1e-9))
 
 
-def _with_margin(boxes: FloatArray) -> FloatArray:
-    margin = MIN_DISTANCE * (boxes[:, 2:] - boxes[:, :2])
-    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
+def _with_margins(boxes: FloatArray, margins: tuple[float, float, float, float]) -> FloatArray:
+    """Widens boxes by margins to the left, above, to the right and below, in their own width and height."""
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    return np.asarray(boxes + np.array(margins) * sides * (-1, -1, 1, 1))
 
 
 def _areas(boxes: NDArray[np.float64]) -> FloatArray:

@@ -248,6 +248,7 @@ class _FrameSource:
             lambda frame, faces: face_predictor.preprocess(frame.pixels, faces),
             lambda detected: face_predictor.predict_batch([detected])[0],
             detector,
+            None if face_predictor.detector is None else face_predictor.detector.min_score,
         )
         with closing(_prefetch(groups, lambda group: detect(group[-1]), num_ahead)) as detected:
             yield from filler.fill(detected)

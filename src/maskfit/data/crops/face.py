@@ -104,6 +104,12 @@ class FaceCrop:
         parameter = signature(DETECTORS[self.detector_name]).parameters.get("side")
         return None if parameter is None else int(self._spec.options.get("side", parameter.default))
 
+    @property
+    def min_score(self) -> float | None:
+        """The detector's option `score`: the lowest score of a face; None where it has none."""
+        parameter = signature(DETECTORS[self.detector_name]).parameters.get("score")
+        return None if parameter is None else float(self._spec.options.get("score", parameter.default))
+
     def with_side(self, side: int) -> FaceCrop:
         """Returns a crop whose detector sees photos at another size.
 
