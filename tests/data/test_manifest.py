@@ -604,3 +604,29 @@ def test_a_code_that_occurs_is_enough_in_any_spelling(tmp_path, write_photo, sch
     (tmp_path / "photos.csv").write_text("path,Geschlecht,label\na.jpg,Frau A,3.0\n")
     codes = {"gender": {"frau_a": "female"}, "Label": "class"}
     assert not [note for note in read_manifest(tmp_path / "photos.csv", schema, codes).notes if "unused" in note.kind]
+
+
+@pytest.mark.parametrize(
+    ("cell", "likely"),
+    [("a", "a.jpg"), ("g.jpg", "images/g.jpg"), ("g", "images/g.jpg"), ("z.jpg", ""), ("../a", "")],
+)
+def test_a_missing_photo_that_is_there_under_another_name_is_named(manifest, schema, tmp_path, cell, likely):
+    """Names without a suffix, or without the folder of the photos, as in tables of competitions."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "g.jpg").write_bytes(b"x")
+    _, problems = scan_photos(
+        manifest("path,mask\n" + "".join(f"{cell}{more},wear\n" for more in ("", "", "!"))), schema
+    )
+    missing = [problem for problem in problems if "does not exist" in problem.message]
+    assert {(f"write {likely} in place of {cell}, and the others alike" in problem.hint) for problem in missing} == {
+        bool(likely)
+    }
+    assert len({problem.hint for problem in missing}) == 1
+
+
+def test_a_code_that_is_no_value_is_given_a_meaning(manifest, schema):
+    path = manifest("path,gender\na.jpg,1\nb.jpg,2\n")
+    _, problems = scan_photos(path, schema)
+    (problem,) = [problem for problem in problems if problem.severity == "fatal"]
+    assert "say what every code means: data.codes={gender: {CODE: VALUE, ...}} (as an option: --codes)" in problem.hint
+    assert len(read_photos(path, schema, {"gender": {"1": "male", "2": "female"}})) == 2

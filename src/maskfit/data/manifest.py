@@ -47,7 +47,7 @@ from maskfit.data.manifest_columns import (
     find_likely_columns,
     read_label_cells,
 )
-from maskfit.data.manifest_files import PhotoFiles
+from maskfit.data.manifest_files import PhotoFiles, find_likely_path
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset, find_conflicting_attributes
 from maskfit.data.unused_codes import find_unused_codes
 from maskfit.errors import DataError, LabelError
@@ -229,6 +229,7 @@ class _RowReader:
         )
         self._known: dict[tuple[str, ...], _RowLabels] = {}
         self._persons: dict[str, str] = {}
+        self._missing_hint = ""
         self._files = PhotoFiles(root, must_exist)
 
     def read(self, number: int, row: dict[str, str]) -> Photo | None:
@@ -381,18 +382,26 @@ class _RowReader:
             hint = "give one photo per row, or give the folder instead of this CSV"
         else:
             message, kind = f"{cell} does not exist", "missing"
-            hint = (
-                f"paths are absolute, or relative to {self.root.resolve()}: move the table to the photos, or correct "
-                "the paths"
-            )
+            # One hint for all rows, which are counted together.
+            self._missing_hint = self._missing_hint or self._hint_for_missing(cell)
+            hint = self._missing_hint
         self.mistakes.append(_Mistake(number, message, hint, kind))
+
+    def _hint_for_missing(self, cell: str) -> str:
+        hint = f"paths are absolute, or relative to {self.root.resolve()}: "
+        if likely := find_likely_path(cell, self.root):
+            return f"{hint}write {likely} in place of {cell}, and the others alike"
+        return f"{hint}move the table to the photos, or correct the paths"
 
 
 def _hint_for_cell(attribute: Attribute | None, name: str, text: str) -> str:
     """What to do about a cell that is no value: words of other languages or datasets can be given a meaning."""
-    if as_number(text) is not None or (attribute is not None and attribute.bin_edges):
+    if attribute is not None and attribute.bin_edges:
         return "correct the cell, or leave it empty"
     values = f"; its values are {', '.join(attribute.values)}" if attribute else ""
+    if as_number(text) is not None:
+        meaning = f"say what every code means: data.codes={{{name}: {{CODE: VALUE, ...}}}}"
+        return f"correct the cell, leave it empty, or {meaning} (as an option: --codes){values}"
     word = "'" + text.replace("'", "''") + "'"
     return (
         f"correct the cell, leave it empty, or say what the word means with data.codes={{{name}: {{{word}: VALUE}}}} "

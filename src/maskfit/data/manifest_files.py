@@ -8,6 +8,11 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from maskfit.data.photo_dataset import PHOTO_SUFFIXES, is_photo_name
+
+MAX_FOLDERS = 50
+"""Folders beside a table in which a photo that is missing is looked for."""
+
 ROWS_BEFORE_LISTING = 8
 """Rows of one folder whose photos are looked up one by one; from the next one on the folder is listed."""
 
@@ -129,6 +134,30 @@ def find_file(cell: str, root: Path) -> Path | None:
         if os.path.isfile(root / text):
             return root / text
     return None
+
+
+def find_likely_path(cell: str, root: Path) -> str:
+    """Finds the photo that a path cell without a file likely means: with a suffix, or in a folder beside the table.
+
+    Args:
+        cell: The cell.
+        root: The folder that relative paths start from.
+
+    Returns:
+        The path as the cell should have it; "" where there is no such photo.
+    """
+    if not cell or os.path.isabs(cell):
+        return ""
+    try:
+        folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())[:MAX_FOLDERS]
+    except OSError:
+        return ""
+    for folder in ("", *folders):
+        for suffix in ("", *(sorted(PHOTO_SUFFIXES) if not is_photo_name(cell) else ())):
+            path = PurePosixPath(folder, cell + suffix)
+            if os.path.isfile(root / path):
+                return path.as_posix()
+    return ""
 
 
 def name_inside(file: Path, folder: Path) -> str | None:
