@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from maskfit.data.importers import import_dataset
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
@@ -164,6 +165,22 @@ def test_tables_below_and_files_that_are_not_read_are_named(tree, schema):
     hint = next_step(root, schema)
     assert hint == f"check the table: maskfit data check {root / 'train' / 'metadata.csv'}"
     assert len(read_photos(root / "train" / "metadata.csv", schema)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("photos.ZIP", "unpack it"), ("train-00000.parquet", "save each as a JPEG or PNG"), ("a.xlsx", "as CSV")],
+)
+def test_packed_photos_are_told_how_to_unpack(tree, tmp_path, schema, name, hint):
+    root = tree(f"more/{name}", "README.txt")
+    _, (problem,) = scan_photos(root / "more" / name, schema)
+    assert hint in problem.hint
+    _, (problem,) = scan_photos(root, schema)
+    assert f"of more/{name}: " in problem.hint
+    assert hint in problem.hint
+    with pytest.raises(DataError, match="none of the formats") as caught:
+        import_dataset(root / "more" / name, schema)
+    assert hint in (caught.value.hint or "")
 
 
 def test_a_path_with_a_space_is_quoted(tmp_path, schema):

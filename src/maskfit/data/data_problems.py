@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from maskfit.errors import DataError, format_list
@@ -14,6 +14,21 @@ Severity = Literal["fatal", "warning", "note"]
 
 MAX_LISTED = 200
 """Maximum problems that an error lists; the others are counted. `maskfit data check` lists all."""
+
+
+_AS_CSV, _UNPACK = "save the table as CSV", "unpack it, and give the folder"
+
+FILE_HINTS = {
+    ".tsv": "rename it so that it ends in .csv; tabs are read",
+    ".txt": "give a folder of photos or a manifest; rename a table so that it ends in .csv",
+    **dict.fromkeys((".xls", ".xlsx", ".ods"), _AS_CSV),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), _UNPACK),
+    **dict.fromkeys(
+        (".parquet", ".arrow", ".tfrecord", ".h5", ".npz", ".npy"),
+        "it may hold the photos themselves: save each as a JPEG or PNG, in a folder for each class or with a CSV",
+    ),
+}
+"""What to do with files that are neither photos nor tables which are read, by suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,19 @@ class DataProblem:
     def to_line(self) -> str:
         """Returns the problem as one line; a note has no next step there."""
         return self.message if self.severity == "note" else f"{self.message}; next: {self.hint}"
+
+
+def find_file_hint(names: Iterable[str]) -> str:
+    """Returns what to do with the first file that may hold a dataset and is not read.
+
+    Args:
+        names: Names of files.
+
+    Returns:
+        The next step, with no file name in it; "" where none of them may hold one.
+    """
+    suffixes = (PurePosixPath(name).suffix.lower() for name in names)
+    return next((FILE_HINTS[suffix] for suffix in suffixes if suffix in FILE_HINTS), "")
 
 
 def raise_if_fatal(problems: Sequence[DataProblem], source: Path) -> None:

@@ -14,7 +14,7 @@ from maskfit.data.competition_layout import (
     find_person_dirs,
     scan_layout,
 )
-from maskfit.data.data_problems import DataProblem
+from maskfit.data.data_problems import DataProblem, find_file_hint
 from maskfit.data.importers import IMPORTERS, ImportedDataset, import_dataset
 from maskfit.data.importers.format_detection import find_formats
 from maskfit.data.importers.interface import Confidence
@@ -197,6 +197,9 @@ def _find_next_step(source: ImportSource, found: Mapping[str, Confidence], schem
         )
         if source.other_files:
             hint = "give the folder that has the photos (.jpg, .jpeg, .png, .webp, .bmp, .heic)"
+            packed = [name for name in source.other_files if find_file_hint([name]) and not name.endswith(".txt")]
+            if packed:
+                hint += f"; of {packed[0]}: {find_file_hint(packed)}"
         return "empty", f"there are no photos here{files}", hint
     tables = source.with_suffix(".csv")
     if own := [name for name in tables if "/" not in name]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.data_problems import DataProblem, find_file_hint, raise_if_fatal
 from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
@@ -12,15 +12,6 @@ from maskfit.labels.schema import LabelSchema
 
 FILE_HINT = "write what it gives to a file that ends in .csv, beside the photos, and name that"
 """What to do with a pipe: paths in a manifest are relative to its folder."""
-
-TABLE_HINTS = {
-    ".tsv": "rename it so that it ends in .csv; tabs are read",
-    ".txt": "give a folder of photos or a manifest; rename a table so that it ends in .csv",
-    ".xls": "save the table as CSV",
-    ".xlsx": "save the table as CSV",
-    ".ods": "save the table as CSV",
-}
-"""What to do with other files that may hold a table, by suffix."""
 
 __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 
@@ -100,7 +91,7 @@ def scan_photos(
             return PhotoDataset(path, ()), [other]
         message, hint = (
             "the source is neither a folder nor a .csv file, and no label file that can be imported",
-            TABLE_HINTS.get(path.suffix.lower(), "give a folder of photos or a manifest"),
+            find_file_hint([path.name]) or "give a folder of photos or a manifest",
         )
     else:
         message, hint = "there is no such folder or file", "check the path"

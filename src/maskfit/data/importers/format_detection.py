@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from maskfit.data.competition_layout import FOLDER_REGEX
+from maskfit.data.data_problems import find_file_hint
 from maskfit.data.importers.interface import Confidence, Importer
 from maskfit.data.importers.plain_table import explain_table
 from maskfit.data.importers.source import ImportSource
@@ -83,10 +84,11 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
         known = ", ".join(importers)
         photos, others = format_count(len(source.photos), "photo"), format_count(len(source.other_files), "other file")
         content = f"{photos} and {others}"
+        hint = f"name the format with --format: {known}; or write a CSV with the columns path,person,mask,gender,age"
+        if not source.photos:
+            hint = find_file_hint(source.other_files) or hint
         raise DataError(
-            f"this is none of the formats that can be imported ({content})",
-            location=source.path,
-            hint=f"name the format with --format: {known}; or write a CSV with the columns path,person,mask,gender,age",
+            f"this is none of the formats that can be imported ({content})", location=source.path, hint=hint
         )
     listed = ", ".join(f"{name} ({importers[name].title})" for name in candidates)
     raise DataError(
