@@ -86,7 +86,7 @@ def clip_box(box: Box, width: float, height: float) -> Box:
 
 
 def intersection_over_union(first: Box, second: Box) -> float:
-    """Computes how much two boxes overlap.
+    """Computes how much two boxes overlap; of many pairs at once, `evaluation.scenes` does, which `data` cannot import.
 
     Args:
         first: A box.

@@ -12,7 +12,7 @@ import pytest
 
 from maskfit.apps.video.capture import parse_source
 from maskfit.apps.video.event_detector import EventDetector, EventThresholds
-from maskfit.apps.video.frame_filling import MAX_GAP_SECONDS, FrameFiller, box_ious, group_frames
+from maskfit.apps.video.frame_filling import MAX_GAP_SECONDS, FrameFiller, group_frames
 from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
@@ -257,11 +257,6 @@ def test_with_every_1_each_frame_is_predicted():
     script = Script(*[[face(100)]] * 30)
     assert not any(item.is_filled for item in script.run(every=1))
     assert script.predicted == list(range(30))
-
-
-def test_ious_of_boxes():
-    boxes = np.array([(0, 0, 10, 10), (5, 0, 15, 10), (20, 0, 30, 10)], dtype=np.float64)
-    assert box_ious(boxes[:1], boxes)[0] == pytest.approx([1, 1 / 3, 0])
 
 
 def rows_of(video, reader, **options) -> tuple[list[dict[str, str]], object]:

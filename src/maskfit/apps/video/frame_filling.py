@@ -17,11 +17,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskfit.apps.video.capture import Frame
 from maskfit.apps.video.event_detector import EventDetector
 from maskfit.data.detectors import Face
+from maskfit.evaluation.scenes import intersection_over_union
 from maskfit.inference.face_predictor import DetectedFaces, FacePrediction, PhotoPrediction
 from maskfit.labels.schema import FloatArray
 
@@ -213,40 +213,20 @@ def match_faces(first: PhotoPrediction, last: PhotoPrediction) -> list[tuple[Fac
     if not after:
         return []
     boxes = [np.array([face.box for face in faces if face.box], dtype=np.float64) for faces in (before, after)]
-    ious = box_ious(*boxes)
+    ious = intersection_over_union(*boxes)
     order = ious.argmax(axis=0)
     if len(set(order.tolist())) < len(after) or ious.max(axis=0).min() < MIN_IOU:
         return None
-    near = box_ious(*(_with_margins(own, (MIN_DISTANCE,) * 4) for own in boxes)) > 0
+    near = intersection_over_union(*(_with_margins(own, (MIN_DISTANCE,) * 4) for own in boxes)) > 0
     if near.sum() > len(after):
         return None
     return [(before[index], face) for index, face in zip(order.tolist(), after, strict=True)]
-
-
-def box_ious(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Computes the intersection over union of boxes.
-
-    Args:
-        first: Left, upper, right, lower, (boxes, 4).
-        second: Other boxes, (others, 4).
-
-    Returns:
-        Shape (boxes, others).
-    """
-    one, other = first[:, None], second[None]
-    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    intersection = np.prod(np.maximum(sides, 0), axis=-1)
-    return np.asarray(intersection / np.maximum(_areas(one) + _areas(other) - intersection, 1e-9))
 
 
 def _with_margins(boxes: FloatArray, margins: tuple[float, float, float, float]) -> FloatArray:
     """Widens boxes by margins to the left, above, to the right and below, in their own width and height."""
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     return np.asarray(boxes + np.array(margins) * sides * (-1, -1, 1, 1))
-
-
-def _areas(boxes: NDArray[np.float64]) -> FloatArray:
-    return np.asarray(np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1))
 
 
 def _interpolate(first: FacePrediction, last: FacePrediction, share: float) -> FacePrediction:

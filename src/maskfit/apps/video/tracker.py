@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box
+from maskfit.evaluation.scenes import intersection_over_union
 from maskfit.labels.schema import FloatArray
 
 MIN_IOU = 0.1
@@ -201,10 +202,8 @@ def _costs(predicted: FloatArray, boxes: FloatArray, unseen: FloatArray) -> Floa
         (tracks, boxes) costs, infinite where a pair is ruled out.
     """
     first, second = predicted[:, None], boxes[None]
-    corner = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    intersection = np.prod(np.maximum(corner, 0), -1)
     first_areas, second_areas = _areas(first), _areas(second)
-    iou = intersection / (first_areas + second_areas - intersection)
+    iou = intersection_over_union(predicted, boxes)
     offset = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
     distance = np.linalg.norm(offset, axis=-1) / (first_areas * second_areas) ** 0.25
     size_change = np.abs(np.log(first_areas / second_areas)) / 2
