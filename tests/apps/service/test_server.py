@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
+
+from maskfit.apps.service import server
 
 from .asgi_client import as_form
 
@@ -171,3 +173,34 @@ def test_workers_share_the_port_and_the_metrics(start, model, photo):
         assert link.recv(65536).startswith(b"HTTP/1.1 415")
     code, errors = service.end()
     assert (code, "Traceback" in errors) == (0, False), errors
+
+
+class _EndedError(Exception):
+    pass
+
+
+def _end(number: int, frame: object) -> None:
+    raise _EndedError
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_sigterm_is_ignored_only_after_the_shutdown(make_settings, monkeypatch, stopping):
+    """uvicorn raises the signal once more at its end; one that comes before uvicorn handles it must not be lost."""
+    begun = []
+
+    def run(app, **options):
+        begun.append(1)
+        if stopping:
+            services[0].deadlines.stop()
+        signal.raise_signal(signal.SIGTERM)
+
+    services = []
+    monkeypatch.setattr(server.uvicorn, "run", run)
+    previous = signal.signal(signal.SIGTERM, _end)
+    try:
+        with nullcontext() if stopping else pytest.raises(_EndedError):
+            server.serve(make_settings(), "127.0.0.1", 0, services.append)
+        assert signal.getsignal(signal.SIGTERM) is _end
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert begun == [1]

@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -75,10 +76,9 @@ def serve(
         # The service answers what is not complete after `stop_seconds`; this is the time to send and receive that.
         "timeout_graceful_shutdown": settings.stop_seconds + math.ceil(LINGER_SECONDS) + 1,
     }
-    # After a graceful shutdown uvicorn raises the signal once more, which would make the exit code that of a kill.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
     if settings.workers == 1:
-        uvicorn.run(build_app(service), **options)
+        with _sigterm_ends_once(service):
+            uvicorn.run(build_app(service), **options)
         return
     del service
     with _worker_environment(settings):
@@ -112,6 +112,27 @@ def worker_app() -> FastAPI:
         MaskfitError: As `InferenceService`.
     """
     return build_app(InferenceService(ServiceSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
+
+
+@contextmanager
+def _sigterm_ends_once(service: InferenceService) -> Iterator[None]:
+    """Ignores the SIGTERM that uvicorn raises once more after its shutdown: the exit code would be that of a kill.
+
+    A SIGTERM before uvicorn handles it has its usual effect.
+    """
+    previous = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if service.deadlines.is_stopping:
+            return
+        signal.signal(signal.SIGTERM, previous)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager
