@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from maskfit import cpu_features
-from maskfit.cpu_features import ISA_VARIABLES, IsaLimit, cpu_isa_level, find_active_isa_limit, find_isa_limit
+from maskfit.cpu_features import (
+    ISA_VARIABLES,
+    IsaLimit,
+    cpu_isa_level,
+    find_active_isa_limit,
+    find_isa_limit,
+    has_vnni,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +63,20 @@ def test_a_limit_counts_where_the_processor_has_more(monkeypatch, level, active)
 
 def test_this_processor_has_a_level_or_is_unknown():
     assert cpu_isa_level() is None or cpu_isa_level() in cpu_features.ISA_LEVELS
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (None, False),
+        ("AVX2", False),
+        ("AVX2_VNNI", True),
+        ("AVX2_VNNI_2", True),
+        ("AVX512_CORE", False),
+        ("AVX512_CORE_VNNI", True),
+        ("AVX512_CORE_AMX", True),
+    ],
+)
+def test_avx512_alone_has_no_vnni(monkeypatch, level, expected):
+    monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: level)
+    assert has_vnni() is expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -62,6 +62,7 @@ from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.data.image_lists import ImageFolder, ListedImages
+    from maskfit.inference.engines.int8_conversion import PhotoCollection
     from maskfit.inference.prediction import BatchPredictions
     from maskfit.inference.predictor import Predictor
     from maskfit.inference.sharded_prediction import ShardPlan
@@ -168,7 +169,7 @@ def _shard_plan(models: Sequence[str], images: str | None, image_list: Path | No
 
 
 def _predict_rows(
-    load: Callable[[Sized], Predictor],
+    load: Callable[[PhotoCollection], Predictor],
     images: str | None,
     image_list: Path | None,
     outputs: OutputPaths,
@@ -322,7 +323,7 @@ def _emit_pooled(
     _emit(pooled.predictions, sinks)
 
 
-def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: Sized) -> Predictor:
+def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: PhotoCollection) -> Predictor:
     """Loads the models, or the bundled one, for a number of photos."""
     from maskfit.inference.input_resolution import resolve_models
 
@@ -336,7 +337,7 @@ def _load_predictor(sources: Sequence[str], options: Mapping[str, Any], photos: 
         "batch_size": options["batch_size"] or None,
         "age_borders": parse_age_borders(options["age_borders"] or None),
     }
-    return Predictor.load(*models, **settings, num_images=len(photos), log=err.print)
+    return Predictor.load(*models, **settings, num_images=len(photos), photos=photos, log=err.print)
 
 
 def _print_decisions(predictor: Predictor, explicit: bool) -> None:

@@ -24,9 +24,11 @@ from maskfit.errors import ModelFileError
 from maskfit.inference.age_years import AgePlan, gives_ages, member_ages
 from maskfit.inference.engines import AUTO, Logger, open_engine, select_batch_size
 from maskfit.inference.engines.engine import Engine, Logits
+from maskfit.inference.engines.int8_conversion import PhotoCollection
 from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     configure_engine,
+    convert_where_asked,
     select_engine,
     select_num_streams,
     select_num_workers,
@@ -239,6 +241,7 @@ def open_members_for(
     threads: int | None = None,
     top_k: int = 1,
     log: Logger = lambda line: None,
+    photos: PhotoCollection | None = None,
 ) -> OpenedMembers:
     """Opens models for a number of forward passes.
 
@@ -251,6 +254,7 @@ def open_members_for(
         threads: Threads for one batch; None leaves the choice to the engine.
         top_k: How many of each fold's best models.
         log: Receives a line about what takes time.
+        photos: The photos that will be predicted, where some of them may calibrate an int8 conversion.
 
     Returns:
         The members, and how to batch for them.
@@ -260,6 +264,8 @@ def open_members_for(
         RunError: A run has no finished fold, or a fold keeps fewer than `top_k` models.
         RecipeError: There is no such engine, or it has no such option.
     """
+    if photos:
+        convert_where_asked(find_models(sources, top_k), engine, photos, log)
     if num_passes < MIN_IMAGES_FOR_THROUGHPUT_MODE:
         members = open_members(sources, threads, top_k, engine)
         engines = [member.engine for member in members]
@@ -268,7 +274,7 @@ def open_members_for(
             batch_size = select_batch_size(crop_resizes, any(own.on_gpu for own in engines))
         return OpenedMembers(members, 1, batch_size)
     paths = find_models(sources, top_k)
-    choices = [select_engine(path, engine, num_passes, log) for path in paths]
+    choices = [select_engine(path, engine, num_passes, log, photos) for path in paths]
     num_streams = select_num_streams(choices, num_passes)
     if batch_size is None:
         crop_resizes = [read_model_metadata(choice.path).preprocessing.crop_resize for choice in choices]

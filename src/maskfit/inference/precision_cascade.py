@@ -1,10 +1,10 @@
-"""Precision cascade: bf16 where that cannot change a prediction, f32 where the margin is too small to tell.
+"""Precision cascade: bf16 or int8 where that cannot change a prediction, f32 where the margin is too small to tell.
 
-In bf16 a network is up to twice as fast as in f32 and predicts nearly the same. Where the two most probable classes are
-far apart, rounding cannot exchange them; where they are close, the image is recomputed in f32. With decision weights
-the weighted probabilities are compared, since they select the class. How close is too close is estimated from the first
-images, which are computed both ways, for each attribute by itself: a network's ages may move ten times as far as its
-genders. The mean shift that bf16 adds to each value is estimated too, and removed.
+In bf16, or int8, a network is about twice as fast as in f32 and predicts nearly the same. Where the two most probable
+classes are far apart, rounding cannot exchange them; where they are close, the image is recomputed in f32. With
+decision weights the weighted probabilities are compared, since they select the class. How close is too close is
+estimated from the first images, which are computed both ways, for each attribute by itself: a network's ages may move
+ten times as far as its genders. The mean shift that low precision adds to each value is estimated too, and removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from maskfit.inference.image_loading import batched, run_batches_in_parallel
 from maskfit.labels.schema import FloatArray, LabelSchema
 
 NUM_PROBE_IMAGES = 16
-"""Images that are computed both ways to estimate the error of bf16."""
+"""Images that are computed both ways to estimate the error of low precision."""
 
 MARGIN_STDS = 3.0
 """Standard deviations of that error that a margin must have to be trusted. A normal error would change next to nothing

@@ -25,6 +25,7 @@ from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.age_years import MOVED_BORDERS_NOTE
 from maskfit.inference.engines import AUTO, Logger, parse_engine
+from maskfit.inference.engines.int8_conversion import PhotoCollection
 from maskfit.inference.ensemble.voting import VOTES
 from maskfit.inference.ensemble_runner import (
     EnsembleOutput,
@@ -154,6 +155,7 @@ class Predictor:
         top_k: int = 1,
         engine: str | ComponentSpec = AUTO,
         num_images: int | None = None,
+        photos: PhotoCollection | None = None,
         log: Logger = lambda line: None,
     ) -> Self:
         """Opens model files and run folders.
@@ -171,6 +173,8 @@ class Predictor:
                 for `num_images`.
             num_images: How many images will be predicted, where that is known: for many, engines are chosen for
                 throughput. None opens them to start soon and to predict single images.
+            photos: The photos that will be predicted, where some of them may calibrate an int8 conversion of a model,
+                which is cached. None keeps `auto` from using one.
             log: Receives a line about what takes time.
 
         Returns:
@@ -192,6 +196,7 @@ class Predictor:
             threads=threads,
             top_k=top_k,
             log=log,
+            photos=photos,
         )
         return cls(
             opened.members,

@@ -33,11 +33,15 @@ Logits = dict[str, NDArray[np.float32]]
 Precision = Literal["f32", "bf16", "auto", "checked"]
 """Precision that an engine computes in. `checked` is bf16 with an f32 twin that recomputes close predictions."""
 
+CpuPrecision = Literal["f32", "bf16", "auto", "checked", "int8"]
+"""`Precision` of an engine that also runs int8 conversions, with an f32 twin as `checked` has it."""
+
 PRECISION_TEXT = {
     "f32": "f32",
     "bf16": "bf16",
     "auto": "auto precision",
     "checked": "f32 for the first images, then bf16 where that is safe",
+    "int8": "f32 for the first images, then int8 where that is safe",
 }
 """Precisions as `description` names them; a stream of few images, or of many close predictions, is all f32."""
 
@@ -53,7 +57,7 @@ class Engine(Protocol):
 
     Attributes:
         metadata: Metadata of the model file.
-        f32_twin: The same network in f32, where `logits` computes in bf16 and close predictions are to be recomputed
+        f32_twin: The network in f32, where `logits` computes in bf16 or int8 and close predictions are to be recomputed
             (`inference.precision_cascade`); None where there is nothing to recompute.
         description: The engine and its precision, for log lines.
         on_gpu: Whether a GPU runs the network.
@@ -328,17 +332,18 @@ def check_infer_batch_size(size: int | None) -> None:
         raise ValueError(f"infer_batch_size must be >= 1, got {size}")
 
 
-def check_precision(precision: str) -> None:
+def check_precision(precision: str, known: Any = Precision) -> None:
     """Checks the option `precision`.
 
     Args:
         precision: Its value.
+        known: `Precision`, or the engine's own in its place.
 
     Raises:
-        ValueError: It is none of `Precision`.
+        ValueError: It is none of those.
     """
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision}")
+    if precision not in get_args(known):
+        raise ValueError(f"precision must be one of {', '.join(get_args(known))}, got {precision}")
 
 
 def engine_error(error: Exception, path: Path) -> ModelFileError:

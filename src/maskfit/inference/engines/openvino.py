@@ -21,8 +21,8 @@ from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import MissingExtraError, ModelFileError
 from maskfit.inference.engines.engine import (
     PRECISION_TEXT,
+    CpuPrecision,
     Logits,
-    Precision,
     check_infer_batch_size,
     check_precision,
     engine_error,
@@ -31,6 +31,7 @@ from maskfit.inference.engines.engine import (
     prepare_input,
     run_in_chunks,
 )
+from maskfit.inference.engines.int8_conversion import find_int8
 from maskfit.model_file import read_model_metadata
 
 _FIRST_TENSOR = Lock()
@@ -44,7 +45,8 @@ class OpenvinoEngine:
         path: A `.xml` model with its `.bin` in the same folder, or a `.onnx` model.
         threads: Threads for one batch; None leaves the choice to OpenVINO.
         precision: `f32` computes as the other engines do. `bf16` is faster where the processor has it; `auto` lets
-            OpenVINO choose, which takes bf16 there. `checked` is bf16 with an f32 twin.
+            OpenVINO choose, which takes bf16 there. `checked` is bf16 with an f32 twin, `int8` an int8 conversion of a
+            `.onnx` model with an f32 twin; `maskfit predict` calibrates it on the first photos.
         num_streams: Batches that are submitted at the same time, each on threads of its own. With more than one, each
             gets one thread unless `threads` is given.
         infer_batch_size: Images per call of the network, >= 1. The network is compiled for exactly this many: larger
@@ -64,11 +66,11 @@ class OpenvinoEngine:
         self,
         path: Path,
         threads: int | None = None,
-        precision: Precision = "f32",
+        precision: CpuPrecision = "f32",
         num_streams: int = 1,
         infer_batch_size: int | None = None,
     ) -> None:
-        check_precision(precision)
+        check_precision(precision, CpuPrecision)
         check_infer_batch_size(infer_batch_size)
         self.path = path
         self.precision = precision
@@ -89,27 +91,51 @@ class OpenvinoEngine:
         # some of the layers.
         self._idle: SimpleQueue[Any] = SimpleQueue()
         try:
-            network = self._openvino.Core().read_model(path)
+            network = fast = self._openvino.Core().read_model(path)
             inputs, outputs = (
                 {item.get_any_name(): (item.element_type.to_string(), static_shape(item)) for item in items}
                 for items in (network.inputs, network.outputs)
             )
             self.input = find_input(inputs, outputs, self.metadata, path)
             # Each on a core of its own: compiling a network takes as long as forty images.
-            variants: list[tuple[Precision, int | None]] = [(precision, infer_batch_size)]
-            if precision == "checked":
+            variants: list[tuple[Any, CpuPrecision, int | None]] = [(fast, precision, infer_batch_size)]
+            if precision in ("checked", "int8"):
+                if precision == "int8":
+                    fast = self._read_int8(path)
                 variants = [
-                    ("bf16", infer_batch_size),
-                    ("f32", infer_batch_size and _twin_batch_size(infer_batch_size)),
+                    # Outside of its int8 layers a conversion computes in f32: in bf16 it loses what it gains.
+                    (fast, "bf16" if precision == "checked" else "f32", infer_batch_size),
+                    (network, "f32", infer_batch_size and _twin_batch_size(infer_batch_size)),
                 ]
             with ThreadPoolExecutor(len(variants)) as pool:
-                self.compiled, *twin = pool.map(partial(self._compile, network), *zip(*variants, strict=True))
+                self.compiled, *twin = pool.map(self._compile, *zip(*variants, strict=True))
         except RuntimeError as error:
             raise _compile_error(error, path) from None
         self.infer_batch_size = infer_batch_size
-        self.f32_twin = self._make_f32_twin(twin[0], variants[1][1]) if twin else None
+        self.f32_twin = self._make_f32_twin(twin[0], variants[1][2]) if twin else None
 
-    def _compile(self, network: Any, precision: Precision, infer_batch_size: int | None) -> Any:
+    def _read_int8(self, path: Path) -> Any:
+        """The int8 conversion of the model."""
+        found = find_int8(path) if path.suffix == ".onnx" else None
+        if found is None:
+            raise ModelFileError(
+                "there is no int8 conversion of this model in the cache"
+                if path.suffix == ".onnx"
+                else f"only an .onnx model can be converted to int8, not '{path.suffix}'",
+                location=path,
+                hint="maskfit predict MODEL.onnx --images PHOTOS --engine openvino:precision=int8 calibrates one, or "
+                "leave out precision=int8",
+            )
+        try:
+            return self._openvino.Core().read_model(found)
+        except RuntimeError as error:
+            raise ModelFileError(
+                f"this int8 conversion is damaged: {first_error_line(error)}",
+                location=found,
+                hint="remove it; predict makes it again",
+            ) from None
+
+    def _compile(self, network: Any, precision: CpuPrecision, infer_batch_size: int | None) -> Any:
         if infer_batch_size:
             network = network.clone()
             network.reshape([infer_batch_size, *list(network.inputs[0].get_partial_shape())[1:]])

@@ -3,7 +3,8 @@
 Few images run on the engine that starts soonest (`open_engine`). For many (docs/performance.md has the measurements):
 
 - on a GPU: torch in bf16, close predictions recomputed in f32;
-- on a CPU: OpenVINO where it is installed, in bf16 with close predictions recomputed in f32 where the processor has it;
+- on a CPU: OpenVINO where it is installed, in int8 or bf16 with close predictions recomputed in f32 where the processor
+  has them;
 - otherwise ONNX Runtime, and torch for a file that is no ONNX and not worth converting.
 """
 
@@ -19,11 +20,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from maskfit.cpu_features import find_active_isa_limit
+from maskfit.cpu_features import find_active_isa_limit, has_vnni
 from maskfit.errors import MaskfitError
 from maskfit.file_io import user_cache_dir
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
+from maskfit.inference.engines.int8_conversion import (
+    PhotoCollection,
+    can_convert,
+    convert_to_int8,
+    find_int8,
+    suits_int8,
+)
 from maskfit.inference.engines.int8_origin import foreign_processor_warning
 from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.image_loading import available_cpus
@@ -36,6 +44,10 @@ MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 
 MIN_IMAGES_TO_CONVERT = 3000
 """Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays; estimated."""
+
+MIN_IMAGES_TO_QUANTIZE = 4000
+"""Forward passes at 224 x 224 pixels from which on calibrating an int8 conversion first pays: for one model that was
+after 400, for another after about 4,000 (docs/performance.md)."""
 
 INFER_BATCH_SIZES = {"f32": 2}
 """Images of `REFERENCE_PIXELS` per call of the network on a CPU, by precision; 4 where none is given. The activations
@@ -60,7 +72,9 @@ class EngineChoice:
     gpu: bool = False
 
 
-def select_engine(path: Path, engine: str | ComponentSpec, num_passes: int, log: Logger) -> EngineChoice:
+def select_engine(
+    path: Path, engine: str | ComponentSpec, num_passes: int, log: Logger, photos: PhotoCollection | None = None
+) -> EngineChoice:
     """Selects the engine for a model and a number of forward passes.
 
     Args:
@@ -68,6 +82,8 @@ def select_engine(path: Path, engine: str | ComponentSpec, num_passes: int, log:
         engine: What the user asked for; anything but `auto` is taken as it is.
         num_passes: How often the network will run: images times TTA views; 0 where that is not known.
         log: Receives a line about what takes time or was not chosen.
+        photos: The photos that will be predicted, which may calibrate an int8 conversion; without them `auto` takes
+            none.
 
     Returns:
         The engine and the file that it runs.
@@ -88,15 +104,41 @@ def select_engine(path: Path, engine: str | ComponentSpec, num_passes: int, log:
     if path.suffix != ".safetensors":
         if _is_quantized(path) and (warning := foreign_processor_warning(path)):
             log(warning)
-        return EngineChoice(path, _select_cpu_engine(path))
+        return EngineChoice(path, _select_cpu_engine(path, num_passes, log, photos))
     if _has_gpu():
         return EngineChoice(path, ComponentSpec.create("torch", precision="checked"), gpu=True)
     converted = _convert_to_onnx(path, num_passes, log)
     return (
         EngineChoice(path, ComponentSpec.create("torch"))
         if converted is None
-        else EngineChoice(converted, _select_cpu_engine(converted))
+        else EngineChoice(converted, _select_cpu_engine(converted, num_passes, log, photos))
     )
+
+
+def convert_where_asked(
+    paths: Sequence[Path], engine: str | ComponentSpec, photos: PhotoCollection, log: Logger
+) -> None:
+    """Makes the int8 conversions that the user's engine asks for and that are not in the cache.
+
+    Args:
+        paths: The models.
+        engine: What the user asked for.
+        photos: The photos that will be predicted, at least one.
+        log: Receives a line about what takes time.
+
+    Raises:
+        MissingExtraError: The package that writes conversions is not installed.
+        ModelFileError: A model cannot be quantized.
+        DataError: There are too few photos, or none of those that calibrate can be read.
+        RecipeError: `engine` is no name with options.
+    """
+    spec = parse_engine(engine)
+    if spec.name != "openvino" or spec.options.get("precision") != "int8":
+        return
+    for path in paths:
+        if path.suffix == ".onnx":
+            validate_model_file(path)
+            convert_to_int8(path, photos, log)
 
 
 def select_num_streams(choices: Sequence[EngineChoice], num_passes: int) -> int:
@@ -158,13 +200,34 @@ def configure_engine(choice: EngineChoice, batch_size: int, num_passes: int) -> 
     return ComponentSpec.create(spec.name, **spec.options, infer_batch_size=size)
 
 
-def _select_cpu_engine(path: Path) -> ComponentSpec:
+def _select_cpu_engine(
+    path: Path, num_passes: int = 0, log: Logger = lambda line: None, photos: PhotoCollection | None = None
+) -> ComponentSpec:
     """The engine for many images of an ONNX or OpenVINO file."""
     if path.suffix != ".onnx":
         return ComponentSpec.create("openvino", **_openvino_options())
     if importlib.util.find_spec("openvino") is None or _is_quantized(path):
         return ComponentSpec.create("onnx")
+    if photos and has_vnni() and find_active_isa_limit() is None and _has_int8(path, num_passes, log, photos):
+        return ComponentSpec.create("openvino", precision="int8")
     return ComponentSpec.create("openvino", **_openvino_options())
+
+
+def _has_int8(path: Path, num_passes: int, log: Logger, photos: PhotoCollection) -> bool:
+    """Whether a network that int8 suits has a conversion, from the cache or calibrated now where that pays."""
+    if not suits_int8(path):
+        return False
+    if find_int8(path) is not None:
+        return True
+    height, width = read_model_metadata(path).preprocessing.crop_resize.size
+    if not can_convert() or num_passes * height * width < MIN_IMAGES_TO_QUANTIZE * REFERENCE_PIXELS:
+        return False
+    try:
+        convert_to_int8(path, photos, log)
+    except Exception as error:  # What another program exported may have any layer.
+        log(f"it could not be quantized, so it is not run in int8: {_first_line(error)}")
+        return False
+    return True
 
 
 def _openvino_options() -> dict[str, str]:
@@ -220,7 +283,11 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
             if not converted.is_file():
                 export_model(path, converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
-        reason = error.message if isinstance(error, MaskfitError) else f"{error}".strip() or type(error).__name__
-        log(f"the conversion failed, so torch runs the model: {reason.splitlines()[0]:.300}")
+        log(f"the conversion failed, so torch runs the model: {_first_line(error)}")
         return None
     return converted
+
+
+def _first_line(error: Exception) -> str:
+    reason = error.message if isinstance(error, MaskfitError) else f"{error}".strip() or type(error).__name__
+    return f"{reason.splitlines()[0]:.300}"

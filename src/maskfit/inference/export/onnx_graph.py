@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+FLOAT = 1
+"""`onnx.TensorProto.FLOAT`, without importing onnx."""
+
 
 @dataclass
 class Layer:
@@ -62,10 +65,11 @@ class OnnxGraph:
         from onnx import numpy_helper
 
         self.program = program
+        self.outputs = {item.name for item in program.graph.output}
         self.initializers: dict[str, Array] = {
             item.name: numpy_helper.to_array(item) for item in program.graph.initializer
         }
-        self.nodes: list[Any] = list(program.graph.node)
+        self.nodes: list[Any] = [node for node in program.graph.node if not self._fold_cast(node)]
         for number, node in enumerate(self.nodes):
             node.name = f"{node.name or node.op_type}.{number}"
         self.producer = {output: node for node in self.nodes for output in node.output}
@@ -73,7 +77,6 @@ class OnnxGraph:
         for node in self.nodes:
             for name in node.input:
                 self.consumers[name].append(node)
-        self.outputs = {item.name for item in program.graph.output}
         self.convolutions = [layer for layer in self._layers("Conv") if self._own_weights(layer)]
         self.additions = [layer for layer in self._layers("Add") if not set(layer.inputs) & set(self.initializers)]
 
@@ -135,6 +138,19 @@ class OnnxGraph:
             if name in used
         )
         return self.program
+
+    def _fold_cast(self, node: Any) -> bool:
+        """Casts weights that are stored in fp16; returns whether the node is such a cast, which is then not needed."""
+        stored = self.initializers.get(node.input[0]) if node.op_type == "Cast" else None
+        if (
+            stored is None
+            or stored.dtype != np.float16
+            or node.attribute[0].i != FLOAT
+            or node.output[0] in self.outputs
+        ):
+            return False
+        self.initializers[node.output[0]] = stored.astype(np.float32)
+        return True
 
     def _layers(self, kind: str) -> Iterator[Layer]:
         for node in self.nodes:

@@ -1,0 +1,151 @@
+"""Int8 conversions of ONNX models, calibrated on the first photos that are predicted, in the user's cache.
+
+The engine `openvino:precision=int8` runs such a conversion and recomputes close predictions with the model itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from itertools import islice
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock
+
+from maskfit.data.photo_dataset import Photo
+from maskfit.errors import DataError, MissingExtraError, ModelFileError
+from maskfit.file_io import atomic_write, user_cache_dir
+from maskfit.file_locks import acquire_lock
+
+CONVERSION_VERSION = 1
+"""Part of the file names of conversions, so that a change of the quantization does not find old ones."""
+
+NUM_CALIBRATION_PHOTOS = 32
+"""Photos that calibrate a conversion; docs/performance.md says how many predictions it then changes."""
+
+MIN_CALIBRATION_PHOTOS = 16
+"""Fewer photos calibrate nothing: the conversion is kept for later photos, which they may not resemble."""
+
+SMOOTH_OPERATORS = ("Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Mish", "Gelu", "Erf", "Tanh")
+"""ONNX operators of smooth activations, which are computed in floating point and take much of a network's time."""
+
+
+class PhotoCollection(Protocol):
+    """Photos whose number is known; each may be constructed when it is taken."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Photo]: ...
+
+
+def find_int8(model: Path) -> Path | None:
+    """Finds the conversion of a model.
+
+    Args:
+        model: An ONNX model.
+
+    Returns:
+        The conversion; None where there is none yet.
+    """
+    path = _conversion_path(model)
+    return path if path.is_file() else None
+
+
+def suits_int8(model: Path) -> bool:
+    """Whether int8 was measured to be faster than bf16 for networks such as this one, where the processor has VNNI.
+
+    Args:
+        model: An ONNX model.
+
+    Returns:
+        Whether its activations are those of MobileNetV2, which int8 layers compute on the way, and it has no int8
+        layers yet.
+    """
+    if not model.stat().st_size:
+        return False  # no network at all, which is reported when it is opened
+    with model.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
+        # The field op_type of a node, with its length: a name of three letters alone also occurs among the weights.
+        fields = (b"\x22" + bytes([len(name)]) + name.encode() for name in ("QuantizeLinear", *SMOOTH_OPERATORS))
+        return all(content.find(field) < 0 for field in fields)
+
+
+def can_convert() -> bool:
+    """Whether the package is installed that conversions are written with.
+
+    Returns:
+        Whether it is.
+    """
+    return importlib.util.find_spec("onnx") is not None
+
+
+def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], None]) -> Path:
+    """Returns the conversion of a model, from the cache or calibrated now.
+
+    Args:
+        model: An ONNX model.
+        photos: The photos that will be predicted; `NUM_CALIBRATION_PHOTOS` of them, evenly spaced, calibrate.
+        log: Receives a line about what takes time.
+
+    Returns:
+        The conversion.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+        ModelFileError: The model is none that can be quantized.
+        DataError: There are too few photos, or none of those that calibrate can be read.
+    """
+    path = _conversion_path(model)
+    if path.is_file():
+        return path
+    if not can_convert():
+        raise MissingExtraError("a new int8 conversion", "train")
+    if len(photos) < MIN_CALIBRATION_PHOTOS:
+        raise DataError(
+            f"an int8 conversion is calibrated on {MIN_CALIBRATION_PHOTOS} photos or more, there are {len(photos)}",
+            hint="leave out precision=int8, or predict more photos once",
+        )
+    step = max(len(photos) // NUM_CALIBRATION_PHOTOS, 1)
+    selected = list(islice(photos, 0, step * NUM_CALIBRATION_PHOTOS, step))
+    log(f"quantizing {model} to int8 once, calibrated on {len(selected)} of the photos; cached in {path.parent}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A second process waits here and then finds the file.
+    lock = FileLock(path.with_suffix(".lock"))
+    with acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True):
+        if not path.is_file():
+            _write(model, selected, path)
+    return path
+
+
+def _conversion_path(model: Path) -> Path:
+    try:
+        digest = hashlib.blake2b(model.read_bytes(), digest_size=16).hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"this model cannot be read: {error.strerror}", location=model) from None
+    return user_cache_dir("networks") / f"{digest}-int8-{CONVERSION_VERSION}.onnx"
+
+
+def _write(model: Path, photos: list[Photo], path: Path) -> None:
+    import onnx
+
+    from maskfit.inference.engines.engine import FRAMES
+    from maskfit.inference.export.quantization import quantize_static
+    from maskfit.model_file import read_model_metadata
+
+    metadata = read_model_metadata(model)
+    program = onnx.load(model)
+    if FRAMES not in {item.name for item in program.graph.input}:
+        raise ModelFileError(
+            "an earlier version exported this model, with an input that cannot be calibrated",
+            location=model,
+            hint="export it again with maskfit export",
+        )
+    quantized = quantize_static(program, metadata, photos, fuses_activations=True)
+    if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
+        raise ModelFileError(
+            "no layer of this network can be quantized", location=model, hint="leave out precision=int8"
+        )
+    with atomic_write(path) as draft:
+        draft.write_bytes(quantized.SerializeToString())

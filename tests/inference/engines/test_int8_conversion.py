@@ -1,0 +1,217 @@
+"""Int8 conversions: made once from the first photos, run with an f32 twin, chosen where they pay."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import maskfit.inference.engines.selection as choosing
+from maskfit import cpu_features
+from maskfit.data.image_lists import ImageFolder
+from maskfit.data.photo_dataset import Photo
+from maskfit.errors import DataError, MissingExtraError, ModelFileError
+from maskfit.inference.engines import open_engine
+from maskfit.inference.engines.int8_conversion import (
+    MIN_CALIBRATION_PHOTOS,
+    NUM_CALIBRATION_PHOTOS,
+    convert_to_int8,
+    find_int8,
+    suits_int8,
+)
+from maskfit.inference.engines.int8_origin import read_int8_origin
+from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, MIN_IMAGES_TO_QUANTIZE, select_engine
+from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
+from maskfit.inference.export.onnx_graph import OnnxGraph
+from maskfit.inference.predictor import Predictor
+from maskfit.model_file import read_model_metadata
+from maskfit.registry import ComponentSpec
+
+INT8 = ComponentSpec.create("openvino", precision="int8")
+MANY = -(-MIN_IMAGES_TO_QUANTIZE * choosing.REFERENCE_PIXELS // (32 * 24))
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def vnni(monkeypatch):
+    """A processor with VNNI and bf16, and no restriction."""
+    monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_BF16")
+    monkeypatch.setattr(choosing, "_has_bf16", lambda: True)
+    for name in cpu_features.ISA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A hundred photos of noise."""
+    path = tmp_path_factory.mktemp("noise")
+    chance = np.random.default_rng(0)
+    for number in range(100):
+        pixels = chance.integers(0, 256, (5, 4, 3)) * chance.uniform(0.2, 1)
+        image = Image.fromarray(pixels.astype(np.uint8)).resize((30, 40), Image.Resampling.BICUBIC)
+        image.save(path / f"{number:03}.png")
+    return path
+
+
+@pytest.fixture
+def model(exported):
+    return exported["attributes"]
+
+
+def test_a_model_is_quantized_once_on_evenly_spaced_photos(model, folder, monkeypatch):
+    read: list[str] = []
+    original = type(read_model_metadata(model).preprocessing.crop_resize).read
+    monkeypatch.setattr(
+        "maskfit.data.preprocessing.CropResize.read",
+        lambda self, photo: read.append(photo.name) or original(self, photo),
+    )
+    assert find_int8(model) is None
+    said: list[str] = []
+    made = convert_to_int8(model, ImageFolder(folder), said.append)
+    assert sorted(read) == [f"{number:03}.png" for number in range(0, 3 * NUM_CALIBRATION_PHOTOS, 3)]
+    assert len(said) == 1
+    assert said[0].startswith(f"quantizing {model} to int8 once, calibrated on {NUM_CALIBRATION_PHOTOS} of the photos")
+    assert convert_to_int8(model, ImageFolder(folder), said.append) == made == find_int8(model)
+    assert (len(said), len(read)) == (1, NUM_CALIBRATION_PHOTOS)
+    assert {node.op_type for node in onnx.load(made).graph.node} >= {"QuantizeLinear", "DequantizeLinear"}
+    assert read_model_metadata(made) == read_model_metadata(model)
+    assert read_int8_origin(made).photos == NUM_CALIBRATION_PHOTOS
+
+
+def test_weights_in_fp16_are_quantized_like_those_in_f32(model, folder, tmp_path):
+    """The bundled model stores its weights in fp16."""
+    program = onnx.load(model)
+    half = tmp_path / "half.onnx"
+    half.write_bytes(convert_weights_to_fp16(program, read_model_metadata(model)).SerializeToString())
+    names = [layer.node.op_type for layer in OnnxGraph(onnx.load(half)).convolutions]
+    assert len(names) == len(OnnxGraph(onnx.load(model)).convolutions) > 2
+    counts = [
+        sum(node.op_type == "QuantizeLinear" for node in onnx.load(convert_to_int8(path, photos, print)).graph.node)
+        for path in (model, half)
+        for photos in [ImageFolder(folder)]
+    ]
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.openvino
+def test_int8_with_close_predictions_in_f32_predicts_as_f32(model, folder):
+    photos = ImageFolder(folder)
+    expected = Predictor.load(model, engine="openvino").predict(list(photos)).table
+    said: list[str] = []
+    for count in (len(photos), MIN_IMAGES_FOR_THROUGHPUT_MODE):
+        predictor = Predictor.load(
+            model, engine="openvino:precision=int8", num_images=count, photos=photos, log=said.append
+        )
+        assert predictor.engines == ("OpenVINO, f32 for the first images, then int8 where that is safe",)
+        found = predictor.predict(list(photos)).table
+        assert (found.predictions != expected.predictions).sum() <= 1
+    assert len(said) == 1
+    engine = predictor.members[0].engine
+    frames = np.stack([engine.metadata.preprocessing.crop_resize.read(photo) for photo in photos])
+    fast, exact, plain = (
+        own.logits(frames) for own in (engine, engine.f32_twin, open_engine(model, engine="openvino"))
+    )
+    for head in fast:
+        assert np.abs(exact[head] - plain[head]).max() < 1e-4
+        assert np.abs(fast[head] - exact[head]).max() > 1e-4
+
+
+@pytest.mark.openvino
+def test_what_cannot_run_in_int8_is_refused_with_the_next_step(model, folder, tmp_path):
+    with pytest.raises(ModelFileError, match="there is no int8 conversion of this model") as caught:
+        open_engine(model, engine="openvino:precision=int8")
+    assert "--engine openvino:precision=int8 calibrates one" in caught.value.hint
+    photos = list(ImageFolder(folder))
+    with pytest.raises(DataError, match="calibrated on 16 photos or more, there are 15"):
+        Predictor.load(model, engine="openvino:precision=int8", photos=photos[: MIN_CALIBRATION_PHOTOS - 1])
+    unreadable = [Photo(tmp_path / f"{number}.jpg", f"{number}.jpg", f"{number}.jpg") for number in range(20)]
+    with pytest.raises(DataError, match="no photo to calibrate on that can be read"):
+        convert_to_int8(model, unreadable, print)
+    assert find_int8(model) is None
+    made = convert_to_int8(model, photos, print)
+    made.write_bytes(made.read_bytes()[:1000])
+    with pytest.raises(ModelFileError, match="this int8 conversion is damaged") as caught:
+        open_engine(model, engine="openvino:precision=int8")
+    assert caught.value.location == str(made)
+
+
+def test_a_model_without_layers_to_quantize_is_refused(model, folder, tmp_path):
+    program = onnx.load(model)
+    for node in list(program.graph.node):
+        if node.op_type == "Conv":
+            # Weights that are computed.
+            program.graph.node.insert(0, onnx.helper.make_node("Identity", [node.input[1]], [f"{node.input[1]}.copy"]))
+            node.input[1] += ".copy"
+    path = tmp_path / "none.onnx"
+    onnx.save(program, path)
+    with pytest.raises(ModelFileError, match="no layer of this network can be quantized"):
+        convert_to_int8(path, ImageFolder(folder), print)
+    assert find_int8(path) is None
+
+
+def test_without_onnx_conversions_are_found_and_not_made(model, folder, monkeypatch):
+    find = importlib.util.find_spec
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else find(name))
+        with pytest.raises(MissingExtraError, match="a new int8 conversion needs the extra 'train'"):
+            convert_to_int8(model, ImageFolder(folder), print)
+    made = convert_to_int8(model, ImageFolder(folder), print)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else find(name))
+    assert convert_to_int8(model, ImageFolder(folder), print) == made
+
+
+@pytest.mark.openvino
+def test_auto_takes_int8_where_it_pays_or_is_there(vnni, model, folder):
+    photos, said = ImageFolder(folder), []
+
+    def choose(num_passes, **changes):
+        return select_engine(model, "auto", num_passes, said.append, **{"photos": photos, **changes}).engine
+
+    bf16 = ComponentSpec.create("openvino", precision="checked")
+    assert choose(MANY - 1) == choose(MANY, photos=None) == bf16
+    assert not said
+    assert choose(MANY) == INT8
+    assert "quantizing" in said[0]
+    assert choose(MIN_IMAGES_FOR_THROUGHPUT_MODE) == INT8
+    assert choose(MIN_IMAGES_FOR_THROUGHPUT_MODE - 1) == ComponentSpec.create("auto")
+    assert choose(MANY, photos=None) == bf16
+    assert len(said) == 1
+
+
+@pytest.mark.openvino
+def test_auto_leaves_int8_where_it_was_not_measured_to_be_faster(vnni, model, folder, monkeypatch, tmp_path):
+    photos = ImageFolder(folder)
+    bf16 = ComponentSpec.create("openvino", precision="checked")
+    smooth = tmp_path / "smooth.onnx"
+    program = onnx.load(model)
+    program.graph.node.append(onnx.helper.make_node("Sigmoid", ["a"], ["b"]))
+    onnx.save(program, smooth)
+    assert [suits_int8(path) for path in (model, smooth)] == [True, False]
+    assert select_engine(smooth, "auto", MANY, print, photos).engine == bf16
+    for level in ("AVX2", "AVX512_CORE"):
+        monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda level=level: level)
+        assert select_engine(model, "auto", MANY, print, photos).engine == bf16
+    monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_BF16")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert select_engine(model, "auto", MANY, print, photos).engine == ComponentSpec.create("openvino", precision="f32")
+    assert find_int8(model) is None
+
+
+@pytest.mark.openvino
+def test_what_cannot_be_quantized_is_run_in_bf16_and_said(vnni, model, folder, monkeypatch):
+    def fail(*rest: object) -> Path:
+        raise ValueError("no such layer\nand more")
+
+    monkeypatch.setattr(choosing, "convert_to_int8", fail)
+    said: list[str] = []
+    chosen = select_engine(model, "auto", MANY, said.append, ImageFolder(folder)).engine
+    assert chosen == ComponentSpec.create("openvino", precision="checked")
+    assert said == ["it could not be quantized, so it is not run in int8: no such layer"]
