@@ -143,6 +143,28 @@ def test_what_cannot_run_in_int8_is_refused_with_the_next_step(model, folder, tm
     assert caught.value.location == str(made)
 
 
+def test_a_model_in_int8_is_not_quantized_again(model, folder, tmp_path):
+    again = tmp_path / "int8.onnx"
+    again.write_bytes(convert_to_int8(model, ImageFolder(folder), print).read_bytes())
+    assert not suits_int8(again)
+    with pytest.raises(ModelFileError, match="this model is in int8 already"):
+        convert_to_int8(again, ImageFolder(folder), print)
+    assert find_int8(again) is None
+
+
+@pytest.mark.openvino
+def test_a_cache_that_cannot_be_written_is_named_and_auto_goes_without(vnni, model, folder, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="the cache folder cannot be written: Not a directory") as caught:
+        convert_to_int8(model, ImageFolder(folder), print)
+    assert caught.value.location == str(tmp_path / "file" / "maskfit" / "networks")
+    said: list[str] = []
+    chosen = select_engine(model, "auto", MANY, said.append, ImageFolder(folder)).engine
+    assert chosen == ComponentSpec.create("openvino", precision="checked")
+    assert "so it is not run in int8: the cache folder cannot be written" in said[-1]
+
+
 def test_a_model_without_layers_to_quantize_is_refused(model, folder, tmp_path):
     program = onnx.load(model)
     for node in list(program.graph.node):

@@ -158,6 +158,15 @@ def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, 
     assert said[-1].endswith("torch runs the model: no such layer")
 
 
+def test_without_a_cache_torch_runs_what_would_be_converted(machine, models, monkeypatch, tmp_path):
+    machine()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    said: list[str] = []
+    assert select_engine(models["joint"], "auto", 10**9, said.append).engine == ComponentSpec.create("torch")
+    assert "the conversion failed, so torch runs the model: " in said[-1]
+
+
 def test_lanes_and_batches(monkeypatch):
     monkeypatch.setattr(choosing, "available_cpus", lambda: 6)
     plain, gpu = EngineChoice(Path("a"), BF16), EngineChoice(Path("b"), ComponentSpec.create("torch"), gpu=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import FileLock
 
@@ -94,8 +95,8 @@ def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], N
 
     Raises:
         MissingExtraError: The package onnx is not installed.
-        ModelFileError: The model is none that can be quantized.
-        DataError: There are too few photos, or none of those that calibrate can be read.
+        ModelFileError: The model cannot be quantized, or is in int8 already.
+        DataError: There are too few photos, none of those that calibrate can be read, or the cache cannot be written.
     """
     path = _conversion_path(model)
     if path.is_file():
@@ -110,13 +111,24 @@ def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], N
     step = max(len(photos) // NUM_CALIBRATION_PHOTOS, 1)
     selected = list(islice(photos, 0, step * NUM_CALIBRATION_PHOTOS, step))
     log(f"quantizing {model} to int8 once, calibrated on {len(selected)} of the photos; cached in {path.parent}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A second process waits here and then finds the file.
-    lock = FileLock(path.with_suffix(".lock"))
-    with acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True):
+    with _locked(path):
         if not path.is_file():
             _write(model, selected, path)
     return path
+
+
+def _locked(path: Path) -> AbstractContextManager[object]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        return acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True)
+    except OSError as error:
+        raise DataError(
+            f"the cache folder cannot be written: {error.strerror}",
+            location=path.parent,
+            hint="set XDG_CACHE_HOME to a folder that you may write to",
+        ) from None
 
 
 def _conversion_path(model: Path) -> Path:
@@ -142,10 +154,20 @@ def _write(model: Path, photos: list[Photo], path: Path) -> None:
             location=model,
             hint="export it again with maskfit export",
         )
+    if _is_int8(program):
+        raise ModelFileError(
+            "this model is in int8 already, without an f32 twin that recomputes close predictions",
+            location=model,
+            hint="name the model that it was exported from, or leave out precision=int8",
+        )
     quantized = quantize_static(program, metadata, photos, fuses_activations=True)
-    if not any(node.op_type == "QuantizeLinear" for node in quantized.graph.node):
+    if not _is_int8(quantized):
         raise ModelFileError(
             "no layer of this network can be quantized", location=model, hint="leave out precision=int8"
         )
     with atomic_write(path) as draft:
         draft.write_bytes(quantized.SerializeToString())
+
+
+def _is_int8(program: Any) -> bool:
+    return any(node.op_type == "QuantizeLinear" for node in program.graph.node)

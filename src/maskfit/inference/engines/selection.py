@@ -275,8 +275,8 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     from maskfit.inference.export import export_model
 
     log(f"converting {path} to ONNX once, which pays for so many images; cached in {converted.parent}")
-    converted.parent.mkdir(parents=True, exist_ok=True)
     try:
+        converted.parent.mkdir(parents=True, exist_ok=True)
         # A second process waits here and then finds the file.
         lock = FileLock(converted.with_suffix(".lock"))
         with acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True):
