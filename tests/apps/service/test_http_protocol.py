@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 import uvicorn
 
 from maskfit.apps.service.http_protocol import ServiceProtocol
+from maskfit.apps.service.server import _Server
 
 BODY_BYTES = 20_000_000
 """Larger than the buffers of a connection, so that a client that sends it notices whether it is read."""
@@ -118,3 +120,19 @@ def test_a_request_that_begins_during_a_shutdown_is_answered(start, monkeypatch)
         time.sleep(0.1)
         client.sendall(b"abc")
         assert receive_all(client).endswith(b"ok")
+
+
+def test_a_connection_that_waits_to_be_accepted_is_served():
+    async def end_while_a_client_waits() -> bytes:
+        config = uvicorn.Config(read, port=0, http=ServiceProtocol, lifespan="off", log_config=None)
+        config.load()
+        server = _Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        with connect(server) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc")
+            # The event loop has not run since, so the server has not accepted the connection.
+            await server.shutdown()
+            return receive_all(client)
+
+    assert asyncio.run(end_while_a_client_waits()).endswith(b"ok")

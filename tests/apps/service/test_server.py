@@ -188,14 +188,15 @@ def test_sigterm_is_ignored_only_after_the_shutdown(make_settings, monkeypatch, 
     """uvicorn raises the signal once more at its end; one that comes before uvicorn handles it must not be lost."""
     begun = []
 
-    def run(app, **options):
+    def run(self):
         begun.append(1)
+        self.started = True
         if stopping:
             services[0].deadlines.stop()
         signal.raise_signal(signal.SIGTERM)
 
     services = []
-    monkeypatch.setattr(server.uvicorn, "run", run)
+    monkeypatch.setattr(server._Server, "run", run)
     previous = signal.signal(signal.SIGTERM, _end)
     try:
         with nullcontext() if stopping else pytest.raises(_EndedError):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import signal
+import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from maskfit.apps.service.http_protocol import LINGER_SECONDS, ServiceProtocol
@@ -77,8 +81,11 @@ def serve(
         "timeout_graceful_shutdown": settings.stop_seconds + math.ceil(LINGER_SECONDS) + 1,
     }
     if settings.workers == 1:
-        with _sigterm_ends_once(service):
-            uvicorn.run(build_app(service), **options)
+        server = _Server(uvicorn.Config(build_app(service), **options))
+        with _sigterm_ends_once(service), suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
         return
     del service
     with _worker_environment(settings):
@@ -90,6 +97,37 @@ def serve(
             **options,
         )
         _Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which also serves the clients whose connection it has not accepted when it stops listening.
+
+    The system has completed these connections, and resets them where the port is closed.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops listening, accepts what waits, and ends as uvicorn does."""
+        loop = asyncio.get_running_loop()
+        # A second handle of each port keeps it open where the first is closed.
+        listeners = [listener.dup() for server in self.servers for listener in server.sockets]
+        for server in self.servers:
+            server.close()
+        waiting = []
+        for listener in listeners:
+            with listener, suppress(OSError):
+                listener.setblocking(False)
+                while True:
+                    waiting.append(listener.accept()[0])
+        for connection in waiting:
+            with suppress(OSError):
+                await loop.connect_accepted_socket(self._make_protocol, connection)
+        await super().shutdown(sockets)
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = ServiceProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
 
 class _Supervisor(Multiprocess):
