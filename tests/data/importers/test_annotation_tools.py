@@ -1,4 +1,4 @@
-"""Tests of other annotation tools: Labelme, VGG Image Annotator, CreateML, and CSVs with a column per class."""
+"""Tests of Labelme, VGG Image Annotator, CreateML, Medical Mask, Hugging Face, and CSVs with a column per class."""
 
 from __future__ import annotations
 
@@ -215,6 +215,64 @@ class TestOneHot:
     def test_a_manifest_of_codes_is_none(self, write_tree, import_):
         with pytest.raises(DataError, match="this table is a manifest already"):
             import_(write_tree("a.jpg", "b.jpg", texts={"m.csv": "path,mask,gender\na.jpg,0,1\nb.jpg,1,0\n"}))
+
+
+class TestMedicalMask:
+    def test_faces_and_things(self, write_tree, import_):
+        items = [
+            {"isProtected": False, "ID": 1, "BoundingBox": [1, 2, 12, 20], "classname": "face_with_mask"},
+            {"ID": 2, "BoundingBox": [3, 4, 13, 14], "classname": "face_no_mask"},
+            {"ID": 3, "BoundingBox": [3, 4, 13, 14], "classname": "hat"},
+            {"ID": 4, "classname": "face_with_mask"},
+        ]
+        texts = {
+            "annotations/a.jpg.json": json.dumps({"FileName": "a.jpg", "NumOfAnno": 4, "Annotations": items}),
+            "annotations/b.jpg.json": json.dumps({"FileName": "b.jpg", "NumOfAnno": 0, "Annotations": []}),
+            "annotations/c.jpg.json": json.dumps({"FileName": "c.jpg", "Annotations": items}),
+        }
+        root = write_tree("images/a.jpg", "images/b.jpg", texts=texts)
+        with pytest.raises(DataError, match="'hat' "):
+            import_(root)
+        dataset = import_(root, None, "hat=skip")
+        assert dataset.format == "medical-mask"
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("a.jpg", (3, 4, 13, 14), {"mask": "not_wear"}),
+        ]
+        assert {reason for _, reason in left_out(dataset)} == {
+            "the object has no box", "the photo has no box", "the photo does not exist", "left out by --map"
+        }  # fmt: skip
+
+
+class TestHuggingFace:
+    def test_lines_and_objects(self, write_tree, import_):
+        objects = {"bbox": [[1, 2, 11, 18], [3, 4, 10, 10]], "category": ["wear", "no mask"]}
+        lines = [
+            {"file_name": "a.jpg", "mask": "wear", "gender": "female", "age": 34, "person": "anna", "blurred": "no"},
+            {"file_name": "b.jpg", "objects": objects},
+            {"file_name": "c.jpg", "label": "with_mask"},
+            {"mask": "wear"},
+        ]
+        text = "\n".join([*map(json.dumps, lines), "{", ""])
+        dataset = import_(write_tree("train/a.jpg", "train/b.jpg", texts={"train/metadata.jsonl": text}))
+        assert dataset.format == "huggingface"
+        assert faces(dataset) == [
+            ("a.jpg", None, {"mask": "wear", "gender": "female", "age": "34"}),
+            ("b.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("b.jpg", (3, 4, 13, 14), {"mask": "not_wear"}),
+        ]
+        assert [row.person for row in dataset.rows] == ["anna", "", ""]
+        assert [reason for _, reason in left_out(dataset)] == [
+            "the photo does not exist", "the line has no file_name", "the line is no JSON object"
+        ]  # fmt: skip
+        assert "keys that hold no label, ignored: blurred" in dataset.notes
+
+    def test_codes_are_asked_for(self, write_tree, import_):
+        text = '{"file_name": "a.jpg", "label": 0}\n'
+        root = write_tree("a.jpg", texts={"metadata.jsonl": text})
+        with pytest.raises(DataError, match="'0' "):
+            import_(root)
+        assert faces(import_(root, None, "0=wear")) == [("a.jpg", None, {"mask": "wear"})]
 
 
 def test_columns_with_two_meanings_are_refused(write_tree, import_):

@@ -40,8 +40,8 @@ def import_(
             "--format",
             metavar="NAME",
             help="Format of the source, found by itself where it is certain: folders, flat, voc, yolo, coco, cvat, "
-            "labelme, via, createml, boxes, one-hot, label-studio, utkface, all-age-faces, fairface, adience, "
-            "afad, fg-net, morph, cacd, mmpretrain.",
+            "labelme, via, createml, medical-mask, boxes, one-hot, huggingface, label-studio, utkface, "
+            "all-age-faces, fairface, adience, afad, fg-net, morph, cacd, mmpretrain.",
         ),
     ] = None,
     maps: Annotated[

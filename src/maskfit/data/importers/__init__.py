@@ -27,11 +27,13 @@ from maskfit.data.importers.cvat import CvatImporter
 from maskfit.data.importers.fairface import FairFaceImporter
 from maskfit.data.importers.flat import FlatImporter
 from maskfit.data.importers.folders import FolderImporter
+from maskfit.data.importers.huggingface import HuggingFaceImporter
 from maskfit.data.importers.import_dataset import ImportedDataset, write_manifest
 from maskfit.data.importers.import_dataset import import_dataset as _import_dataset
 from maskfit.data.importers.interface import Importer
 from maskfit.data.importers.label_studio import LabelStudioImporter
 from maskfit.data.importers.labelme import LabelmeImporter
+from maskfit.data.importers.medical_mask import MedicalMaskImporter
 from maskfit.data.importers.mmpretrain import MMPretrainImporter
 from maskfit.data.importers.one_hot import OneHotImporter
 from maskfit.data.importers.path_patterns import AfadImporter, CacdImporter, FgNetImporter, MorphImporter
@@ -53,8 +55,10 @@ IMPORTERS: dict[str, Importer] = {
     "labelme": LabelmeImporter(),
     "via": ViaImporter(),
     "createml": CreatemlImporter(),
+    "medical-mask": MedicalMaskImporter(),
     "boxes": BoxTableImporter(),
     "one-hot": OneHotImporter(),
+    "huggingface": HuggingFaceImporter(),
     "label-studio": LabelStudioImporter(),
     "utkface": UTKFaceImporter(),
     "all-age-faces": AllAgeFacesImporter(),

@@ -1,0 +1,151 @@
+"""Hugging Face's ImageFolder with a `metadata.jsonl`: a line per photo with `file_name`, labels, and perhaps `objects`.
+
+`objects` are faces: a mapping with `bbox`, boxes as left, upper, width, height in pixels, and lists of labels beside
+them. A `metadata.csv` is a manifest as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+from maskfit.data.importers.box_rows import NO_BOX, BoxRows, to_float
+from maskfit.data.importers.box_table import WORD_COLUMNS
+from maskfit.data.importers.interface import (
+    ANY,
+    Box,
+    Confidence,
+    ImportOptions,
+    ImportSource,
+    LeftOut,
+    RawImport,
+    RawRow,
+)
+from maskfit.data.importers.word_reader import WordReader
+from maskfit.data.manifest_columns import PERSON_COLUMNS
+from maskfit.errors import DataError
+
+FILE_NAME = "metadata.jsonl"
+DAMAGED_LINE = "the line is no JSON object"
+NO_NAME = "the line has no file_name"
+
+LABEL_KEYS = frozenset({*WORD_COLUMNS, "labels", "categories", "category_name"})
+"""Keys whose words may be of any attribute of the label schema."""
+
+
+class HuggingFaceImporter:
+    """ImageFolder with metadata.jsonl."""
+
+    title: ClassVar[str] = "Hugging Face ImageFolder: metadata.jsonl with file_name"
+    codes: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+
+    def detect(self, source: ImportSource, words: WordReader) -> Confidence:
+        """Says how sure it is that a source is such a folder.
+
+        Args:
+            source: The source.
+            words: What the user says that words mean.
+
+        Returns:
+            `SURE` where there is a metadata.jsonl with `file_name`.
+        """
+        return Confidence.SURE if _label_files(source) else Confidence.NO
+
+    def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
+        """Reads all files of that name.
+
+        Args:
+            source: The source.
+            options: Options of the import.
+
+        Returns:
+            A row per photo, or per object where it has some.
+
+        Raises:
+            DataError: There is no such file.
+        """
+        result = RawImport(files=_label_files(source))
+        if not result.files:
+            hint = "each line of it has file_name and labels; name another format with --format"
+            raise DataError(f"there is no {FILE_NAME} here", location=source.path, hint=hint)
+        rows = BoxRows(result)
+        finder = options.photo_finder(source)
+        unread: dict[str, None] = {}
+        for name in result.files:
+            for number, item in _read_lines(source, name):
+                location = f"{name} line {number}"
+                file = item.get("file_name") if item else None
+                photo, reason = finder.find(str(file), name) if file else (None, NO_NAME if item else DAMAGED_LINE)
+                if photo is None:
+                    result.left_out.append(LeftOut(location, reason))
+                    continue
+                person = next((str(item[key]) for key in PERSON_COLUMNS if item.get(key) is not None), "")
+                labels = _read_labels(item, options.words, unread)
+                objects = item.get("objects")
+                objects = objects if isinstance(objects, Mapping) else {}
+                boxes = objects.get("bbox") or []
+                if not boxes:
+                    result.rows.append(RawRow(photo, location, labels, person))
+                for index, value in enumerate(boxes):
+                    box, where = _read_box(value), f"{location} object {index + 1}"
+                    if box is None:
+                        result.left_out.append(LeftOut(where, NO_BOX))
+                        continue
+                    own = {key: of[index] for key, of in objects.items() if key != "bbox" and index < len(of)}
+                    rows.add(photo, where, [*_read_labels(own, options.words, unread), *labels], box, person=person)
+        if unread:
+            result.notes.append(f"keys that hold no label, ignored: {', '.join(unread)}")
+        result.note_photos_without_row(finder)
+        rows.finish()
+        return result
+
+
+def _label_files(source: ImportSource) -> list[str]:
+    return [
+        name
+        for name in source.with_suffix(".jsonl")
+        if PurePosixPath(name).name == FILE_NAME and '"file_name"' in source.head(name)
+    ]
+
+
+def _read_lines(source: ImportSource, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The lines of a file with their numbers; an empty mapping for one that is no JSON object."""
+    try:
+        text = (source.root / name).read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise DataError(
+            f"the file cannot be read: {error.strerror}", location=source.describe(name), hint="check its permissions"
+        ) from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                item = json.loads(line)
+            except (ValueError, RecursionError):
+                item = None
+            yield number, item if isinstance(item, Mapping) else {}
+
+
+def _read_labels(item: Mapping[str, Any], words: WordReader, unread: dict[str, None]) -> list[tuple[str, str]]:
+    """Pairs of key and word of what a line or an object says."""
+    found = []
+    for name, value in item.items():
+        if name in ("file_name", "objects", *PERSON_COLUMNS) or value is None:
+            continue
+        values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        texts = [str(part).strip() for part in values if isinstance(part, str | int | float)]
+        key = words.find_key(str(name))
+        for word in filter(None, texts):
+            if key is not None or str(name).casefold() in LABEL_KEYS or words.knows_alone(word):
+                found.append((key or ANY, word))
+            else:
+                unread[str(name)] = None
+    return found
+
+
+def _read_box(value: Any) -> Box | None:
+    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(edge, int | float) for edge in value):
+        return None
+    left, upper, width, height = map(to_float, value)
+    return (left, upper, left + width, upper + height)
