@@ -34,6 +34,22 @@ def labelme(file: str, *shapes: dict[str, Any], size: tuple[int, int] = (24, 32)
     return json.dumps(content | {"imageHeight": size[1], "imageWidth": size[0]}, indent=2)
 
 
+NAN, LONG = float("nan"), 10**400
+NO_POINTS = (
+    None,
+    "ab",
+    [1, 2],
+    [[1], [2]],
+    [["1", "2"], ["12", "20"]],
+    [[1, None], [12, 20]],
+    [[NAN, 2], [12, 20]],
+    [[12, 20], [NAN, 2]],
+    [[1, 2], [LONG, 20]],
+    {"0": [1, 2]},
+)
+"""Points of a JSON that are no points; the last number of one has more digits than a floating-point number."""
+
+
 class TestLabelme:
     def test_each_shape_is_a_row(self, write_tree, import_):
         root = write_tree(
@@ -97,6 +113,13 @@ class TestLabelme:
             ("d.json", "the JSON cannot be read"),
             ("e.json", "the JSON is of another format"),
         ]
+
+    @pytest.mark.parametrize("points", NO_POINTS)
+    def test_points_that_are_none_leave_out_their_shape_alone(self, write_tree, import_, points):
+        shapes = ({"label": "wear", "points": points}, "wear", shape("wear", [[1, 2], [12, 20]]))
+        dataset = import_(write_tree("a.jpg", texts={"a.json": labelme("a.jpg", *shapes)}))
+        assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+        assert left_out(dataset) == [(f"a.json shape {number}", "the object has no box") for number in (1, 2)]
 
 
 def region(shape: dict[str, Any], **labels: Any) -> dict[str, Any]:
@@ -162,6 +185,50 @@ class TestVia:
         dataset = import_(write_tree("a.jpg", texts={"a.json": json.dumps(files)}))
         assert [dict(row.labels) for row in dataset.rows] == [{"mask": "wear", "gender": "male"}] * 2
 
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            "wear",
+            region({"name": "rect", "x": 1, "y": 2, "width": "11", "height": 18}, mask="wear"),
+            region({"name": "rect", "x": NAN, "y": 2, "width": 11, "height": 18}, mask="wear"),
+            region({"name": "circle", "cx": LONG, "cy": 2, "r": 11}, mask="wear"),
+            region({"name": "polygon", "all_points_x": [1, 2, 3], "all_points_y": [1, 2]}, mask="wear"),
+            region({"name": "polygon", "all_points_x": [1, None], "all_points_y": [1, 2]}, mask="wear"),
+            {"shape_attributes": [1, 2], "region_attributes": ["wear"]},
+        ],
+    )
+    def test_a_wrong_region_is_left_out_alone(self, write_tree, import_, wrong):
+        files = via_file("a.jpg", [wrong, REGIONS[0]])
+        dataset = import_(write_tree("a.jpg", texts={"a.json": json.dumps(files)}))
+        assert faces(dataset) == BOXES[:1]
+        assert left_out(dataset) == [("a.json a.jpg region 1", "the object has no box")]
+
+    def test_what_names_no_photo_or_is_damaged_is_listed(self, write_tree, import_):
+        good = via_file("a.jpg", REGIONS[:1])
+        text = json.dumps(via_file("b.jpg", REGIONS[:1]))
+        texts = {"a.json": json.dumps({**good, "b": {"size": 1}, "c": 1}), "b.json": text[:-1]}
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts=texts))
+        assert faces(dataset) == BOXES[:1]
+        assert left_out(dataset) == [
+            ("a.json entry b", "the entry names no photo"),
+            ("a.json entry c", "the entry names no photo"),
+            ("b.json", "the JSON cannot be read"),
+        ]
+
+    def test_a_cell_of_a_csv_that_is_no_json_is_listed(self, write_tree, import_):
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["filename", "file_attributes", "region_shape_attributes", "region_attributes"])
+        of_file, shape_cell, labels = (
+            json.dumps(item) for item in ({"gender": "male"}, rect(1, 2, 11, 18), {"mask": "wear"})
+        )
+        writer.writerow(["a.jpg", of_file, shape_cell, labels])
+        writer.writerow(["b.jpg", of_file, shape_cell, labels[:-2]])
+        writer.writerow(["b.jpg", of_file, "[1, 2]", labels])
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts={"via.csv": text.getvalue()}))
+        assert faces(dataset) == BOXES[:1]
+        assert left_out(dataset) == [(f"via.csv row {number}", "a cell is no JSON object") for number in (3, 4)]
+
     def test_words_without_a_meaning_are_named(self, write_tree, import_):
         files = via_file("a.jpg", [region(rect(1, 2, 11, 18), mask="blue")])
         with pytest.raises(DataError, match="blue"):
@@ -186,6 +253,23 @@ class TestCreateml:
             "the photo has no box",
             "the photo does not exist",
             "the entry names no photo",
+        ]
+
+    @pytest.mark.parametrize(
+        "wrong", ["wear", {"label": "wear", "coordinates": {"x": 1, "y": 2, "width": LONG, "height": 3}}]
+    )
+    def test_what_is_wrong_is_left_out_alone(self, write_tree, import_, wrong):
+        box = {"x": 6.5, "y": 11, "width": 11, "height": 18}
+        good = {"label": "wear", "coordinates": box}
+        content = [{"image": "a.jpg", "annotations": [wrong, good]}, "b.jpg", {"image": "b.jpg", "annotations": "wear"}]
+        texts = {"a.createml.json": json.dumps(content), "b.createml.json": json.dumps(content)[:-1]}
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts=texts))
+        assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+        assert left_out(dataset) == [
+            ("a.createml.json a.jpg annotation 1", "the object has no box"),
+            ("a.createml.json entry 2", "the entry names no photo"),
+            ("a.createml.json b.jpg annotation 1", "the object has no box"),
+            ("b.createml.json", "the JSON cannot be read"),
         ]
 
 

@@ -279,6 +279,19 @@ class TestCoco:
         with pytest.raises(DataError, match="several categories have one id: no mask, with_mask"):
             import_(root)
 
+    def test_entries_that_are_no_objects_and_endless_boxes_are_listed(self, write_tree, import_):
+        boxes = ([1, 2, 11, 18], [1, 2, 10**400, 18], [1, 2, float("nan"), 18])
+        annotations = [{"id": n, "image_id": 1, "category_id": 1, "bbox": box} for n, box in enumerate(boxes)]
+        content = coco(images=[{"id": 1, "file_name": "a.jpg"}, "c.jpg"], annotations=[*annotations, 7])
+        dataset = import_(write_tree("a.jpg", texts={"x.json": json.dumps(content)}))
+        assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+        assert left_out(dataset) == [
+            ("x.json images", "the entry is no JSON object"),
+            ("x.json annotations", "the entry is no JSON object"),
+            ("x.json annotation 1", "the object has no box"),
+            ("x.json annotation 2", "the object has no box"),
+        ]
+
 
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
 <annotations>

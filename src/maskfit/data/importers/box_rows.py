@@ -23,6 +23,9 @@ OUTSIDE = "the box lies outside of the photo"
 UNREADABLE = "the photo cannot be read"
 NO_FACE = "the photo has no box"
 NO_BOX = "the object has no box"
+NO_NAME = "the entry names no photo"
+DAMAGED = "the JSON cannot be read"
+OTHER_FILE = "the JSON is of another format"
 
 ASPECT_TOLERANCE = 0.02
 """Relative difference of width / height up to which boxes were drawn on a resized copy of the photo."""
@@ -175,9 +178,42 @@ def to_float(value: Any) -> float:
         value: Any value.
 
     Returns:
-        The number; 0 for what is none.
+        The number; 0 for what is no finite number.
     """
-    return float(value) if isinstance(value, int | float) else 0.0
+    numbers = to_numbers([value])
+    return numbers[0] if numbers else 0.0
+
+
+def to_numbers(values: Any) -> list[float] | None:
+    """Converts a list of a JSON file to numbers.
+
+    Args:
+        values: Any value.
+
+    Returns:
+        The numbers; None where it is no list, or where one of its values is no finite number.
+    """
+    if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+        return None
+    try:
+        numbers = [float(value) for value in values]
+    except OverflowError:  # JSON has integers of any length.
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None
+
+
+def to_points(values: Any) -> list[tuple[float, float]] | None:
+    """Converts a list of points of a JSON file.
+
+    Args:
+        values: Any value.
+
+    Returns:
+        (x, y) of each, two or more; None for anything else.
+    """
+    points = [to_numbers(value) for value in values] if isinstance(values, list) else []
+    found = [(point[0], point[1]) for point in points if point is not None and len(point) >= 2]
+    return found if len(found) == len(points) >= 2 else None
 
 
 def note_faces_boxed_twice(faces: Iterable[tuple[Path, Box | None]]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, to_float, without_neutral
+from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, to_float, to_numbers, without_neutral
 from maskfit.data.importers.interface import Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.photo_finder import PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
@@ -20,6 +20,7 @@ from maskfit.errors import DataError
 CROWD = "the annotation is of a crowd"
 NO_IMAGE = "the annotation is of an image that is not listed"
 SHARED_ID = "several images have the id of this one"
+NO_OBJECT = "the entry is no JSON object"
 
 _KEYS = re.compile(r'"(images|annotations|categories)"\s*:\s*\[')
 
@@ -100,6 +101,10 @@ def _read_file(
     lost: set[Any] = set()
     used: set[Any] = set()
     images = _objects(content, "images")
+    for key in ("images", "annotations"):
+        entries = content.get(key)
+        if isinstance(entries, list) and (others := sum(not isinstance(item, dict) for item in entries)):
+            rows.result.left_out += [LeftOut(f"{name} {key}", NO_OBJECT)] * others
     shared = _shared_ids(images, "file_name")
     for image in images:
         file = str(image.get("file_name") or "")
@@ -176,7 +181,8 @@ def _objects(content: Any, key: str) -> Sequence[dict[str, Any]]:
 
 
 def _read_box(value: Any) -> Box | None:
-    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(edge, int | float) for edge in value):
+    edges = to_numbers(value)
+    if edges is None or len(edges) != 4:
         return None
-    left, upper, width, height = map(float, value)
+    left, upper, width, height = edges
     return (left, upper, left + width, upper + height)

@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows
+from maskfit.data.importers.box_rows import DAMAGED, NO_BOX, NO_FACE, NO_NAME, OTHER_FILE, BoxRows, to_numbers
 from maskfit.data.importers.interface import ANY, Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.errors import DataError
-
-NO_NAME = "the entry names no photo"
 
 _KEYS = re.compile(r'"(?:image|imagefilename)"\s*:\s*"')
 _COORDINATES = re.compile(r'"coordinates"\s*:')
@@ -55,7 +53,12 @@ class CreatemlImporter:
         rows = BoxRows(result)
         finder = options.photo_finder(source)
         for name in result.files:
-            for number, item in enumerate(source.load_json(name) or (), start=1):
+            content = source.load_json(name)
+            if not isinstance(content, list):
+                result.left_out.append(LeftOut(name, DAMAGED if content is None else OTHER_FILE))
+                continue
+            for number, item in enumerate(content, start=1):
+                item = item if isinstance(item, Mapping) else {}
                 file = str(item.get("image") or item.get("imagefilename") or "")
                 location = f"{name} {file or f'entry {number}'}"
                 photo, reason = finder.find(file, name) if file else (None, NO_NAME)
@@ -65,9 +68,9 @@ class CreatemlImporter:
                 found = item.get("annotations", item.get("annotation")) or []
                 if not found:
                     result.left_out.append(LeftOut(location, NO_FACE))
-                for index, annotation in enumerate(found, start=1):
+                for index, annotation in enumerate(found if isinstance(found, list) else [found], start=1):
                     where = f"{location} annotation {index}"
-                    box = _read_box(annotation.get("coordinates"))
+                    box = _read_box(annotation.get("coordinates")) if isinstance(annotation, Mapping) else None
                     if box is None:
                         result.left_out.append(LeftOut(where, NO_BOX))
                     else:
@@ -91,8 +94,8 @@ def _read_box(value: Any) -> Box | None:
     """The box of a center and a size; None where one of the numbers is missing."""
     if not isinstance(value, Mapping):
         return None
-    numbers = [value.get(key) for key in ("x", "y", "width", "height")]
-    if not all(isinstance(number, int | float) for number in numbers):
+    numbers = to_numbers([value.get(key) for key in ("x", "y", "width", "height")])
+    if numbers is None:
         return None
-    x, y, width, height = map(float, numbers)  # type: ignore[arg-type]
+    x, y, width, height = numbers
     return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)

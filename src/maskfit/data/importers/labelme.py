@@ -8,12 +8,22 @@ of the whole photo, which holds for its shapes unless they say otherwise. Source
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import dist
 from pathlib import Path
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, extent, to_float, without_neutral
+from maskfit.data.importers.box_rows import (
+    DAMAGED,
+    NO_BOX,
+    NO_FACE,
+    OTHER_FILE,
+    BoxRows,
+    extent,
+    to_float,
+    to_points,
+    without_neutral,
+)
 from maskfit.data.importers.interface import (
     ANY,
     Box,
@@ -26,9 +36,6 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.voc import stem_index
 from maskfit.data.importers.word_reader import WordReader
-
-DAMAGED = "the JSON cannot be read"
-OTHER_FILE = "the JSON is of another format"
 
 _KEYS = re.compile(r'"shapes"\s*:\s*\[')
 _OTHER_KEYS = re.compile(r'"(imagePath|flags|imageHeight)"\s*:')
@@ -108,10 +115,10 @@ class _Flags:
 def _add_shapes(content: Mapping[str, Any], name: str, photo: Path, rows: BoxRows, flags: _Flags) -> None:
     declared = (to_float(content.get("imageWidth")), to_float(content.get("imageHeight")))
     of_photo = flags.read(content)
-    shapes = [shape for shape in content["shapes"] if isinstance(shape, Mapping)]
+    shapes = content["shapes"]
     for number, shape in enumerate(shapes, start=1):
         location = f"{name} shape {number}"
-        box = _read_box(shape)
+        box = _read_box(shape) if isinstance(shape, Mapping) else None
         if box is None:
             rows.result.left_out.append(LeftOut(location, NO_BOX))
             continue
@@ -125,10 +132,9 @@ def _add_shapes(content: Mapping[str, Any], name: str, photo: Path, rows: BoxRow
 
 def _read_box(shape: Mapping[str, Any]) -> Box | None:
     """The box around a shape; None for a single point or points that are none."""
-    points = shape.get("points")
-    if not isinstance(points, Sequence) or len(points) < 2:
+    corners = to_points(shape.get("points"))
+    if corners is None:
         return None
-    corners = [(float(point[0]), float(point[1])) for point in points]
     if shape.get("shape_type") == "circle":
         # The center, and a point on the circle.
         (x, y), radius = corners[0], dist(*corners[:2])

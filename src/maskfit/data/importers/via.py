@@ -13,7 +13,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, extent, to_float, without_neutral
+from maskfit.data.importers.box_rows import (
+    DAMAGED,
+    NO_BOX,
+    NO_FACE,
+    NO_NAME,
+    OTHER_FILE,
+    BoxRows,
+    extent,
+    to_float,
+    to_numbers,
+    without_neutral,
+)
 from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
@@ -28,6 +39,8 @@ from maskfit.data.importers.interface import (
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
+
+NO_OBJECT = "a cell is no JSON object"
 
 LABEL_NAMES = frozenset({*WORD_COLUMNS, "type", "object"})
 """Names of attributes whose words may be of any attribute of the label schema."""
@@ -97,6 +110,9 @@ class ViaImporter:
         for name in result.files:
             is_csv = name.lower().endswith(".csv")
             for region in _csv_regions(source, name) if is_csv else _json_regions(source.load_json(name), name):
+                if isinstance(region, LeftOut):
+                    result.left_out.append(region)
+                    continue
                 photo, reason = finder.find(region.file, name)
                 if photo is None:
                     result.left_out.append(LeftOut(region.location, reason))
@@ -130,33 +146,44 @@ def _label_files(source: ImportSource) -> list[str]:
     return found + [name for name in source.with_suffix(".csv") if _SHAPE in source.head(name).partition("\n")[0]]
 
 
-def _json_regions(content: Any, name: str) -> Iterator[_Region]:
+def _json_regions(content: Any, name: str) -> Iterator[_Region | LeftOut]:
     files = content.get(_PROJECT, content) if isinstance(content, Mapping) else content
-    for item in files.values() if isinstance(files, Mapping) else files or ():
+    if not isinstance(files, Mapping | list):
+        yield LeftOut(name, DAMAGED if content is None else OTHER_FILE)
+        return
+    for key, item in files.items() if isinstance(files, Mapping) else enumerate(files, start=1):
         if not isinstance(item, Mapping) or not item.get("filename"):
+            yield LeftOut(f"{name} entry {key}", NO_NAME)
             continue
-        file, of_file = str(item["filename"]), item.get(_FILE)
-        of_file = of_file if isinstance(of_file, Mapping) else {}
-        regions = item.get("regions")
+        file, of_file = str(item["filename"]), _mapping(item.get(_FILE))
+        regions = item.get("regions") or []
         # A list, and in VIA 1 a mapping of numbers.
-        regions = list(regions.values()) if isinstance(regions, Mapping) else regions or []
+        regions = list(regions.values()) if isinstance(regions, Mapping) else regions
         if not regions:
             yield _Region(file, f"{name} {file}", None, {}, of_file)
-        for number, region in enumerate(regions, start=1):
-            shape, labels = region.get("shape_attributes") or {}, region.get(_LABELS) or {}
+        for number, region in enumerate(regions if isinstance(regions, list) else [regions], start=1):
+            shape, labels = (_mapping(_mapping(region).get(key)) for key in ("shape_attributes", _LABELS))
             yield _Region(file, f"{name} {file} region {number}", shape, labels, of_file)
 
 
-def _csv_regions(source: ImportSource, name: str) -> Iterator[_Region]:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The value, or an empty mapping in place of what is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _csv_regions(source: ImportSource, name: str) -> Iterator[_Region | LeftOut]:
     for number, row in enumerate(iter_csv(source.root / name, ()), start=2):
         cells = {key.lstrip("#"): cell for key, cell in row.items() if key}
         file, location = cells.get("filename", ""), f"{name} row {number}"
-        values = []
+        values: list[Any] = []
         for key in (_SHAPE, _LABELS, _FILE):
             value = None
             with suppress(ValueError, RecursionError):
                 value = json.loads(cells.get(key) or "{}")
-            values.append(value if isinstance(value, Mapping) else {})
+            values.append(value)
+        if not all(isinstance(value, Mapping) for value in values):
+            yield LeftOut(location, NO_OBJECT)
+            continue
         shape, labels, of_file = values
         yield _Region(file, location, shape if cells.get("region_count") != "0" else None, labels, of_file)
 
@@ -181,14 +208,20 @@ def _read_box(shape: Mapping[str, Any]) -> Box | None:
     """The box around a shape; None for a point or a shape that VIA does not have."""
     kind = shape.get("name")
     if kind == "rect":
-        x, y, width, height = (to_float(shape.get(key)) for key in ("x", "y", "width", "height"))
+        sides = to_numbers([shape.get(key) for key in ("x", "y", "width", "height")])
+        if sides is None:
+            return None
+        x, y, width, height = sides
         return (x, y, x + width, y + height)
     if kind in ("circle", "ellipse"):
-        x, y = to_float(shape.get("cx")), to_float(shape.get("cy"))
+        center = to_numbers([shape.get("cx"), shape.get("cy")])
+        if center is None:
+            return None
+        x, y = center
         # The larger radius in both directions holds an ellipse that is turned as well.
         radius = max(to_float(shape.get(key)) for key in ("r", "rx", "ry"))
         return (x - radius, y - radius, x + radius, y + radius)
-    xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
-    if not isinstance(xs, list) or not isinstance(ys, list) or len(xs) < 2:
+    xs, ys = (to_numbers(shape.get(key)) for key in ("all_points_x", "all_points_y"))
+    if xs is None or ys is None or len(xs) != len(ys) or len(xs) < 2:
         return None
-    return extent([(float(x), float(y)) for x, y in zip(xs, ys, strict=True)])
+    return extent(list(zip(xs, ys, strict=True)))
