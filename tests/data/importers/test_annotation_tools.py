@@ -327,8 +327,28 @@ class TestMedicalMask:
             "the object has no box", "the photo has no box", "the photo does not exist", "left out by --map"
         }  # fmt: skip
 
+    def test_what_is_wrong_is_left_out_alone(self, write_tree, import_):
+        good = {"BoundingBox": [1, 2, 12, 20], "classname": "face_with_mask"}
+        items = ["face", {"BoundingBox": [1, 2, None, 20]}, {"BoundingBox": [1, 2, LONG, 20]}, good]
+        text = json.dumps({"FileName": "a.jpg", "Annotations": items})
+        dataset = import_(write_tree("a.jpg", texts={"a.jpg.json": text}))
+        assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+        assert left_out(dataset) == [(f"a.jpg.json annotation {n}", "the object has no box") for n in (1, 2, 3)]
+
 
 class TestHuggingFace:
+    @pytest.mark.parametrize("boxes", ["face", [[1, 2, 11, NAN]], [[1, 2, LONG, 18]], [7]])
+    def test_what_is_no_box_is_left_out_alone(self, write_tree, import_, boxes):
+        good = {"bbox": [[1, 2, 11, 18]], "category": ["wear"], "id": 7}
+        lines = [
+            {"file_name": "a.jpg", "objects": {"bbox": boxes, "mask": "wear"}},
+            {"file_name": "b.jpg", "objects": good},
+        ]
+        texts = {"metadata.jsonl": "\n".join(map(json.dumps, lines))}
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts=texts))
+        assert faces(dataset) == [("b.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+        assert left_out(dataset) == [("metadata.jsonl line 1 object 1", "the object has no box")]
+
     def test_lines_and_objects(self, write_tree, import_):
         objects = {"bbox": [[1, 2, 11, 18], [3, 4, 10, 10]], "category": ["wear", "no mask"]}
         lines = [

@@ -143,6 +143,24 @@ def test_what_cannot_run_in_int8_is_refused_with_the_next_step(model, folder, tm
     assert caught.value.location == str(made)
 
 
+@pytest.mark.openvino
+@pytest.mark.parametrize("size", [0, 1000, -1])
+def test_a_damaged_conversion_is_made_again(vnni, model, folder, size):
+    photos, said = ImageFolder(folder), []
+    made = convert_to_int8(model, photos, said.append)
+    content = made.read_bytes()
+    made.write_bytes(content[:size])
+    # Where a new one does not pay, the model runs without it.
+    few = select_engine(model, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, said.append, photos).engine
+    assert few == ComponentSpec.create("openvino", precision="checked")
+    assert select_engine(model, "auto", MANY, said.append, photos).engine == INT8
+    assert made.read_bytes() == content
+    made.write_bytes(content[:size])
+    Predictor.load(model, engine="openvino:precision=int8", photos=photos, log=said.append)
+    assert made.read_bytes() == content
+    assert [line.partition(" ")[2][:10] for line in said[1::2]] == ["is damaged"] * 2
+
+
 def test_a_model_in_int8_is_not_quantized_again(model, folder, tmp_path):
     again = tmp_path / "int8.onnx"
     again.write_bytes(convert_to_int8(model, ImageFolder(folder), print).read_bytes())

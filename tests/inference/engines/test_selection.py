@@ -139,6 +139,9 @@ def test_weights_are_converted_once_where_it_pays(machine, models, exported, mon
     # What is there is taken, however little there is to do.
     assert select_engine(model, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, said.append) == choice
     assert (len(made), len(said)) == (1, 1)
+    made[0].write_bytes(made[0].read_bytes()[:1000])
+    assert select_engine(model, "auto", looks, said.append) == choice
+    assert made == [choice.path] * 2
     # Opened for real, so under the instruction sets that this process really has.
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", REAL_LIMIT)
     assert Predictor.load(model, num_images=looks, batch_size=None).members[0].name == str(model)

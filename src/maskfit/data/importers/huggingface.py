@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, BoxRows, to_float
+from maskfit.data.importers.box_rows import NO_BOX, BoxRows, to_numbers
 from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
@@ -88,12 +88,13 @@ class HuggingFaceImporter:
                 boxes = objects.get("bbox") or []
                 if not boxes:
                     result.rows.append(RawRow(photo, location, labels, person))
-                for index, value in enumerate(boxes):
+                for index, value in enumerate(boxes if isinstance(boxes, list) else [boxes]):
                     box, where = _read_box(value), f"{location} object {index + 1}"
                     if box is None:
                         result.left_out.append(LeftOut(where, NO_BOX))
                         continue
-                    own = {key: of[index] for key, of in objects.items() if key != "bbox" and index < len(of)}
+                    lists = {key: of for key, of in objects.items() if key != "bbox" and isinstance(of, list)}
+                    own = {key: of[index] for key, of in lists.items() if index < len(of)}
                     rows.add(photo, where, [*_read_labels(own, options.words, unread), *labels], box, person=person)
         if unread:
             result.notes.append(f"keys that hold no label, ignored: {', '.join(unread)}")
@@ -145,7 +146,8 @@ def _read_labels(item: Mapping[str, Any], words: WordReader, unread: dict[str, N
 
 
 def _read_box(value: Any) -> Box | None:
-    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(edge, int | float) for edge in value):
+    edges = to_numbers(value)
+    if edges is None or len(edges) != 4:
         return None
-    left, upper, width, height = map(to_float, value)
+    left, upper, width, height = edges
     return (left, upper, left + width, upper + height)

@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows
+from maskfit.data.importers.box_rows import DAMAGED, NO_BOX, NO_FACE, OTHER_FILE, BoxRows, to_numbers
 from maskfit.data.importers.interface import ANY, Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
-from maskfit.data.importers.labelme import DAMAGED, OTHER_FILE
 from maskfit.data.importers.word_reader import WordReader
 
 _KEYS = re.compile(r'"FileName"\s*:')
@@ -65,7 +64,7 @@ class MedicalMaskImporter:
                 result.left_out.append(LeftOut(name, NO_FACE))
             for number, item in enumerate(content["Annotations"], start=1):
                 location = f"{name} annotation {number}"
-                box = _read_box(item.get("BoundingBox"))
+                box = _read_box(item.get("BoundingBox")) if isinstance(item, Mapping) else None
                 if box is None:
                     result.left_out.append(LeftOut(location, NO_BOX))
                 else:
@@ -76,7 +75,8 @@ class MedicalMaskImporter:
 
 
 def _read_box(value: Any) -> Box | None:
-    if not isinstance(value, list) or len(value) != 4:
+    edges = to_numbers(value)
+    if edges is None or len(edges) != 4:
         return None
-    left, upper, right, lower = map(float, value)
+    left, upper, right, lower = edges
     return (left, upper, right, lower)

@@ -20,6 +20,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MissingExtraError, ModelFileError
 from maskfit.file_io import atomic_write, user_cache_dir
 from maskfit.file_locks import acquire_lock
+from maskfit.model_file import read_model_metadata
 
 CONVERSION_VERSION = 1
 """Part of the file names of conversions, so that a change of the quantization does not find old ones."""
@@ -49,10 +50,28 @@ def find_int8(model: Path) -> Path | None:
         model: An ONNX model.
 
     Returns:
-        The conversion; None where there is none yet.
+        The conversion, which may be damaged; None where there is none yet.
     """
     path = _conversion_path(model)
     return path if path.is_file() else None
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a file of the cache is there and whole, as after a full disk it may not be.
+
+    Args:
+        path: The ONNX file.
+
+    Returns:
+        Whether its metadata can be read, which are at its end.
+    """
+    if not path.is_file():
+        return False
+    try:
+        read_model_metadata(path)
+    except ModelFileError:
+        return False
+    return True
 
 
 def suits_int8(model: Path) -> bool:
@@ -99,8 +118,10 @@ def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], N
         DataError: There are too few photos, none of those that calibrate can be read, or the cache cannot be written.
     """
     path = _conversion_path(model)
-    if path.is_file():
+    if is_intact(path):
         return path
+    if path.is_file():
+        log(f"{path} is damaged, and is made again")
     if not can_convert():
         raise MissingExtraError("a new int8 conversion", "train")
     if len(photos) < MIN_CALIBRATION_PHOTOS:
@@ -113,7 +134,7 @@ def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], N
     log(f"quantizing {model} to int8 once, calibrated on {len(selected)} of the photos; cached in {path.parent}")
     # A second process waits here and then finds the file.
     with _locked(path):
-        if not path.is_file():
+        if not is_intact(path):
             _write(model, selected, path)
     return path
 
@@ -144,7 +165,6 @@ def _write(model: Path, photos: list[Photo], path: Path) -> None:
 
     from maskfit.inference.engines.engine import FRAMES
     from maskfit.inference.export.quantization import quantize_static
-    from maskfit.model_file import read_model_metadata
 
     metadata = read_model_metadata(model)
     program = onnx.load(model)

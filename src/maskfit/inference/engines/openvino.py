@@ -132,7 +132,7 @@ class OpenvinoEngine:
             raise ModelFileError(
                 f"this int8 conversion is damaged: {first_error_line(error)}",
                 location=found,
-                hint="remove it; predict makes it again",
+                hint="remove it, or let maskfit predict make it again",
             ) from None
 
     def _compile(self, network: Any, precision: CpuPrecision, infer_batch_size: int | None) -> Any:

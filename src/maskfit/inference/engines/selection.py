@@ -30,6 +30,7 @@ from maskfit.inference.engines.int8_conversion import (
     can_convert,
     convert_to_int8,
     find_int8,
+    is_intact,
     suits_int8,
 )
 from maskfit.inference.engines.int8_origin import foreign_processor_warning
@@ -217,7 +218,7 @@ def _has_int8(path: Path, num_passes: int, log: Logger, photos: PhotoCollection)
     """Whether a network that int8 suits has a conversion, from the cache or calibrated now where that pays."""
     if not suits_int8(path):
         return False
-    if find_int8(path) is not None:
+    if (found := find_int8(path)) is not None and is_intact(found):
         return True
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
     if not can_convert() or num_passes * height * width < MIN_IMAGES_TO_QUANTIZE * REFERENCE_PIXELS:
@@ -267,7 +268,7 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
     converted = user_cache_dir("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
-    if converted.is_file():
+    if is_intact(converted):
         return converted
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
     if not exporter or num_passes * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
@@ -280,7 +281,8 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
         # A second process waits here and then finds the file.
         lock = FileLock(converted.with_suffix(".lock"))
         with acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True):
-            if not converted.is_file():
+            if not is_intact(converted):
+                converted.unlink(missing_ok=True)
                 export_model(path, converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
         log(f"the conversion failed, so torch runs the model: {_first_line(error)}")
