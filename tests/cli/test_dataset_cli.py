@@ -214,6 +214,6 @@ def test_many_warnings_of_one_kind_are_counted_and_those_that_contradict_come_fi
     assert "the labels disagree about mask" in printed[first + 1]
     assert printed[first + 21] == "  and 10 more; --json lists all"
     assert sum("the same face as" in line for line in printed) == 20
-    assert "30 warnings" in printed[-1]
+    assert "30 warnings" in printed[-2]
     listed = json.loads(command("data", "check", tmp_path / "faces" / "faces.csv", "--schema", "mask", "--json").out)
     assert sum(problem["kind"] == "face boxed twice" for problem in listed["problems"]) == 30

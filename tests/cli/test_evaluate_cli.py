@@ -459,3 +459,25 @@ def test_two_ages_of_one_photo_are_an_error_with_both_rows(command, tmp_path):
     result = command("evaluate", manifest, submission, "--ages", ages)
     assert result.code == 2
     assert "row 8: duplicate of row 3, photos/1.png" in result.err
+
+
+def test_a_model_in_place_of_a_submission_is_answered_with_the_commands(files, tmp_path):
+    """As other programs validate a model on a dataset; a run even has tables of its own."""
+    truth, submission = files
+    run_dir = tmp_path / "my run"
+    run_dir.mkdir()
+    (run_dir / "recipe.yaml").write_text("")
+    (run_dir / "splits.csv").write_text("person,fold\na,0\n")
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"")
+    for args, command in (
+        ((run_dir, truth), f"maskfit predict '{run_dir}' --image-list {truth} --out submission.csv"),
+        ((truth, model), f"maskfit predict {model} --image-list {truth} --out submission.csv"),
+        ((tmp_path, model, "--schema", "mask"), f"maskfit evaluate {tmp_path} submission.csv --schema mask;"),
+        ((run_dir,), "maskfit evaluate TRUTH.csv submission.csv;"),
+    ):
+        error = run(*args).exception
+        assert isinstance(error, DataError)
+        assert "this is a model" in str(error)
+        assert command in str(error)
+    assert run(truth, submission).exit_code == 0

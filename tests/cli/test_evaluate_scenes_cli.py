@@ -45,6 +45,15 @@ def test_scores_as_json(command, scenes, painted, bundled_model):
     assert set(record["attributes"]) == {"mask"}
 
 
+def test_false_faces_per_photo_have_the_decimals_of_the_table(command, scenes, painted, bundled_model):
+    Image.open(scenes / "b.png").save(scenes / "c.png")
+    with (scenes / "scenes.csv").open("a") as stream:
+        stream.write("c.png,10,20,50,70,wear\nc.png,80,20,120,70,wear\n")
+    record = json.loads(command("evaluate", "scenes", scenes, *FIND, "--json").out)
+    assert (record["false_faces"], record["photos"]) == (1, 3)
+    assert "0.3333" in command("evaluate", "scenes", scenes, *FIND).out
+
+
 def test_tables_and_page(command, scenes, painted, model, parsed, tmp_path):
     page = tmp_path / "scenes.html"
     result = command("evaluate", "scenes", scenes / "scenes.csv", model, *FIND, "--out", page)

@@ -155,3 +155,40 @@ def test_faces_with_boxes_are_cropped_into_photos_of_their_own(command, tmp_path
     assert (again.code, (other / "mine.txt").read_text()) == (2, "mine")
     record = json.loads(command("data", "import", root, "--out", manifest, "--force", "--crop", crops, "--json").out)
     assert record["crops"] == {"manifest": str(crops / "manifest.csv"), "files": 2}
+
+
+def test_the_next_commands_have_the_label_schema_of_what_is_known(command, root, tmp_path):
+    """Import, check and train follow from each other; `train` refuses attributes that no photo has."""
+    target = tmp_path / "my masks.csv"
+    printed = command("data", "import", root, "--out", target).out.splitlines()
+    assert printed[-1] == f"next: maskfit data check '{target}' --schema mask"
+    for options in ([], ["--schema", "mask"]):
+        printed = command("data", "check", target, *options).out.splitlines()
+        assert printed[-1] == f"next: maskfit train champion 'data.path={target}' data.label_schema=mask"
+    rows = ["path,person,mask,gender,age", *(f"{path},{path},wear,male,20" for path in root.rglob("*.png"))]
+    target.write_text("\n".join(rows) + "\n")
+    assert command("data", "check", target).out.splitlines()[-1] == f"next: maskfit train champion 'data.path={target}'"
+    # There is no label schema of mask and age, so there is no command that would train.
+    target.write_text("\n".join(rows).replace("gender", "note").replace(",male,", ",,") + "\n")
+    assert "next: maskfit train" not in command("data", "check", target).out
+
+
+def test_a_train_command_keeps_codes_and_follows_no_fatal_problem(command, root, tmp_path):
+    target = tmp_path / "codes.csv"
+    rows = [f"{path},{number % 2}\n" for number, path in enumerate(root.rglob("*.png"))]
+    target.write_text("path,mask\n" + "".join(rows))
+    assert "next: maskfit train" not in command("data", "check", target).out
+    codes = "{mask: {0: not_wear, 1: wear}}"
+    printed = command("data", "check", target, "--codes", codes).out.splitlines()
+    assert printed[-1] == (
+        f"next: maskfit train champion data.path={target} data.label_schema=mask 'data.codes={codes}'"
+    )
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "masks.yml"])
+def test_the_yaml_of_a_dataset_is_answered_with_its_folder(command, root, name):
+    (root / name).write_text("names: [with_mask, without_mask]\n")
+    for words in (("data", "import"), ("data", "check")):
+        result = command(*words, root / name)
+        assert result.code == 2
+        assert "give the folder of the dataset" in result.out + result.err

@@ -98,7 +98,7 @@ def test_sizes_without_a_typical_one(tmp_path, write_photo, found):
     for number in range(4):
         write_photo(tmp_path / f"{number}.jpg", seed=number, size=(80 + number, 80))
     (tmp_path / "photos.csv").write_text("path,person,mask\n0.jpg,a,wear\n1.jpg,b,wear\n2.jpg,c,wear\n3.jpg,d,wear\n")
-    assert found(tmp_path / "photos.csv") == {}
+    assert found(tmp_path / "photos.csv").keys() == {"labels"}
 
 
 def test_problems_of_a_manifest(tmp_path, write_photo, found):
@@ -173,6 +173,7 @@ def test_meanings_of_codes_are_a_note(tmp_path, write_photo, schema):
     assert [(problem.severity, problem.message) for problem in report.problems] == [
         ("note", "gender: 0 = female, 1 = male (data.codes)"),
         ("note", "column gender holds no 1, to which data.codes gives a meaning; it holds 0"),
+        ("note", "no photo has a label of mask and age"),
     ]
     assert report.photos[0].labels == {"gender": "female"}
 
@@ -201,3 +202,20 @@ def test_a_truncated_jpeg_is_found_wherever_it_ends(tmp_path, progressive):
         assert (_inspect(Photo(path, "cut.jpg", "a")).error is not None) is expected, end
     assert refused > 5
     assert _inspect(Photo(tmp_path / "whole.jpg", "whole.jpg", "a")).size == (180, 240)
+
+
+def test_attributes_without_a_label_are_named_for_manifests_too(tmp_path, write_photo, schema):
+    """As for class folders: `train` with the default label schema refuses such data."""
+    write_photo(tmp_path / "a.jpg")
+    write_photo(tmp_path / "b.jpg", seed=1)
+    manifest = tmp_path / "photos.csv"
+    manifest.write_text("path,person,mask\na.jpg,x,wear\nb.jpg,y,not_wear\n")
+    (note,) = (problem for problem in validate_dataset(manifest, schema).problems if problem.kind == "labels")
+    assert note.message == "no photo has a label of gender and age"
+    assert note.hint == "train on what is known: data.label_schema=mask (--schema mask of data commands)"
+    # A column that holds the labels is named; training on less is not suggested beside it.
+    manifest.write_text("path,person,mask,target\na.jpg,x,wear,male\nb.jpg,y,not_wear,female\n")
+    labels = [problem.message for problem in validate_dataset(manifest, schema).problems if problem.kind == "labels"]
+    assert labels == ["column target is ignored, but holds values of gender: female, male"]
+    manifest.write_text("path,person,mask,gender,age\na.jpg,x,wear,male,20\nb.jpg,y,not_wear,female,40\n")
+    assert not [problem for problem in validate_dataset(manifest, schema).problems if problem.kind == "labels"]

@@ -57,6 +57,17 @@ def _sure(rows):
     return rows / rows.sum(axis=1, keepdims=True)
 
 
+def test_a_wrong_label_beside_a_right_one_is_no_swap():
+    """The label that is surely wrong alone would make the odds of a swap large."""
+    data = FakeDataset()
+    data.mask[7 * 33 + 6] = 0
+    data.mask[7 * 33 + 1] = 2
+    data.masks[7 * 33 + 1] = [0.18, 0.02, 0.8]
+    (issue,) = (item for item in data.find() if item.attribute == "mask" and item.person == data.people[33])
+    assert issue.photos == (f"{data.people[33]}/normal.jpg",)
+    assert (issue.label, issue.proposed) == (("wear",), ("not_wear",))
+
+
 def test_what_was_planted_comes_first():
     data = FakeDataset()
     clear = np.argsort(-np.abs(data.female - 0.5))

@@ -33,6 +33,9 @@ SchemaOption = Annotated[
     str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
 ]
 
+DEFAULT_SCHEMA = "mask-gender-age"
+"""Label schema of commands and recipes that name none."""
+
 
 def find_schema(name: str) -> LabelSchema:
     """Returns the label schema of `--schema`.

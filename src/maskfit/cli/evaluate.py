@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -161,11 +162,16 @@ def _find_files(
     files: list[Path], ages: Path | None, schema: LabelSchema, codes: dict[str, dict[str, str] | str]
 ) -> tuple[Path, Path]:
     """Returns truth and submission, from the arguments or the environment."""
+    from maskfit.inference.input_resolution import MODEL_SUFFIXES
     from maskfit.inference.truth_files import find_truth
+    from maskfit.run_dir import is_run_dir
 
     usage = "maskfit evaluate TRUTH.csv SUBMISSION.csv"
     if len(files) > 2:
         raise DataError(f"expected at most 2 files, got {len(files)}", location=str(files[2]), hint=usage)
+    for path in files:
+        if is_run_dir(path) or path.suffix.lower() in MODEL_SUFFIXES:
+            raise _explain_model(path, [other for other in files if other != path], schema)
     truth = files[0] if len(files) == 2 else _from_environment(TRUTH)
     submission = files[-1] if files else _from_environment(OUTPUT)
     if submission is None:
@@ -177,6 +183,22 @@ def _find_files(
         submission = submission / "submission.csv"
     predicted = [submission] if ages is None else [submission, ages]
     return find_truth(truth, predicted, schema, codes), submission
+
+
+def _explain_model(model: Path, others: Sequence[Path], schema: LabelSchema) -> DataError:
+    """The error for a model in place of a submission: the command that predicts comes first."""
+    path = others[0] if others else Path("TRUTH.csv")
+    truth = shlex.quote(str(path))
+    source = f"--image-list {truth}" if path.suffix.lower() == ".csv" else f"--images {truth}"
+    name = next(name for name, known in LABEL_SCHEMAS.items() if known == schema)
+    option = "" if name == next(iter(LABEL_SCHEMAS)) else f" --schema {name}"
+    return DataError(
+        "this is a model, and a submission is scored: a file of its predictions",
+        location=model,
+        hint=f"maskfit predict {shlex.quote(str(model))} {source} --out submission.csv, then "
+        f"maskfit evaluate {truth} submission.csv{option}; the scores of a run on its own held-out photos are in its "
+        "report.html",
+    )
 
 
 def _from_environment(name: str) -> Path | None:

@@ -172,7 +172,7 @@ def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str, l
     print_table(
         "Detection",
         ["recall", "found", "faces", "false faces", "per photo"],
-        [[scores.recall, scores.found, scores.faces, scores.false_faces, round(scores.false_per_photo, 3)]],
+        [[scores.recall, scores.found, scores.faces, scores.false_faces, scores.false_per_photo]],
     )
     out.print()
     rows = [

@@ -21,6 +21,7 @@ _AS_CSV, _UNPACK = "save the table as CSV", "unpack it, and give the folder"
 FILE_HINTS = {
     ".tsv": "rename it so that it ends in .csv; tabs are read",
     ".txt": "give a folder of photos or a manifest; rename a table so that it ends in .csv",
+    **dict.fromkeys((".yaml", ".yml"), "give the folder of the dataset, in which such a file names the classes"),
     **dict.fromkeys((".xls", ".xlsx", ".ods"), _AS_CSV),
     **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), _UNPACK),
     **dict.fromkeys(

@@ -177,12 +177,28 @@ def _find_missing_information(
             )
         found.append(DataProblem("warning", "persons", source, risk, hint))
     known = tuple(name for name in schema.names if any(name in photo.labels for photo in photos))
-    smaller = next((name for name, other in LABEL_SCHEMAS.items() if other.names == known), None)
-    if os.path.isdir(source) and known and smaller and len(known) < len(schema.names):
+    smaller = find_smaller_schema(known, schema)
+    # A column that holds the values of an attribute is named already, and what to do about it.
+    if smaller and not any(problem.kind == "labels" for problem in problems):
         absent = " and ".join(name for name in schema.names if name not in known)
         hint = f"train on what is known: data.label_schema={smaller} (--schema {smaller} of data commands)"
         found.append(DataProblem("note", "labels", source, f"no photo has a label of {absent}", hint))
     return found
+
+
+def find_smaller_schema(known: Sequence[str], schema: LabelSchema) -> str | None:
+    """Finds the label schema of the attributes that a dataset knows, where these are not all of its label schema.
+
+    Args:
+        known: Attributes with a label, in the order of the label schema.
+        schema: The label schema.
+
+    Returns:
+        Its name, such as `mask`; None where all attributes are known or no label schema has just these.
+    """
+    if len(known) == len(schema.names):
+        return None
+    return next((name for name, other in LABEL_SCHEMAS.items() if other.names == tuple(known)), None)
 
 
 def _inspect_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageInfo]:

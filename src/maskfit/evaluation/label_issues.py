@@ -334,9 +334,13 @@ class _AttributeSearch:
     def _best_swap(self, calibrated: FloatArray, photos: list[int]) -> tuple[float, tuple[int, int]] | None:
         """Returns the most probable swap among a person's photos and its probability."""
         best: tuple[float, tuple[int, int]] | None = None
-        for first, second in combinations(photos, 2):
+        predicted = calibrated[photos].argmax(axis=1)
+        for (first, first_predicted), (second, second_predicted) in combinations(
+            zip(photos, predicted, strict=True), 2
+        ):
             one, two = self.codes[first], self.codes[second]
-            if one == two:
+            # One photo that is surely wrong makes these odds large by itself, beside a photo that is surely right.
+            if one == two or first_predicted != two or second_predicted != one:
                 continue
             as_labeled = max(calibrated[first, one] * calibrated[second, two], MIN_PROBABILITY**2)
             odds = calibrated[first, two] * calibrated[second, one] / as_labeled

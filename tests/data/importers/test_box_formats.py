@@ -206,6 +206,17 @@ class TestYolo:
         ]
         assert any("train, val are imported together" in note for note in dataset.notes)
 
+    def test_names_of_the_classes_beside_a_part(self, write_tree, import_):
+        texts = {"test/labels/1.txt": "1 0.5 0.5 0.5 0.5\n", "data.yaml": "names: [with_mask, without_mask]"}
+        root = write_tree("test/images/1.jpg", texts=texts)
+        dataset = import_(root / "test")
+        assert [row.labels for row in dataset.rows] == [{"mask": "not_wear"}]
+        assert "names of the classes are from ../data.yaml: 0 with_mask, 1 without_mask" in dataset.notes
+        # Only of a part: another folder's parent says nothing about it.
+        (root / "test").rename(root / "more")
+        with pytest.raises(DataError, match="1 word is no value"):
+            import_(root / "more")
+
     def test_polygons_and_lines_that_are_none(self, write_tree, import_):
         lines = "0 0.25 0.25 0.5 0.25 0.5 0.75\n0 a 0 0 0\n0 120 80 40 40\n\n"
         dataset = import_(write_tree("a.jpg", texts={"a.txt": lines, "classes.txt": "mask"}))

@@ -160,3 +160,35 @@ def test_values_of_a_type_that_the_format_does_not_have(write_tree, import_, for
     # Other formats are looked for all the same.
     with pytest.raises(DataError):
         import_(root)
+
+
+ONE_HOT = "filename, with_mask, without_mask\n{}.jpg, {}, {}\n"
+CREATEML = '[{{"image": "{}.jpg", "annotations": [{{"label": "{}", "coordinates": {}}}]}}]'
+COORDINATES = '{"x": 10, "y": 10, "width": 16, "height": 16}'
+
+
+@pytest.mark.parametrize("parts", [("train", "valid"), ("train2017", "val2017"), ("Training", "Testing")])
+@pytest.mark.parametrize("form", ["one-hot", "createml", "boxes", "folders"])
+def test_parts_that_are_imported_together_are_named_in_every_format(write_tree, import_, form, parts):
+    one, two = parts
+    texts = {
+        "one-hot": {f"{one}/_classes.csv": ONE_HOT.format("a", 1, 0), f"{two}/_classes.csv": ONE_HOT.format("b", 0, 1)},
+        "createml": {
+            f"{one}/_annotations.createml.json": CREATEML.format("a", "with_mask", COORDINATES),
+            f"{two}/_annotations.createml.json": CREATEML.format("b", "without_mask", COORDINATES),
+        },
+        "boxes": {
+            f"{one}/_annotations.csv": "filename,class,xmin,ymin,xmax,ymax\na.jpg,with_mask,2,2,18,18\n",
+            f"{two}/_annotations.csv": "filename,class,xmin,ymin,xmax,ymax\nb.jpg,without_mask,2,2,18,18\n",
+        },
+        "folders": {},
+    }[form]
+    photos = (f"{one}/a.jpg", f"{two}/b.jpg")
+    if form == "folders":
+        photos = (f"{one}/with_mask/a.jpg", f"{two}/without_mask/b.jpg")
+    root = write_tree(*photos, texts=texts)
+    dataset = import_(root, form)
+    assert {row.photo.name: row.labels["mask"] for row in dataset.rows} == {"a.jpg": "wear", "b.jpg": "not_wear"}
+    (note,) = (note for note in dataset.notes if note.startswith("the parts"))
+    assert note.startswith(f"the parts {', '.join(sorted(parts))} are imported together; maskfit splits persons itself")
+    assert not [note for note in import_(root / one, form).notes if note.startswith("the parts")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
@@ -9,8 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
-from maskfit.cli.dataset_options import CodesOption, SchemaOption, SourceArgument, find_schema, parse_codes
+from maskfit.cli.console import err, out, print_json, print_next, print_table, print_written, progress
+from maskfit.cli.dataset_options import (
+    DEFAULT_SCHEMA,
+    CodesOption,
+    SchemaOption,
+    SourceArgument,
+    find_schema,
+    parse_codes,
+)
 from maskfit.errors import DataError
 from maskfit.file_locks import claim
 from maskfit.labels.schema import LabelSchema
@@ -73,6 +81,10 @@ def check(
         for _, group in groupby(result.problems, key=lambda problem: (problem.severity, problem.kind)):
             _print_problems(list(group))
         _print_summary(result, labels, classes)
+        if not result.num_fatal and (known := _trainable_schema(result, labels, schema)):
+            options = [f"data.path={source}", *([] if known == DEFAULT_SCHEMA else [f"data.label_schema={known}"])]
+            options += [f"data.codes={codes}"] if codes else []
+            print_next(f"train champion {' '.join(map(shlex.quote, options))}")
     if result.num_fatal:
         raise typer.Exit(2)
 
@@ -219,6 +231,14 @@ def _print_problems(problems: list[DataProblem]) -> None:
     if len(hints) == 1:
         out.print(f"  next: {hints[0]}", markup=False, soft_wrap=True)
     out.print()
+
+
+def _trainable_schema(result: ValidationReport, schema: LabelSchema, name: str) -> str | None:
+    """The name of the label schema that all attributes with a label form; None where there is none of this name."""
+    from maskfit.data.validation import find_smaller_schema
+
+    known = tuple(attribute for attribute, count in result.count_known(schema).items() if count)
+    return name if known == schema.names else find_smaller_schema(known, schema)
 
 
 def _print_summary(result: ValidationReport, schema: LabelSchema, classes: list[int]) -> None:

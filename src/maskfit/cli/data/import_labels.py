@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
-from maskfit.cli.dataset_options import SchemaOption, find_schema
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written, progress
+from maskfit.cli.dataset_options import DEFAULT_SCHEMA, SchemaOption, find_schema
 from maskfit.errors import DataError
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ def import_(
             print_written(crops.manifest, format_count(len(crops.records), "crop"), console=out)
         for name, reason in (crops.unreadable if crops else {}).items():
             err.print(f"not cropped: {name}: {reason}", style="yellow", soft_wrap=True)
-        out.print(f"next: maskfit data check {shlex.quote(str(target))}", soft_wrap=True)
+        known = next((name for name, other in LABEL_SCHEMAS.items() if other.names == dataset.names), DEFAULT_SCHEMA)
+        option = "" if known == DEFAULT_SCHEMA else f" --schema {known}"
+        print_next(f"data check {shlex.quote(str(target))}{option}")
 
 
 def _write_crops(manifest: Path, folder: Path, schema: LabelSchema) -> CropSummary:

@@ -68,7 +68,7 @@ class CocoImporter:
         if unread:
             result.notes.append(f"attributes that the label schema does not have were ignored: {', '.join(unread)}")
         if len(result.files) > 1:
-            result.notes.append(f"{', '.join(result.files)} are imported together; maskfit splits persons itself")
+            result.notes.append(f"{len(result.files)} files are imported together: {', '.join(result.files)}")
         rows.finish()
         return result
 

@@ -99,11 +99,6 @@ class FolderImporter:
                 result.rows.append(RawRow(source.root / name, name, labels, persons.get(name, "")))
             else:
                 result.left_out.append(LeftOut(name, NOT_IN_FOLDER))
-        splits = {part for name in source.photos if is_split_folder(part := name.partition("/")[0])}
-        if len(splits) > 1:
-            result.notes.append(
-                f"the folders {', '.join(sorted(splits))} are imported together; maskfit splits persons itself"
-            )
         for person in {*persons.values()}:
             unread.pop(person, None)
         if unread:

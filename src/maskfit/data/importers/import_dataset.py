@@ -11,13 +11,14 @@ from pathlib import Path
 
 from maskfit.data.importers.box_rows import note_faces_boxed_twice
 from maskfit.data.importers.format_detection import WRONG_TYPES, detect_format
-from maskfit.data.importers.interface import Box, Importer, ImportOptions, LeftOut, RawImport, RawRow
+from maskfit.data.importers.interface import PART_FOLDER, Box, Importer, ImportOptions, LeftOut, RawImport, RawRow
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import CodeReading, WordReader
 from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
 from maskfit.errors import DataError, did_you_mean
 from maskfit.file_io import write_csv
 from maskfit.labels.schema import LabelSchema
+from maskfit.labels.spellings import fold_spelling
 from maskfit.text import format_count
 
 BOX_COLUMNS = ("left", "upper", "right", "lower")
@@ -166,7 +167,7 @@ def import_dataset(
     notes = list(raw.notes)
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
-    notes += _group_versions(raw)
+    notes += [*_note_parts(raw, images or source.root), *_group_versions(raw)]
     merger = _Merger()
     left_out = list(raw.left_out)
     reader = _LabelReader(words)
@@ -332,6 +333,20 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
     shown = ", ".join(list(counts)[:3])
     of_rows = f"{counts.total():,} of {format_count(len(raw.rows), 'row')}"
     return f"persons are read from the paths of {of_rows}: {format_count(len(counts), 'person')}, such as {shown}"
+
+
+def _note_parts(raw: RawImport, root: Path) -> list[str]:
+    """A note where photos of several parts become one dataset, by the folders that they lie in."""
+    prefix = len(os.fspath(root)) + 1
+    places = dict.fromkeys(os.fspath(row.photo.parent)[prefix:] for row in raw.rows)
+    folders = {part for place in places for part in Path(place).parts}
+    parts = sorted(part for part in folders if PART_FOLDER.fullmatch(fold_spelling(part)))
+    if len(parts) < 2:
+        return []
+    return [
+        f"the parts {', '.join(parts)} are imported together; maskfit splits persons itself, and a part that is to "
+        "stay apart is imported by its own folder"
+    ]
 
 
 def _group_versions(raw: RawImport) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -16,6 +17,7 @@ from maskfit.text import format_count
 __all__ = [
     "ANY",
     "BAND_SUFFIX",
+    "PART_FOLDER",
     "Box",
     "Confidence",
     "ImportOptions",
@@ -25,6 +27,9 @@ __all__ = [
     "RawImport",
     "RawRow",
 ]
+
+PART_FOLDER = re.compile(r"(?:train|val|valid|test|dev|eval)(?:ing|idation|\d{4})?")
+"""Folder of a part of a dataset, as `fold_spelling` gives it: `train`, `valid`, `val2017`."""
 
 SHOWN_PHOTOS = 3
 """Photos without a row that a note lists."""

@@ -13,9 +13,19 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from maskfit.data.importers.box_rows import NO_FACE, UNREADABLE, BoxRows
-from maskfit.data.importers.interface import ANY, Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
+from maskfit.data.importers.interface import (
+    ANY,
+    PART_FOLDER,
+    Box,
+    Confidence,
+    ImportOptions,
+    ImportSource,
+    LeftOut,
+    RawImport,
+)
 from maskfit.data.importers.voc import stem_index
 from maskfit.data.importers.word_reader import WordReader
+from maskfit.labels.spellings import fold_spelling
 from maskfit.safe_yaml import MAX_DIGITS, parse_yaml
 
 NAME_FILES = ("classes.txt", "predefined_classes.txt", "obj.names", "labels.txt", "_darknet.labels")
@@ -66,8 +76,9 @@ class YoloImporter:
         rows = BoxRows(result)
         stems = stem_index(source, options)
         names, name_file = _class_names(source)
+        if not name_file and source.is_folder and PART_FOLDER.fullmatch(fold_spelling(source.root.resolve().name)):
+            names, name_file = _class_names_above(source.root.resolve().parent)
         labeled: set[Path] = set()
-        splits: dict[str, None] = {}
         for name in source.with_suffix(".txt"):
             if _is_name_file(name):
                 continue
@@ -80,7 +91,6 @@ class YoloImporter:
                 continue
             result.files.append(name)
             labeled.add(photo)
-            splits |= dict.fromkeys(part for part in PurePosixPath(name).parts[:-1] if part in _SPLITS)
             if not lines:
                 result.left_out.append(LeftOut(name, NO_FACE))
             _add_lines(lines, name, photo, names, rows)
@@ -93,13 +103,8 @@ class YoloImporter:
             result.notes.append(f"names of the classes are from {name_file}: {listed}")
         else:
             result.notes.append("no file names the classes (data.yaml, classes.txt, obj.names)")
-        if len(splits) > 1:
-            result.notes.append(f"the parts {', '.join(splits)} are imported together; maskfit splits persons itself")
         rows.finish()
         return result
-
-
-_SPLITS = ("train", "val", "valid", "test")
 
 
 def _add_lines(lines: Sequence[str], name: str, photo: Path, names: Mapping[int, str], rows: BoxRows) -> None:
@@ -150,6 +155,16 @@ def _is_name_file(name: str) -> bool:
 def _is_number(key: str) -> bool:
     """Whether a key is a class number; Python converts no number of thousands of digits."""
     return key.isdecimal() and len(key) <= MAX_DIGITS
+
+
+def _class_names_above(folder: Path) -> tuple[dict[int, str], str]:
+    """The same of the file in the folder of a part, which is where exports have it: `data.yaml` beside `test`."""
+    for file in (folder / "data.yaml", *(folder / name for name in NAME_FILES)):
+        if file.is_file():
+            names, _ = _class_names(ImportSource(file))
+            if names:
+                return names, f"../{file.name}"
+    return {}, ""
 
 
 def _class_names(source: ImportSource) -> tuple[dict[int, str], str]:
