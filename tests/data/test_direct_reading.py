@@ -91,6 +91,9 @@ def test_unknown_words_are_mapped_by_codes(tree, schema):
         ({"age": "years"}, "there is no column age: this is class folders"),
         ({"helmet": {"on": "wear"}}, "'helmet' is neither an attribute nor a class column"),
         ({"gender": {"with_mask": "wear"}}, "'wear' is not a value of gender"),
+        ({"mask": {"bare": "wear"}, "Mask": {"with_mask": "wear"}}, "'mask' and 'Mask' are one column; write it once"),
+        ({"mask": {"bare": "wear", "BARE": "not_wear"}}, "'bare' and 'BARE' are one code of mask; write it once"),
+        ({"mask": {"0": "wear", "0.0": "not_wear"}}, "'0' and '0.0' are one code of mask; write it once"),
     ],
 )
 def test_codes_that_no_folder_has_are_an_error(tree, schema, codes, message):

@@ -20,7 +20,7 @@ from maskfit.data.importers.format_detection import find_formats
 from maskfit.data.importers.interface import Confidence
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import WordReader
-from maskfit.data.label_codes import CLASS_COLUMNS, CODES_HINT, CodesOption, check_codes_column
+from maskfit.data.label_codes import CLASS_COLUMNS, CODES_HINT, CodesOption, check_codes_names
 from maskfit.data.manifest_columns import find_columns
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.data.unused_codes import find_unused_words
@@ -299,8 +299,8 @@ def _to_maps(codes: CodesOption | None, schema: LabelSchema) -> dict[str, tuple[
     """
     attributes = {name.casefold(): name for name in WordReader(schema).schema.names}
     maps: dict[str, tuple[str, str]] = {}
+    check_codes_names(codes or {}, (*attributes, *CLASS_COLUMNS))
     for name, meaning in (codes or {}).items():
-        check_codes_column(name, (*attributes, *CLASS_COLUMNS))
         key = f"{attributes[name.casefold()]}:" if name.casefold() in attributes else ""
         if isinstance(meaning, Mapping):
             maps |= {f"{key}{word}={value}": (name, str(word)) for word, value in meaning.items()}

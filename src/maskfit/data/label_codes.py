@@ -8,7 +8,7 @@ way: `{mask: {barefaced: not_wear}}`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from maskfit.data.photo_dataset import read_band, read_label
 from maskfit.errors import DataError, LabelError, did_you_mean
@@ -43,9 +43,9 @@ class LabelCodes:
         self._values: dict[str, dict[int | str, str]] = {}
         self._class_attributes: dict[str, Attribute] = {}
         attributes = {attribute.name.casefold(): attribute for attribute in schema.attributes}
+        check_codes_names(option or {}, (*attributes, *CLASS_COLUMNS))
         for name, meaning in (option or {}).items():
             column = name.casefold()
-            check_codes_column(name, (*attributes, *CLASS_COLUMNS))
             attribute = attributes.get(column)
             if isinstance(meaning, str):
                 allowed = (_CLASS,) if attribute is None else (_BANDS, _YEARS) if attribute.bin_edges else ()
@@ -179,18 +179,23 @@ class LabelCodes:
         return f"{column}: {listed} ({'data.codes' if is_set else 'codes without words'})"
 
 
-def check_codes_column(name: str, known: Collection[str]) -> None:
-    """Checks a column that `data.codes` names.
+def check_codes_names(option: CodesOption, known: Collection[str]) -> None:
+    """Checks the columns and codes that `data.codes` names.
 
     Args:
-        name: The column.
+        option: The user's meanings.
         known: The attributes and class columns in lower case.
 
     Raises:
-        DataError: It is none of them.
+        DataError: A column is none of them, or a column or code is named twice.
     """
-    if name.casefold() not in known:
-        raise _option_error(f"'{name}' is neither an attribute nor a class column; {did_you_mean(name, known)}")
+    for name in option:
+        if name.casefold() not in known:
+            raise _option_error(f"'{name}' is neither an attribute nor a class column; {did_you_mean(name, known)}")
+    _check_once(option, str.casefold, "column")
+    for name, meaning in option.items():
+        if not isinstance(meaning, str):
+            _check_once(meaning, fold_code, f"code of {name}")
 
 
 def find_attributes(schema: LabelSchema, text: str) -> list[Attribute]:
@@ -246,6 +251,15 @@ def _value(attribute: Attribute, text: str) -> str:
     if code == UNKNOWN or as_integer(text) is not None:
         raise _option_error(f"'{text}' is not one value of {attribute.name}; use {', '.join(attribute.values)}")
     return attribute.values[code]
+
+
+def _check_once(names: Iterable[str], fold: Callable[[str], int | str], title: str) -> None:
+    """Raises `DataError` where two names mean the same, of which the second would silently replace the first."""
+    seen: dict[int | str, str] = {}
+    for name in map(str, names):
+        first = seen.setdefault(fold(name), name)
+        if first != name:
+            raise _option_error(f"'{first}' and '{name}' are one {title}; write it once")
 
 
 def _option_error(message: str) -> DataError:

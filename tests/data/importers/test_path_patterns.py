@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from maskfit.errors import DataError
+
 
 def rows(dataset) -> list[tuple[str, str, dict[str, str]]]:
     return [(row.photo.name, row.person, dict(row.labels)) for row in dataset.rows]
@@ -67,3 +69,10 @@ def test_a_code_may_be_mapped(write_tree, import_):
         "female",
         "male",
     ]
+
+
+def test_labels_in_place_of_names_are_no_persons(write_tree, import_):
+    root = write_tree("14_masked_0001.jpg", "15_with_mask_0002.jpg", "62_female_0001.jpg")
+    with pytest.raises(DataError, match="it may be flat"):
+        import_(root)
+    assert [person for _, person, _ in rows(import_(root, "cacd"))] == ["masked", "with_mask", "female"]

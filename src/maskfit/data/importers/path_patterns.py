@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from maskfit.data.importers.interface import Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
+from maskfit.data.importers.interface import ANY, Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
 from maskfit.data.importers.word_reader import WordReader
 
 SURE_FRACTION = 0.9
@@ -41,11 +41,16 @@ class PathPatternImporter:
             words: What the user says that words mean.
 
         Returns:
-            `SURE` where nine in ten paths have it.
+            `SURE` where nine in ten paths have it, with no label in place of the person.
         """
         if not source.is_folder or not source.photos:
             return Confidence.NO
-        found = sum(self._match(name) is not None for name in source.photos)
+        found = 0
+        for name in source.photos:
+            match = self._match(name)
+            person = match.groupdict().get("person", "") if match else ""
+            # In 25_with_mask_0001.jpg a label has the place of the person.
+            found += match is not None and not words.knows(ANY, person)
         return Confidence.SURE if found >= SURE_FRACTION * len(source.photos) else Confidence.NO
 
     def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
