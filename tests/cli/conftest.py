@@ -73,9 +73,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), metadata)
 
 
+def _import_all_users_of_the_bundled_model() -> None:
+    """Imports what takes the function by its name: imported while it is replaced, it would keep the replacement."""
+    import maskfit.apps.webapp.model_names
+    import maskfit.inference.face_predictor
+    import maskfit.inference.predictor  # noqa: F401
+
+
 @pytest.fixture
 def bundled_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same model in place of the bundled one."""
+    _import_all_users_of_the_bundled_model()
     monkeypatch.setattr("maskfit.inference.input_resolution.bundled_model_path", lambda: model)
     return model
 

@@ -151,6 +151,8 @@ def test_the_format_follows_from_the_content(written):
         (b"\x00\x01\x02\x03" * 50, "not a photo"),
         (b"\x00\x00\x00\x1cftypavif\x00\x00", "an AVIF"),
         (b"\x00\x00\x00\x1cftypisom\x00\x00", "a video"),
+        (b"\x1aE\xdf\xa3\xa3B\x86\x81\x01", "a video"),
+        (b"RIFF\x24\x00\x00\x00AVI LIST", "a video"),
         (save(Image.new("RGB", (9, 9)), "GIF"), "a GIF"),
         (save(Image.new("RGB", (9, 9)), "TIFF"), "a TIFF"),
         (b"\xff\xd8\xff\xe0 nothing more", "damaged or incomplete"),
@@ -164,6 +166,7 @@ def test_other_files_are_rejected_with_their_type(written, content, what):
         decode(path)
     assert caught.value.location == str(path)
     assert caught.value.hint
+    assert ("maskfit video" in caught.value.hint) == (what == "a video")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP", "BMP"])

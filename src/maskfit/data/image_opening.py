@@ -202,7 +202,8 @@ def open_image(content: bytes, label: str) -> Image.Image:
             message = f"this is an {found}, which is not supported"
         elif found in ("GIF", "TIFF"):
             message = f"this is a {found}, which is not supported"
-        raise PhotoError(message, location=label, hint="save it as JPEG or PNG")
+        hint = "videos are read by 'maskfit video'" if found == "video" else "save it as JPEG or PNG"
+        raise PhotoError(message, location=label, hint=hint)
     try:
         return OPENERS[found](BytesIO(content))
     except Exception as error:  # struct.error, KeyError, OverflowError and more.
@@ -274,6 +275,8 @@ def sniff_format(content: bytes) -> str:
             return name
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WebP"
+    if content.startswith(b"\x1aE\xdf\xa3") or (content[:4] == b"RIFF" and content[8:12] == b"AVI "):
+        return "video"  # Matroska and WebM, AVI
     if content[4:8] == b"ftyp":
         brand = content[8:12]
         return "HEIC" if brand in _HEIC_BRANDS else "AVIF" if brand in (b"avif", b"avis") else "video"

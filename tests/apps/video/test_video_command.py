@@ -302,6 +302,10 @@ def test_wrong_arguments_are_errors_and_nothing_is_written(command, video, model
 
 
 def test_without_a_model_the_bundled_one_is_used(command, video, model, painted, monkeypatch):
+    # Imported while the function is replaced, these would keep the replacement.
+    import maskfit.inference.face_predictor
+    import maskfit.inference.predictor  # noqa: F401
+
     monkeypatch.setattr("maskfit.inference.input_resolution.bundled_model_path", lambda: model)
     result = command(video, "--seconds", 1)
     assert result.code == 0, result.err
