@@ -14,7 +14,14 @@ import yaml
 from pydantic import BaseModel
 
 import maskfit
-from maskfit.config.loader import parse_yaml_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
+from maskfit.config.loader import (
+    PLACES_OF_COMMON_KEYS,
+    parse_yaml_value,
+    read_recipe,
+    read_recipe_text,
+    recipe_names,
+    recipe_to_yaml,
+)
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import LABEL_SCHEMAS
@@ -493,3 +500,29 @@ def test_true_and_false_are_no_numbers(word, problem):
 @pytest.mark.parametrize("word", ["trainer.monitor=off", "trainer.compile=no", "data.age_labels.by_decade=yes"])
 def test_true_and_false_where_they_are_meant(word):
     read_recipe("fast", [word], registries=RECIPE_REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("epochs=3", "epochs: there is no such key; did you mean 'trainer.epochs'?"),
+        ("batch_size=8", "batch_size: there is no such key; did you mean 'trainer.batch_size'?"),
+        ("data.epochs=3", "data.epochs: there is no such key; did you mean 'trainer.epochs'?"),
+        ("backbone=resnet18", "backbone: there is no such key; did you mean 'model.backbone'?"),
+        ("lr=0.1", "lr: there is no such key; did you mean 'optimizer.lr'?"),
+        ("trainer.learning_rate=0.1", "trainer.learning_rate: there is no such key; did you mean 'optimizer.lr'?"),
+        ("imgsz=96", "imgsz: there is no such key; did you mean 'data.image_size'?"),
+        # No place elsewhere: the similar key of the same section, as before.
+        ("augmentaton=light", "augmentaton: there is no such key; did you mean 'augmentation'?"),
+        ("heads.mask.name=x", "heads.mask.name: there is no such key; known: loss, loss_weight"),
+    ],
+)
+def test_a_key_without_its_section_is_named_with_it(word, line):
+    assert problems_of(word) == [line]
+
+
+@pytest.mark.parametrize("key", [key for keys in PLACES_OF_COMMON_KEYS.values() for key in keys])
+def test_the_places_of_keys_exist(key):
+    value = {"momentum": "0.5", "batch_size": "8", "image_size": "96"}.get(key.rpartition(".")[2], "0.1")
+    optimizer = ["optimizer=sgd"] if key == "optimizer.momentum" else []
+    read_recipe("baseline", [*optimizer, f"{key}={value}"], registries=RECIPE_REGISTRY)

@@ -32,6 +32,17 @@ RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_WARNINGS = 5
 """A recipe with more old names, such as the complete one of an old run folder, gets one warning for all of them."""
 
+PLACES_OF_COMMON_KEYS = {
+    "batch": ["trainer.batch_size"],
+    "img_size": ["data.image_size"],
+    "imgsz": ["data.image_size"],
+    "learning_rate": ["optimizer.lr"],
+    "lr": ["optimizer.lr"],
+    "momentum": ["optimizer.momentum"],
+    "weight_decay": ["optimizer.weight_decay"],
+}
+"""Keys that other programs have at the top, whose place here no section of the recipe tells."""
+
 
 def recipe_names() -> list[str]:
     """Returns the names of the bundled recipes in alphabetical order."""
@@ -225,7 +236,9 @@ def _format_error(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         section = SECTIONS.get(key_pattern(".".join(path[:-1])))
         known = section.model_fields if section else ()
-        return f"{'.'.join(path)}: there is no such key; {did_you_mean(path[-1], known)}"
+        elsewhere = " or ".join(f"'{key}'" for key in _find_in_sections(path[-1]))
+        near = f"did you mean {elsewhere}?" if elsewhere else did_you_mean(path[-1], known)
+        return f"{'.'.join(path)}: there is no such key; {near}"
     if error["type"] == "missing":
         return f"{'.'.join(path)}: this key is missing"
     # The index in a short list is left out: the message shows the value, and both sides of a size become one line.
@@ -238,6 +251,14 @@ def _format_error(error: Any) -> str:
     message = message.format(**bounds)
     shown = "nothing" if error["input"] is None else f"{error['input']!r:.60}"
     return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}, got {shown}"
+
+
+def _find_in_sections(name: str) -> list[str]:
+    """The keys of sections that have a name: where `epochs` or `lr` belongs that was written without its section."""
+    # Keys of deeper sections, such as the `name` of an attribute, mean something only there.
+    sections = {section: model for section, model in SECTIONS.items() if section and "." not in section}
+    found = [f"{section}.{name}" for section, model in sections.items() if name in model.model_fields]
+    return found + PLACES_OF_COMMON_KEYS.get(name, [])
 
 
 def _is_consequence(error: Any, errors: Sequence[Any]) -> bool:
