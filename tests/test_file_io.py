@@ -87,6 +87,15 @@ def test_csv_round_trip(tmp_path, rows):
     assert read_csv(path, ["one"]) == [{"one": one, "two": two} for one, two in rows]
 
 
+def test_a_text_that_is_not_utf_8_is_an_error_and_keeps_the_file(tmp_path):
+    path = write_csv(tmp_path / "a.csv", ["path"], [["ü.jpg"]])
+    with pytest.raises(DataError, match="a text is not UTF-8 and cannot be written") as caught:
+        write_csv(path, ["path"], [["b.jpg"], ["\udcff.jpg"]])
+    assert caught.value.location == str(path)
+    assert read_csv(path, ["path"]) == [{"path": "ü.jpg"}]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
+
+
 @pytest.mark.parametrize("character", ["\u2028", "\x0c", "\x85", "\x1c"])
 def test_only_a_line_end_ends_a_row(tmp_path, character):
     path = tmp_path / "a.csv"

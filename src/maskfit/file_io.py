@@ -290,11 +290,22 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
     Returns:
         The path.
+
+    Raises:
+        DataError: A cell cannot be written as UTF-8, as a file name in another encoding.
     """
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    try:
+        with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+    except UnicodeEncodeError as error:
+        part = error.object[max(error.start - 40, 0) : error.end + 40].strip()
+        raise DataError(
+            f"a text is not UTF-8 and cannot be written: {part}",
+            location=path,
+            hint="rename the file or folder, or correct the text",
+        ) from None
     return Path(path)
 
 

@@ -337,6 +337,13 @@ class TestMedicalMask:
 
 
 class TestHuggingFace:
+    def test_a_person_of_half_a_surrogate_pair_is_left_out(self, write_tree, import_):
+        lines = [{"file_name": "a.jpg", "mask": "wear", "person": "\ud83d"}, {"file_name": "b.jpg", "mask": "wear"}]
+        texts = {"metadata.jsonl": "\n".join(map(json.dumps, lines))}
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts=texts))
+        assert [row.photo.name for row in dataset.rows] == ["b.jpg"]
+        assert left_out(dataset) == [("metadata.jsonl line 1", "the person is not UTF-8 text")]
+
     @pytest.mark.parametrize("boxes", ["face", [[1, 2, 11, NAN]], [[1, 2, LONG, 18]], [7]])
     def test_what_is_no_box_is_left_out_alone(self, write_tree, import_, boxes):
         good = {"bbox": [[1, 2, 11, 18]], "category": ["wear"], "id": 7}

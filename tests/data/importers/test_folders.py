@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from maskfit.data.importers import write_manifest
 from maskfit.errors import DataError
 
 
@@ -111,3 +115,18 @@ def test_folders_in_several_classes_may_be_persons(write_tree, import_):
     assert {*persons_of(import_(root, person="([^/]+)/[^/]*$")).values()} == {"anna", "hall"}
     root = write_tree("with_mask/anna/0.jpg", "without_mask/ben/1.jpg", folder="others")
     assert not any("several class folders" in note for note in import_(root).notes)
+
+
+def test_names_that_a_manifest_cannot_hold_are_left_out(write_tree, import_):
+    root = write_tree("with_mask/a.jpg", "without_mask/b.jpg")
+    for name in (b"with_mask/\xff.jpg", b"with_mask/\xffnna/c.jpg"):
+        copy = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
+        try:
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes((root / "with_mask/a.jpg").read_bytes())
+        except OSError:
+            pytest.skip("this file system takes only UTF-8")
+    dataset = import_(root)
+    assert {row.photo.name for row in dataset.rows} == {"a.jpg", "b.jpg"}
+    assert [item.reason for item in dataset.left_out] == ["the file name is not UTF-8; rename it"] * 2
+    assert write_manifest(dataset, root.parent / "m.csv").is_file()

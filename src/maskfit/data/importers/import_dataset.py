@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maskfit.data.image_lists import check_entry_name
 from maskfit.data.importers.box_rows import note_faces_boxed_twice
 from maskfit.data.importers.format_detection import WRONG_TYPES, detect_format
 from maskfit.data.importers.interface import PART_FOLDER, Box, Importer, ImportOptions, LeftOut, RawImport, RawRow
@@ -34,6 +35,7 @@ VERSION_NAME = re.compile(r"([^/\\]+)\.rf\.[0-9A-Za-z]+\.\w+$")
 """Name of a photo that Roboflow exported, `NAME_jpg.rf.HASH.jpg`; augmented versions of a photo differ in the hash."""
 
 SKIPPED_WORD = "left out by --map"
+NOT_UTF8_PERSON = "the person is not UTF-8 text"
 UNREADABLE_VALUE = "a value out of range"
 
 
@@ -173,6 +175,7 @@ def import_dataset(
     reader = _LabelReader(words)
     for row in raw.rows:
         labels, reason = reader.read(row)
+        reason = reason or _check_writable(row, images or source.root)
         if reason:
             left_out.append(LeftOut(row.location, reason))
         else:
@@ -201,6 +204,19 @@ def import_dataset(
         unused_maps=unused,
         files=tuple(source.root / name for name in raw.files),
     )
+
+
+def _check_writable(row: RawRow, root: Path) -> str:
+    """The reason to leave out a row that a manifest cannot hold; "" for one that it can."""
+    parts, outer = row.photo.parts, root.parts
+    below = parts[len(outer) :] if parts[: len(outer)] == outer else parts[-1:]
+    if problem := next(filter(None, map(check_entry_name, below)), ""):
+        return problem
+    try:
+        row.person.encode()
+    except UnicodeEncodeError:
+        return NOT_UTF8_PERSON
+    return ""
 
 
 def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
