@@ -301,11 +301,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
             writer.writerows(rows)
     except UnicodeEncodeError as error:
         part = error.object[max(error.start - 40, 0) : error.end + 40].strip()
-        raise DataError(
-            f"a text is not UTF-8 and cannot be written: {part}",
-            location=path,
-            hint="rename the file or folder, or correct the text",
-        ) from None
+        message, hint = f"a text is not UTF-8 and cannot be written: {part}", "rename the file, or correct the text"
+        raise DataError(message, location=path, hint=hint) from None
     return Path(path)
 
 

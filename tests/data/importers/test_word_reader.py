@@ -171,3 +171,12 @@ def test_words_that_answer_other_questions_say_nothing_alone(word, alone):
     assert words.knows("", word)
     assert words.knows_alone(word) == alone
     assert WordReader(LABEL_SCHEMAS["mask-gender-age"], maps=[f"{word}=wear"]).knows_alone(word)
+
+
+def test_two_meanings_of_one_word_are_an_error():
+    with pytest.raises(DataError, match="'lady=wear' and 'Lady=female' give one word two meanings") as caught:
+        WordReader(SCHEMA, maps=["lady=wear", "Lady=female"])
+    assert "--map WORD=wear,female" in caught.value.hint
+    words = WordReader(SCHEMA, maps=["1=wear", "1.0=wear", "gender:1=male"])
+    assert words.read(ANY, "1").labels == {"mask": "wear"}
+    assert words.read("gender", "1").labels == {"gender": "male"}

@@ -105,6 +105,11 @@ class WordReader:
         for item in maps:
             key, word, value = self._parse_map(item)
             pair = (key, OTHER_WORDS if word == OTHER_WORDS else _fold(word))
+            if self._maps.get(pair, value) != value:
+                hint = (
+                    "name each word once; values of several attributes are separated by commas: --map WORD=wear,female"
+                )
+                raise _map_error(f"'{self._items[pair]}' and '{item}' give one word two meanings", hint)
             self._maps[pair], self._items[pair] = value, item
         self._readings: dict[tuple[str, str], Reading] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
