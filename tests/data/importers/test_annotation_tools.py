@@ -296,6 +296,10 @@ class TestOneHot:
         ]
         assert len(dataset.disagreements) == 1
 
+    def test_rows_that_all_contradict_each_other_are_no_labels(self, write_tree, import_):
+        with pytest.raises(DataError, match="no label at all, of 2 rows; labels that differ and stay empty: 1"):
+            import_(write_tree("a.jpg", texts={"m.csv": "path,wear,not_wear\na.jpg,1,0\na.jpg,0,1\n"}))
+
     def test_a_manifest_of_codes_is_none(self, write_tree, import_):
         with pytest.raises(DataError, match="this table is a manifest already"):
             import_(write_tree("a.jpg", "b.jpg", texts={"m.csv": "path,mask,gender\na.jpg,0,1\nb.jpg,1,0\n"}))

@@ -191,7 +191,8 @@ def import_dataset(
     notes += [*note_faces_boxed_twice((row.photo, row.box) for row in rows), *_note_single_values(rows)]
     known = {name for row in rows for name in row.labels}
     if not known:
-        raise _no_labels(path, format, raw, left_out)
+        notes = [f"labels that differ and stay empty: {len(disagreements):,}"] if disagreements else []
+        raise _no_labels(path, format, replace(raw, notes=[*raw.notes, *notes]), left_out)
     return ImportedDataset(
         source=path,
         format=format,
