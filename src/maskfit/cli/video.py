@@ -290,6 +290,12 @@ def _print_summary(summary: VideoSummary, written: list[Path]) -> None:
         err.print(
             f"{format_count(summary.num_damaged, 'damaged part was', 'damaged parts were')} skipped", style="yellow"
         )
+    if summary.num_corrupt:
+        frames = format_count(summary.num_corrupt, "frame was", "frames were")
+        err.print(
+            f"{frames} decoded with errors: parts of the video are damaged or lost, and frames may be missing",
+            style="yellow",
+        )
     if summary.num_estimated_times:
         frames = format_count(summary.num_estimated_times, "frame has", "frames have")
         err.print(f"{frames} a missing or wrong time stamp, estimated from the others", style="yellow")

@@ -53,7 +53,7 @@ def test_frames_are_read_with_their_own_times(tmp_path, ending):
     for frame in frames:
         assert np.abs(frame.pixels.astype(int) - picture(frame.index))[20:, 30:].max() < 6
     assert not video.is_live
-    assert (video.truncation, video.num_damaged) == ("", 0)
+    assert (video.truncation, video.num_damaged, video.num_corrupt) == ("", 0, 0)
 
 
 def test_an_odd_row_and_column_are_cropped(tmp_path):
@@ -137,6 +137,18 @@ def test_a_truncated_video_is_read_as_far_as_possible(tmp_path):
     assert "declares 8.0 s, but it ends after" in video.truncation
 
 
+def test_a_matroska_file_without_some_of_its_data_is_noticed(tmp_path):
+    """Its reader passes over what it cannot read, so that no packet is damaged, but frames that build on it are."""
+    path = write(tmp_path / "a.mkv", [number / 25 for number in range(100)])
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 40] = bytes(40)
+    path.write_bytes(data)
+    frames, video = read(path)
+    assert len(frames) > 20
+    assert video.num_corrupt + video.num_damaged > 0 or video.truncation
+
+
 @pytest.mark.parametrize("seed", [0, 11, 19])
 def test_damaged_packets_are_skipped(tmp_path, seed):
     path, chance = tmp_path / "a.mp4", np.random.default_rng(seed)
@@ -152,6 +164,7 @@ def test_damaged_packets_are_skipped(tmp_path, seed):
     # What is decoded of damaged packets differs by processor; a late frame at the end comes after the last one.
     assert frames[-1].time == pytest.approx(99 / 25, abs=0.2)
     assert video.num_damaged > 0
+    assert video.num_corrupt > 0
     assert all(one.time < other.time for one, other in pairwise(frames))
 
 

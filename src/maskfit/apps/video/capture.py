@@ -202,6 +202,7 @@ class VideoCapture:
         num_frames: Frames, as declared or estimated; None where unknown.
         fps: Mean frame rate, as declared; None where unknown.
         num_damaged: Packets that could not be decoded so far.
+        num_corrupt: Frames so far that were decoded with errors, as where a part of them or of an earlier one is lost.
         truncation: Why the video ended early; empty where it did not.
 
     Raises:
@@ -225,6 +226,7 @@ class VideoCapture:
         # Decoding frames in several threads delays each by as many frames, which a live source cannot afford.
         self._stream.thread_type = "SLICE" if self.is_live else "AUTO"
         self.num_damaged = 0
+        self.num_corrupt = 0
         self.truncation = ""
         self._clock = FrameClock(self.fps, self.duration)
 
@@ -249,6 +251,7 @@ class VideoCapture:
         """
         index = 0
         for index, video_frame in enumerate(self._decode(), start=1):
+            self.num_corrupt += video_frame.is_corrupt
             yield Frame(index - 1, self._clock.next(video_frame.time), video_frame)
         if not index:
             raise DataError(

@@ -111,6 +111,7 @@ class ReconnectingSource:
     Attributes:
         num_interruptions: How often the source was lost.
         num_damaged: Packets that could not be decoded.
+        num_corrupt: Frames that were decoded with errors.
         num_estimated_times: Frames whose time stamp was missing or wrong.
     """
 
@@ -124,6 +125,7 @@ class ReconnectingSource:
     ) -> None:
         self.num_interruptions = 0
         self.num_damaged = 0
+        self.num_corrupt = 0
         self.num_estimated_times = 0
         self._video: VideoCapture | None = video
         self._address = video.address
@@ -156,6 +158,7 @@ class ReconnectingSource:
                 reason = error.message
             finally:
                 self.num_damaged += self._video.num_damaged
+                self.num_corrupt += self._video.num_corrupt
                 self.num_estimated_times += self._video.num_estimated_times
                 self._video.close()
             self._video = None if self._stop.is_set() else self._reconnect(reason)

@@ -82,6 +82,7 @@ class VideoSummary:
         source_seconds: Time of the last processed frame in the source.
         num_dropped: Frames of a live source that arrived too fast to be processed.
         num_damaged: Packets that could not be decoded.
+        num_corrupt: Frames that were decoded with errors, because parts of the source are damaged or lost.
         num_estimated_times: Frames whose time stamp was missing or wrong, so that their time is an estimate.
         num_interruptions: How often a live source was lost.
         num_persons: Persons who appeared.
@@ -99,6 +100,7 @@ class VideoSummary:
     source_seconds: float = 0.0
     num_dropped: int = 0
     num_damaged: int = 0
+    num_corrupt: int = 0
     num_estimated_times: int = 0
     num_interruptions: int = 0
     num_persons: int = 0
@@ -126,6 +128,7 @@ class VideoSummary:
             "watched": round(self.source_seconds, 3),
             "dropped": self.num_dropped,
             "damaged": self.num_damaged,
+            "decoded_with_errors": self.num_corrupt,
             "estimated_times": self.num_estimated_times,
             "interruptions": self.num_interruptions,
             "people": self.num_persons,
@@ -208,6 +211,7 @@ def process_video(
     summary.seconds = time.perf_counter() - began
     summary.num_dropped = source.num_dropped
     summary.num_damaged = source.num_damaged
+    summary.num_corrupt = source.num_corrupt
     summary.num_estimated_times = source.num_estimated_times
     summary.num_interruptions = source.num_interruptions
     summary.truncation = video.truncation
@@ -281,6 +285,10 @@ class _FrameSource:
     @property
     def num_damaged(self) -> int:
         return self._stream.num_damaged if self._stream else self._video.num_damaged
+
+    @property
+    def num_corrupt(self) -> int:
+        return (self._stream or self._video).num_corrupt
 
     @property
     def num_estimated_times(self) -> int:
