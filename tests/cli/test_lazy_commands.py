@@ -79,6 +79,7 @@ def test_help_imports_nothing_heavy(words, tmp_path, monkeypatch):
         "maskfit.cli.defaults",
         "maskfit.cli.lazy_commands",
         "maskfit.cli.legacy_names",
+        "maskfit.cli.option_hints",
         "maskfit.cli.verbosity_options",
         "maskfit.environment",
         "maskfit.errors",

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from maskfit.cli.legacy_names import upgrade_arguments
+from maskfit.cli.option_hints import check_foreign_options
 from maskfit.cli.verbosity_options import make_options
 from maskfit.errors import MaskfitError
 from maskfit.verbosity import is_quiet
@@ -114,7 +115,10 @@ class _Group(TyperGroup):
             # A command of two words beside one of its first word: `evaluate scenes` beside `evaluate`.
             args = [" ".join(args[:2]), *args[2:]]
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and self._load(str(name)), upgrade_arguments(str(name), rest, _warn)
+        rest = upgrade_arguments(str(name), rest, _warn)
+        if not ctx.resilient_parsing:
+            check_foreign_options(ctx.command_path.partition(" ")[2] or str(name), rest)
+        return name, command and self._load(str(name)), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; a file that is cut off, of which Typer says no more than "Aborted.", is named."""

@@ -300,6 +300,11 @@ class TestOneHot:
         with pytest.raises(DataError, match="no label at all, of 2 rows; labels that differ and stay empty: 1"):
             import_(write_tree("a.jpg", texts={"m.csv": "path,wear,not_wear\na.jpg,1,0\na.jpg,0,1\n"}))
 
+    def test_columns_that_differ_in_case_only_count_each(self, write_tree, import_):
+        text = "path,wear,WEAR,not_wear\na.jpg,1,0,0\nb.jpg,0,1,0\nc.jpg,0,0,1\n"
+        dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"labels.csv": text}))
+        assert [labels["mask"] for _, _, labels in faces(dataset)] == ["wear", "wear", "not_wear"]
+
     def test_a_manifest_of_codes_is_none(self, write_tree, import_):
         with pytest.raises(DataError, match="this table is a manifest already"):
             import_(write_tree("a.jpg", "b.jpg", texts={"m.csv": "path,mask,gender\na.jpg,0,1\nb.jpg,1,0\n"}))

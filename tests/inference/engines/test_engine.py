@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from maskfit import cpu_features
 from maskfit.config import aliases
 from maskfit.data.image_decoding import decode
-from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
-from maskfit.inference.engines import open_engine
+from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError, RecipeError
+from maskfit.inference.engines import check_engine, open_engine
 from maskfit.inference.engines.engine import OnnxEngine, TorchEngine
 from maskfit.inference.engines.openvino import OpenvinoEngine
 from maskfit.inference.predictor import Predictor
@@ -187,6 +187,14 @@ def test_what_does_not_fit_into_a_gpus_memory_is_halved(models, photos):
 def test_an_engine_that_cannot_be_is_refused(exported, engine, said):
     with pytest.raises(MaskfitError, match=said):
         open_engine(exported["attributes"], engine=engine)
+
+
+@pytest.mark.parametrize(("engine", "hint"), [("ONNXRuntime", "onnx"), ("ort", "onnx"), ("tensorrt", "auto")])
+def test_an_engine_by_another_name_gets_the_next_step(exported, engine, hint):
+    for check in (lambda: open_engine(exported["attributes"], engine=engine), lambda: check_engine(engine)):
+        with pytest.raises(RecipeError) as error:
+            check()
+        assert error.value.hint == f"--engine {hint}"
 
 
 @pytest.mark.openvino

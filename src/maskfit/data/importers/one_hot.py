@@ -117,11 +117,12 @@ def _find_columns(source: ImportSource, name: str) -> _Columns | None:
         return None
     classes = [
         column
-        for column in columns.values()
-        if column not in (path, person)
+        for column in rows[0]
+        if column
+        and column not in (path, person)
         and any(row[column] for row in rows)
         and all(row[column] in _SET | _UNSET for row in rows)
     ]
     if len(classes) < 2:
         return None
-    return _Columns(path, classes, person, [name for name in columns.values() if name not in (path, person, *classes)])
+    return _Columns(path, classes, person, [name for name in rows[0] if name and name not in (path, person, *classes)])

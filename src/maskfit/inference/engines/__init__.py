@@ -69,13 +69,18 @@ def check_engine(engine: str | ComponentSpec) -> ComponentSpec:
     if spec.name == AUTO and not spec.options:
         return spec
     if spec.name not in ENGINES:
-        raise RecipeError(
-            f"there is no engine '{spec.name}'; {did_you_mean(spec.name, [AUTO, *ENGINES])}", hint="--engine auto"
-        )
+        raise _unknown_engine(spec.name)
     problems = validate_spec(ENGINES, spec, injected=("path", "threads", "num_streams"))
     if problems:
         raise RecipeError(problems[0], location="--engine", hint="correct the option, or --engine auto")
     return spec
+
+
+def _unknown_engine(name: str) -> RecipeError:
+    """The error of a name that is no engine; people know ONNX Runtime by its own names."""
+    likely = "onnx" if name.lower().replace("_", "") in ("onnxruntime", "ort") else ""
+    message = f"there is no engine '{name}'; {did_you_mean(name, [AUTO, *ENGINES])}"
+    return RecipeError(message, hint=f"--engine {likely or AUTO}")
 
 
 def open_engine(
@@ -106,9 +111,7 @@ def open_engine(
             read_model_metadata(path)  # raises what is wrong with it
         spec = ComponentSpec.create(fitting[0])
     if spec.name not in ENGINES:
-        raise RecipeError(
-            f"there is no engine '{spec.name}'; {did_you_mean(spec.name, [AUTO, *ENGINES])}", hint="--engine auto"
-        )
+        raise _unknown_engine(spec.name)
     if path.suffix not in suffixes[spec.name]:
         raise ModelFileError(
             f"the engine '{spec.name}' runs {' and '.join(suffixes[spec.name])}, not '{path.suffix}'",

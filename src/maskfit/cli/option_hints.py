@@ -1,0 +1,81 @@
+"""Options that other tools have and maskfit says otherwise: what to write in place of them.
+
+`train` takes recipe keys (`trainer.epochs=3`), as Hydra does, where argparse tools take `--epochs 3`; `predict` takes
+models and photos without an option.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from maskfit.errors import MaskfitError
+
+_RECIPE_OPTIONS: Mapping[str, str] = {
+    "--epochs": "trainer.epochs=N",
+    "--batch-size": "trainer.batch_size=N",
+    "--batch": "trainer.batch_size=N",
+    "--lr": "optimizer.lr=X",
+    "--learning-rate": "optimizer.lr=X",
+    "--data": "data.path=PHOTOS",
+    "--data-dir": "data.path=PHOTOS",
+    "--dataset": "data.path=PHOTOS",
+    "--image-size": "data.image_size=N",
+    "--img-size": "data.image_size=N",
+    "--imgsz": "data.image_size=N",
+    "--model": "model.backbone=NAME",
+    "--backbone": "model.backbone=NAME",
+    "--pretrained": "model.pretrained=NAME_OR_FILE",
+    "--device": "trainer.device=cuda",
+    "--folds": "cv.num_folds=N",
+    "--output-dir": "output_dir=DIR",
+}
+_MODEL = "name the model beside the photos: maskfit predict photo.jpg model.onnx"
+_PHOTOS = "name the photos without an option: maskfit predict photo.jpg holiday/*.jpg"
+
+OPTION_HINTS: Mapping[str, Mapping[str, str]] = {
+    "train": {**_RECIPE_OPTIONS, "--seed": "trainer.seed=N", "--out": "output_dir=DIR"},
+    "check": {**_RECIPE_OPTIONS, "--seed": "trainer.seed=N", "--out": "output_dir=DIR"},
+    "run": {**_RECIPE_OPTIONS, "--seed": "trainer.seed=N"},
+    "predict": {
+        "--model": _MODEL,
+        "--weights": _MODEL,
+        "--checkpoint": _MODEL,
+        "--source": _PHOTOS,
+        "--input": _PHOTOS,
+        "--image": _PHOTOS,
+        "--save": "draw the answers on the photos: --draw OUT",
+        "--visualize": "draw the answers on the photos: --draw OUT",
+        "--output": "write a table with --out FILE, or draw the answers on the photos with --draw OUT",
+        "--csv": "write a table: --out FILE",
+    },
+}
+"""Command -> option that it does not have -> what to write. None of them is an option or an old name of the command."""
+
+
+def check_foreign_options(command: str, args: Sequence[str]) -> None:
+    """Raises for an option of other tools, with what to write in place of it.
+
+    Args:
+        command: The command's name.
+        args: Its arguments as typed; everything after `--` is left alone.
+
+    Raises:
+        MaskfitError: One of the arguments is such an option.
+    """
+    hints = OPTION_HINTS.get(command, {})
+    for index, arg in enumerate(args):
+        if arg == "--":
+            return
+        name, _, value = arg.partition("=")
+        if name in hints:
+            value = value or (args[index + 1] if index + 1 < len(args) and args[index + 1][:1] != "-" else "")
+            raise MaskfitError(f"maskfit {command} has no option {name}", hint=_fill_in(hints[name], value))
+
+
+def _fill_in(hint: str, value: str) -> str:
+    """A recipe key with the value that was given; other hints as they are."""
+    key, equals, _ = hint.partition("=")
+    if not equals:
+        return hint
+    return f"write {key}={shlex.quote(value)}" if value else f"write {hint}"

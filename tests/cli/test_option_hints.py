@@ -1,0 +1,56 @@
+"""Options of other tools: refused with what to write in place of them."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from maskfit.cli import COMMAND_TABLE
+from maskfit.cli.lazy_commands import load_command
+from maskfit.cli.legacy_names import EVERYWHERE, OPTIONS
+from maskfit.cli.option_hints import OPTION_HINTS, check_foreign_options
+from maskfit.errors import MaskfitError
+
+PATHS = {name: item.import_path for entries in COMMAND_TABLE.values() for name, item in entries.items()}
+VALUES = {"N": "16", "X": "0.1", "NAME": "resnet18", "NAME_OR_FILE": "timm", "cuda": "cpu"}
+
+
+@pytest.mark.parametrize("name", OPTION_HINTS)
+def test_no_hint_is_an_option_or_an_old_name(name):
+    app = typer.Typer()
+    app.command()(load_command(PATHS[name]))
+    options = {option for param in typer.main.get_command(app).params for option in param.opts}
+    assert "--json" in options or name == "check"
+    assert not {*options, *EVERYWHERE, *OPTIONS.get(name, {})} & OPTION_HINTS[name].keys()
+
+
+def test_keys_are_keys_of_recipes(command):
+    hints = {hint for name in ("train", "check", "run") for hint in OPTION_HINTS[name].values()}
+    pairs = [hint.partition("=")[::2] for hint in sorted(hints)]
+    result = command("check", "baseline", *(f"{key}={VALUES.get(value, value)}" for key, value in pairs))
+    assert result.code == 0, result.err
+    assert command("check", "baseline", "trainer.epoch=2").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "hint"),
+    [
+        (["train", "champion", "--epochs", "3"], "--epochs", "write trainer.epochs=3"),
+        (["train", "champion", "--epochs", "--json"], "--epochs", "write trainer.epochs=N"),
+        (["train", "champion", "--epochs=3"], "--epochs", "write trainer.epochs=3"),
+        (["predict", "a.jpg", "--model", "b.onnx"], "--model", "maskfit predict photo.jpg model.onnx"),
+        (["predict", "--source=a.jpg"], "--source", "without an option"),
+    ],
+)
+def test_the_command_says_what_to_write(command, arguments, option, hint):
+    result = command(*arguments)
+    assert result.code == 2
+    assert f"maskfit {arguments[0]} has no option {option}" in result.err
+    assert hint in result.err
+
+
+def test_what_stands_after_two_dashes_is_left_alone():
+    check_foreign_options("predict", ["--", "--model"])
+    check_foreign_options("data", ["--epochs"])
+    with pytest.raises(MaskfitError):
+        check_foreign_options("predict", ["--model"])
