@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from maskfit.config.recipe import Recipe
 from maskfit.data.image_decoding import decode
-from maskfit.errors import DataError, RecipeError, RunError
+from maskfit.errors import DataError, ModelFileError, RecipeError, RunError
 from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv, read_json
@@ -229,6 +229,18 @@ def test_a_folder_with_something_in_it_is_not_written_to(tiny: Make, tmp_path: P
     with pytest.raises(RunError, match="not empty"):
         train(tiny())
     assert files_of(tmp_path / "run") == {"mine.txt"}
+
+
+def test_weights_that_do_not_fit_are_an_error_before_any_photo_is_decoded(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file({"other": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    monkeypatch.setattr("maskfit.training.run_session._open_caches", lambda *_: pytest.fail("photos were decoded"))
+    recipe = tiny("model.backbone=resnet10t", f"model.pretrained={tmp_path / 'weights.safetensors'}")
+    with pytest.raises(ModelFileError):
+        train(recipe)
+    assert recipe.output_dir is not None
+    assert not Path(recipe.output_dir).exists()
 
 
 def test_resuming_with_another_recipe_is_refused_and_says_what_differs(tiny: Make) -> None:

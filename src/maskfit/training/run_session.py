@@ -37,6 +37,7 @@ from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
 from maskfit.file_locks import is_occupied
+from maskfit.models.backbones import NONE
 from maskfit.progress_log import log_progress
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.report.run_statistics import RunStatistics
@@ -179,6 +180,9 @@ def prepare_run(recipe: Recipe, *, resume: bool = False, console: Console | None
     console = console or Console(quiet=True)
     plan = make_plan(recipe)
     plan.fold_numbers()  # Raises for an invalid fold before anything is written.
+    if not resume and recipe.model.pretrained != NONE:
+        # Weights that cannot be downloaded, or do not fit, are an error now and not after decoding all photos.
+        plan.network(recipe.model.pretrained)
     folder = _find_run_dir(plan) if resume else _create_run_dir(plan)
     precision = load_precision(folder)
     for line in (*plan.warnings, str(precision)):
