@@ -27,9 +27,9 @@ class CommandResult(NamedTuple):
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Callable[..., CommandResult]]:
-    """Runs `maskfit ARGS...` in an empty folder and an environment without SM_*; a traceback is a failure."""
+    """Runs `maskfit ARGS...` in an empty folder, without SM_* and not below `uv run`; a traceback is a failure."""
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("SM_", "MASKFIT_"))]:
+    for name in [name for name in os.environ if name == "UV" or name.startswith(("SM_", "MASKFIT_"))]:
         del os.environ[name]
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

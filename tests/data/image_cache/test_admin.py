@@ -28,6 +28,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
+from maskfit.file_locks import acquire_lock
 
 
 @pytest.fixture
@@ -180,3 +181,19 @@ def test_command_removes_only_with_yes(folder):
     command("--folder", folder, "--keep-under", "0", "--yes")
     assert list_caches(folder) == []
     assert (folder / "notes" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_a_folder_that_is_removed_while_it_is_locked_is_made_again(error, tmp_path, write_photo, monkeypatch):
+    photo = Photo(write_photo(tmp_path / "a.png", seed=0), "a.png", "a")
+    errors = [error()]
+
+    def acquire(*arguments):
+        if errors:
+            raise errors.pop()
+        return acquire_lock(*arguments)
+
+    monkeypatch.setattr("maskfit.data.image_cache.files.acquire_lock", acquire)
+    cached = open_image_cache([photo], CropResize(size=(8, 8)), folder=tmp_path / "caches")
+    assert cached.gather([0]).shape == (1, 8, 8, 3)
+    assert not errors

@@ -184,7 +184,8 @@ class ImageCacheFiles:
                 wait = True
                 if self._log:
                     self._log(f"another process is filling the image cache {self.folder}; waiting until it is done")
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):
+                # Removed between the two lines above, or while filelock made it once more.
                 continue
         self._open_files.callback(lock.release)
 
