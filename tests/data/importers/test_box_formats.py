@@ -407,6 +407,21 @@ def test_class_names_of_yolo_that_are_no_plain_yaml_are_none(write_tree, import_
     assert [row.labels for row in import_(root, None, "mask:0=wear").rows] == [{"mask": "wear"}]
 
 
+def test_classes_numbered_from_1_are_refused(write_tree, import_):
+    """As pylabel 0.1.55 writes them from COCO; the names would be those of the classes before."""
+    texts = {"data.yaml": "names: [with_mask, without_mask]\n", "labels/a.txt": "1 .5 .5 .5 .5\n2 .5 .5 .9 .9\n"}
+    root = write_tree("images/a.jpg", texts=texts)
+    with pytest.raises(DataError, match="numbered from 1") as error:
+        import_(root)
+    assert "such as unused, so that class 1 is with_mask" in error.value.hint
+    (root / "data.yaml").write_text("names: [unused, with_mask, without_mask]\n")
+    assert [labels["mask"] for *_, labels in faces(import_(root))] == ["wear", "not_wear"]
+    # Another number without a name is asked for, as before.
+    (root / "labels" / "a.txt").write_text("1 .5 .5 .5 .5\n5 .5 .5 .9 .9\n")
+    with pytest.raises(DataError, match="'5' "):
+        import_(root)
+
+
 def test_a_class_number_of_many_digits_is_passed_over(write_tree, import_):
     texts = {"data.yaml": f"names:\n  0: with_mask\n  ? {'9' * 5000}\n  : x\n", "labels/1.txt": "0 0.5 0.5 0.5 0.5\n"}
     assert [row.labels for row in import_(write_tree("images/1.jpg", texts=texts)).rows] == [{"mask": "wear"}]

@@ -8,7 +8,7 @@ polygon the extent is taken, and a sixth number of a line, a probability, is ign
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -25,6 +25,7 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.voc import stem_index
 from maskfit.data.importers.word_reader import WordReader
+from maskfit.errors import DataError
 from maskfit.labels.spellings import fold_spelling
 from maskfit.safe_yaml import MAX_DIGITS, parse_yaml
 
@@ -71,6 +72,9 @@ class YoloImporter:
 
         Returns:
             A row per line.
+
+        Raises:
+            DataError: The classes are numbered from 1, their names from 0.
         """
         result = RawImport()
         rows = BoxRows(result)
@@ -79,6 +83,7 @@ class YoloImporter:
         if not name_file and source.is_folder and PART_FOLDER.fullmatch(fold_spelling(source.root.resolve().name)):
             names, name_file = _class_names_above(source.root.resolve().parent)
         labeled: set[Path] = set()
+        seen: set[int] = set()
         for name in source.with_suffix(".txt"):
             if _is_name_file(name):
                 continue
@@ -93,7 +98,8 @@ class YoloImporter:
             labeled.add(photo)
             if not lines:
                 result.left_out.append(LeftOut(name, NO_FACE))
-            _add_lines(lines, name, photo, names, rows)
+            seen |= _add_lines(lines, name, photo, names, rows)
+        _check_numbers(seen, names, name_file, source)
         if options.images is None:
             unlabeled = [name for name in source.photos if source.root / name not in labeled]
             result.left_out += [LeftOut(name, NO_LABEL_FILE) for name in unlabeled]
@@ -107,8 +113,26 @@ class YoloImporter:
         return result
 
 
-def _add_lines(lines: Sequence[str], name: str, photo: Path, names: Mapping[int, str], rows: BoxRows) -> None:
+def _check_numbers(seen: Set[int], names: Mapping[int, str], name_file: str, source: ImportSource) -> None:
+    """Refuses classes that are numbered from 1, as in COCO, whose converters keep the numbers and write names from 0.
+
+    Only the last class would be asked for, and all others have the name of the next.
+    """
+    last = max(names, default=-1)
+    if names and min(names) == 0 and seen and min(seen) > 0 and max(seen) == last + 1:
+        raise DataError(
+            f"the classes seem to be numbered from 1, but {name_file} names them from 0: class 0 does not occur, and "
+            f"class {last + 1} has no name",
+            location=source.path,
+            hint=f"export again with classes from 0; or add a first name to {name_file}, such as unused, so that class "
+            f"1 is {names[0]}",
+        )
+
+
+def _add_lines(lines: Sequence[str], name: str, photo: Path, names: Mapping[int, str], rows: BoxRows) -> set[int]:
+    """Adds a row for each line; returns the class numbers."""
     size = rows.size(photo)
+    seen: set[int] = set()
     for number, line in enumerate(lines, start=1):
         location = f"{name} line {number}"
         parsed = _parse(line)
@@ -116,12 +140,14 @@ def _add_lines(lines: Sequence[str], name: str, photo: Path, names: Mapping[int,
             rows.result.left_out.append(LeftOut(location, UNREADABLE if parsed else NOT_YOLO))
             continue
         index, (left, upper, right, lower) = parsed
+        seen.add(index)
         if max(abs(left), abs(upper), abs(right), abs(lower)) > MAX_FRACTION:
             rows.result.left_out.append(LeftOut(location, NOT_FRACTIONS))
             continue
         width, height = size
         box = (left * width, upper * height, right * width, lower * height)
         rows.add(photo, location, [(ANY, names.get(index, str(index)))], box)
+    return seen
 
 
 def _parse(line: str) -> tuple[int, Box] | None:
