@@ -38,7 +38,7 @@ NOT_RUN = {
     r"yunet": "needs weights that are fetched once; tests/data/detectors have some of their own",
     r"train .*saliency": "needs weights that are fetched once; tests/data/test_saliency.py has a network of its own",
     r"loggers=wandb": "needs an account, or a server; tests/training log offline",
-    r"PHOTOS|masked-faces|\.imagenet\.": "describes a measurement on real photos, beside which its result stands",
+    r"PHOTOS|masked-faces|\.imagenet\.|-twin": "describes a measurement on real photos, beside which its result stands",
     r"model\.pretrained=weights": "weights that are not here; tests/data/test_pretrained_weights.py has some",
     r"^maskfit data gan|extra_train=gan0": "minutes of training; tests/cli/test_features.py has one",
     r" \.\.\.$": "not a whole command",
