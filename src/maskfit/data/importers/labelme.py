@@ -58,9 +58,8 @@ class LabelmeImporter:
             `SURE` where a JSON file has the keys of Labelme.
         """
         heads = (source.head(name) for name in source.with_suffix(".json")[:5])
-        return Confidence.SURE if any(_KEYS.search(head) and _OTHER_KEYS.search(head) for head in heads) else (
-            Confidence.NO
-        )  # fmt: skip
+        is_sure = any(_KEYS.search(head) and _OTHER_KEYS.search(head) for head in heads)
+        return Confidence.SURE if is_sure else Confidence.NO
 
     def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
         """Reads all JSON files.
