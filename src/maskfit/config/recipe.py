@@ -125,6 +125,10 @@ class DataConfig(FrozenConfig):
             `{gender: {0: female, 1: male}}`; in place of them `years` or `band` for an age column of numbers, `class`
             for class indices. The order of the label schema's values by default.
         label_corrections: CSV files laid over the labels, in order.
+        soft_labels: CSV with a distribution over values for each photo, of another model or of several annotators
+            (`training/soft_labels.py`); used in training alone.
+        soft_label_weight: Weight of a photo's soft label in its loss, in (0, 1]; the rest is its label's. A photo
+            without a label has the soft one alone.
         known_label_errors: Applies the competition's publicly known label errors, up to this confidence tier.
         crop: Crop of the face, the same in training, validation and prediction.
         background_removal: Background removal, the same everywhere, and part of the cached image.
@@ -143,6 +147,8 @@ class DataConfig(FrozenConfig):
     extra_train: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
     codes: Annotated[dict[str, dict[str, str] | str], BeforeValidator(_parse_codes)] = {}
     label_corrections: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
+    soft_labels: str | None = None
+    soft_label_weight: Annotated[float, Field(gt=0, le=1)] = 0.5
     known_label_errors: Literal["none", "certain", "likely"] = "none"
     crop: Annotated[ComponentSpec, AfterValidator(_name_face_detector)] = ComponentSpec.create("center")
     background_removal: ComponentSpec = ComponentSpec.create("none")

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from maskfit.losses.soft_labels import SoftTarget
+
 
 class MixedTargets(Protocol):
     """Targets of a batch in which images were mixed; `training.augment.batch_mixing.MixedBatch` implements it."""
@@ -84,7 +86,11 @@ class MultiHeadLoss(nn.Module):
                 loss.begin_epoch(epoch, epochs)
 
     def forward(
-        self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor], mixed: MixedTargets | None = None
+        self,
+        logits: Mapping[str, Tensor],
+        allowed: Mapping[str, Tensor],
+        mixed: MixedTargets | None = None,
+        soft: Mapping[str, SoftTarget] | None = None,
     ) -> dict[str, Tensor]:
         """Computes the mean loss of each head and their weighted sum.
 
@@ -93,6 +99,7 @@ class MultiHeadLoss(nn.Module):
             allowed: Head name to the classes that each sample's label allows, (batch, values), bool.
             mixed: Partner and weight of each image in a mixed batch: a sample's loss is then
                 `lam * loss(own label) + (1 - lam) * loss(partner's label)`. None where nothing was mixed.
+            soft: Head name to soft labels of the batch; a head may have none. None where there are none at all.
 
         Returns:
             Head name to mean loss, and the total as "loss".
@@ -100,7 +107,7 @@ class MultiHeadLoss(nn.Module):
         parts: dict[str, Tensor] = {}
         for name, loss in zip(self.names, self.losses, strict=True):
             reduce_count = self.reduce_count if self.training else None
-            parts[name] = _mean_loss(loss, logits[name], allowed[name], mixed, reduce_count)
+            parts[name] = _mean_loss(loss, logits[name], allowed[name], mixed, (soft or {}).get(name), reduce_count)
         total = torch.stack([weight * parts[name] for name, weight in zip(self.names, self.weights, strict=True)]).sum()
         return {"loss": total, **parts}
 
@@ -110,16 +117,24 @@ def _mean_loss(
     logits: Tensor,
     allowed: Tensor,
     mixed: MixedTargets | None,
+    soft: SoftTarget | None,
     reduce_count: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
     """Mean of a head's loss over the samples with a known label; a mixed sample counts by its known labels' weight."""
-    values = loss(logits, allowed)
-    known = (~allowed.all(dim=1)).to(values.dtype)
+    values, known = _sample_losses(loss, logits, allowed, soft)
     if mixed is not None:
         lam = mixed.lam.to(values.dtype)
-        values = lam * values + (1 - lam) * loss(logits, allowed[mixed.permutation])
-        known = lam * known + (1 - lam) * known[mixed.permutation]
+        partners = None if soft is None else soft.partners(mixed.permutation)
+        other, other_known = _sample_losses(loss, logits, allowed[mixed.permutation], partners)
+        values, known = lam * values + (1 - lam) * other, lam * known + (1 - lam) * other_known
     # A batch may hold no sample with a label for this head: its loss is then zero, not 0/0.
     count = known.sum() if reduce_count is None else reduce_count(known.sum())
     mean: Tensor = values.sum() / count.clamp(min=1e-6)
     return mean
+
+
+def _sample_losses(loss: nn.Module, logits: Tensor, allowed: Tensor, soft: SoftTarget | None) -> tuple[Tensor, Tensor]:
+    """Loss of each sample, and 1 where something is known of its label, hard or soft."""
+    values = loss(logits, allowed)
+    known = (~allowed.all(dim=1)).to(values.dtype)
+    return (values, known) if soft is None else soft.combine(logits, values, known)

@@ -171,8 +171,8 @@ def _download_error(name: str, reason: str) -> ModelFileError:
         f"the published weights of {name} are not available: {reason.splitlines()[0]:.200}",
         location="model.pretrained=timm",
         hint="check the connection to the Hugging Face hub, or set model.pretrained=PATH to use a local weight file, "
-        "or model.pretrained=none to start from random weights; the recipes quick and transfer need no download: their "
-        "start ships with maskfit",
+        "or model.pretrained=none to start from random weights, or from those of model.init_from alone; the recipes "
+        "quick and transfer need no download: their start ships with maskfit",
     )
 
 

@@ -19,6 +19,7 @@ from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.errors import RecipeError
 from maskfit.losses import AGE_REGRESSION_LOSSES, LOSSES, METRIC_LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
+from maskfit.losses.soft_labels import SoftLabels
 from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate
@@ -132,6 +133,7 @@ def _build_task(
         freezing=instantiate(FREEZING, freeze),
         weight_average=weight_average,
         auxiliary_losses=build_auxiliary_losses(plan, network, metric_loss, seed_key),
+        soft_labels=build_soft_labels(plan),
         seed_key=seed_key,
         epochs_before=epochs_before,
     )
@@ -253,6 +255,24 @@ def build_auxiliary_losses(
     return AuxiliaryLosses(metric, age, plan.class_indices, ages)
 
 
+def build_soft_labels(plan: TrainingPlan) -> SoftLabels | None:
+    """Builds the soft labels of a dataset.
+
+    Args:
+        plan: The recipe on its data.
+
+    Returns:
+        The soft labels; None where the recipe has none.
+    """
+    if not plan.soft_targets:
+        return None
+    heads = {
+        head: (torch.from_numpy(targets.probabilities), torch.from_numpy(targets.allowed))
+        for head, targets in plan.soft_targets.items()
+    }
+    return SoftLabels(heads, plan.recipe.data.soft_label_weight)
+
+
 def build_model_metadata(plan: TrainingPlan, fold: int, scores: dict[str, float]) -> ModelMetadata:
     """Builds the metadata of a fold's model file.
 
@@ -286,6 +306,7 @@ def _without_paths(recipe: Recipe) -> Recipe:
         "cache_dir": None,
         "extra_train": tuple(Path(path).name for path in data.extra_train),
         "label_corrections": tuple(Path(path).name for path in data.label_corrections),
+        "soft_labels": data.soft_labels and Path(data.soft_labels).name,
     }
     model = {
         "pretrained": Path(recipe.model.pretrained).name,

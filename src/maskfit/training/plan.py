@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from maskfit.labels.schema import IntArray, LabelSchema, as_number
 from maskfit.models.input_sizes import describe_lost_pixels, describe_weights, resolve_image_size, settle_input_size
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
+from maskfit.training.soft_labels import SoftTargets, describe_matches, read_soft_labels
 from maskfit.training.warm_start import validate_start
 
 
@@ -42,6 +43,7 @@ class TrainingPlan:
         folds: Which persons are held out in which fold.
         preprocessing: Preprocessing between a decoded photo and the network.
         heads: Names of the network's outputs.
+        soft_targets: Head name to the soft labels of every photo; empty without `data.soft_labels`.
         warnings: Messages for the user, a line each.
     """
 
@@ -54,6 +56,7 @@ class TrainingPlan:
     folds: PersonSplits
     preprocessing: Preprocessing
     heads: tuple[str, ...]
+    soft_targets: Mapping[str, SoftTargets] = field(compare=False, repr=False)
     warnings: tuple[str, ...]
 
     def indices_of(self, names: Iterable[str]) -> list[int]:
@@ -207,6 +210,12 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         raise RecipeError(
             f"heads.{unknown[0]} does not exist; the heads of '{recipe.model.head.name}' are {', '.join(draft.heads)}"
         )
+    soft_targets: dict[str, SoftTargets] = {}
+    if data.soft_labels is not None:
+        soft_targets, line = _match_soft_labels(
+            Path(data.soft_labels), all_photos, scored_schema, train_schema, draft.heads
+        )
+        warnings.append(line)
     return TrainingPlan(
         recipe=recipe,
         photos=all_photos,
@@ -228,6 +237,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
             normalization=Normalize(mean=draft.backbone.mean, std=draft.backbone.std, mode=data.normalization),
         ),
         heads=draft.heads,
+        soft_targets=soft_targets,
         warnings=tuple(warnings),
     )
 
@@ -295,6 +305,17 @@ def _read_photos(data: DataConfig) -> tuple[PhotoDataset, list[Photo], list[str]
         photo for path in data.extra_train for photo in read_photos(path, schema, data.codes, must_use_codes=False)
     ]
     return photos, extra, warnings
+
+
+def _match_soft_labels(
+    path: Path, photos: PhotoDataset, scored: LabelSchema, trained: LabelSchema, heads: Iterable[str]
+) -> tuple[dict[str, SoftTargets], str]:
+    """Returns the soft labels of each head that has some, and a line about how many photos have one."""
+    table = read_soft_labels(path, scored)
+    rows = table.rows_of(photos)
+    line = describe_matches(table, rows)
+    targets = {head: table.targets(rows, trained, head) for head in heads}
+    return {head: own for head, own in targets.items() if own is not None}, line
 
 
 def _check_age_regression(recipe: Recipe, photos: PhotoDataset) -> None:

@@ -18,6 +18,7 @@ from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
 from maskfit.labels.schema import IntArray, LabelSchema, logits_to_probabilities
 from maskfit.losses.multi_head_loss import MultiHeadLoss
+from maskfit.losses.soft_labels import SoftLabels
 from maskfit.models.network import Network
 from maskfit.training.augment.batch_mixing import MixedBatch, Mixing
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
@@ -119,6 +120,7 @@ class ClassificationTask(LightningModule):
         freezing: Sets which weights are trained in an epoch; None for all.
         weight_average: Average of the weights that is validated and saved in place of the network; None for none.
         auxiliary_losses: Losses on backbone features, added to the heads' loss; None for none.
+        soft_labels: Soft labels of the photos, for training alone; None for none.
         seed_key: Seed key of every random draw, besides the step.
         epochs_before: Epochs that the network was trained for before this task; losses that change over the epochs are
             then in their final state.
@@ -149,6 +151,7 @@ class ClassificationTask(LightningModule):
         freezing: Freezing | None = None,
         weight_average: WeightAverage | None = None,
         auxiliary_losses: AuxiliaryLosses | None = None,
+        soft_labels: SoftLabels | None = None,
         seed_key: SeedKey = (0,),
         epochs_before: int = 0,
     ) -> None:
@@ -170,6 +173,7 @@ class ClassificationTask(LightningModule):
         self.freezing = freezing
         self.weight_average = None if weight_average is None else weight_average.requires_grad_(False)
         self.auxiliary_losses = auxiliary_losses
+        self.soft_labels = soft_labels
         self.seed_key = seed_key
         self.epochs_before = epochs_before
         self.process_group = get_process_group()
@@ -226,7 +230,8 @@ class ClassificationTask(LightningModule):
         self._begin_epoch()
         images, mixed = self.augment(batch, number)
         features = self.network.forward_features(self.normalize(images))
-        loss: Tensor = self.criterion(self.network.forward_head(features), batch["allowed"], mixed)["loss"]
+        soft = None if self.soft_labels is None else self.soft_labels(batch["indices"])
+        loss: Tensor = self.criterion(self.network.forward_head(features), batch["allowed"], mixed, soft)["loss"]
         if self.auxiliary_losses is not None:
             loss = loss + self.auxiliary_losses(self.network, features, batch["indices"], mixed)
         # Kept on the device: reading the number now would make the host wait for it.

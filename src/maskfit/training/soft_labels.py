@@ -1,0 +1,256 @@
+"""Soft labels: a table with a distribution over values for each photo, to train on beside or in place of its label.
+
+Two sources are usual: another model (knowledge distillation, Hinton et al. 2015, arXiv:1503.02531) and several
+annotators who do not agree. The table is one of two kinds:
+
+- class probabilities, `ImageID,p0,...`, as `maskfit predict --probabilities`, an ensemble and a run's folds write them;
+- one column for each value, `path,mask=wear,mask=incorrect,...`, with probabilities that sum to 1 for each attribute,
+  or with the number of annotators who chose the value. An attribute whose cells are all empty is not known. An age may
+  have columns for single years (`age=27`) or for bands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.data_problems import MAX_LISTED
+from maskfit.data.photo_dataset import Photo
+from maskfit.errors import DataError, LabelError, did_you_mean, format_list
+from maskfit.evaluation.probability_table import read_table
+from maskfit.file_io import read_csv
+from maskfit.labels.schema import FloatArray, Labels, LabelSchema
+from maskfit.text import format_count
+
+NAME_COLUMNS = ("path", "ImageID")
+"""Columns that may name the photo."""
+
+SUM_TOLERANCE = 0.01
+"""Allowed deviation of an attribute's probabilities from the sum 1, for tables of rounded numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class SoftTargets:
+    """Soft labels of a dataset for one head.
+
+    Attributes:
+        probabilities: (photos, groups) probability of each group of outputs; rows sum to 1, or are 0 without a label.
+        allowed: (groups, outputs) which outputs of the head each group consists of: one where the table's values are
+            as fine as the head's, several where it has the wider age bands.
+    """
+
+    probabilities: NDArray[np.float32]
+    allowed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class SoftLabelTable:
+    """A table of soft labels.
+
+    Attributes:
+        path: The file.
+        names: Names of the photos, unique.
+        labels: What each column stands for: one attribute's value, or a value of every attribute.
+        weights: (photos, columns) probabilities; 0 where an attribute is not known.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    labels: tuple[Labels, ...]
+    weights: FloatArray
+
+    @cached_property
+    def _row_of_name(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    def rows_of(self, photos: Iterable[Photo]) -> NDArray[np.int64]:
+        """Finds the row of each photo: by its name in the dataset, or by its path relative to the table's folder.
+
+        Args:
+            photos: Photos of the dataset.
+
+        Returns:
+            (photos,) row numbers from 0; -1 where a photo has none.
+        """
+        row_of_path: dict[Path, int] = {}
+        rows = []
+        for photo in photos:
+            row = self._row_of_name.get(photo.name)
+            if row is None:
+                row_of_path = row_of_path or self._rows_by_path()
+                row = row_of_path.get(photo.path.resolve(), -1) if photo.box is None else -1
+            rows.append(row)
+        return np.array(rows, dtype=np.int64)
+
+    def _rows_by_path(self) -> dict[Path, int]:
+        folder = self.path.parent.resolve()
+        return {(folder / name).resolve(): row for row, name in enumerate(self.names)}
+
+    def targets(self, rows: NDArray[np.int64], schema: LabelSchema, head: str) -> SoftTargets | None:
+        """Converts the table to targets of a head.
+
+        Args:
+            rows: (photos,) as from `rows_of`.
+            schema: Labels that the network is trained on.
+            head: One of its attributes, or the joint head.
+
+        Returns:
+            The targets; None where no photo has a soft label of this head.
+        """
+        allowed = schema.allowed_mask_from_labels(self.labels, head)
+        says_something = ~allowed.all(axis=1)
+        groups, group_of_column = np.unique(allowed[says_something], axis=0, return_inverse=True)
+        probabilities = np.zeros((len(rows), len(groups)))
+        found = rows >= 0
+        for column, group in zip(np.flatnonzero(says_something), group_of_column.ravel(), strict=True):
+            probabilities[found, group] += self.weights[rows[found], column]
+        total = probabilities.sum(axis=1, keepdims=True)
+        if not total.any():
+            return None
+        return SoftTargets((probabilities / np.where(total > 0, total, 1)).astype(np.float32), groups)
+
+
+def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
+    """Reads a table of soft labels.
+
+    Args:
+        path: The CSV.
+        schema: Labels that predictions are scored on.
+
+    Returns:
+        The table.
+
+    Raises:
+        DataError: The file is no such table; rows and columns that cannot be read are named.
+    """
+    path = Path(path)
+    rows = read_csv(path, [])
+    columns = [name for name in rows[0] if "=" in name] if rows else []
+    if rows and "p0" in rows[0] and not columns:
+        table = read_table(path, schema.num_classes)
+        return SoftLabelTable(path, table.names, class_labels(schema), table.probabilities)
+    name_column = next((name for name in NAME_COLUMNS if rows and name in rows[0]), None)
+    if name_column is None or not columns:
+        example = schema.attributes[0]
+        raise DataError(
+            "this is no table of soft labels",
+            location=path,
+            hint="it needs the columns ImageID,p0,p1,... that maskfit predict --probabilities writes, or path and one "
+            f"column for each value: {','.join(f'{example.name}={value}' for value in example.values)}",
+        )
+    labels = [_parse_column(name, schema, path) for name in columns]
+    names = tuple(row[name_column] for row in rows)
+    problems = [
+        f"row {number}: no name in column {name_column}" for number, name in enumerate(names, start=2) if not name
+    ]
+    problems += [f"{name} is in {count} rows" for name, count in Counter(names).items() if name and count > 1]
+    weights = np.array(
+        [_parse_row(row, columns, number, problems) for number, row in enumerate(rows, start=2)], dtype=np.float64
+    )
+    _normalize(weights, columns, problems)
+    if problems:
+        raise DataError(
+            f"soft labels cannot be read:\n{format_list(problems, shown=MAX_LISTED)}",
+            location=path,
+            hint="give each photo one row, with probabilities or numbers of votes",
+        )
+    return SoftLabelTable(path, names, tuple(labels), weights)
+
+
+def class_labels(schema: LabelSchema) -> tuple[Labels, ...]:
+    """Returns the labels of each class of a schema.
+
+    Args:
+        schema: The schema.
+
+    Returns:
+        For each class the value of every attribute, by name.
+    """
+    codes = schema.to_attribute_indices(np.arange(schema.num_classes))
+    return tuple(
+        {attribute.name: attribute.values[code] for attribute, code in zip(schema.attributes, row, strict=True)}
+        for row in codes.tolist()
+    )
+
+
+def describe_matches(table: SoftLabelTable, rows: NDArray[np.int64]) -> str:
+    """Says how many photos have soft labels, and which rows belong to no photo.
+
+    Args:
+        table: The table.
+        rows: (photos,) as from `SoftLabelTable.rows_of`.
+
+    Returns:
+        A line for the user.
+
+    Raises:
+        DataError: No row belongs to a photo.
+    """
+    used = set(rows[rows >= 0].tolist())
+    unused = [name for row, name in enumerate(table.names) if row not in used]
+    if not used:
+        raise DataError(
+            f"no row of the soft labels names a photo of the dataset; the first is {unused[0]}",
+            location=table.path,
+            hint="name photos as the dataset does (see maskfit data check), or relative to the table's folder",
+        )
+    line = f"{table.path}: soft labels for {int((rows >= 0).sum()):,} of {format_count(len(rows), 'photo')}"
+    if unused:
+        line += f"; {format_count(len(unused), 'row names', 'rows name')} no photo of the dataset, such as {unused[0]}"
+    return line
+
+
+def _parse_column(column: str, schema: LabelSchema, path: Path) -> Labels:
+    name, _, value = (part.strip() for part in column.partition("="))
+    if name not in schema.names:
+        raise DataError(
+            f"column {column}: '{name}' is not an attribute; {did_you_mean(name, schema.names)}", location=path
+        )
+    try:
+        known = not schema[name].allowed_mask(value).all()
+    except LabelError as error:
+        raise DataError(f"column {column}: {error}", location=path) from None
+    if not known:
+        raise DataError(
+            f"column {column} says nothing about the {name}",
+            location=path,
+            hint=f"name one of {', '.join(schema[name].values)}",
+        )
+    return {name: value}
+
+
+def _parse_row(row: Mapping[str, str], columns: Sequence[str], number: int, problems: list[str]) -> list[float]:
+    values = []
+    for column in columns:
+        cell = row[column]
+        try:
+            value = float(cell) if cell else 0.0
+        except ValueError:
+            value = np.nan
+        if not 0 <= value < np.inf:
+            problems.append(f"row {number}: {column} is '{cell}', not a number of 0 or more")
+            value = 0.0
+        values.append(value)
+    return values
+
+
+def _normalize(weights: FloatArray, columns: Sequence[str], problems: list[str]) -> None:
+    """Divides votes by their number, attribute by attribute; reports rows that are neither votes nor probabilities."""
+    names = [re.split(r"\s*=", column, maxsplit=1)[0].strip() for column in columns]
+    order = sorted(range(len(columns)), key=names.__getitem__)
+    for name, group in groupby(order, key=names.__getitem__):
+        own = list(group)
+        total = weights[:, own].sum(axis=1)
+        is_valid = (np.abs(total - 1) <= SUM_TOLERANCE) | (weights[:, own] % 1 == 0).all(axis=1)
+        problems += [
+            f"row {row + 2}: the columns of {name} sum to {total[row]:g}, not to 1" for row in np.flatnonzero(~is_valid)
+        ]
+        weights[:, own] /= np.where(total > 0, total, 1)[:, None]
