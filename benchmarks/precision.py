@@ -5,7 +5,8 @@
 MODEL is a `.safetensors` or `.onnx` file in f32. Contenders take turns on one thread, on batches of eight preprocessed
 images in memory; printed are medians of CPU milliseconds per image and of the ratios of each round. For each precision
 it also prints how many images a precision cascade would recompute in f32, and how many predictions would then still
-differ, as the mean over draws of the images that the margins are estimated on.
+differ, as the mean over draws of the images that the margins are estimated on. `APPROXIMATE` sees the pixels of
+`data.fast_downscale`, as `maskfit predict` gives them to int8.
 """
 
 from __future__ import annotations
@@ -23,13 +24,20 @@ import onnx
 from numpy.typing import NDArray
 
 from maskfit.cpu_features import cpu_isa_level
+from maskfit.data.image_decoding import decode
 from maskfit.data.image_lists import find_images
 from maskfit.errors import PhotoError
 from maskfit.inference.engines import open_engine
 from maskfit.inference.engines.engine import Engine
 from maskfit.inference.export.onnx_export import write_onnx
 from maskfit.inference.export.quantization import quantize_static
-from maskfit.inference.precision_cascade import NUM_PROBE_IMAGES, estimate_precision_error
+from maskfit.inference.precision_cascade import (
+    APPROXIMATE_MARGIN_STDS,
+    MARGIN_STDS,
+    NUM_APPROXIMATE_PROBES,
+    NUM_PROBE_IMAGES,
+    estimate_precision_error,
+)
 from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import ModelMetadata, read_model_metadata
 
@@ -38,6 +46,8 @@ BATCH, PER_ROUND = 8, 32
 
 REFERENCE = "OpenVINO f32, 2 per call"
 
+APPROXIMATE = "OpenVINO int8, approximate pixels"
+
 CONTENDERS = {
     "ONNX Runtime f32, 2 per call": ("f32", "onnx:infer_batch_size=2"),
     "ONNX Runtime int8, 8 per call": ("int8-onnx", "onnx"),
@@ -45,6 +55,7 @@ CONTENDERS = {
     "OpenVINO bf16, 4 per call": ("f32", "openvino:precision=bf16,infer_batch_size=4"),
     "OpenVINO int8, 4 per call": ("int8-openvino", "openvino:precision=f32,infer_batch_size=4"),
     "OpenVINO int8, 8 per call": ("int8-openvino", "openvino:precision=f32,infer_batch_size=8"),
+    APPROXIMATE: ("int8-openvino", "openvino:precision=f32,infer_batch_size=4"),
     "OpenVINO int8, the rest in bf16": ("int8-openvino", "openvino:precision=bf16,infer_batch_size=4"),
 }
 """Contender -> its network and engine."""
@@ -97,15 +108,17 @@ def predict(engine: Engine, metadata: ModelMetadata, frames: NDArray[np.uint8]) 
 
 
 def cascade(
-    metadata: ModelMetadata, fast: NDArray[np.float64], exact: NDArray[np.float64], draws: int
+    metadata: ModelMetadata, fast: NDArray[np.float64], exact: NDArray[np.float64], draws: int, approximate: bool
 ) -> tuple[float, float]:
     """Fractions of images that a cascade recomputes, and of predictions that still differ, over draws of the probes."""
     schema = metadata.label_schema.scored_schema()
     chance = np.random.default_rng(0)
     expected, found = exact.argmax(1), []
+    num_probes = NUM_APPROXIMATE_PROBES if approximate else NUM_PROBE_IMAGES
+    margin_stds = APPROXIMATE_MARGIN_STDS if approximate else MARGIN_STDS
     for _ in range(draws):
-        probes = chance.permutation(len(exact))[:NUM_PROBE_IMAGES]
-        error = estimate_precision_error(schema, fast[probes], exact[probes])
+        probes = chance.permutation(len(exact))[:num_probes]
+        error = estimate_precision_error(schema, fast[probes], exact[probes], margin_stds=margin_stds)
         if error is None:  # Then all are computed in f32.
             found.append((1.0, 0.0))
             continue
@@ -116,15 +129,20 @@ def cascade(
     return recomputed, changed
 
 
-def read(images: Path, metadata: ModelMetadata) -> NDArray[np.uint8]:
-    """All readable images as network inputs."""
-    frames = []
+def read(images: Path, metadata: ModelMetadata) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """All readable images as network inputs, exact and, where they are downscaled, approximate."""
+    crop_resize = metadata.preprocessing.crop_resize
+    frames, approximate = [], []
     for photo in find_images(images):
         try:
-            frames.append(metadata.preprocessing.crop_resize.read(photo))
+            pixels = decode(photo.path)
         except PhotoError:
             continue
-    return np.stack(frames)
+        crop = crop_resize.find_crop(pixels)
+        frames.append(crop_resize(pixels, crop))
+        nearly = crop_resize.approximate(pixels, crop)
+        approximate.append(frames[-1] if nearly is None else nearly)
+    return np.stack(frames), np.stack(approximate)
 
 
 def main() -> None:
@@ -145,9 +163,12 @@ def main() -> None:
             name: open_engine(folder / f"{network}.onnx", threads=1, engine=engine)
             for name, (network, engine) in CONTENDERS.items()
         }
-        frames = read(args.images, metadata)
+        frames, approximate = read(args.images, metadata)
         taken = time_engines(engines, frames, args.rounds)
-        tables = {name: predict(engine, metadata, frames) for name, engine in engines.items()}
+        tables = {
+            name: predict(engine, metadata, approximate if name == APPROXIMATE else frames)
+            for name, engine in engines.items()
+        }
     size = " x ".join(map(str, metadata.preprocessing.crop_resize.size))
     print(
         f"{args.model.name}, {size}, {len(frames)} images, {args.rounds} rounds, {cpu_isa_level() or 'unknown level'}\n"
@@ -159,7 +180,7 @@ def main() -> None:
     for name, rounds in taken.items():
         ratio = statistics.median(one / own for one, own in zip(taken[REFERENCE], rounds, strict=True))
         table = tables[name]
-        recomputed, changed = cascade(metadata, table, exact, args.draws)
+        recomputed, changed = cascade(metadata, table, exact, args.draws, name == APPROXIMATE)
         print(
             f"| {name} | {statistics.median(rounds):.2f} | {ratio:.2f} | {differ(table.argmax(1)).mean():.2%} "
             f"| {np.abs(table - exact).sum(1).mean():.3f} | {recomputed:.1%} | {changed:.3%} |"

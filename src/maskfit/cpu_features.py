@@ -79,6 +79,15 @@ def has_vnni() -> bool:
     )
 
 
+def has_avx2_alone() -> bool:
+    """Whether the processor has AVX2, but neither VNNI nor AVX-512.
+
+    Returns:
+        Whether it is so; False where /proc/cpuinfo does not say.
+    """
+    return cpu_isa_level() == "AVX2"
+
+
 def find_isa_limit() -> IsaLimit | None:
     """Returns the restriction that the environment puts on oneDNN.
 

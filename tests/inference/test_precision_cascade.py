@@ -131,7 +131,7 @@ class FakeEnsemble:
     def __init__(self, count: int, noise: float = 0.01) -> None:
         rng = np.random.default_rng(0)
         self.schema = FULL
-        self.has_low_precision = True
+        self.has_low_precision, self.allows_approximate_pixels = True, False
         self.exact = rng.dirichlet(np.full(18, 0.2), count)
         logs = np.log(np.maximum(self.exact, 1e-12)) + rng.normal(0, noise, self.exact.shape)
         self.fast = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
@@ -214,6 +214,26 @@ def test_probes_that_cannot_be_read_are_no_probes():
     none, rest = cascade.submit([], probe=True), cascade.submit(list(range(20)), probe=False)
     assert len(cascade.resolve(none).combined) == 0
     assert (cascade.resolve(rest).combined == ensemble.exact[:20]).all()
+
+
+def test_approximate_pixels_take_more_probes_and_wider_margins():
+    plain, other = (PrecisionCascade(FakeEnsemble(400)) for _ in range(2))
+    other.ensemble.allows_approximate_pixels = True
+    assert plain.num_probes == NUM_PROBE_IMAGES < other.num_probes
+    recomputed = []
+    for cascade in (plain, other):
+        batches = [item for batch in cascade.split(range(400), 8, 2) for item in batch]
+        assert sum(probe for probe, _ in batches) == cascade.num_probes
+        one_by_one(cascade.ensemble, list(cascade.split(range(400), 8, 2)))
+        recomputed.append(len(cascade.ensemble.run_f32) - cascade.num_probes)
+    fast, exact = plain.ensemble.fast[:32], plain.ensemble.exact[:32]
+    wide = estimate_precision_error(FULL, fast, exact, margin_stds=3.5)
+    narrow = estimate_precision_error(FULL, fast, exact)
+    assert wide is not None
+    assert narrow is not None
+    table = plain.ensemble.fast
+    assert not (narrow.needs_f32(table) & ~wide.needs_f32(table)).any()
+    assert recomputed[1] == wide.needs_f32(wide.debias(table[32:])).sum() > narrow.needs_f32(table[32:]).sum()
 
 
 def test_low_precision_that_is_too_far_off_is_used_no_longer():

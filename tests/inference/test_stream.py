@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from maskfit.errors import DataError
+from maskfit.errors import DataError, PhotoError
 from maskfit.inference import image_loading
 from maskfit.inference.ensemble_runner import Member, open_members
 from maskfit.inference.image_loading import PREFETCH_BATCHES, batched, run_batches_in_parallel
-from maskfit.inference.precision_cascade import NUM_PROBE_IMAGES
+from maskfit.inference.precision_cascade import NUM_APPROXIMATE_PROBES, NUM_PROBE_IMAGES
 from maskfit.inference.predictor import Predictor
 
 
@@ -84,11 +85,13 @@ class Noisy:
 
     def __init__(self, engine, size: float) -> None:
         self.f32_twin, self.metadata, self.description, self.size = engine, engine.metadata, "noisy", size
-        self.on_gpu = False
+        self.on_gpu = self.tolerates_approximate_pixels = False
         self.asked = 0
+        self.seen: list[np.ndarray] = []
 
     def logits(self, frames):
         self.asked += len(frames)
+        self.seen += [frame.copy() for frame in frames] if self.tolerates_approximate_pixels else []
         chance = np.random.default_rng(int(frames.sum()))
         return {
             head: values + chance.normal(0, self.size, values.shape).astype(np.float32)
@@ -113,6 +116,97 @@ def test_close_answers_of_fewer_bits_are_asked_again(models, size, num_workers):
         assert np.abs(found.probabilities - expected.probabilities).max() > 1e-4
     again = Predictor([Member("noisy", noisy)], batch_size=8, num_workers=num_workers).predict(pixels).table
     assert (again.probabilities == found.probabilities).all()
+
+
+@pytest.fixture
+def portraits() -> list[np.ndarray]:
+    """Photos three times as large as the networks take them, ten times as many as are asked both ways."""
+    chance = np.random.default_rng(0)
+    coarse = [Image.fromarray(chance.integers(0, 256, (24, 18, 3), dtype=np.uint8)) for _ in range(160)]
+    return [np.asarray(image.resize((72, 96), Image.Resampling.BICUBIC)) for image in coarse]
+
+
+def noisy_member(models, size: float = 0.02) -> Member:
+    (member,) = open_members([models["attributes"]])
+    engine = Noisy(member.engine, size)
+    engine.tolerates_approximate_pixels = True
+    return Member("noisy", engine)
+
+
+def exact_frames(member: Member, images: list[np.ndarray]) -> list[np.ndarray]:
+    return [member.engine.metadata.preprocessing.crop_resize(pixels) for pixels in images]
+
+
+@pytest.mark.parametrize("tta", ["original", "flip"])
+def test_low_precision_sees_approximate_pixels_and_f32_those_of_training(models, portraits, tta):
+    pytest.importorskip("cykooz_resizer")
+    member = noisy_member(models)
+    expected = Predictor(open_members([models["attributes"]]), tta=tta).predict(portraits).table
+    found = Predictor([member], tta=tta, batch_size=8, num_workers=2).predict(portraits).table
+    assert (found.predictions == expected.predictions).all()
+    # The probes and the photos that were computed again, from the pixels of training.
+    again = (np.abs(found.probabilities - expected.probabilities).max(axis=1) < 1e-6).sum()
+    assert NUM_APPROXIMATE_PROBES <= again < 80
+    assert again > NUM_APPROXIMATE_PROBES or tta == "flip"
+    exact = {frame.tobytes() for frame in exact_frames(member, portraits)}
+    assert len(member.engine.seen) == 160 * (2 if tta == "flip" else 1)
+    assert not any(frame.tobytes() in exact for frame in member.engine.seen)
+
+
+def test_no_pixels_are_approximate_where_nothing_gains_or_views_depend_on_them(models, portraits):
+    pytest.importorskip("cykooz_resizer")
+
+    def is_exact(images, member, **options) -> bool:
+        expected = {frame.tobytes() for frame in exact_frames(member, images)}
+        list(Predictor([member], **options).stream(iter(images)))
+        return all(frame.tobytes() in expected for frame in member.engine.seen)
+
+    assert not is_exact(portraits[:32], noisy_member(models))
+    assert is_exact([pixels[:30, :40] for pixels in portraits[:32]], noisy_member(models))  # as small as the input
+    member = noisy_member(models)
+    member.engine.tolerates_approximate_pixels = False
+    assert is_exact(portraits[:32], member)
+    assert not Predictor([noisy_member(models)], tta="crops").runner.allows_approximate_pixels
+    assert not Predictor([noisy_member(models)], vote="majority").runner.allows_approximate_pixels
+    assert Predictor([noisy_member(models)], tta="five_crop").runner.allows_approximate_pixels
+
+
+def test_where_low_precision_is_useless_all_is_exact(models, portraits):
+    expected = Predictor(open_members([models["attributes"]]), batch_size=8).predict(portraits).table
+    found = Predictor([noisy_member(models, 100.0)], batch_size=8).predict(portraits).table
+    assert (found.probabilities == expected.probabilities).all()
+
+
+def test_large_photos_are_read_again_and_not_kept(models, portraits, tmp_path, monkeypatch):
+    pytest.importorskip("cykooz_resizer")
+    paths = [tmp_path / f"{number:03}.png" for number in range(len(portraits))]
+    for path, pixels in zip(paths, portraits, strict=True):
+        Image.fromarray(pixels).save(path)
+    kept = Predictor([noisy_member(models)], batch_size=8).predict(paths).table
+    monkeypatch.setattr(image_loading, "MAX_KEPT_BYTES", 1000)
+    read: list[Path] = []
+    decode = image_loading.decode
+    monkeypatch.setattr(image_loading, "decode", lambda path: read.append(path) or decode(path))
+    again = Predictor([noisy_member(models)], batch_size=8).predict(paths).table
+    assert (again.probabilities == kept.probabilities).all()
+    assert len(paths) + NUM_APPROXIMATE_PROBES < len(read) < 1.5 * len(paths)
+    remote = [image_loading.RemotePhoto(path.name, path.read_bytes) for path in paths]
+    monkeypatch.setattr(image_loading, "decode", lambda content, name: decode(content, name=name))
+    member = noisy_member(models)
+    Predictor([member], batch_size=8).predict(remote)
+    assert all((a == b).all() for a, b in zip(member.engine.seen, exact_frames(member, portraits), strict=True))
+
+
+def test_a_photo_that_changes_while_it_is_predicted_is_named(tmp_path, portraits, monkeypatch):
+    path = tmp_path / "photo.png"
+    Image.fromarray(portraits[0]).save(path)
+    monkeypatch.setattr(image_loading, "MAX_KEPT_BYTES", 1000)
+    reload = image_loading.keep_or_reload(path, portraits[0])
+    assert reload is not None
+    assert (reload() == portraits[0]).all()
+    Image.fromarray(portraits[0][1:]).save(path)
+    with pytest.raises(PhotoError, match=r"photo\.png changed while it was predicted"):
+        reload()
 
 
 def test_votes_that_jump_are_asked_for_exactly(models, photos):

@@ -37,6 +37,15 @@ def test_views_are_as_many_as_they_say_and_of_the_photos_size(word):
     assert np.array_equal(photo, before)
 
 
+@pytest.mark.parametrize("name", TTA_METHODS)
+def test_only_views_that_depend_on_pixels_change_with_them(name):
+    views, photo = build_tta(name), frame()
+    other = photo.copy()
+    other[5, 5] ^= 1
+    off = [np.abs(a.astype(int) - b).max() for a, b in zip(views(photo), views(other), strict=True)]
+    assert (max(off) > 1) == views.depends_on_pixels
+
+
 def test_original_and_flip():
     photo = frame()
     assert np.array_equal(build_tta("original")(photo)[0], photo)

@@ -22,6 +22,7 @@ from maskfit.data.crops import CROPS, Crop
 from maskfit.data.crops.face import FaceCrop, crop_single_face
 from maskfit.data.detectors import Face
 from maskfit.data.face_boxes import face_of
+from maskfit.data.fast_downscale import downscale
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.pretrained_weights import pin_component
@@ -188,6 +189,22 @@ class CropResize(BaseModel):
         height, width = self.size
         image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=crop_box.box)
         return unsharp_mask(np.asarray(image, dtype=np.uint8), self.unsharp_mask)
+
+    def approximate(self, photo: NDArray[np.uint8], crop_box: CropBox) -> NDArray[np.uint8] | None:
+        """Does what `__call__` does in a fraction of the time, to pixels some of which are off by a level.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            crop_box: Result of `find_crop`.
+
+        Returns:
+            The image, uint8 of shape (*size, 3); None where that would not be faster: where nothing is downscaled, the
+            box is rotated, the background is removed, or the extra `fast` is not installed.
+        """
+        if crop_box.angle or self.background_removal.name != "none":
+            return None
+        image = downscale(photo, crop_box.box, self.size, self.filter)
+        return image if image is None else unsharp_mask(image, self.unsharp_mask)
 
     def scaled(self, scale: float) -> CropResize:
         """Returns the same settings at a larger size, from which augmentation takes random crops.

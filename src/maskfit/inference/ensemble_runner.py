@@ -9,15 +9,15 @@ The forward pass: preprocessing, TTA views, the members' networks, calibration a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
+from maskfit.data.fast_downscale import import_resizer
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
@@ -35,6 +35,7 @@ from maskfit.inference.engines.selection import (
 )
 from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.inference.input_resolution import find_models
+from maskfit.inference.model_input import ModelInput, make_input, stack_views
 from maskfit.inference.tta import TestTimeAugmentation
 from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema, logits_to_probabilities
@@ -320,18 +321,6 @@ def validation_weights(members: Sequence[Member]) -> list[float]:
     return scores
 
 
-class ModelInput(NamedTuple):
-    """An image, or one face of it, as the networks take it.
-
-    Attributes:
-        tta_views: Pixels (height, width, 3), by crop_resize and TTA view.
-        crops: What each crop_resize cut out of the image.
-    """
-
-    tta_views: Sequence[Sequence[Pixels]]
-    crops: tuple[CropBox, ...]
-
-
 class EnsembleOutput(NamedTuple):
     """Probabilities of a batch of inputs.
 
@@ -362,6 +351,7 @@ class EnsembleRunner:
         weights: Weight of each member; None where they count equally.
         crop_resizes: How the members crop and resize, each once.
         has_low_precision: Whether `forward(..., low_precision=True)` differs from f32.
+        allows_approximate_pixels: Whether its inputs may be approximate, where `preprocess` is told how to reload them.
 
     Raises:
         DataError: The weights of a detector that a member crops with are missing and cannot be fetched, or the age
@@ -391,6 +381,13 @@ class EnsembleRunner:
         self._f32_engines = {member.name: twins[member.name] or member.engine for member in members}
         # The margin of a majority vote does not tell how close it is to changing.
         self.has_low_precision = vote in ("arithmetic", "geometric", "weighted") and any(twins.values())
+        # Random views follow from the pixels: nearly the same ones have others.
+        self.allows_approximate_pixels = (
+            self.has_low_precision
+            and import_resizer() is not None
+            and not tta.depends_on_pixels
+            and all(member.engine.tolerates_approximate_pixels for member in members)
+        )
         self.crop_resizes = tuple(dict.fromkeys(member.engine.metadata.preprocessing.crop_resize for member in members))
         for crop_resize in self.crop_resizes:
             # Now, and not at the first image: fails where a detector's weights are missing.
@@ -404,32 +401,36 @@ class EnsembleRunner:
         )
         return tuple(dict.fromkeys(engine.description for engine in engines))
 
-    def preprocess(self, pixels: Pixels, face: Face | None = None) -> ModelInput:
+    def preprocess(
+        self, pixels: Pixels, face: Face | None = None, reload: Callable[[], Pixels] | None = None
+    ) -> ModelInput:
         """Crops, resizes and makes the TTA views of one network input.
 
         Args:
             pixels: (height, width, 3), uint8, upright RGB.
             face: A face of the image; None takes the whole image as a portrait.
+            reload: Returns `pixels` again, where low precision may see approximate ones.
 
         Returns:
             The input.
         """
         crops = tuple(crop_resize.find_crop(pixels, face) for crop_resize in self.crop_resizes)
-        frames = [crop_resize(pixels, crop) for crop_resize, crop in zip(self.crop_resizes, crops, strict=True)]
-        return ModelInput([self.tta(frame) for frame in frames], crops)
+        return make_input(self.crop_resizes, self.tta, pixels, crops, reload)
 
     def forward(self, inputs: Sequence[ModelInput], *, low_precision: bool = False) -> EnsembleOutput:
         """Runs every member on a batch of inputs, all at once.
 
         Args:
             inputs: The batch.
-            low_precision: Use each engine's own precision, such as bf16, in place of f32.
+            low_precision: Use each engine's own precision, such as bf16, in place of f32, and the inputs as they are;
+                otherwise those that are approximate are made again.
 
         Returns:
             Calibrated probabilities, averaged over the TTA views.
 
         Raises:
             ModelFileError: A network cannot run, or its output is not finite.
+            PhotoError: The photo of an approximate input can no longer be read.
         """
         if not inputs:
             return EnsembleOutput(
@@ -437,7 +438,9 @@ class EnsembleRunner:
                 {member.name: np.empty((0, member.scored_schema.num_classes)) for member in self.members},
                 self.age_plan.no_ages() if self.gives_ages else None,
             )
-        batches = [_stack_views(views) for views in zip(*(item.tta_views for item in inputs), strict=True)]
+        if not low_precision:
+            inputs = [item.exact(self.crop_resizes, self.tta) for item in inputs]
+        batches = stack_views(inputs)
         outputs = {member.name: self._forward_member(member, batches, low_precision) for member in self.members}
         members = {name: probabilities for name, (probabilities, _) in outputs.items()}
         combined = self.composition.vote(self.vote, list(members.values()), self.weights)
@@ -448,7 +451,7 @@ class EnsembleRunner:
         """Runs every member in f32 on a batch of inputs, without averaging over the TTA views.
 
         Args:
-            inputs: The batch, at least one.
+            inputs: The batch, at least one, all of them exact.
 
         Returns:
             By the member's name, calibrated probabilities (inputs, own classes) of each view.
@@ -456,7 +459,7 @@ class EnsembleRunner:
         Raises:
             ModelFileError: A network cannot run, or its output is not finite.
         """
-        batches = [_stack_views(views) for views in zip(*(item.tta_views for item in inputs), strict=True)]
+        batches = stack_views(inputs)
         return {
             member.name: [
                 member.engine.metadata.calibration.apply_temperature(member.scored_schema, view)
@@ -490,8 +493,3 @@ class EnsembleRunner:
                 hint="use f32 (--engine onnx), or another checkpoint",
             )
         return probabilities, logits
-
-
-def _stack_views(inputs: Sequence[Sequence[Pixels]]) -> list[ImageBatch]:
-    """The batch of each TTA view, from the TTA views of each input."""
-    return [np.stack(view) for view in zip(*inputs, strict=True)]

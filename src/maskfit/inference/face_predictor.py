@@ -21,7 +21,6 @@ from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, abstain, decide
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
 from maskfit.inference.engines import Logger
-from maskfit.inference.ensemble_runner import ModelInput
 from maskfit.inference.image_loading import (
     ImageSource,
     batched,
@@ -32,6 +31,7 @@ from maskfit.inference.image_loading import (
     run_batches_in_parallel,
 )
 from maskfit.inference.input_resolution import bundled_model_path
+from maskfit.inference.model_input import ModelInput
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.age_distribution import AgeEstimate, concat_ages, estimate_ages
 from maskfit.labels.schema import FloatArray

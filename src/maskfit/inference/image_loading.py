@@ -53,6 +53,9 @@ ImageSource = Photo | Path | str | bytes | NDArray[np.uint8] | Image.Image | Rem
 """A photo, its path, the bytes of its file, its pixels (height, width, 3) as upright RGB, a Pillow image, or how to
 fetch it."""
 
+MAX_KEPT_BYTES = 2**20
+"""Bytes of a photo's pixels that are kept until its prediction is checked; larger photos are read again."""
+
 NamedImage = tuple[str, ImageSource]
 """An image with its name in every table."""
 
@@ -125,6 +128,32 @@ def load_image(image: ImageSource) -> Pixels:
     if isinstance(image, RemotePhoto):
         return decode(image.read(), name=image.name)
     return decode(image.path if isinstance(image, Photo) else Path(image))
+
+
+def keep_or_reload(image: ImageSource, pixels: Pixels) -> Callable[[], Pixels] | None:
+    """Returns how the pixels of an image can be had once more, without much memory until then.
+
+    Args:
+        image: The image.
+        pixels: What `load_image` returned for it.
+
+    Returns:
+        A function that returns them: kept where they take at most `MAX_KEPT_BYTES`, else read again, which raises
+        PhotoError where that fails; None for a large photo in remote storage.
+    """
+    if pixels.nbytes <= MAX_KEPT_BYTES or isinstance(image, np.ndarray):
+        return lambda: pixels
+    if isinstance(image, RemotePhoto):
+        return None
+    shape = pixels.shape
+
+    def reload() -> Pixels:
+        again = load_image(image)
+        if again.shape != shape:
+            raise PhotoError(f"{image_name(image, 0)} changed while it was predicted", hint="predict the photos again")
+        return again
+
+    return reload
 
 
 def given_face(image: ImageSource, pixels: Pixels) -> Face | None:

@@ -20,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.calibration import WeightMap, class_weights
-from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner, ModelInput
+from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner
 from maskfit.inference.image_loading import batched, run_batches_in_parallel
+from maskfit.inference.model_input import ModelInput
 from maskfit.labels.schema import FloatArray, LabelSchema
 
-NUM_PROBE_IMAGES = 16
-"""Images that are computed both ways to estimate the error of low precision."""
+NUM_PROBE_IMAGES, NUM_APPROXIMATE_PROBES = 16, 32
+"""Images that are computed both ways to estimate the error of low precision; with approximate pixels more are."""
 
-MARGIN_STDS = 3.0
-"""Standard deviations of that error that a margin must have to be trusted. A normal error would change next to nothing
-at so many, but the real one has longer tails: see docs/performance.md."""
+MARGIN_STDS, APPROXIMATE_MARGIN_STDS = 3.0, 3.5
+"""Standard deviations of that error that a margin must have to be trusted; with approximate pixels more. A normal error
+would change next to nothing at so many, but the real one has longer tails: see docs/performance.md."""
 
 MAX_RECOMPUTED = 0.4
 """Fraction of recomputed images from which on f32 for all is cheaper: with bf16 at half of f32's time, as measured
@@ -59,7 +60,7 @@ class PendingBatch:
 class PrecisionCascade:
     """Takes batches of inputs and returns their final probabilities, in bf16 wherever f32 would predict the same.
 
-    The first `NUM_PROBE_IMAGES` inputs are computed both ways. Later batches run in bf16 without waiting for the
+    The first `num_probes` inputs are computed both ways. Later batches run in bf16 without waiting for the
     estimate; they are resolved once it exists. With the same inputs in the same batches, the same ones are recomputed
     every time, however threads are scheduled; so an instance is made for each stream.
 
@@ -76,10 +77,20 @@ class PrecisionCascade:
     _estimating: Lock = field(default_factory=Lock, init=False)
     _probing: Lock = field(default_factory=Lock, init=False)
 
+    @property
+    def num_probes(self) -> int:
+        """Inputs that are computed both ways."""
+        return NUM_APPROXIMATE_PROBES if self.ensemble.allows_approximate_pixels else NUM_PROBE_IMAGES
+
+    @property
+    def takes_approximate_pixels(self) -> bool:
+        """Whether inputs may be approximate; once all are computed in f32 they would only have to be made again."""
+        return self.ensemble.allows_approximate_pixels and not (self._is_estimated and self._error is None)
+
     def predict(self, inputs: Sequence[ModelInput]) -> EnsembleOutput:
         """Predicts a batch of a stream of unknown length. May be called from several threads at once.
 
-        The calls with the first `NUM_PROBE_IMAGES` inputs run one after the other.
+        The calls with the first `num_probes` inputs run one after the other.
 
         Args:
             inputs: The batch, which may be empty.
@@ -142,8 +153,8 @@ class PrecisionCascade:
         """
         rest = iter(items)
         if self.ensemble.has_low_precision:
-            probe_size = min(batch_size, -(-NUM_PROBE_IMAGES // num_workers))
-            for batch in batched(islice(rest, NUM_PROBE_IMAGES), probe_size):
+            probe_size = min(batch_size, -(-self.num_probes // num_workers))
+            for batch in batched(islice(rest, self.num_probes), probe_size):
                 yield [(True, item) for item in batch]
         for batch in batched(rest, batch_size):
             yield [(False, item) for item in batch]
@@ -165,7 +176,7 @@ class PrecisionCascade:
             fast = self.ensemble.forward(inputs, low_precision=True)
             with self._estimating:
                 self._probes.append((fast.combined, output.combined))
-                if sum(len(exact) for _, exact in self._probes) >= NUM_PROBE_IMAGES:
+                if sum(len(exact) for _, exact in self._probes) >= self.num_probes:
                     self._estimate()
             return PendingBatch(output)
         if self._is_estimated and self._error is None:
@@ -195,7 +206,10 @@ class PrecisionCascade:
     def _estimate(self) -> None:
         if self._probes:
             fast, exact = (np.concatenate(tables) for tables in zip(*self._probes, strict=True))
-            self._error = estimate_precision_error(self.ensemble.schema, fast, exact, self.decision_weights)
+            margin_stds = APPROXIMATE_MARGIN_STDS if self.ensemble.allows_approximate_pixels else MARGIN_STDS
+            self._error = estimate_precision_error(
+                self.ensemble.schema, fast, exact, self.decision_weights, margin_stds
+            )
         self._is_estimated = True
 
     def _recompute_close(self, inputs: Sequence[ModelInput], fast: EnsembleOutput) -> EnsembleOutput:
@@ -223,12 +237,14 @@ class PrecisionErrorEstimate:
         log_bias: By attribute, what must be added to the logarithm of each value's probability, (values,).
         log_ratio_std: By attribute, the standard deviation of the log-ratio of the two most probable values after that.
         decision_weights: Decision weights by attribute.
+        margin_stds: Standard deviations that a margin must have.
     """
 
     schema: LabelSchema
     log_bias: Mapping[str, FloatArray]
     log_ratio_std: Mapping[str, float]
     decision_weights: WeightMap = field(default_factory=dict)
+    margin_stds: float = MARGIN_STDS
 
     def debias(self, fast: FloatArray) -> FloatArray:
         """Removes the mean shift of low precision.
@@ -258,7 +274,7 @@ class PrecisionErrorEstimate:
         for name, values in self.schema.marginals(debiased).items():
             if values.shape[1] > 1:
                 values = values * np.asarray(self.decision_weights.get(name, 1.0))
-                close |= _log_ratio(values, *_best_two(values)) < MARGIN_STDS * self.log_ratio_std[name]
+                close |= _log_ratio(values, *_best_two(values)) < self.margin_stds * self.log_ratio_std[name]
         if self.schema.num_classes > 1:
             # The errors of the attributes in which the two best classes differ add up in quadrature.
             if self.decision_weights:
@@ -266,12 +282,16 @@ class PrecisionErrorEstimate:
             best, second = _best_two(debiased)
             differ = self.schema.to_attribute_indices(best) != self.schema.to_attribute_indices(second)
             stds = np.array([self.log_ratio_std[name] for name in self.schema.names])
-            close |= _log_ratio(debiased, best, second) < MARGIN_STDS * np.sqrt(differ @ stds**2)
+            close |= _log_ratio(debiased, best, second) < self.margin_stds * np.sqrt(differ @ stds**2)
         return close
 
 
 def estimate_precision_error(
-    schema: LabelSchema, fast: FloatArray, exact: FloatArray, decision_weights: WeightMap | None = None
+    schema: LabelSchema,
+    fast: FloatArray,
+    exact: FloatArray,
+    decision_weights: WeightMap | None = None,
+    margin_stds: float = MARGIN_STDS,
 ) -> PrecisionErrorEstimate | None:
     """Estimates the error of low precision from inputs that were computed both ways.
 
@@ -280,6 +300,7 @@ def estimate_precision_error(
         fast: Probabilities (inputs, classes) in low precision.
         exact: The same inputs' in f32.
         decision_weights: Decision weights by attribute.
+        margin_stds: Standard deviations of the error that a margin must have.
 
     Returns:
         The error; None without inputs, or where so many would be recomputed that f32 for all is cheaper.
@@ -300,7 +321,7 @@ def estimate_precision_error(
         rows = np.arange(len(values))
         first, second = _best_two(values) if values.shape[1] > 1 else (0, 0)
         log_ratio_std[name] = 1.4826 * float(np.median(np.abs(moved[rows, first] - moved[rows, second])))
-    error = PrecisionErrorEstimate(schema, log_bias, log_ratio_std, decision_weights or {})
+    error = PrecisionErrorEstimate(schema, log_bias, log_ratio_std, decision_weights or {}, margin_stds)
     return error if error.needs_f32(error.debias(fast)).mean() <= MAX_RECOMPUTED else None
 
 

@@ -31,7 +31,6 @@ from maskfit.inference.ensemble_runner import (
     EnsembleOutput,
     EnsembleRunner,
     Member,
-    ModelInput,
     check_compatible,
     open_members_for,
 )
@@ -42,9 +41,11 @@ from maskfit.inference.image_loading import (
     check_unique_names,
     given_face,
     image_name,
+    keep_or_reload,
     load_image,
 )
 from maskfit.inference.input_resolution import bundled_model_path
+from maskfit.inference.model_input import ModelInput
 from maskfit.inference.precision_cascade import PrecisionCascade
 from maskfit.inference.prediction import BatchPredictions, Predictions
 from maskfit.inference.tta import TestTimeAugmentation, build_tta
@@ -292,8 +293,13 @@ class Predictor:
             return [item for _, item in batch if not isinstance(item, str)]
 
         # A cascade of its own, so that the same images always get the same predictions.
-        results = PrecisionCascade(self.runner, self.decision_weights).predict_stream(
-            named, self._load, select_inputs, batch_size=self.batch_size, num_workers=self.num_workers
+        cascade = PrecisionCascade(self.runner, self.decision_weights)
+
+        def load(item: NamedImage) -> LoadedImage:
+            return self._load(item, allow_approximate=cascade.takes_approximate_pixels)
+
+        results = cascade.predict_stream(
+            named, load, select_inputs, batch_size=self.batch_size, num_workers=self.num_workers
         )
         with closing(results) as batches:
             for batch, output in batches:
@@ -345,7 +351,8 @@ class Predictor:
             Lines for the log.
         """
         times = f" x {self.num_workers} in parallel" if self.num_workers > 1 else ""
-        lines = [f"engine: {'; '.join(self.engines)}; batches of {self.batch_size}{times}"]
+        approximate = "; downscaled approximately for int8" if self.runner.allows_approximate_pixels else ""
+        lines = [f"engine: {'; '.join(self.engines)}; batches of {self.batch_size}{times}{approximate}"]
         if self.decision_weights or show_decisions:
             lines.append(f"decisions: {self.describe_decisions()}")
         if self.has_moved_age_borders and writes_classes:
@@ -395,11 +402,12 @@ class Predictor:
         """
         return self.runner.forward(inputs).combined
 
-    def _load(self, item: NamedImage) -> LoadedImage:
+    def _load(self, item: NamedImage, *, allow_approximate: bool = False) -> LoadedImage:
         name, image = item
         try:
             pixels = load_image(image)
-            return name, self.runner.preprocess(pixels, given_face(image, pixels))
+            reload = keep_or_reload(image, pixels) if allow_approximate else None
+            return name, self.runner.preprocess(pixels, given_face(image, pixels), reload)
         except PhotoError as error:
             return name, error.message
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from PIL import Image
@@ -29,7 +29,13 @@ MAX_CROP_TRIES = 10
 
 
 class TestTimeAugmentation(Protocol):
-    """Makes the views of an image."""
+    """Makes the views of an image.
+
+    Attributes:
+        depends_on_pixels: Whether which views are made depends on the image's pixels.
+    """
+
+    depends_on_pixels: ClassVar[bool]
 
     def __len__(self) -> int:
         """Counts the views."""
@@ -51,6 +57,8 @@ class TestTimeAugmentation(Protocol):
 class NoTTA:
     """The image itself."""
 
+    depends_on_pixels: ClassVar[bool] = False
+
     def __len__(self) -> int:
         return 1
 
@@ -69,6 +77,8 @@ class NoTTA:
 @dataclass(frozen=True)
 class FlipTTA:
     """The image and its horizontal mirror (as in nlp09)."""
+
+    depends_on_pixels: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return 2
@@ -96,6 +106,8 @@ class RandomCropTTA:
         ratio: Minimum and maximum aspect ratio (width over height) of a crop, relative to the image's own.
         flip: Add the mirror of each crop, which makes 2 n views.
     """
+
+    depends_on_pixels: ClassVar[bool] = True
 
     n: int = 4
     seed: int = 0
@@ -147,6 +159,8 @@ class FiveCropTTA:
         scale: The sides of each crop as a fraction of the image's, in (0, 1].
         flip: Add the mirror of each crop, which makes ten views.
     """
+
+    depends_on_pixels: ClassVar[bool] = False
 
     scale: float = 0.9
     flip: bool = False

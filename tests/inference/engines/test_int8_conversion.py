@@ -12,19 +12,26 @@ from PIL import Image
 
 import maskfit.inference.engines.selection as choosing
 from maskfit import cpu_features
+from maskfit.data.image_decoding import decode
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MissingExtraError, ModelFileError
-from maskfit.inference.engines import open_engine
+from maskfit.inference.engines import int8_conversion, open_engine
 from maskfit.inference.engines.int8_conversion import (
     MIN_CALIBRATION_PHOTOS,
     NUM_CALIBRATION_PHOTOS,
+    compiled_folder,
     convert_to_int8,
     find_int8,
     suits_int8,
 )
 from maskfit.inference.engines.int8_origin import read_int8_origin
-from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, MIN_IMAGES_TO_QUANTIZE, select_engine
+from maskfit.inference.engines.selection import (
+    MIN_IMAGES_FOR_THROUGHPUT_MODE,
+    MIN_IMAGES_TO_QUANTIZE,
+    MIN_IMAGES_TO_QUANTIZE_AVX2,
+    select_engine,
+)
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.onnx_graph import OnnxGraph
 from maskfit.inference.predictor import Predictor
@@ -227,6 +234,43 @@ def test_auto_takes_int8_where_it_pays_or_is_there(vnni, model, folder):
 
 
 @pytest.mark.openvino
+def test_with_avx2_alone_auto_takes_int8_in_place_of_f32(vnni, model, folder, monkeypatch):
+    monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX2")
+    monkeypatch.setattr(choosing, "_has_bf16", lambda: False)
+    photos, f32 = ImageFolder(folder), ComponentSpec.create("openvino", precision="f32")
+    enough = -(-MIN_IMAGES_TO_QUANTIZE_AVX2 * choosing.REFERENCE_PIXELS // (32 * 24))
+    assert enough < MANY
+    assert select_engine(model, "auto", enough - 1, print, photos).engine == f32
+    assert select_engine(model, "auto", enough, print, photos).engine == INT8
+    assert select_engine(model, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, print, photos).engine == INT8
+    assert select_engine(model, "openvino", enough, print, photos).engine == ComponentSpec.create("openvino")
+
+
+@pytest.mark.openvino
+def test_what_openvino_compiles_is_kept_and_made_again_where_it_is_damaged(model, folder, monkeypatch):
+    photos = [photo.path for photo in ImageFolder(folder)]
+    conversion = convert_to_int8(model, ImageFolder(folder), print)
+
+    def logits() -> np.ndarray:
+        engine = open_engine(model, engine="openvino:precision=int8,infer_batch_size=4")
+        return engine.logits(
+            np.stack([engine.metadata.preprocessing.crop_resize(decode(path)) for path in photos[:8]])
+        )["age"]
+
+    expected = logits()
+    compiled = compiled_folder(conversion)
+    assert compiled is not None
+    (kept,) = compiled.iterdir()
+    assert np.array_equal(logits(), expected)
+    kept.chmod(0o600)
+    kept.write_bytes(kept.read_bytes()[:-1000])
+    assert np.array_equal(logits(), expected)
+    monkeypatch.setattr(int8_conversion.os, "access", lambda path, mode: False)
+    assert compiled_folder(conversion) is None
+    assert np.array_equal(logits(), expected)
+
+
+@pytest.mark.openvino
 def test_auto_leaves_int8_where_it_was_not_measured_to_be_faster(vnni, model, folder, monkeypatch, tmp_path):
     photos = ImageFolder(folder)
     bf16 = ComponentSpec.create("openvino", precision="checked")
@@ -236,7 +280,7 @@ def test_auto_leaves_int8_where_it_was_not_measured_to_be_faster(vnni, model, fo
     onnx.save(program, smooth)
     assert [suits_int8(path) for path in (model, smooth)] == [True, False]
     assert select_engine(smooth, "auto", MANY, print, photos).engine == bf16
-    for level in ("AVX2", "AVX512_CORE"):
+    for level in ("AVX", "AVX512_CORE", None):
         monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda level=level: level)
         assert select_engine(model, "auto", MANY, print, photos).engine == bf16
     monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_BF16")

@@ -61,11 +61,14 @@ class Engine(Protocol):
             (`inference.precision_cascade`); None where there is nothing to recompute.
         description: The engine and its precision, for log lines.
         on_gpu: Whether a GPU runs the network.
+        tolerates_approximate_pixels: Whether `logits` rounds so coarsely, to int8, that pixels which are off by a level
+            change no more than that; for predictions that `f32_twin` checks.
     """
 
     metadata: ModelMetadata
     description: str
     on_gpu: bool
+    tolerates_approximate_pixels: bool
 
     @property
     def f32_twin(self) -> Engine | None:
@@ -104,6 +107,7 @@ class OnnxEngine:
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
     description = "ONNX Runtime, f32"
     on_gpu = False
+    tolerates_approximate_pixels = False
     f32_twin = None
 
     def __init__(
@@ -160,6 +164,7 @@ class TorchEngine:
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    tolerates_approximate_pixels = False
 
     def __init__(
         self, path: Path, threads: int | None = None, precision: Precision = "f32", num_streams: int = 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -56,6 +57,26 @@ def find_int8(model: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+def compiled_folder(conversion: Path) -> Path | None:
+    """Returns the folder in which OpenVINO keeps what it compiled of a conversion.
+
+    One for each conversion, so that no other network's can be taken for it. OpenVINO compiles again what is damaged or
+    of another version.
+
+    Args:
+        conversion: What `find_int8` returned.
+
+    Returns:
+        The folder, which exists; None where none can be made.
+    """
+    folder = conversion.with_name(f"{conversion.stem}-compiled")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def is_intact(path: Path) -> bool:
     """Whether a file of the cache is there and whole, as after a full disk it may not be.
 
@@ -75,7 +96,7 @@ def is_intact(path: Path) -> bool:
 
 
 def suits_int8(model: Path) -> bool:
-    """Whether int8 was measured to be faster than bf16 for networks such as this one, where the processor has VNNI.
+    """Whether int8 was measured to be faster for networks such as this one: than bf16 with VNNI, than f32 with AVX2.
 
     Args:
         model: An ONNX model.

@@ -3,8 +3,8 @@
 Few images run on the engine that starts soonest (`open_engine`). For many (docs/performance.md has the measurements):
 
 - on a GPU: torch in bf16, close predictions recomputed in f32;
-- on a CPU: OpenVINO where it is installed, in int8 or bf16 with close predictions recomputed in f32 where the processor
-  has them;
+- on a CPU: OpenVINO where it is installed, with close predictions recomputed in f32: in int8 where the processor has
+  VNNI, or AVX2 and nothing newer, and the network suits it; in bf16 where the processor has that;
 - otherwise ONNX Runtime, and torch for a file that is no ONNX and not worth converting.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from maskfit.cpu_features import find_active_isa_limit, has_vnni
+from maskfit.cpu_features import find_active_isa_limit, has_avx2_alone, has_vnni
 from maskfit.errors import MaskfitError
 from maskfit.file_io import user_cache_dir
 from maskfit.file_locks import acquire_lock
@@ -46,9 +46,10 @@ MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 MIN_IMAGES_TO_CONVERT = 3000
 """Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays; estimated."""
 
-MIN_IMAGES_TO_QUANTIZE = 4000
-"""Forward passes at 224 x 224 pixels from which on calibrating an int8 conversion first pays: for one model that was
-after 400, for another after about 4,000 (docs/performance.md)."""
+MIN_IMAGES_TO_QUANTIZE, MIN_IMAGES_TO_QUANTIZE_AVX2 = 4000, 1200
+"""Forward passes at 224 x 224 pixels from which on calibrating an int8 conversion first pays. With VNNI, in place of
+bf16: for one model that was after 400, for another after about 4,000. With AVX2 alone, in place of f32: reckoned from
+the time that one takes and a photo saves, about 700, and later photos find it (docs/performance.md)."""
 
 INFER_BATCH_SIZES = {"f32": 2}
 """Images of `REFERENCE_PIXELS` per call of the network on a CPU, by precision; 4 where none is given. The activations
@@ -209,7 +210,12 @@ def _select_cpu_engine(
         return ComponentSpec.create("openvino", **_openvino_options())
     if importlib.util.find_spec("openvino") is None or _is_quantized(path):
         return ComponentSpec.create("onnx")
-    if photos and has_vnni() and find_active_isa_limit() is None and _has_int8(path, num_passes, log, photos):
+    if (
+        photos
+        and (has_vnni() or has_avx2_alone())
+        and find_active_isa_limit() is None
+        and _has_int8(path, num_passes, log, photos)
+    ):
         return ComponentSpec.create("openvino", precision="int8")
     return ComponentSpec.create("openvino", **_openvino_options())
 
@@ -221,7 +227,8 @@ def _has_int8(path: Path, num_passes: int, log: Logger, photos: PhotoCollection)
     if (found := find_int8(path)) is not None and is_intact(found):
         return True
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
-    if not can_convert() or num_passes * height * width < MIN_IMAGES_TO_QUANTIZE * REFERENCE_PIXELS:
+    enough = MIN_IMAGES_TO_QUANTIZE_AVX2 if has_avx2_alone() else MIN_IMAGES_TO_QUANTIZE
+    if not can_convert() or num_passes * height * width < enough * REFERENCE_PIXELS:
         return False
     try:
         convert_to_int8(path, photos, log)

@@ -23,8 +23,9 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.engines import AUTO, Logger, check_engine
-from maskfit.inference.ensemble_runner import EnsembleRunner, ModelInput, check_compatible, open_members_for
+from maskfit.inference.ensemble_runner import EnsembleRunner, check_compatible, open_members_for
 from maskfit.inference.image_loading import batched, given_face, load_image, run_batches_in_parallel
+from maskfit.inference.model_input import ModelInput
 from maskfit.inference.tta import TestTimeAugmentation, build_tta
 from maskfit.labels.schema import FloatArray, LabelSchema
 from maskfit.model_file import read_model_metadata

@@ -1,0 +1,77 @@
+"""Downscaling in a fifth of Pillow's time, for predictions that are checked: about a tenth of the bytes are off by one.
+
+The package cykooz-resizer (the extra `fast`) has Pillow's filters in SIMD instructions, with coefficients of 16 bits in
+place of 22. Whatever must be the pixels of training is Pillow's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.boxes import Box
+
+SUPPORTS = {"box": 0.5, "bilinear": 1.0, "bicubic": 2.0}
+"""Half the width of each filter, in pixels of the result where it downscales."""
+
+
+def downscale(photo: NDArray[np.uint8], box: Box, size: tuple[int, int], filter_name: str) -> NDArray[np.uint8] | None:
+    """Crops and downscales a photo with a filter of Pillow's, nearly to Pillow's pixels.
+
+    Args:
+        photo: Image of shape (height, width, 3).
+        box: What is cropped: left, upper, right, lower, inside the photo.
+        size: (height, width) of the result in pixels.
+        filter_name: A name of `SUPPORTS`.
+
+    Returns:
+        The pixels, uint8 of shape (*size, 3), which may be read-only; None where the box is not larger than the result
+        in both directions, or the package is not installed.
+    """
+    height, width = size
+    left, upper, right, lower = box
+    if right - left <= width or lower - upper <= height:
+        return None
+    package = import_resizer()
+    if package is None:
+        return None
+    # Only what the filter reaches: the package copies what it is given.
+    support = SUPPORTS[filter_name]
+    margin_x, margin_y = (right - left) / width * support, (lower - upper) / height * support
+    first_column, first_row = max(floor(left - margin_x), 0), max(floor(upper - margin_y), 0)
+    part = photo[first_row : ceil(lower + margin_y), first_column : ceil(right + margin_x)]
+    source = package.ImageData(part.shape[1], part.shape[0], package.PixelType.U8x3, part.tobytes())
+    result = package.ImageData(width, height, package.PixelType.U8x3)
+    options = package.ResizeOptions(
+        package.ResizeAlg.convolution(_filters()[filter_name]),
+        crop_box=package.CropBox(left - first_column, upper - first_row, right - left, lower - upper),
+    )
+    # One of its own for each call: it holds buffers, and threads call this at once.
+    package.Resizer().resize(source, result, options)
+    return np.frombuffer(result.get_buffer(), dtype=np.uint8).reshape(height, width, 3)
+
+
+@cache
+def import_resizer() -> Any:
+    """Imports cykooz-resizer.
+
+    Returns:
+        The module; None where it is not installed.
+    """
+    if importlib.util.find_spec("cykooz_resizer") is None:
+        return None
+    import cykooz_resizer
+
+    return cykooz_resizer
+
+
+@cache
+def _filters() -> dict[str, Any]:
+    filters = import_resizer().FilterType
+    # Pillow's bicubic filter is Catmull and Rom's, with the parameter -0.5.
+    return {"box": filters.box, "bilinear": filters.bilinear, "bicubic": filters.catmull_rom}
