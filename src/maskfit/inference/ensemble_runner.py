@@ -35,8 +35,7 @@ from maskfit.inference.engines.selection import (
 )
 from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.inference.input_resolution import find_models
-from maskfit.inference.model_input import ModelInput, make_input, stack_views
-from maskfit.inference.tta import TestTimeAugmentation
+from maskfit.inference.tta import ModelInput, TestTimeAugmentation, make_input, stack_views
 from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import read_model_metadata

@@ -31,8 +31,8 @@ from maskfit.inference.image_loading import (
     run_batches_in_parallel,
 )
 from maskfit.inference.input_resolution import bundled_model_path
-from maskfit.inference.model_input import ModelInput
 from maskfit.inference.predictor import Predictor
+from maskfit.inference.tta import ModelInput
 from maskfit.labels.age_distribution import AgeEstimate, concat_ages, estimate_ages
 from maskfit.labels.schema import FloatArray
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from maskfit.calibration import WeightMap, class_weights
 from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner
 from maskfit.inference.image_loading import batched, run_batches_in_parallel
-from maskfit.inference.model_input import ModelInput
+from maskfit.inference.tta import ModelInput
 from maskfit.labels.schema import FloatArray, LabelSchema
 
 NUM_PROBE_IMAGES, NUM_APPROXIMATE_PROBES = 16, 32

@@ -45,10 +45,9 @@ from maskfit.inference.image_loading import (
     load_image,
 )
 from maskfit.inference.input_resolution import bundled_model_path
-from maskfit.inference.model_input import ModelInput
 from maskfit.inference.precision_cascade import PrecisionCascade
 from maskfit.inference.prediction import BatchPredictions, Predictions
-from maskfit.inference.tta import TestTimeAugmentation, build_tta
+from maskfit.inference.tta import ModelInput, TestTimeAugmentation, build_tta
 from maskfit.labels.age_distribution import concat_ages
 from maskfit.labels.schema import FloatArray
 from maskfit.registry import ComponentSpec

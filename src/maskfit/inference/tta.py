@@ -2,7 +2,7 @@
 
 Views are made of an image after cropping and resizing, of each by itself, so that neither the batch nor the order
 matters. Random views follow from the image's own pixels and a seed: the same image gets the same views under any name,
-in any run.
+in any run. A `ModelInput` is what the networks take of an image: its views, for each way to crop and resize it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
 from maskfit.config.aliases import upgrade_component, warn_once
 from maskfit.config.loader import parse_component
-from maskfit.data.boxes import Box
+from maskfit.data.boxes import Box, CropBox
 from maskfit.data.image_decoding import Pixels
+from maskfit.data.preprocessing import CropResize, ImageBatch
 from maskfit.errors import DataError, RecipeError, did_you_mean
 from maskfit.registry import ComponentSpec, instantiate
 
@@ -240,6 +241,76 @@ def build_tta(tta: str | ComponentSpec) -> TestTimeAugmentation:
         hint = error.hint or "maskfit predict --help lists them"
         raise DataError(f"test-time augmentation: {error.message}", hint=hint) from None
     return built
+
+
+class ModelInput(NamedTuple):
+    """An image, or one face of it, as the networks take it.
+
+    Attributes:
+        tta_views: Pixels (height, width, 3), by crop_resize and TTA view.
+        crops: What each crop_resize cut out of the image.
+        reload: Returns the decoded image again, where the views are made of approximate pixels, for a first pass of the
+            networks that is checked (`inference.precision_cascade`); None where they are exact.
+    """
+
+    tta_views: Sequence[Sequence[Pixels]]
+    crops: tuple[CropBox, ...]
+    reload: Callable[[], Pixels] | None = None
+
+    def exact(self, crop_resizes: Sequence[CropResize], tta: TestTimeAugmentation) -> ModelInput:
+        """Returns the input with the exact pixels.
+
+        Args:
+            crop_resizes: Those that the input was made with.
+            tta: The same.
+
+        Returns:
+            Itself where it is exact.
+
+        Raises:
+            PhotoError: The photo can no longer be read.
+        """
+        return self if self.reload is None else make_input(crop_resizes, tta, self.reload(), self.crops)
+
+
+def make_input(
+    crop_resizes: Sequence[CropResize],
+    tta: TestTimeAugmentation,
+    pixels: Pixels,
+    crops: tuple[CropBox, ...],
+    reload: Callable[[], Pixels] | None = None,
+) -> ModelInput:
+    """Crops, resizes and makes the TTA views.
+
+    Args:
+        crop_resizes: How to crop and resize.
+        tta: Makes the views.
+        pixels: (height, width, 3), uint8, upright RGB.
+        crops: What each of `crop_resizes` cuts out.
+        reload: Returns `pixels` again; downscaling may then be approximate.
+
+    Returns:
+        The input.
+    """
+    frames, is_approximate = [], False
+    for crop_resize, crop in zip(crop_resizes, crops, strict=True):
+        frame = crop_resize.approximate(pixels, crop) if reload else None
+        is_approximate |= frame is not None
+        frames.append(crop_resize(pixels, crop) if frame is None else frame)
+    return ModelInput([tta(frame) for frame in frames], crops, reload if is_approximate else None)
+
+
+def stack_views(inputs: Sequence[ModelInput]) -> list[list[ImageBatch]]:
+    """Stacks the views of inputs to batches.
+
+    Args:
+        inputs: At least one.
+
+    Returns:
+        The batch of each crop_resize and TTA view.
+    """
+    by_crop = zip(*(item.tta_views for item in inputs), strict=True)
+    return [[np.stack(view) for view in zip(*views, strict=True)] for views in by_crop]
 
 
 def _mirror(frame: Pixels) -> Pixels:

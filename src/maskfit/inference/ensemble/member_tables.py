@@ -25,8 +25,7 @@ from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.engines import AUTO, Logger, check_engine
 from maskfit.inference.ensemble_runner import EnsembleRunner, check_compatible, open_members_for
 from maskfit.inference.image_loading import batched, given_face, load_image, run_batches_in_parallel
-from maskfit.inference.model_input import ModelInput
-from maskfit.inference.tta import TestTimeAugmentation, build_tta
+from maskfit.inference.tta import ModelInput, TestTimeAugmentation, build_tta
 from maskfit.labels.schema import FloatArray, LabelSchema
 from maskfit.model_file import read_model_metadata
 from maskfit.run_dir import FoldDir, RunDir
