@@ -376,7 +376,7 @@ def test_a_manifest_is_a_truth_and_a_list(command, model, tmp_path):
     ]  # fmt: skip
     result = command("evaluate", manifest, submission)
     assert result.code == 0, result.err
-    assert "3 photos" in result.out
+    assert "3 faces of 2 photos" in result.out
     assert "rows of the truth that lack a label, which take no part: 1" in result.out
     scores = json.loads(command("evaluate", manifest, submission, "--json").out)
     classes = [int(line.rpartition(",")[2]) for line in submission.read_text().splitlines()[1:]]

@@ -107,7 +107,7 @@ def evaluate(
     if json:
         print_json(_to_server_format(scores) | ({"ages": age_score.to_dict()} if age_score else {}))
     else:
-        _print_scores(scores, label_schema, truth_path, submission_path)
+        _print_scores(scores, label_schema, list(truth), truth_path, submission_path)
         if age_score:
             _print_age_score(age_score)
     for line in remarks:
@@ -304,8 +304,18 @@ def _to_server_format(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _print_scores(scores: Scores, label_schema: LabelSchema, truth: Path, submission: Path) -> None:
-    out.print(f"{submission} against {truth}: {format_count(scores.photos, 'photo')}", markup=False, soft_wrap=True)
+def _print_scores(
+    scores: Scores, label_schema: LabelSchema, names: Sequence[str], truth: Path, submission: Path
+) -> None:
+    """Prints the tables; `names` are the rows of the truth, each a photo, or a face of one."""
+    from maskfit.data.face_boxes import split_name
+
+    split = [split_name(name) for name in names]
+    has_faces = any(box is not None for _, box in split)
+    rows = format_count(scores.photos, "face" if has_faces else "photo")
+    if has_faces:
+        rows += f" of {format_count(len({photo for photo, _ in split}), 'photo')}"
+    out.print(f"{submission} against {truth}: {rows}", markup=False, soft_wrap=True)
     print_table("All classes", ["macro F1", "accuracy"], [[scores.macro_f1, scores.accuracy]])
     out.print()
     print_table(
@@ -321,7 +331,7 @@ def _print_scores(scores: Scores, label_schema: LabelSchema, truth: Path, submis
     ]
     print_table(
         "Classes",
-        ["class", *label_schema.names, "F1", "precision", "recall", "photos", "predicted"],
+        ["class", *label_schema.names, "F1", "precision", "recall", "faces" if has_faces else "photos", "predicted"],
         [
             [
                 class_index,
