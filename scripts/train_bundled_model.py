@@ -15,9 +15,10 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 5. train: the recipe `bundled` with the first list; then from its weights at a larger image size with the second.
 6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5, or of --start.
    Part of the photos of real masks are crops of street photos: no copy of a held-out photo or of a held-out face is
-   trained on (`street_faces.py`).
+   trained on (`street_faces.py`). With --teacher also on soft labels (`bundled_soft_labels.py`); where the teacher's
+   table is missing, the script ends with how to make it.
 7. calibrate: temperatures, abstention thresholds and ages in years on the held-out persons.
-8. export: ONNX with 16-bit weights. With --start, the weights of the result are the mean of that file's and of step 6's
+8. export: ONNX with 16-bit weights. With --start, the weights of the result are a mean of that file's and of step 6's
    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): better on every set than either alone or nearly so.
    `evaluate_bundled_model.py --fit-calibration`, then `--fit-ages`, calibrate that file.
 
@@ -29,6 +30,13 @@ The second edition continued from the file of the first:
         --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
         --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv \
         --start bundled.onnx --work second --masked-faces 3100
+
+A third, with a teacher and a synthetic mask on every face, does not ship (docs/bundled-model.md):
+
+    python scripts/train_bundled_model.py --portraits masked-faces/train/images \
+        --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
+        --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv \
+        --start bundled.onnx --work third --teacher third/teacher.csv
 
 Without --portraits the model never sees them: a twin that recipes can start from and still be judged on the portraits
 (`--detector-weights FILE` where the cache holds no landmark detector). A small one:
@@ -53,6 +61,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from bundled_soft_labels import photos_to_teach, read_rows, write_soft_labels
 from onnx import numpy_helper
 from street_faces import REPETITIONS as STREET_REPETITIONS
 from street_faces import choose_faces, read_faces
@@ -249,12 +258,6 @@ def calibrate(run: RunDir, photos: Path) -> None:
     print(calibration, *thresholds.items(), sep="\n")
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a CSV."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def write_manifest(path: Path, rows: Iterable[Row]) -> None:
     """Writes rows as a manifest."""
     columns = ("path", "person", "mask", "gender", "age", "times", "source")
@@ -303,6 +306,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--one-size", action="store_true", help="leave out the last epoch at a larger image size")
     parser.add_argument("--scenes", type=Path, help="CSV of street photos with boxes: path,xmin,ymin,xmax,ymax,mask")
     parser.add_argument("--start", type=Path, help="with --scenes: model file to go on from")
+    parser.add_argument(
+        "--teacher", type=Path, metavar="FILE", help="with --scenes: table of a teacher (age_gender_teacher.py)"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="with --start: weight of the new network in the mean; default: 0.5"
+    )
     parser.add_argument("--out", type=Path, help="the model file; default: WORK/bundled.onnx")
     return parser.parse_args()
 
@@ -353,24 +362,41 @@ def main() -> None:
             list_street(photos, splits, args.scenes, kept, street)
         last = work / "street"
         lists = [f"data.path={kept}", f"data.extra_train=[{extra[1]},{street}]", f"cv.split_file={splits}"]
+        if args.teacher:
+            lists.append(f"data.soft_labels={make_soft_labels(args.teacher, photos, extra, splits, work)}")
         train(last, *data[1:], *lists, f"model.init_from={start}", *STREET_OVERRIDES, *args.override)
         start = best_model(last)
     calibrate(RunDir(Path(start).parent.parent), photos)
     out = args.out or work / "bundled.onnx"
     maskfit("export", start, "--format", "onnx", "--half", "--out", out)
     if args.start:
-        average_networks(args.start, out, out)
+        average_networks(args.start, out, args.share, out)
 
 
-def average_networks(first: Path, second: Path, out: Path) -> None:
-    """Writes the second of two exported networks of one architecture, with the mean weights of both."""
+def make_soft_labels(teacher: Path, photos: Path, extra: Sequence[Path], splits: Path, work: Path) -> Path:
+    """Writes the soft labels of all photos; ends the script where the teacher's table is missing."""
+    if not teacher.is_file():
+        to_teach = work / "to_teach.csv"
+        write_manifest(to_teach, [dict(row) for row in photos_to_teach(read_rows(photos))])
+        raise SystemExit(
+            f"{teacher} is missing: make it from {to_teach} as scripts/age_gender_teacher.py says, then run this "
+            "command again"
+        )
+    soft = work / "soft.csv"
+    derived = [row for path in extra for row in read_rows(path)]
+    write_soft_labels(read_rows(teacher), read_rows(photos), derived, read_splits(splits).fold_of_person, soft)
+    return soft
+
+
+def average_networks(first: Path, second: Path, share: float, out: Path) -> None:
+    """Writes the second of two exported networks of one architecture, with a weighted mean of the weights of both."""
     networks = [onnx.load(path) for path in (first, second)]
     weights = [[numpy_helper.to_array(item) for item in network.graph.initializer] for network in networks]
     for item, one, other in zip(networks[1].graph.initializer, *weights, strict=True):
         if one.shape != other.shape or one.dtype != other.dtype:
             raise SystemExit(f"{first} and {second} are of different networks: {item.name}")
         if one.dtype.kind == "f":
-            mean = (one.astype(np.float32) + other.astype(np.float32)) / 2
+            mean = (1 - share) * one.astype(np.float32) + share * other.astype(np.float32)
             item.CopyFrom(numpy_helper.from_array(mean.astype(one.dtype), item.name))
     with atomic_write(out) as temporary:
         temporary.write_bytes(networks[1].SerializeToString())
