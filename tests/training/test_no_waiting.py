@@ -22,7 +22,7 @@ from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training import data_loaders
-from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING
+from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING, PROGRESSIVE_RESIZING
 from maskfit.training.data_loaders import FoldDataset
 from maskfit.training.optim import FREEZING
 from maskfit.training.task import ClassificationTask
@@ -58,7 +58,9 @@ def watched() -> Iterator[None]:
         yield
 
 
-def step(augmentation: str = "light", mixing: str = "none", loss: str = "cross_entropy") -> None:
+def step(
+    augmentation: str = "light", mixing: str = "none", loss: str = "cross_entropy", resizing: str = "none"
+) -> None:
     with torch.device("meta"):
         network = build_network(
             ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), SCHEMA.sizes
@@ -75,10 +77,13 @@ def step(augmentation: str = "light", mixing: str = "none", loss: str = "cross_e
         normalization=Normalize(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
         augmentation=instantiate(AUGMENTATIONS, ComponentSpec.create(augmentation), size=(SIDE, SIDE)),
         batch_mixing=instantiate(BATCH_MIXING, ComponentSpec.create(mixing), schema=SCHEMA),
+        progressive_resizing=instantiate(
+            PROGRESSIVE_RESIZING, ComponentSpec.create(resizing), size=(SIDE, SIDE), num_batches=18
+        ),
         lr_scheduler=lambda step: 1.0,
         freezing=instantiate(FREEZING, ComponentSpec.create("none")),
     ).to("meta")
-    task._trainer = SimpleNamespace(num_training_batches=9, current_epoch=0, max_epochs=2)
+    task._trainer = SimpleNamespace(num_training_batches=9, current_epoch=0, max_epochs=2, accumulate_grad_batches=1)
     allowed = {name: torch.zeros(BATCH, size, dtype=torch.bool) for name, size in SCHEMA.sizes.items()}
     batch = {"images": torch.zeros(BATCH, SIDE, SIDE, 3, dtype=torch.uint8), "indices": torch.arange(BATCH)}
     batch = {name: item.to("meta") for name, item in batch.items()}
@@ -96,6 +101,11 @@ def test_no_augmentation_waits(name: str) -> None:
 @pytest.mark.parametrize("name", BATCH_MIXING)
 def test_no_mixing_waits(name: str) -> None:
     step(mixing=name)
+
+
+@pytest.mark.parametrize("name", PROGRESSIVE_RESIZING)
+def test_no_size_waits(name: str) -> None:
+    step(mixing="half_face_same", resizing=name)
 
 
 @pytest.mark.parametrize("name", LOSSES)

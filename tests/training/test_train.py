@@ -134,6 +134,7 @@ KILLED_RECIPES = (
         "lr_scheduler=reduce_on_plateau",
         "optimizer=madgrad",
     ],
+    ["progressive_resizing={name: linear, size_increment: 4}", "trainer.save_every_n_steps=2", "weight_averaging=ema"],
 )
 # Every place with the recipe that saves within epochs; of the others one within an epoch and one past it, others slow.
 KILLED = [

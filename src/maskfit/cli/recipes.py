@@ -92,21 +92,24 @@ def check(
     from maskfit.config.loader import read_recipe, recipe_to_yaml
     from maskfit.models.backbone_names import OWN_BACKBONES
     from maskfit.models.input_sizes import describe_input_size, resolve_image_size
+    from maskfit.training.progressive_sizes import describe_progressive_resizing
     from maskfit.training.recipe_registry import available_registries
 
     registries = available_registries()
     resolved = read_recipe(recipe, overrides or [], registries=registries)
     check_dataset_labels(resolved)
     backbone = resolved.model.backbone.name
-    size_line = None
+    size_line = schedule_line = None
     if "model.backbone" in registries or backbone in OWN_BACKBONES:
         size = resolve_image_size(resolved.model.backbone, resolved.data.image_size)
         size_line = describe_input_size(resolved.model.backbone, size)
         data = resolved.data.model_copy(update={"image_size": size})
         resolved = resolved.model_copy(update={"data": data})
+        schedule_line = describe_progressive_resizing(resolved)
     print(recipe_to_yaml(resolved), end="")
-    if size_line:
-        err.print(size_line)
+    for line in (size_line, schedule_line):
+        if line:
+            err.print(line)
     if "model.backbone" not in registries and backbone not in OWN_BACKBONES:
         err.print(f"not checked: model.backbone={backbone}; its names are timm's: pip install 'maskfit[train]'")
     err.print(f"recipe '{resolved.name}' is valid")

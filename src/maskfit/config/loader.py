@@ -176,6 +176,11 @@ def _validate(
             }
             problems += [f"{key} needs a metric, but trainer.monitor=off" for key, used in needing.items() if used]
         problems += _cached_features_problems(recipe)
+        if recipe.trainer.compile and recipe.progressive_resizing.name != "none":
+            problems.append(
+                "trainer.compile: does not go together with progressive_resizing: each size would be compiled for "
+                "itself, up to a minute each; leave out one of them"
+            )
         problems += _boolean_problems(values, recipe.model_dump(), _defaults())
     if problems or recipe is None:
         raise RecipeError(
@@ -212,6 +217,7 @@ def _cached_features_problems(recipe: Recipe) -> list[str]:
         return []
     used = {
         "batch_mixing": recipe.batch_mixing.name != "none",
+        "progressive_resizing": recipe.progressive_resizing.name != "none",
         "model.freeze": recipe.model.freeze.name != "none",
         "trainer.full_data_epochs": recipe.trainer.full_data_epochs > 0,
         "trainer.devices": recipe.trainer.devices > 1,

@@ -312,6 +312,7 @@ class Recipe(FrozenConfig):
         age_regression: Regression loss on the age in years from an extra layer on the backbone features.
         augmentation: Augmentation of training images.
         batch_mixing: Mixing of two training images into one (mixup, CutMix).
+        progressive_resizing: Sizes of the training images over the training: small ones first cost less.
         sampler: Which training photos an epoch contains, and how often.
         optimizer, lr_scheduler: Optimizer and learning-rate schedule.
         weight_averaging: Averaged weights (EMA, SWA) that are validated and saved in place of the raw ones.
@@ -330,6 +331,7 @@ class Recipe(FrozenConfig):
     age_regression: ComponentSpec = ComponentSpec.create("none")
     augmentation: ComponentSpec = ComponentSpec.create("light")
     batch_mixing: ComponentSpec = ComponentSpec.create("none")
+    progressive_resizing: ComponentSpec = ComponentSpec.create("none")
     sampler: ComponentSpec = ComponentSpec.create("random")
     optimizer: ComponentSpec = ComponentSpec.create("adamw")
     lr_scheduler: ComponentSpec = ComponentSpec.create("cosine")
@@ -352,6 +354,7 @@ COMPONENT_KEYS = (
     "age_regression",
     "augmentation",
     "batch_mixing",
+    "progressive_resizing",
     "sampler",
     "optimizer",
     "lr_scheduler",

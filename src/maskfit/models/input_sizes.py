@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from maskfit.errors import RecipeError
@@ -213,6 +214,29 @@ def settle_input_size(backbone: ComponentSpec, size: Size) -> ComponentSpec:
         if _find_obstacle(sized, size) is None:
             return sized
     raise size_error(backbone, size, reason, read_timm_config(backbone.name))
+
+
+def check_further_sizes(backbone: ComponentSpec, sizes: Iterable[Size], key: str) -> None:
+    """Checks that a network that is built for the recipe's size also takes images of other sizes.
+
+    Args:
+        backbone: The backbone as `settle_input_size` returned it.
+        sizes: (height, width) in pixels.
+        key: Recipe key that the sizes come from, for the error.
+
+    Raises:
+        RecipeError: It does not take one of them.
+    """
+    for size in sizes:
+        reason = _find_obstacle(backbone, size)
+        if reason is not None:
+            raise RecipeError(
+                f"the backbone '{backbone.name}' does not take images of {format_size(size)} px besides those of "
+                f"data.image_size: {reason}",
+                location=key,
+                hint=f"{key}=none, or a backbone without position embeddings; another size_increment where sides must "
+                "be multiples of a number",
+            )
 
 
 def _find_obstacle(backbone: ComponentSpec, size: Size) -> str | None:

@@ -366,6 +366,7 @@ def _metadata(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict
         "training": f"{format_count(trainer.epochs, 'epoch')}, batch size {trainer.batch_size}",
         "augmentation": _component(recipe.augmentation),
         "batch mixing": _component(recipe.batch_mixing),
+        "progressive resizing": _component(recipe.progressive_resizing),
         "sampler": _component(recipe.sampler),
         "optimizer, learning rate schedule": f"{_component(recipe.optimizer)}, {_component(recipe.lr_scheduler)}",
         "label corrections": ", ".join(

@@ -23,7 +23,8 @@ from maskfit.losses.soft_labels import SoftLabels
 from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING
+from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING, PROGRESSIVE_RESIZING
+from maskfit.training.augment.progressive_resizing import SizeSchedule
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.lightning_api import Callback, DDPStrategy, LightningEnvironment, Logger, Trainer
@@ -67,6 +68,12 @@ def build_task(
         train,
         seed_key,
         lr_scheduler=instantiate(LR_SCHEDULERS, recipe.lr_scheduler, **length),
+        progressive_resizing=instantiate(
+            PROGRESSIVE_RESIZING,
+            recipe.progressive_resizing,
+            size=recipe.data.input_size,
+            num_batches=recipe.trainer.epochs * batches,
+        ),
         freeze=recipe.model.freeze,
         metric_loss=recipe.metric_loss,
         weight_average=instantiate(WEIGHT_AVERAGING, recipe.weight_averaging, network=network, **length),
@@ -79,8 +86,8 @@ def build_full_data_task(
 ) -> ClassificationTask:
     """Builds the task of the last epochs on all photos: a constant low rate, no freezing, no weight averaging.
 
-    It has no metric loss either: the class centers that some of them learn are in no model file, and would start from
-    random ones.
+    Images have their full size. It has no metric loss either: the class centers that some of them learn are in no model
+    file, and would start from random ones.
 
     Args:
         plan: The recipe on its data.
@@ -114,6 +121,7 @@ def _build_task(
     lr_scheduler: LRScheduler,
     freeze: ComponentSpec,
     metric_loss: ComponentSpec,
+    progressive_resizing: SizeSchedule | None = None,
     weight_average: WeightAverage | None = None,
     epochs_before: int = 0,
     task_type: Callable[..., ClassificationTask] = ClassificationTask,
@@ -128,6 +136,7 @@ def _build_task(
         targets=plan.targets,
         augmentation=instantiate(AUGMENTATIONS, recipe.augmentation, size=recipe.data.input_size),
         batch_mixing=instantiate(BATCH_MIXING, recipe.batch_mixing, schema=plan.train_schema),
+        progressive_resizing=progressive_resizing,
         lr_scheduler=lr_scheduler,
         monitor=parse_monitor(recipe.trainer.monitor, plan.scored_schema.names) or MACRO_F1,
         freezing=instantiate(FREEZING, freeze),

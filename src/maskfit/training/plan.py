@@ -21,9 +21,16 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import IntArray, LabelSchema, as_number
-from maskfit.models.input_sizes import describe_lost_pixels, describe_weights, resolve_image_size, settle_input_size
+from maskfit.models.input_sizes import (
+    check_further_sizes,
+    describe_lost_pixels,
+    describe_weights,
+    resolve_image_size,
+    settle_input_size,
+)
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
+from maskfit.training.progressive_sizes import describe_progressive_resizing, progressive_sizes
 from maskfit.training.soft_labels import SoftTargets, describe_matches, read_soft_labels
 from maskfit.training.warm_start import validate_start
 
@@ -200,6 +207,8 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     warnings += validate_start(recipe.model)
     if recipe.model.pretrained != "none" and (line := describe_weights(recipe.model.backbone)):
         warnings.append(line)
+    if line := describe_progressive_resizing(recipe):
+        warnings.append(line)
     if lost := describe_lost_pixels(recipe.model.backbone, data.input_size):
         warnings.append(f"{recipe.model.backbone.name}: {lost}")
     targets = all_photos.attribute_indices(scored_schema)
@@ -264,16 +273,18 @@ def resolve_input_size(recipe: Recipe) -> Recipe:
         file rebuilds the same network.
 
     Raises:
-        RecipeError: The backbone does not take images of this size.
+        RecipeError: The backbone does not take images of this size, or of those that training begins with.
     """
     size = resolve_image_size(recipe.model.backbone, recipe.data.image_size)
     backbone = settle_input_size(recipe.model.backbone, size)
-    return recipe.model_copy(
+    settled = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"image_size": size}),
             "model": recipe.model.model_copy(update={"backbone": backbone}),
         }
     )
+    check_further_sizes(backbone, progressive_sizes(settled).keys() - {size}, "progressive_resizing")
+    return settled
 
 
 def _split_persons(recipe: Recipe, photos: PhotoDataset) -> PersonSplits:

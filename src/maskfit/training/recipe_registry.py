@@ -9,7 +9,7 @@ from maskfit.losses import AGE_REGRESSION_LOSSES, LOSSES, METRIC_LOSSES
 from maskfit.models.backbone_names import BACKBONES, has_timm
 from maskfit.models.heads import HEADS
 from maskfit.registry import RegistryEntry
-from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING
+from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING, PROGRESSIVE_RESIZING
 from maskfit.training.optim import FREEZING, LR_SCHEDULERS, OPTIMIZERS, WEIGHT_AVERAGING
 from maskfit.training.samplers import SAMPLERS
 
@@ -25,6 +25,7 @@ RECIPE_REGISTRY: dict[str, RegistryEntry] = {
     "age_regression": RegistryEntry(AGE_REGRESSION_LOSSES),
     "augmentation": RegistryEntry(AUGMENTATIONS, injected_arguments=("size",)),
     "batch_mixing": RegistryEntry(BATCH_MIXING, injected_arguments=("schema",)),
+    "progressive_resizing": RegistryEntry(PROGRESSIVE_RESIZING, injected_arguments=("size", "num_batches")),
     "sampler": RegistryEntry(SAMPLERS, injected_arguments=("classes",)),
     "optimizer": RegistryEntry(OPTIMIZERS, injected_arguments=("network",)),
     "lr_scheduler": RegistryEntry(LR_SCHEDULERS, injected_arguments=("epochs", "epoch_steps")),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
@@ -21,6 +22,7 @@ from maskfit.losses.multi_head_loss import MultiHeadLoss
 from maskfit.losses.soft_labels import SoftLabels
 from maskfit.models.network import Network
 from maskfit.training.augment.batch_mixing import MixedBatch, Mixing
+from maskfit.training.augment.progressive_resizing import SizeSchedule
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.data_loaders import Batch
 from maskfit.training.lightning_api import LightningModule
@@ -115,6 +117,8 @@ class ClassificationTask(LightningModule):
         augmentation: Maps training images (batch, 3, height, width; float in 0 to 255) to augmented ones; None for
             none. Validation images are never augmented.
         batch_mixing: Mixes the augmented images of a batch; None for none.
+        progressive_resizing: Size that the images of a training batch are downscaled to, by its number in the training;
+            None for the size that they have.
         lr_scheduler: Factor of the learning rate by optimizer step, or when it is reduced; None for a constant rate.
         monitor: Validation metric that lowers the rate of a plateau schedule.
         freezing: Sets which weights are trained in an epoch; None for all.
@@ -146,6 +150,7 @@ class ClassificationTask(LightningModule):
         targets: IntArray | None = None,
         augmentation: Callable[[Tensor], Tensor] | None = None,
         batch_mixing: Mixing | None = None,
+        progressive_resizing: SizeSchedule | None = None,
         lr_scheduler: LRScheduler | None = None,
         monitor: Monitor = MACRO_F1,
         freezing: Freezing | None = None,
@@ -168,6 +173,7 @@ class ClassificationTask(LightningModule):
         self.targets = targets
         self.augmentation = augmentation
         self.batch_mixing = batch_mixing
+        self.progressive_resizing = progressive_resizing
         self.lr_scheduler = lr_scheduler
         self.monitor = monitor
         self.freezing = freezing
@@ -242,14 +248,15 @@ class ClassificationTask(LightningModule):
         return loss
 
     def augment(self, batch: Batch, step: int) -> tuple[Tensor, MixedBatch | None]:
-        """Augments and mixes the images of a training batch; seeds all draws of its step.
+        """Augments, mixes and downscales the images of a training batch; seeds all draws of its step.
 
         Args:
             batch: The batch.
             step: Its number in the training, from 0.
 
         Returns:
-            Images (batch, 3, height, width; float in 0 to 255), and how they were mixed; None where they were not.
+            Images (batch, 3, height, width; float in 0 to 255), and how they were mixed, in the size before
+                progressive resizing; None where they were not.
         """
         # From the position in the training, so that SAM, which computes each step twice, draws the same both times.
         seed_torch(*self.seed_key, "step", step, *self.process_group.rank_seed)
@@ -257,7 +264,18 @@ class ClassificationTask(LightningModule):
         if self.augmentation is not None:
             images = self.augmentation(images)
         mixed = None if self.batch_mixing is None else self.batch_mixing(images, batch["allowed"])
-        return images if mixed is None else mixed.images, mixed
+        return self._downscale(images if mixed is None else mixed.images, step), mixed
+
+    def _downscale(self, images: Tensor, step: int) -> Tensor:
+        """Downscales images to the size that progressive resizing has at a step."""
+        if self.progressive_resizing is None:
+            return images
+        # Batches whose gradients are summed have one size.
+        within_epoch = step % int(self.trainer.num_training_batches)
+        size = self.progressive_resizing(step - within_epoch % self.trainer.accumulate_grad_batches)
+        if images.shape[2:] == torch.Size(size):
+            return images
+        return F.interpolate(images, size, mode="bilinear", antialias=True)
 
     def augmented_inputs(self, batch: Batch) -> Tensor:
         """Returns the network input of augmented photos, with the draws of torch's current generator.

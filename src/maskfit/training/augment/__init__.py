@@ -1,4 +1,4 @@
-"""Augmentation of training images and mixing of batches, on the device; the registries import none of them."""
+"""Augmentation, batch mixing and sizes of training images, on the device; the registries import none of them."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ BATCH_MIXING: dict[str, Callable[..., Any]] = {
     "half_face_old": LazyComponent("maskfit.training.augment.batch_mixing:half_face_old"),
 }
 """Names of the recipe key `batch_mixing`."""
+
+PROGRESSIVE_RESIZING: dict[str, Callable[..., Any]] = {
+    "none": LazyComponent("maskfit.training.augment.progressive_resizing:none"),
+    "linear": LazyComponent("maskfit.training.augment.progressive_resizing:linear"),
+}
+"""Names of the recipe key `progressive_resizing`."""

@@ -1,0 +1,58 @@
+"""Which image sizes a recipe trains on, told before the training; imports no torch."""
+
+from __future__ import annotations
+
+from maskfit.config.recipe import Recipe
+from maskfit.errors import RecipeError
+from maskfit.registry import instantiate
+from maskfit.training.augment import PROGRESSIVE_RESIZING
+from maskfit.training.augment.progressive_resizing import Size, list_sizes
+
+NUM_BATCHES = 1000
+"""Batches of an imagined training: enough to see every size and, to a tenth of a percent, how long it is used."""
+
+
+def progressive_sizes(recipe: Recipe) -> dict[Size, float]:
+    """Lists the sizes of the training images of a recipe.
+
+    Args:
+        recipe: The recipe, its `data.image_size` resolved.
+
+    Returns:
+        (height, width) in pixels, with the fraction of the training that has it, in order; empty without progressive
+            resizing.
+
+    Raises:
+        RecipeError: Options of `progressive_resizing` do not fit together.
+    """
+    spec, size = recipe.progressive_resizing, recipe.data.input_size
+    try:
+        schedule = instantiate(PROGRESSIVE_RESIZING, spec, size=size, num_batches=NUM_BATCHES)
+    except RecipeError as error:
+        hint = "maskfit components progressive_resizing has its options"
+        raise RecipeError(error.message, location="progressive_resizing", hint=hint) from error
+    return {} if schedule is None else list_sizes(schedule, NUM_BATCHES)
+
+
+def describe_progressive_resizing(recipe: Recipe) -> str | None:
+    """Says which sizes the training images of a recipe have, and how much of the computation that saves.
+
+    Args:
+        recipe: The recipe, its `data.image_size` resolved.
+
+    Returns:
+        One line; None without progressive resizing.
+
+    Raises:
+        RecipeError: Options of `progressive_resizing` do not fit together.
+    """
+    sizes = progressive_sizes(recipe)
+    if not sizes:
+        return None
+    height, width = recipe.data.input_size
+    parts = [
+        f"{rows if rows == columns else f'{rows} x {columns}'} ({share:.0%})"
+        for (rows, columns), share in sizes.items()
+    ]
+    pixels = sum(rows * columns * share for (rows, columns), share in sizes.items()) / (height * width)
+    return f"progressive resizing: {', '.join(parts)} px of the training; {pixels:.0%} of the pixels of the full size"
