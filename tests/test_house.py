@@ -26,6 +26,7 @@ FLOORS = (
     {
         "component_source",
         "cpu_features",
+        "deferred_packages",
         "environment",
         "file_io",
         "memory_allocator",

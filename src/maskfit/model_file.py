@@ -317,10 +317,10 @@ def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
     # timm is imported by the networks that are built from it.
     if not all(find_spec(name) for name in ("torch", "timm")):
         raise MissingExtraError(f"a model with weights ({path})", "train")
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from maskfit.models.meta_device import meta_device
     from maskfit.models.network import build_network
 
     def build() -> Network:
@@ -332,7 +332,7 @@ def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
         weights = upgrade_weight_names(load_file(path))
         # Options from a file may ask for any size. On the meta device they cost no memory, and the file's own weights
         # show whether that size is real before any memory is allocated.
-        with torch.device("meta"), _limit_parameters(len(weights) + MAX_TEMPORARY_TENSORS):
+        with meta_device(), _limit_parameters(len(weights) + MAX_TEMPORARY_TENSORS):
             draft = build()
         _check_weights({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
         if draft.heads != metadata.heads:

@@ -105,7 +105,7 @@ def check(
         size_line = describe_input_size(resolved.model.backbone, size)
         data = resolved.data.model_copy(update={"image_size": size})
         resolved = resolved.model_copy(update={"data": data})
-        schedule_line = describe_progressive_resizing(resolved)
+        schedule_line = describe_progressive_resizing(resolved.progressive_resizing, size)
     print(recipe_to_yaml(resolved), end="")
     for line in (size_line, schedule_line):
         if line:

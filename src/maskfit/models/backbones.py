@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from maskfit.deferred_packages import import_timm
 from maskfit.errors import ModelFileError
 from maskfit.models.backbone_names import BACKBONES, REFUSED_OPTIONS
 from maskfit.models.hub_access import hub_access
@@ -144,7 +145,7 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
         raise ModelFileError(
             "there is no such weight file", location=weights, hint="set model.pretrained to none, timm or a file"
         )
-    import timm
+    timm = import_timm()
     from timm.data.config import resolve_model_data_config
 
     obstacle = ""

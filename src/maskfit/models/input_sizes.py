@@ -39,6 +39,9 @@ Only for models that are built for one size; found by trying them with timm 1.0.
 `settle_input_size` tries every network before training.
 """
 
+SHAPELESS_OPTIONS = {"pad_type", "drop_rate", "drop_path_rate"}
+"""Options of timm's models with which a network still takes images of the size of its weights."""
+
 _PATCH = re.compile(r"_patch(\d+)(?:_|$)")
 """Side of the patches in the name of a timm model."""
 
@@ -202,7 +205,7 @@ def settle_input_size(backbone: ComponentSpec, size: Size) -> ComponentSpec:
     Raises:
         RecipeError: It takes no images of this size; or its name or an option is wrong.
     """
-    if backbone.name in OWN_BACKBONES:
+    if backbone.name in OWN_BACKBONES or _is_certain(backbone, size):
         return backbone
     reason = _find_obstacle(backbone, size)
     if reason is None:
@@ -214,6 +217,12 @@ def settle_input_size(backbone: ComponentSpec, size: Size) -> ComponentSpec:
         if _find_obstacle(sized, size) is None:
             return sized
     raise size_error(backbone, size, reason, read_timm_config(backbone.name))
+
+
+def _is_certain(backbone: ComponentSpec, size: Size) -> bool:
+    """Whether a size is that of the weights and no option changes shapes; convolutions on meta tensors import SymPy."""
+    config = read_timm_config(backbone.name)
+    return config is not None and size == config.input_size and backbone.options.keys() <= SHAPELESS_OPTIONS
 
 
 def check_further_sizes(backbone: ComponentSpec, sizes: Iterable[Size], key: str) -> None:
@@ -244,9 +253,10 @@ def _find_obstacle(backbone: ComponentSpec, size: Size) -> str | None:
     import torch
 
     from maskfit.models.backbones import build_backbone
+    from maskfit.models.meta_device import meta_device
 
     try:
-        with torch.device("meta"), torch.no_grad():
+        with meta_device(), torch.no_grad():
             network: Any = build_backbone(backbone).eval()
             network(torch.empty(2, 3, *size))
     except NotImplementedError:

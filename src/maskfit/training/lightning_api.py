@@ -3,7 +3,7 @@
 # ruff: noqa: E402 (the packages must be deferred before Lightning is imported)
 from __future__ import annotations
 
-from maskfit.training.deferred_packages import defer_unused_packages
+from maskfit.deferred_packages import defer_unused_packages
 
 defer_unused_packages()
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from maskfit.config.recipe import DataConfig, Recipe
@@ -28,6 +27,7 @@ from maskfit.models.input_sizes import (
     resolve_image_size,
     settle_input_size,
 )
+from maskfit.models.meta_device import meta_device
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
 from maskfit.training.progressive_sizes import describe_progressive_resizing, progressive_sizes
@@ -201,13 +201,13 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     all_photos = PhotoDataset(photos.root, (*photos.photos, *extra))
     train_schema = data.age_labels.training_schema(scored_schema)
     # The meta device gives a network's shapes without the memory of its weights.
-    with torch.device("meta"):
+    with meta_device():
         draft = build_network(recipe.model.backbone, recipe.model.head, train_schema.sizes)
     validate_network_options(recipe.trainer, recipe.model.backbone.name, draft)
     warnings += validate_start(recipe.model)
     if recipe.model.pretrained != "none" and (line := describe_weights(recipe.model.backbone)):
         warnings.append(line)
-    if line := describe_progressive_resizing(recipe):
+    if line := describe_progressive_resizing(recipe.progressive_resizing, data.input_size):
         warnings.append(line)
     if lost := describe_lost_pixels(recipe.model.backbone, data.input_size):
         warnings.append(f"{recipe.model.backbone.name}: {lost}")
@@ -283,7 +283,8 @@ def resolve_input_size(recipe: Recipe) -> Recipe:
             "model": recipe.model.model_copy(update={"backbone": backbone}),
         }
     )
-    check_further_sizes(backbone, progressive_sizes(settled).keys() - {size}, "progressive_resizing")
+    sizes = progressive_sizes(recipe.progressive_resizing, size)
+    check_further_sizes(backbone, sizes.keys() - {size}, "progressive_resizing")
     return settled
 
 

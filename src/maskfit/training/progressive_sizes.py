@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from maskfit.config.recipe import Recipe
 from maskfit.errors import RecipeError
-from maskfit.registry import instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.augment import PROGRESSIVE_RESIZING
 from maskfit.training.augment.progressive_resizing import Size, list_sizes
 
@@ -12,11 +11,12 @@ NUM_BATCHES = 1000
 """Batches of an imagined training: enough to see every size and, to a tenth of a percent, how long it is used."""
 
 
-def progressive_sizes(recipe: Recipe) -> dict[Size, float]:
+def progressive_sizes(spec: ComponentSpec, size: Size) -> dict[Size, float]:
     """Lists the sizes of the training images of a recipe.
 
     Args:
-        recipe: The recipe, its `data.image_size` resolved.
+        spec: Its `progressive_resizing`.
+        size: (height, width) of the network's input in pixels.
 
     Returns:
         (height, width) in pixels, with the fraction of the training that has it, in order; empty without progressive
@@ -25,7 +25,6 @@ def progressive_sizes(recipe: Recipe) -> dict[Size, float]:
     Raises:
         RecipeError: Options of `progressive_resizing` do not fit together.
     """
-    spec, size = recipe.progressive_resizing, recipe.data.input_size
     try:
         schedule = instantiate(PROGRESSIVE_RESIZING, spec, size=size, num_batches=NUM_BATCHES)
     except RecipeError as error:
@@ -34,11 +33,12 @@ def progressive_sizes(recipe: Recipe) -> dict[Size, float]:
     return {} if schedule is None else list_sizes(schedule, NUM_BATCHES)
 
 
-def describe_progressive_resizing(recipe: Recipe) -> str | None:
+def describe_progressive_resizing(spec: ComponentSpec, size: Size) -> str | None:
     """Says which sizes the training images of a recipe have, and how much of the computation that saves.
 
     Args:
-        recipe: The recipe, its `data.image_size` resolved.
+        spec: Its `progressive_resizing`.
+        size: (height, width) of the network's input in pixels.
 
     Returns:
         One line; None without progressive resizing.
@@ -46,10 +46,10 @@ def describe_progressive_resizing(recipe: Recipe) -> str | None:
     Raises:
         RecipeError: Options of `progressive_resizing` do not fit together.
     """
-    sizes = progressive_sizes(recipe)
+    sizes = progressive_sizes(spec, size)
     if not sizes:
         return None
-    height, width = recipe.data.input_size
+    height, width = size
     parts = [
         f"{rows if rows == columns else f'{rows} x {columns}'} ({share:.0%})"
         for (rows, columns), share in sizes.items()

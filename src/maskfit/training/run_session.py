@@ -38,6 +38,7 @@ from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
 from maskfit.file_locks import is_occupied
 from maskfit.models.backbones import NONE
+from maskfit.models.meta_device import meta_device
 from maskfit.progress_log import log_progress
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.report.run_statistics import RunStatistics
@@ -228,7 +229,7 @@ def _create_run_dir(plan: TrainingPlan) -> RunDir:
         )
     plan.folds.write(folder.splits)
     # The meta device gives a network's shapes without the memory of its weights.
-    with torch.device("meta"):
+    with meta_device():
         precision = choose_precision(recipe, plan.network())
     write_json(folder.environment, {**_environment(), "precision": asdict(precision)})
     # Written last: a folder counts as a run once it holds a recipe.

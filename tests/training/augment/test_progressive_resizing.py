@@ -162,11 +162,11 @@ def test_without_it_every_batch_has_the_full_size(tiny: Make, monkeypatch: pytes
 def test_what_is_used_is_said(tiny: Make) -> None:
     line = "progressive resizing: 64 (54%), 80 (8%), 96 (8%), 112 (8%), 128 (24%) px of the training; 50% of"
     recipe = tiny("data.image_size=128", "progressive_resizing=linear")
-    described = describe_progressive_resizing(recipe)
+    described = describe_progressive_resizing(recipe.progressive_resizing, (128, 128))
     assert described is not None
     assert described.startswith(line)
     assert described in make_plan(recipe).warnings
-    assert describe_progressive_resizing(tiny()) is None
+    assert describe_progressive_resizing(tiny().progressive_resizing, (24, 24)) is None
 
 
 def test_a_network_of_one_size_is_refused_before_anything_is_written(tiny: Make, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from maskfit.deferred_packages import import_timm
+
 ParameterGroups = list[dict[str, Any]]
 
 
@@ -85,6 +87,7 @@ def adamp(network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.0) -> Op
     """
     if not lr >= 0:  # timm does not check it.
         raise ValueError(f"lr must be >= 0, got {lr}")
+    import_timm()
     from timm.optim.adamp import AdamP
 
     return AdamP(parameter_groups(network, weight_decay), lr=lr)  # type: ignore[no-untyped-call]
@@ -134,6 +137,7 @@ def madgrad(network: nn.Module, lr: float = 1e-3, momentum: float = 0.9, weight_
     Returns:
         The optimizer.
     """
+    import_timm()
     from timm.optim.madgrad import MADGRAD
 
     return MADGRAD(parameter_groups(network, weight_decay), lr=lr, momentum=momentum)
@@ -150,6 +154,7 @@ def lion(network: nn.Module, lr: float = 1e-4, weight_decay: float = 0.0) -> Opt
     Returns:
         The optimizer.
     """
+    import_timm()
     from timm.optim.lion import Lion
 
     return Lion(parameter_groups(network, weight_decay), lr=lr)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DEFER = "from maskfit.training.deferred_packages import DeferredPackage, defer_unused_packages\n"
+DEFER = "from maskfit.deferred_packages import DeferredPackage, defer_unused_packages\n"
 STEP = """
 import torch
 from torch.utils.data import DataLoader
@@ -37,7 +37,10 @@ def run(script: str, folder: Path | None = None) -> str:
     return done.stdout.strip()
 
 
-HEAVY = "'torch._dynamo.utils', 'sympy', 'torchmetrics.functional', 'torchvision', 'timm', 'scipy.signal'"
+HEAVY = (
+    "'torch._dynamo.utils', 'sympy', 'torchmetrics.functional', 'torchvision', 'timm', 'scipy.signal', 'matplotlib', "
+    "'triton', 'wandb'"
+)
 
 USES = [
     "from torch.optim import Optimizer; assert '__dynamo_disable' in vars(Optimizer.add_param_group.__wrapped__)",
@@ -47,6 +50,10 @@ USES = [
     "torch.optim.SGD(compiled.parameters(), 0.1).zero_grad(); assert torch._dynamo.config.verbose is False",
     "import torchmetrics; assert issubclass(torchmetrics.SumMetric, torchmetrics.Metric)",
     "assert torchmetrics.Accuracy(task='binary') is not None and torchmetrics.metric.Metric is torchmetrics.Metric",
+    "from torch.utils.flop_counter import FlopCounterMode as Counter",
+    "with Counter(display=False) as counter: task.network(torch.ones(3, 4))",
+    "assert counter.get_total_flops() == 2 * 3 * 4 * 2",
+    "assert isinstance(counter, torch.utils.flop_counter.FlopCounterMode)",
 ]
 """Lines that need what was deferred, in this order in one process."""
 
@@ -54,6 +61,56 @@ USES = [
 def test_training_defers_what_it_does_not_need_and_it_works_afterwards() -> None:
     lines = "\n".join(USES)
     assert run(f"import sys{STEP}\nprint([name for name in ({HEAVY}) if name in sys.modules])\n{lines}") == "[]"
+
+
+TIMM = """
+import sys, torch
+from maskfit.deferred_packages import defer_unused_packages, import_timm
+defer_unused_packages()
+from maskfit.models.backbones import build_backbone
+from maskfit.registry import ComponentSpec
+torch.manual_seed(0)
+network = build_backbone(ComponentSpec.create("test_efficientnet")).eval()
+print(network(torch.ones(1, 3, 32, 32)).sum().item().hex(), network.mean, network.std, network.filter)
+"""
+
+TIMM_USES = [
+    "import timm; from timm.layers.norm_act import freeze_batch_norm_2d, unfreeze_batch_norm_2d",
+    "frozen = freeze_batch_norm_2d(torch.nn.Sequential(torch.nn.BatchNorm2d(2)))",
+    "from torchvision.ops import FrozenBatchNorm2d; assert type(frozen[0]) is FrozenBatchNorm2d",
+    "assert type(unfreeze_batch_norm_2d(frozen)[0]) is torch.nn.BatchNorm2d",
+    "assert len(timm.list_models()) > 500",
+    "assert timm.data.IMAGENET_DEFAULT_MEAN == (0.485, 0.456, 0.406) == timm.data.constants.IMAGENET_DEFAULT_MEAN",
+    "assert timm.data.create_transform(32).transforms and timm.data.Mixup.__module__ == 'timm.data.mixup'",
+    "from timm.data.transforms_factory import create_transform; assert create_transform is timm.data.create_transform",
+    "from timm.layers import get_graph_node_names; assert get_graph_node_names(network.body)[0][-1]",
+    "from torchvision.models.feature_extraction import NodePathTracer; import torchvision.ops.misc",
+    "from timm.utils import ModelEmaV3; ModelEmaV3(network)",
+]
+"""Lines that need what timm brings, in this order in one process."""
+
+
+def test_timm_comes_without_its_data_loaders_and_they_work_afterwards() -> None:
+    pytest.importorskip("timm")
+    heavy = "'torch._dynamo.utils', 'sympy', 'torchvision', 'timm.data.loader', 'timm.utils', 'wandb'"
+    lines = "\n".join(TIMM_USES)
+    plain = "import timm, timm.data, timm.utils"
+    with_everything, without = (run(start + TIMM) for start in (plain, ""))
+    assert with_everything == without
+    assert run(f"{TIMM}print([name for name in ({heavy}) if name in sys.modules])\n{lines}") == f"{without}\n[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use", TIMM_USES[4:-1])
+def test_each_part_of_timm_can_be_the_first_that_is_used(use: str) -> None:
+    pytest.importorskip("timm")
+    run(f"{TIMM}import timm\n{use}")
+
+
+def test_timm_that_is_imported_already_stays_as_it_is() -> None:
+    pytest.importorskip("timm")
+    lines = "before = timm.data\nassert import_timm() is timm and timm.data is before is sys.modules['timm.data']"
+    run(f"import sys, timm\nfrom maskfit.deferred_packages import import_timm\n{lines}\nassert before.create_loader")
 
 
 @pytest.mark.slow
