@@ -27,6 +27,7 @@ from maskfit.inference.engines.int8_conversion import (
 )
 from maskfit.inference.engines.int8_origin import read_int8_origin
 from maskfit.inference.engines.selection import (
+    MIN_IMAGES_FOR_INT8_AVX2,
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     MIN_IMAGES_TO_QUANTIZE,
     MIN_IMAGES_TO_QUANTIZE_AVX2,
@@ -242,7 +243,8 @@ def test_with_avx2_alone_auto_takes_int8_in_place_of_f32(vnni, model, folder, mo
     assert enough < MANY
     assert select_engine(model, "auto", enough - 1, print, photos).engine == f32
     assert select_engine(model, "auto", enough, print, photos).engine == INT8
-    assert select_engine(model, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, print, photos).engine == INT8
+    assert select_engine(model, "auto", MIN_IMAGES_FOR_INT8_AVX2, print, photos).engine == INT8
+    assert select_engine(model, "auto", MIN_IMAGES_FOR_INT8_AVX2 - 1, print, photos).engine == f32
     assert select_engine(model, "openvino", enough, print, photos).engine == ComponentSpec.create("openvino")
 
 

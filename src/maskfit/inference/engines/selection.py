@@ -51,6 +51,10 @@ MIN_IMAGES_TO_QUANTIZE, MIN_IMAGES_TO_QUANTIZE_AVX2 = 4000, 1200
 bf16: for one model that was after 400, for another after about 4,000. With AVX2 alone, in place of f32: reckoned from
 the time that one takes and a photo saves, about 700, and later photos find it (docs/performance.md)."""
 
+MIN_IMAGES_FOR_INT8_AVX2 = 500
+"""Forward passes from which on int8 from the cache pays with AVX2 alone: five networks with two views took 1.07 times
+f32's time for 280, 0.92 for 700 (docs/performance.md)."""
+
 INFER_BATCH_SIZES = {"f32": 2}
 """Images of `REFERENCE_PIXELS` per call of the network on a CPU, by precision; 4 where none is given. The activations
 of the early layers for more of them do not fit into a core's caches."""
@@ -223,6 +227,8 @@ def _select_cpu_engine(
 def _has_int8(path: Path, num_passes: int, log: Logger, photos: PhotoCollection) -> bool:
     """Whether a network that int8 suits has a conversion, from the cache or calibrated now where that pays."""
     if not suits_int8(path):
+        return False
+    if has_avx2_alone() and num_passes < MIN_IMAGES_FOR_INT8_AVX2:
         return False
     if (found := find_int8(path)) is not None and is_intact(found):
         return True
