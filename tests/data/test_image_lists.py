@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,28 @@ def test_all_missing_photos_are_listed(listing):
     assert "row 2: x.jpg" in str(caught.value)
     assert "row 4: y.jpg" in str(caught.value)
     assert "a.jpg" not in str(caught.value)
+
+
+@pytest.mark.parametrize("named", ["eval", "."])
+def test_a_wrong_folder_of_photos_is_answered_with_the_right_one(tmp_path, named):
+    images = tmp_path / "eval" / "images"
+    images.mkdir(parents=True)
+    names = [f"{number}.jpg" for number in range(1, 31)]
+    for name in names:
+        (images / name).write_bytes(b"x")
+    path = tmp_path / "eval" / "info.csv"
+    path.write_text("ImageID,ans\n" + "".join(f"{name},0\n" for name in names))
+    with pytest.raises(DataError) as caught:
+        read_image_list(path, tmp_path / named)
+    assert caught.value.hint == f"the photos are in another folder: --images {images}"
+    assert caught.value.message.startswith("30 rows cannot be used:\n- row 2: 1.jpg is not in")
+    assert caught.value.message.endswith("- and 25 more")
+    # One photo that is where the list says makes the others missing ones, and all are named.
+    shutil.copy(images / "1.jpg", tmp_path / named / "1.jpg")
+    with pytest.raises(DataError) as caught:
+        read_image_list(path, tmp_path / named)
+    assert "row 31: 30.jpg" in caught.value.message
+    assert "or correct the list" in str(caught.value.hint)
 
 
 def test_duplicate_rows_are_an_error(listing):

@@ -8,6 +8,7 @@ a reason.
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -274,14 +275,25 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     if not first_rows and not problems:
         raise DataError("the list has no rows", location=path, hint=f"write one {ID_COLUMN} per row")
     if problems:
-        count = "a row" if len(problems) == 1 else f"{len(problems)} rows"
+        count = "a row" if len(problems) == 1 else f"{len(problems):,} rows"
+        elsewhere = None if first_rows else _find_other_folder(path, folder, column)
         raise DataError(
-            f"{count} cannot be used:\n{format_list(problems, shown=MAX_LISTED)}",
+            # Where the folder is another one, every row says the same.
+            f"{count} cannot be used:\n{format_list(problems, shown=5 if elsewhere else MAX_LISTED)}",
             location=path,
-            hint=_hint_for_list(folder, column, any(problem.endswith(LEADS_OUT) for problem in problems)),
+            hint=f"the photos are in another folder: --images {shlex.quote(str(elsewhere))}"
+            if elsewhere
+            else _hint_for_list(folder, column, any(problem.endswith(LEADS_OUT) for problem in problems)),
         )
     notes = tuple(note.to_line() for note in boxes.notes())
     return ListedImages(folder, tuple(first_rows), notes)
+
+
+def _find_other_folder(path: Path, folder: Path, column: str) -> Path | None:
+    """The folder that has the photo of the list's first row, of those where photos usually are; None where none has."""
+    name = next(iter_csv(path, (column,)))[column]
+    others = (folder / "images", path.parent / "images", path.parent)
+    return next((other for other in others if name and not _find_listed(other, name)[1]), None)
 
 
 def _hint_for_list(folder: Path, column: str, leads_out: bool) -> str:
