@@ -285,6 +285,27 @@ def test_unknown_paths_and_methods_give_problem_details(common):
     assert client.delete("/v1/predict").headers["allow"] == "POST"
 
 
+def test_a_refusal_says_what_to_send_instead(common, photo):
+    image = photo(0)
+    form = {"content": b"x", "headers": {"content-type": "image/png"}}
+    curl = "; with curl use -F files=@photo.jpg"
+    for answer, detail in (
+        (common.get("/predict"), "there is no such path; /openapi.json lists them, and photos are sent to /v1/predict"),
+        (common.get("/v1/predict"), "this path takes POST"),
+        (common.post("/v1/predict", files={"file": ("a.png", image)}), f"a part that is not named 'files'{curl}"),
+        (common.post("/v1/predict", **form), f"multipart/form-data or application/json{curl}"),
+        (
+            common.post("/v1/predict?face=false", files={"files": ("a.png", image)}),
+            "query.face: there is no such parameter or field; /openapi.json lists them",
+        ),
+        (
+            common.post("/v1/predict", json={"photos": [{"data": "", "title": "one"}]}),
+            "photos.0.title: there is no such parameter or field; /openapi.json lists them",
+        ),
+    ):
+        assert answer.json()["detail"].endswith(detail)
+
+
 def test_openapi_describes_the_responses(common):
     document = common.get("/openapi.json").json()
     responses = document["paths"]["/v1/predict"]["post"]["responses"]

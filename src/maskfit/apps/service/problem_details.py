@@ -12,6 +12,9 @@ from starlette.responses import JSONResponse
 MEDIA_TYPE = "application/problem+json"
 """Media type of problem details."""
 
+OPENAPI_PATH = "/openapi.json"
+"""Path of the document that describes the service, which messages name."""
+
 STATUS_DESCRIPTIONS = {
     401: "The token is missing or wrong.",
     408: "The body did not arrive in time.",

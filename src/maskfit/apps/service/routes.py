@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -19,7 +20,13 @@ from starlette.requests import ClientDisconnect
 from maskfit.apps.service import metrics
 from maskfit.apps.service.middleware import STATUS_CLIENT_CLOSED_REQUEST, RequestMiddleware
 from maskfit.apps.service.model_info import ServiceInfo
-from maskfit.apps.service.problem_details import HTTPProblemError, ProblemDetails, openapi_responses, to_response
+from maskfit.apps.service.problem_details import (
+    OPENAPI_PATH,
+    HTTPProblemError,
+    ProblemDetails,
+    openapi_responses,
+    to_response,
+)
 from maskfit.apps.service.schemas import StrictModel, build_response_model
 from maskfit.apps.service.service import InferenceService, on_shutdown_signal
 from maskfit.apps.service.uploads import Upload, describe_body, format_validation_errors, read_uploads
@@ -31,7 +38,7 @@ DESCRIPTION = (
     "Predictions for every face on a photo. Photos are kept in memory until their prediction is sent, and nowhere else."
 )
 
-OPENAPI_PATH = "/openapi.json"
+PREDICT_PATH = "/v1/predict"
 
 BEARER = HTTPBearer(auto_error=False, description="The token that the service was started with.")
 
@@ -161,7 +168,12 @@ def _add_exception_handlers(app: FastAPI, service: InferenceService) -> None:
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> Response:
-        return to_response(error.status_code, str(error.detail), error.headers)
+        detail = str(error.detail)
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            detail = f"there is no such path; {OPENAPI_PATH} lists them, and photos are sent to {PREDICT_PATH}"
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            detail = f"this path takes {(error.headers or {}).get('Allow', 'another method')}"
+        return to_response(error.status_code, detail, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def handle_disconnect(request: Request, error: ClientDisconnect) -> Response:
@@ -219,7 +231,7 @@ def _add_prediction_routes(app: FastAPI, service: InferenceService) -> None:
         return service.describe()
 
     @app.post(
-        "/v1/predict",
+        PREDICT_PATH,
         summary="Predictions for photos",
         description="One photo or many, as a form or as JSON. Each photo gets a prediction or an error of its own; the "
         "status is 200 even where none of them could be read.",

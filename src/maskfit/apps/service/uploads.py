@@ -15,7 +15,7 @@ from python_multipart.multipart import Field as FormField
 from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.requests import Request
 
-from maskfit.apps.service.problem_details import HTTPProblemError
+from maskfit.apps.service.problem_details import OPENAPI_PATH, HTTPProblemError
 from maskfit.apps.service.schemas import StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.text import format_count
@@ -25,6 +25,9 @@ FORM, JSON = "multipart/form-data", "application/json"
 
 FILES_FIELD = "files"
 """Name of the form parts that hold photos."""
+
+CURL_HINT = f"with curl use -F {FILES_FIELD}=@photo.jpg"
+"""The end of a message about a form."""
 
 MAX_NAME_LENGTH = 255
 """Characters of a photo's name."""
@@ -214,12 +217,12 @@ class MultipartParser:
         if not self.ended:
             raise _malformed("the form is incomplete")
         if not self.uploads:
-            raise _malformed(f"the form has no part '{FILES_FIELD}'")
+            raise _malformed(f"the form has no part '{FILES_FIELD}'; {CURL_HINT}")
         return self.uploads
 
     def _on_file(self, file: File) -> None:
         if file.field_name != FILES_FIELD.encode():
-            raise _malformed(f"the form has a part that is not named '{FILES_FIELD}'")
+            raise _malformed(f"the form has a part that is not named '{FILES_FIELD}'; {CURL_HINT}")
         if len(self.uploads) >= self.limits.photos:
             raise too_many_photos(self.limits)
         name = (file.file_name or b"").decode("utf-8", "replace")[:MAX_NAME_LENGTH]
@@ -228,7 +231,7 @@ class MultipartParser:
         file.close()
 
     def _on_field(self, part: FormField) -> None:
-        raise _malformed(f"the form has a part without a file name; with curl use -F {FILES_FIELD}=@photo.jpg")
+        raise _malformed(f"the form has a part without a file name; {CURL_HINT}")
 
     def _on_end(self) -> None:
         self.ended = True
@@ -311,7 +314,9 @@ def _open_parser(request: Request, limits: Limits) -> BodyParser:
         return MultipartParser(options.get(b"boundary"), limits)
     if media_type == JSON.encode():
         return JsonBodyParser(limits)
-    raise HTTPProblemError(415, f"the body must be {FORM} or {JSON}", "type", {"Accept": f"{FORM}, {JSON}"})
+    raise HTTPProblemError(
+        415, f"the body must be {FORM} or {JSON}; {CURL_HINT}", "type", {"Accept": f"{FORM}, {JSON}"}
+    )
 
 
 def describe_body(limits: Limits) -> dict[str, Any]:
@@ -356,6 +361,8 @@ def format_validation_errors(errors: Any) -> str:
     for item in list(errors)[:3]:
         location = ".".join(map(str, item["loc"]))
         message = str(item["msg"]).removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"there is no such parameter or field; {OPENAPI_PATH} lists them"
         lines.append(f"{location}: {message}" if location else message)
     return "; ".join(lines)
 
