@@ -20,6 +20,8 @@ from maskfit.cli.evaluate import evaluate
 from maskfit.environment import OUTPUT, TRUTH
 from maskfit.errors import DataError
 from maskfit.inference.submission import write_submission
+from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.model_file import read_model_metadata, save_model
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
 app.command()(evaluate)
@@ -480,4 +482,15 @@ def test_a_model_in_place_of_a_submission_is_answered_with_the_commands(files, t
         assert isinstance(error, DataError)
         assert "this is a model" in str(error)
         assert command in str(error)
+        assert "persons that it was not trained on" in str(error)
     assert run(truth, submission).exit_code == 0
+
+
+def test_the_command_for_a_model_has_its_label_schema(run_dir, model, files):
+    """Without `--schema` the printed command would be refused."""
+    import torch
+
+    metadata = read_model_metadata(model).model_copy(update={"label_schema": LABEL_SCHEMAS["mask"], "heads": ("mask",)})
+    save_model(run_dir / "fold0" / "best.safetensors", {"weight": torch.zeros(1)}, metadata)
+    error = run(files[0], run_dir).exception
+    assert f"maskfit evaluate {files[0]} submission.csv --schema mask;" in str(error)

@@ -126,6 +126,15 @@ def test_all_problems_are_listed_with_their_rows(manifest, schema):
     assert "is already in row 6" in text
 
 
+def test_rows_of_annotators_who_disagree_are_told_from_repeated_ones(manifest, schema):
+    path = manifest("path,annotator,mask\na.jpg,anna,wear\na.jpg,bert,incorrect\nb.jpg,anna,wear\nb.jpg,bert,wear\n")
+    _, problems = scan_photos(path, schema)
+    disagree, repeated = (problem for problem in problems if problem.severity == "fatal")
+    assert "the labels disagree about mask" in disagree.message
+    assert "data.soft_labels" in disagree.hint
+    assert repeated.hint == "keep one of the two rows"
+
+
 def test_paths_outside_of_the_root(manifest, schema, tmp_path):
     elsewhere = tmp_path / "set"
     (elsewhere / "sub").mkdir(parents=True)

@@ -51,6 +51,27 @@ def test_votes_and_probabilities_of_single_values(tmp_path: Path) -> None:
     assert table.targets(rows, SCHEMA, "age") is None
 
 
+def test_rows_of_annotators_are_counted(tmp_path: Path) -> None:
+    """A row for each photo and annotator is the same as a row of numbers of votes; an empty cell is no vote."""
+    wide = write(
+        tmp_path, "photo,mask=wear,mask=incorrect,gender=male,age=27,age=40\na.jpg,2,1,1,1,1\nb.jpg,0,1,0,0,0\n"
+    )
+    counted = read_soft_labels(wide, SCHEMA)
+    rows = "a.jpg,anna,wear,male,27\nb.jpg,anna,,,\na.jpg,bert,Worn,,40\na.jpg,carl,incorrect,,\nb.jpg,bert,1,,\n"
+    table = read_soft_labels(write(tmp_path, f"Photo,annotator,Mask State,Sex,age\n{rows}"), SCHEMA)
+    assert table.names == counted.names == ("a.jpg", "b.jpg")
+    numbers = counted.rows_of(photos(tmp_path, *counted.names))
+    for head in (*SCHEMA.names, JOINT_HEAD):
+        found, expected = table.targets(numbers, SCHEMA, head), counted.targets(numbers, SCHEMA, head)
+        assert found is not None
+        assert expected is not None
+        assert found.allowed.tolist() == expected.allowed.tolist()
+        assert found.probabilities == pytest.approx(expected.probabilities)
+    line = describe_matches(table, numbers)
+    assert line.endswith("soft labels for 2 of 2 photos, counted from 5 rows as one vote each")
+    assert "counted" not in describe_matches(counted, numbers)
+
+
 def test_years_go_into_the_bands_that_are_trained(tmp_path: Path) -> None:
     table = read_soft_labels(write(tmp_path, "path,age=27,age=29,age=31,age=33\na.jpg,.1,.2,.3,.4\n"), SCHEMA)
     rows = table.rows_of(photos(tmp_path, "a.jpg"))
@@ -123,7 +144,10 @@ def test_paths_are_relative_to_the_table(tmp_path: Path) -> None:
         ("path,mask=hat,mask=incorrect\na.jpg,1,0\n", "column mask=hat"),
         ("path,mask=,mask=incorrect\na.jpg,1,0\n", "says nothing about the mask"),
         ("path,mask\na.jpg,wear\n", "no table of soft labels"),
-        ("photo,mask=wear,mask=incorrect\na.jpg,1,0\n", "no table of soft labels"),
+        ("name,mask=wear,mask=incorrect\na.jpg,1,0\n", "no table of soft labels"),
+        ("path,mask\na.jpg,wear\na.jpg,hat\n", "row 3: 'hat' is not a value of mask"),
+        ("path,mask\na.jpg,wear\n,wear\n,wear\n", "row 4: no name in column path"),
+        ("path,mask\na.jpg,\na.jpg,\n", "no row has a label in mask"),
         ("", "soft.csv"),
         ("ImageID,p0,p1\na.jpg,1,0\n", "2 classes instead of 18"),
     ],

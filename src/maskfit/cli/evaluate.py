@@ -14,7 +14,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.environment import OUTPUT, TRUTH
-from maskfit.errors import DataError, did_you_mean, format_list
+from maskfit.errors import DataError, MaskfitError, did_you_mean, format_list
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
 
@@ -190,15 +190,30 @@ def _explain_model(model: Path, others: Sequence[Path], schema: LabelSchema) -> 
     path = others[0] if others else Path("TRUTH.csv")
     truth = shlex.quote(str(path))
     source = f"--image-list {truth}" if path.suffix.lower() == ".csv" else f"--images {truth}"
+    default = next(iter(LABEL_SCHEMAS))
     name = next(name for name, known in LABEL_SCHEMAS.items() if known == schema)
-    option = "" if name == next(iter(LABEL_SCHEMAS)) else f" --schema {name}"
+    if name == default:
+        name = _find_schema_name(model) or default
+    option = "" if name == default else f" --schema {name}"
     return DataError(
         "this is a model, and a submission is scored: a file of its predictions",
         location=model,
         hint=f"maskfit predict {shlex.quote(str(model))} {source} --out submission.csv, then "
-        f"maskfit evaluate {truth} submission.csv{option}; the scores of a run on its own held-out photos are in its "
-        "report.html",
+        f"maskfit evaluate {truth} submission.csv{option}; that is for photos of persons that it was not trained on: "
+        "the scores of a run on its own held-out photos are in its report.html",
     )
+
+
+def _find_schema_name(model: Path) -> str | None:
+    """The name of a model's label schema, for a message; None where it has a schema of its own or cannot be read."""
+    from maskfit.inference.input_resolution import find_models
+    from maskfit.model_file import read_model_metadata
+
+    try:
+        own = read_model_metadata(find_models([model])[0]).label_schema
+    except MaskfitError:
+        return None
+    return next((name for name, known in LABEL_SCHEMAS.items() if known == own), None)
 
 
 def _from_environment(name: str) -> Path | None:

@@ -1,12 +1,13 @@
 """Soft labels: a table with a distribution over values for each photo, to train on beside or in place of its label.
 
 Two sources are usual: another model (knowledge distillation, Hinton et al. 2015, arXiv:1503.02531) and several
-annotators who do not agree. The table is one of two kinds:
+annotators who do not agree. The table is one of three kinds:
 
 - class probabilities, `ImageID,p0,...`, as `maskfit predict --probabilities`, an ensemble and a run's folds write them;
 - one column for each value, `path,mask=wear,mask=incorrect,...`, with probabilities that sum to 1 for each attribute,
   or with the number of annotators who chose the value. An attribute whose cells are all empty is not known. An age may
-  have columns for single years (`age=27`) or for bands.
+  have columns for single years (`age=27`) or for bands;
+- one row for each photo and annotator, `path,annotator,mask`, as annotation tools write them: rows are counted.
 """
 
 from __future__ import annotations
@@ -23,15 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.data_problems import MAX_LISTED
+from maskfit.data.manifest_columns import find_columns
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import FloatArray, Labels, LabelSchema
 from maskfit.text import format_count
-
-NAME_COLUMNS = ("path", "ImageID")
-"""Columns that may name the photo."""
 
 SUM_TOLERANCE = 0.01
 """Allowed deviation of an attribute's probabilities from the sum 1, for tables of rounded numbers."""
@@ -60,12 +59,14 @@ class SoftLabelTable:
         names: Names of the photos, unique.
         labels: What each column stands for: one attribute's value, or a value of every attribute.
         weights: (photos, columns) probabilities; 0 where an attribute is not known.
+        rows: Number of rows that were counted as votes; None where each photo has one row.
     """
 
     path: Path
     names: tuple[str, ...]
     labels: tuple[Labels, ...]
     weights: FloatArray
+    rows: int | None = None
 
     @cached_property
     def _row_of_name(self) -> dict[str, int]:
@@ -135,34 +136,84 @@ def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
     rows = read_csv(path, [])
     columns = [name for name in rows[0] if "=" in name] if rows else []
     if rows and "p0" in rows[0] and not columns:
-        table = read_table(path, schema.num_classes)
-        return SoftLabelTable(path, table.names, class_labels(schema), table.probabilities)
-    name_column = next((name for name in NAME_COLUMNS if rows and name in rows[0]), None)
-    if name_column is None or not columns:
+        own = read_table(path, schema.num_classes)
+        return SoftLabelTable(path, own.names, class_labels(schema), own.probabilities)
+    found, _ = find_columns(list(rows[0]) if rows else [], schema)
+    names = tuple(row[found.path] for row in rows) if found else ()
+    problems = [
+        f"row {number}: no name in column {found.path}"
+        for number, name in enumerate(names, start=2)
+        if found and not name
+    ]
+    if found and columns:
+        labels = tuple(_parse_column(name, schema, path) for name in columns)
+        problems += [f"{name} is in {count} rows" for name, count in Counter(names).items() if name and count > 1]
+        weights = np.array(
+            [_parse_row(row, columns, number, problems) for number, row in enumerate(rows, start=2)], dtype=np.float64
+        )
+        _normalize(weights, columns, problems)
+        table = SoftLabelTable(path, names, labels, weights)
+        hint = "give each photo one row, with probabilities or numbers of votes"
+    elif found and found.labels and len(set(names)) < len(names):
+        table = _count_votes(path, rows, names, found.labels, schema, problems)
+        hint = "correct these rows: each is the vote of one annotator for one photo, and empty cells are no vote"
+    else:
         example = schema.attributes[0]
         raise DataError(
             "this is no table of soft labels",
             location=path,
-            hint="it needs the columns ImageID,p0,p1,... that maskfit predict --probabilities writes, or path and one "
-            f"column for each value: {','.join(f'{example.name}={value}' for value in example.values)}",
+            hint="it needs the columns ImageID,p0,p1,... that maskfit predict --probabilities writes; or path and one "
+            f"column for each value: {','.join(f'{example.name}={value}' for value in example.values)}; or path and "
+            f"{example.name}, with a row for each photo and annotator",
         )
-    labels = [_parse_column(name, schema, path) for name in columns]
-    names = tuple(row[name_column] for row in rows)
-    problems = [
-        f"row {number}: no name in column {name_column}" for number, name in enumerate(names, start=2) if not name
-    ]
-    problems += [f"{name} is in {count} rows" for name, count in Counter(names).items() if name and count > 1]
-    weights = np.array(
-        [_parse_row(row, columns, number, problems) for number, row in enumerate(rows, start=2)], dtype=np.float64
-    )
-    _normalize(weights, columns, problems)
     if problems:
         raise DataError(
-            f"soft labels cannot be read:\n{format_list(problems, shown=MAX_LISTED)}",
-            location=path,
-            hint="give each photo one row, with probabilities or numbers of votes",
+            f"soft labels cannot be read:\n{format_list(problems, shown=MAX_LISTED)}", location=path, hint=hint
         )
-    return SoftLabelTable(path, names, tuple(labels), weights)
+    return table
+
+
+def _count_votes(
+    path: Path,
+    rows: Sequence[Mapping[str, str]],
+    names: Sequence[str],
+    columns: Mapping[str, str],
+    schema: LabelSchema,
+    problems: list[str],
+) -> SoftLabelTable:
+    """Counts the votes of a table that has a row for each photo and annotator.
+
+    Args:
+        path: The file.
+        rows: Its rows.
+        names: The photo of each row.
+        columns: Attribute to its column.
+        schema: Labels that predictions are scored on.
+        problems: Extended by the cells that cannot be read.
+
+    Returns:
+        The table, with a row for each photo.
+    """
+    votes: Counter[tuple[str, tuple[str, str]]] = Counter()
+    for number, (row, name) in enumerate(zip(rows, names, strict=True), start=2):
+        for attribute, column in columns.items():
+            try:
+                says_something = not schema[attribute].allowed_mask(row[column]).all()
+            except LabelError as error:
+                problems.append(f"row {number}: {error}")
+                continue
+            if says_something:
+                votes[name, (attribute, row[column])] += 1
+    if not votes:
+        problems.append(f"no row has a label in {' or '.join(columns.values())}")
+    row_of_name = {name: row for row, name in enumerate(dict.fromkeys(names))}
+    column_of_label = {label: column for column, label in enumerate(dict.fromkeys(label for _, label in votes))}
+    weights = np.zeros((len(row_of_name), len(column_of_label)))
+    for (name, label), count in votes.items():
+        weights[row_of_name[name], column_of_label[label]] = count
+    _normalize(weights, ["=".join(label) for label in column_of_label], problems)
+    labels = tuple({attribute: value} for attribute, value in column_of_label)
+    return SoftLabelTable(path, tuple(row_of_name), labels, weights, rows=len(rows))
 
 
 def class_labels(schema: LabelSchema) -> tuple[Labels, ...]:
@@ -203,6 +254,8 @@ def describe_matches(table: SoftLabelTable, rows: NDArray[np.int64]) -> str:
             hint="name photos as the dataset does (see maskfit data check), or relative to the table's folder",
         )
     line = f"{table.path}: soft labels for {int((rows >= 0).sum()):,} of {format_count(len(rows), 'photo')}"
+    if table.rows is not None:
+        line += f", counted from {table.rows:,} rows as one vote each"
     if unused:
         line += f"; {format_count(len(unused), 'row names', 'rows name')} no photo of the dataset, such as {unused[0]}"
     return line
@@ -212,12 +265,14 @@ def _parse_column(column: str, schema: LabelSchema, path: Path) -> Labels:
     name, _, value = (part.strip() for part in column.partition("="))
     if name not in schema.names:
         raise DataError(
-            f"column {column}: '{name}' is not an attribute; {did_you_mean(name, schema.names)}", location=path
+            f"column {column}: '{name}' is not an attribute; {did_you_mean(name, schema.names)}",
+            location=path,
+            hint="rename the column, or remove it",
         )
     try:
         known = not schema[name].allowed_mask(value).all()
     except LabelError as error:
-        raise DataError(f"column {column}: {error}", location=path) from None
+        raise DataError(f"column {column}: {error}", location=path, hint="rename the column, or remove it") from None
     if not known:
         raise DataError(
             f"column {column} says nothing about the {name}",
