@@ -422,14 +422,13 @@ class EnsembleRunner:
         Args:
             inputs: The batch.
             low_precision: Use each engine's own precision, such as bf16, in place of f32, and the inputs as they are;
-                otherwise those that are approximate are made again.
+                otherwise those that are approximate are made again where their photos can still be read.
 
         Returns:
             Calibrated probabilities, averaged over the TTA views.
 
         Raises:
             ModelFileError: A network cannot run, or its output is not finite.
-            PhotoError: The photo of an approximate input can no longer be read.
         """
         if not inputs:
             return EnsembleOutput(

@@ -138,12 +138,14 @@ def keep_or_reload(image: ImageSource, pixels: Pixels) -> Callable[[], Pixels] |
         pixels: What `load_image` returned for it.
 
     Returns:
-        A function that returns them: kept where they take at most `MAX_KEPT_BYTES`, else read again, which raises
-        PhotoError where that fails; None for a large photo in remote storage.
+        A function that returns them: kept where they take at most `MAX_KEPT_BYTES`, else read again from the file, or
+        from the bytes of one no larger than that, which raises PhotoError where that fails; None for other large
+        photos: those in memory would all be kept, those in remote storage fetched twice.
     """
-    if pixels.nbytes <= MAX_KEPT_BYTES or isinstance(image, np.ndarray):
+    if pixels.nbytes <= MAX_KEPT_BYTES:
         return lambda: pixels
-    if isinstance(image, RemotePhoto):
+    is_file = isinstance(image, str | Path | Photo)
+    if not is_file and not (isinstance(image, bytes) and len(image) <= MAX_KEPT_BYTES):
         return None
     shape = pixels.shape
 

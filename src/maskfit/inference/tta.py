@@ -22,7 +22,7 @@ from maskfit.config.loader import parse_component
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import CropResize, ImageBatch
-from maskfit.errors import DataError, RecipeError, did_you_mean
+from maskfit.errors import DataError, PhotoError, RecipeError, did_you_mean
 from maskfit.registry import ComponentSpec, instantiate
 
 MAX_CROP_TRIES = 10
@@ -265,12 +265,16 @@ class ModelInput(NamedTuple):
             tta: The same.
 
         Returns:
-            Itself where it is exact.
-
-        Raises:
-            PhotoError: The photo can no longer be read.
+            Itself where it is exact, and where the photo was deleted or changed since it was read: its pixels are
+            nearly the same, and one photo must not end the prediction of all others.
         """
-        return self if self.reload is None else make_input(crop_resizes, tta, self.reload(), self.crops)
+        if self.reload is None:
+            return self
+        try:
+            pixels = self.reload()
+        except PhotoError:
+            return self
+        return make_input(crop_resizes, tta, pixels, self.crops)
 
 
 def make_input(
