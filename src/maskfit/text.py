@@ -1,8 +1,9 @@
-"""Text for people, counts with their noun, and text of other programs, JSON."""
+"""Text for people, counts with their noun, and text of other programs: names of files, JSON."""
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 
@@ -18,6 +19,18 @@ def format_count(count: int, singular: str, plural: str | None = None) -> str:
         The text.
     """
     return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
+
+
+def fold_name(name: str) -> str:
+    """Returns a file's name in one Unicode form, with the separators of POSIX.
+
+    Args:
+        name: The name or path.
+
+    Returns:
+        The name.
+    """
+    return name if name.isascii() and "\\" not in name else unicodedata.normalize("NFC", name).replace("\\", "/")
 
 
 def parse_json(text: str | bytes, **options: Any) -> Any:

@@ -149,6 +149,9 @@ def test_paths_are_relative_to_the_table(tmp_path: Path) -> None:
         ("path,mask\na.jpg,wear\n,wear\n,wear\n", "row 4: no name in column path"),
         ("path,mask\na.jpg,\na.jpg,\n", "no row has a label in mask"),
         ("", "soft.csv"),
+        ("path,mask=wear,mask=incorrect\n", "the table has no rows"),
+        ("path,mask=wear,mask=incorrect\na.jpg,1e308,1e308\n", "mask=wear is '1e308', not a number from 0 to 1e+15"),
+        ("ImageID,p0,p1,mask=wear\na.jpg,1,0,1\n", "probabilities of classes, p0, and of single values, mask=wear"),
         ("ImageID,p0,p1\na.jpg,1,0\n", "2 classes instead of 18"),
     ],
 )
@@ -162,3 +165,14 @@ def test_a_table_of_other_photos_is_refused(tmp_path: Path) -> None:
     table = read_soft_labels(write(tmp_path, "path,mask=wear,mask=incorrect\na.jpg,1,0\n"), SCHEMA)
     with pytest.raises(DataError, match="no row of the soft labels names a photo"):
         describe_matches(table, table.rows_of(photos(tmp_path, "b.jpg")))
+
+
+@pytest.mark.parametrize("cells", [",", "0,0"])
+def test_a_table_that_says_nothing_is_refused(tmp_path: Path, cells: str) -> None:
+    table = read_soft_labels(write(tmp_path, f"path,mask=wear,mask=incorrect\na.jpg,{cells}\nb.jpg,1,0\n"), SCHEMA)
+    both = table.rows_of(photos(tmp_path, "a.jpg", "b.jpg", "c.jpg"))
+    assert "soft labels for 1 of 3 photos; 1 photo has nothing but empty cells or 0, such as a.jpg" in describe_matches(
+        table, both
+    )
+    with pytest.raises(DataError, match="say nothing about the photos of the dataset"):
+        describe_matches(table, table.rows_of(photos(tmp_path, "a.jpg")))

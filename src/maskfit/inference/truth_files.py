@@ -15,7 +15,7 @@ from maskfit.data.read_dataset import scan_photos
 from maskfit.errors import DataError, format_list
 from maskfit.inference.submission import is_submission, may_be_truth
 from maskfit.labels.schema import LabelSchema
-from maskfit.text import format_count
+from maskfit.text import fold_name, format_count
 
 Value = TypeVar("Value")
 
@@ -151,12 +151,12 @@ def _match_folder(truth: Sequence[str], predicted: Sequence[str]) -> tuple[str, 
     if not truth or len(truth) != len(predicted):
         return "", {}
     long, short = (truth, predicted) if sum(map(len, truth)) > sum(map(len, predicted)) else (predicted, truth)
-    by_end = {_fold(name): name for name in short}
-    first = _fold(long[0])
+    by_end = {fold_name(name): name for name in short}
+    first = fold_name(long[0])
     for end in _ends(first):
         prefix = first.removesuffix(end)
-        pairs = {name: by_end.get(_fold(name).removeprefix(prefix)) for name in long}
-        if all(_fold(name).startswith(prefix) for name in long) and set(pairs.values()) == set(short):
+        pairs = {name: by_end.get(fold_name(name).removeprefix(prefix)) for name in long}
+        if all(fold_name(name).startswith(prefix) for name in long) and set(pairs.values()) == set(short):
             matched = {name: other for name, other in pairs.items() if other is not None}
             return prefix, matched if long is predicted else {other: name for name, other in matched.items()}
     return "", {}
@@ -178,7 +178,7 @@ def describe_alike(names: Iterable[str], others: Iterable[str]) -> str:
 
 def _find_alike(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, str] | None:
     """A photo of the truth and a prediction whose names end alike: one in the other, or in a file name of no other."""
-    own, other = {_fold(name): name for name in missing}, {_fold(name): name for name in extra}
+    own, other = {fold_name(name): name for name in missing}, {fold_name(name): name for name in extra}
     for name in own:
         if end := next((end for end in _ends(name) if end in other), None):
             return own[name], other[end]
@@ -192,11 +192,6 @@ def _find_alike(missing: Sequence[str], extra: Sequence[str]) -> tuple[str, str]
         if counts[0][file] == counts[1][file] == 1:
             return own[name], other[unique[file]]
     return None
-
-
-def _fold(name: str) -> str:
-    """A name in one Unicode form with the separators of POSIX."""
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
 
 
 def _ends(name: str) -> list[str]:

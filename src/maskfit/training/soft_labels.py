@@ -13,10 +13,10 @@ annotators who do not agree. The table is one of three kinds:
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -28,12 +28,16 @@ from maskfit.data.manifest_columns import find_columns
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import read_table
-from maskfit.file_io import read_csv
+from maskfit.file_io import iter_csv
 from maskfit.labels.schema import FloatArray, Labels, LabelSchema
 from maskfit.text import format_count
+from maskfit.training.table_rows import find_rows
 
 SUM_TOLERANCE = 0.01
 """Allowed deviation of an attribute's probabilities from the sum 1, for tables of rounded numbers."""
+
+MAX_VOTES = 1e15
+"""Largest number of votes: up to it each is counted exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +72,6 @@ class SoftLabelTable:
     weights: FloatArray
     rows: int | None = None
 
-    @cached_property
-    def _row_of_name(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.names)}
-
     def rows_of(self, photos: Iterable[Photo]) -> NDArray[np.int64]:
         """Finds the row of each photo: by its name in the dataset, or by its path relative to the table's folder.
 
@@ -80,20 +80,11 @@ class SoftLabelTable:
 
         Returns:
             (photos,) row numbers from 0; -1 where a photo has none.
-        """
-        row_of_path: dict[Path, int] = {}
-        rows = []
-        for photo in photos:
-            row = self._row_of_name.get(photo.name)
-            if row is None:
-                row_of_path = row_of_path or self._rows_by_path()
-                row = row_of_path.get(photo.path.resolve(), -1) if photo.box is None else -1
-            rows.append(row)
-        return np.array(rows, dtype=np.int64)
 
-    def _rows_by_path(self) -> dict[Path, int]:
-        folder = self.path.parent.resolve()
-        return {(folder / name).resolve(): row for row, name in enumerate(self.names)}
+        Raises:
+            DataError: Several rows name one photo, by different paths.
+        """
+        return find_rows(self.names, photos, self.path)
 
     def targets(self, rows: NDArray[np.int64], schema: LabelSchema, head: str) -> SoftTargets | None:
         """Converts the table to targets of a head.
@@ -133,29 +124,31 @@ def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
         DataError: The file is no such table; rows and columns that cannot be read are named.
     """
     path = Path(path)
-    rows = read_csv(path, [])
-    columns = [name for name in rows[0] if "=" in name] if rows else []
-    if rows and "p0" in rows[0] and not columns:
+    first = next(iter_csv(path, []), None)
+    if first is None:
+        raise DataError("the table has no rows", location=path, hint="give each photo one row")
+    columns = [name for name in first if "=" in name]
+    if "p0" in first and columns:
+        raise DataError(
+            f"the table has probabilities of classes, p0, and of single values, {columns[0]}",
+            location=path,
+            hint="keep the columns of one kind",
+        )
+    if "p0" in first:
         own = read_table(path, schema.num_classes)
         return SoftLabelTable(path, own.names, class_labels(schema), own.probabilities)
-    found, _ = find_columns(list(rows[0]) if rows else [], schema)
-    names = tuple(row[found.path] for row in rows) if found else ()
+    found, _ = find_columns(list(first), schema)
+    names = tuple(row[found.path] for row in iter_csv(path, [])) if found else ()
     problems = [
         f"row {number}: no name in column {found.path}"
         for number, name in enumerate(names, start=2)
         if found and not name
     ]
     if found and columns:
-        labels = tuple(_parse_column(name, schema, path) for name in columns)
-        problems += [f"{name} is in {count} rows" for name, count in Counter(names).items() if name and count > 1]
-        weights = np.array(
-            [_parse_row(row, columns, number, problems) for number, row in enumerate(rows, start=2)], dtype=np.float64
-        )
-        _normalize(weights, columns, problems)
-        table = SoftLabelTable(path, names, labels, weights)
+        table = _read_values(path, names, columns, schema, problems)
         hint = "give each photo one row, with probabilities or numbers of votes"
     elif found and found.labels and len(set(names)) < len(names):
-        table = _count_votes(path, rows, names, found.labels, schema, problems)
+        table = _count_votes(path, names, found.labels, schema, problems)
         hint = "correct these rows: each is the vote of one annotator for one photo, and empty cells are no vote"
     else:
         example = schema.attributes[0]
@@ -173,9 +166,34 @@ def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
     return table
 
 
+def _read_values(
+    path: Path, names: tuple[str, ...], columns: Sequence[str], schema: LabelSchema, problems: list[str]
+) -> SoftLabelTable:
+    """Reads a table that has a column for each value.
+
+    Args:
+        path: The file.
+        names: The photo of each row.
+        columns: The columns.
+        schema: Labels that predictions are scored on.
+        problems: Extended by the cells that cannot be read.
+
+    Returns:
+        The table.
+    """
+    labels = tuple(_parse_column(name, schema, path) for name in columns)
+    problems += [f"{name} is in {count} rows" for name, count in Counter(names).items() if name and count > 1]
+    cells = array("d")
+    # Row by row: as text in memory a table of 100,000 photos and 60 years takes ten times as much.
+    for number, row in enumerate(iter_csv(path, []), start=2):
+        cells.extend(_parse_row(row, columns, number, problems))
+    weights = np.frombuffer(cells, dtype=np.float64).reshape(len(names), len(columns))
+    _normalize(weights, columns, problems)
+    return SoftLabelTable(path, names, labels, weights)
+
+
 def _count_votes(
     path: Path,
-    rows: Sequence[Mapping[str, str]],
     names: Sequence[str],
     columns: Mapping[str, str],
     schema: LabelSchema,
@@ -185,7 +203,6 @@ def _count_votes(
 
     Args:
         path: The file.
-        rows: Its rows.
         names: The photo of each row.
         columns: Attribute to its column.
         schema: Labels that predictions are scored on.
@@ -195,7 +212,7 @@ def _count_votes(
         The table, with a row for each photo.
     """
     votes: Counter[tuple[str, tuple[str, str]]] = Counter()
-    for number, (row, name) in enumerate(zip(rows, names, strict=True), start=2):
+    for number, (row, name) in enumerate(zip(iter_csv(path, []), names, strict=True), start=2):
         for attribute, column in columns.items():
             try:
                 says_something = not schema[attribute].allowed_mask(row[column]).all()
@@ -213,7 +230,7 @@ def _count_votes(
         weights[row_of_name[name], column_of_label[label]] = count
     _normalize(weights, ["=".join(label) for label in column_of_label], problems)
     labels = tuple({attribute: value} for attribute, value in column_of_label)
-    return SoftLabelTable(path, tuple(row_of_name), labels, weights, rows=len(rows))
+    return SoftLabelTable(path, tuple(row_of_name), labels, weights, rows=len(names))
 
 
 def class_labels(schema: LabelSchema) -> tuple[Labels, ...]:
@@ -233,7 +250,7 @@ def class_labels(schema: LabelSchema) -> tuple[Labels, ...]:
 
 
 def describe_matches(table: SoftLabelTable, rows: NDArray[np.int64]) -> str:
-    """Says how many photos have soft labels, and which rows belong to no photo.
+    """Says how many photos have soft labels, and which rows belong to no photo or say nothing.
 
     Args:
         table: The table.
@@ -243,19 +260,32 @@ def describe_matches(table: SoftLabelTable, rows: NDArray[np.int64]) -> str:
         A line for the user.
 
     Raises:
-        DataError: No row belongs to a photo.
+        DataError: No row belongs to a photo, or those that do say nothing.
     """
     used = set(rows[rows >= 0].tolist())
     unused = [name for row, name in enumerate(table.names) if row not in used]
+    empty = [row for row in np.flatnonzero(~table.weights.any(axis=1)).tolist() if row in used]
     if not used:
         raise DataError(
             f"no row of the soft labels names a photo of the dataset; the first is {unused[0]}",
             location=table.path,
             hint="name photos as the dataset does (see maskfit data check), or relative to the table's folder",
         )
-    line = f"{table.path}: soft labels for {int((rows >= 0).sum()):,} of {format_count(len(rows), 'photo')}"
+    if len(empty) == len(used):
+        raise DataError(
+            "the soft labels say nothing about the photos of the dataset: all their cells are empty or 0",
+            location=table.path,
+            hint="fill in probabilities or numbers of votes",
+        )
+    num_photos = int((rows >= 0).sum() - np.isin(rows, empty).sum())
+    line = f"{table.path}: soft labels for {num_photos:,} of {format_count(len(rows), 'photo')}"
     if table.rows is not None:
         line += f", counted from {table.rows:,} rows as one vote each"
+    if empty:
+        line += (
+            f"; {format_count(len(empty), 'photo has', 'photos have')} nothing but empty cells or 0, such as "
+            f"{table.names[empty[0]]}"
+        )
     if unused:
         line += f"; {format_count(len(unused), 'row names', 'rows name')} no photo of the dataset, such as {unused[0]}"
     return line
@@ -290,8 +320,8 @@ def _parse_row(row: Mapping[str, str], columns: Sequence[str], number: int, prob
             value = float(cell) if cell else 0.0
         except ValueError:
             value = np.nan
-        if not 0 <= value < np.inf:
-            problems.append(f"row {number}: {column} is '{cell}', not a number of 0 or more")
+        if not 0 <= value <= MAX_VOTES:
+            problems.append(f"row {number}: {column} is '{cell:.40}', not a number from 0 to {MAX_VOTES:g}")
             value = 0.0
         values.append(value)
     return values
