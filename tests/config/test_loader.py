@@ -497,6 +497,12 @@ def test_true_and_false_are_no_numbers(word, problem):
     assert problem in problems_of(word)
 
 
+def test_a_weight_without_soft_labels_is_named():
+    assert "data.soft_label_weight: has no effect without data.soft_labels" in problems_of("data.soft_label_weight=1")
+    recipe = read_recipe("fast", ["data.soft_label_weight=1", "data.soft_labels=votes.csv"])
+    assert recipe.data.soft_label_weight == 1
+
+
 @pytest.mark.parametrize("word", ["trainer.monitor=off", "trainer.compile=no", "data.age_labels.by_decade=yes"])
 def test_true_and_false_where_they_are_meant(word):
     read_recipe("fast", [word], registries=RECIPE_REGISTRY)

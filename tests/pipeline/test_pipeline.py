@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from maskfit.config.loader import read_recipe
 from maskfit.config.recipe import Recipe
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import RunError
@@ -14,6 +15,7 @@ from maskfit.pipeline.state import (
     StageRecord,
     describe_changes,
     hash_photos,
+    hash_recipe_files,
     read_state,
     recipe_inputs,
 )
@@ -47,6 +49,21 @@ def test_the_hash_of_photos_has_order_labels_and_content(tmp_path: Path) -> None
     (tmp_path / "b").write_text("c")
     hashes.append(hash_photos([first, second]))
     assert len(set(hashes)) == 5
+
+
+def test_the_content_of_files_that_a_recipe_names_counts(tmp_path: Path) -> None:
+    names = ("votes.csv", "start.safetensors", "model.onnx")
+    for name in names:
+        (tmp_path / name).write_text("a")
+    votes, start, model = (str(tmp_path / name) for name in names)
+    recipe = read_recipe("fast", [f"data.soft_labels={votes}", f"model.pretrained={start}", f"model.init_from={model}"])
+    before = hash_recipe_files(recipe)
+    assert len(before) == 3
+    for name in names:
+        (tmp_path / name).write_text("b")
+        assert len(describe_changes(before, hash_recipe_files(recipe))) == 1
+        (tmp_path / name).write_text("a")
+    assert hash_recipe_files(read_recipe("fast", ["model.pretrained=none"])) == {}
 
 
 def test_state_is_read_back_and_other_folders_are_refused(tmp_path: Path) -> None:

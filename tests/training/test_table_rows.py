@@ -36,6 +36,7 @@ def test_names_of_other_systems(tmp_path: Path) -> None:
 def test_the_photos_of_another_dataset_do_not_take_the_rows_of_their_namesakes(tmp_path: Path) -> None:
     own, extra = photo(tmp_path / "own" / "a.jpg", "a.jpg"), photo(tmp_path / "extra" / "a.jpg", "a.jpg")
     assert find_rows(["a.jpg"], [own, extra], tmp_path / "table.csv").tolist() == [0, -1]
+    assert find_rows(["a.jpg"], [own, extra, own], tmp_path / "table.csv").tolist() == [0, -1, 0]
     assert find_rows(["a.jpg", "extra/a.jpg"], [own, extra], tmp_path / "table.csv").tolist() == [0, 1]
 
 

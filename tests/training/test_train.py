@@ -15,7 +15,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.errors import DataError, ModelFileError, RecipeError, RunError
 from maskfit.evaluation.ages import read_age_table
 from maskfit.evaluation.probability_table import read_table
-from maskfit.file_io import read_csv, read_json
+from maskfit.file_io import read_csv, read_json, write_json
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.model_file import load_model, read_model_metadata
@@ -248,6 +248,30 @@ def test_resuming_with_another_recipe_is_refused_and_says_what_differs(tiny: Mak
     train(tiny("trainer.epochs=1", "optimizer.lr=0.01"))
     with pytest.raises(RunError, match=r"optimizer\.lr was 0\.01, is 0\.1"):
         train(tiny("trainer.epochs=1", "optimizer.lr=0.1"), resume=True)
+
+
+def test_resuming_with_other_labels_is_refused(tiny: Make, tmp_path: Path) -> None:
+    corrections, votes = tmp_path / "corrections.csv", tmp_path / "votes.csv"
+    person = make_plan(tiny()).photos[0].person
+    photo = make_plan(tiny()).photos[0].name
+    corrections.write_text(f"person,photo,attribute,value,tier,reason\n{person},,age,33,certain,x\n")
+    votes.write_text(f"path,mask=wear,mask=incorrect\n{photo},1,2\n")
+    recipe = tiny("trainer.epochs=1", f"data.label_corrections={corrections}", f"data.soft_labels={votes}")
+    train(recipe)
+    train(recipe, resume=True)
+    for path, old, new in ((corrections, ",33,", ",34,"), (votes, ",1,2", ",2,1")):
+        text = path.read_text()
+        path.write_text(text.replace(old, new))
+        with pytest.raises(RunError, match="the labels of the photos, or the soft labels, have changed"):
+            train(recipe, resume=True)
+        path.write_text(text)
+    # A run of an earlier version says nothing about it.
+    environment = RunDir(Path(recipe.output_dir or "")).environment
+    stored = read_json(environment)
+    assert stored.pop("labels")
+    write_json(environment, stored)
+    votes.write_text(votes.read_text().replace(",1,2", ",2,1"))
+    train(recipe, resume=True)
 
 
 def test_resuming_what_is_no_run_is_refused(tiny: Make) -> None:

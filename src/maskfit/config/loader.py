@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from maskfit.config.aliases import normalize_components, upgrade_component, upgrade_options, upgrade_recipe, warn_once
 from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.presets import JITTER_SIZES, expand_presets, find_preset
-from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
+from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, DataConfig, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 from maskfit.safe_yaml import FLOAT_RESOLVER, parse_yaml
@@ -176,6 +176,9 @@ def _validate(
             }
             problems += [f"{key} needs a metric, but trainer.monitor=off" for key, used in needing.items() if used]
         problems += _cached_features_problems(recipe)
+        default_weight = DataConfig.model_fields["soft_label_weight"].default
+        if recipe.data.soft_labels is None and recipe.data.soft_label_weight != default_weight:
+            problems.append("data.soft_label_weight: has no effect without data.soft_labels")
         if recipe.trainer.compile and recipe.progressive_resizing.name != "none":
             problems.append(
                 "trainer.compile: does not go together with progressive_resizing: each size would be compiled for "

@@ -37,7 +37,7 @@ from maskfit.inference.tta import build_tta
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_file import read_model_metadata
 from maskfit.pipeline.report_page import render_report_page
-from maskfit.pipeline.state import hash_file, hash_files, hash_photos, recipe_inputs
+from maskfit.pipeline.state import hash_file, hash_files, hash_photos, hash_recipe_files, recipe_inputs
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.text import format_count
 from maskfit.version import __version__
@@ -222,7 +222,8 @@ def _train_inputs(pipeline: Pipeline) -> dict[str, str]:
         for path in data.extra_train
         for photo in read_photos(path, data.label_schema, data.codes, must_use_codes=False)
     ]
-    return {**recipe_inputs(pipeline.recipe), "training photos or their labels": hash_photos([*dataset, *extra])}
+    photos = {"training photos or their labels": hash_photos([*dataset, *extra])}
+    return {**recipe_inputs(pipeline.recipe), **photos, **hash_recipe_files(pipeline.recipe)}
 
 
 def _train(pipeline: Pipeline) -> StageResult:

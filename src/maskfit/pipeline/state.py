@@ -148,6 +148,26 @@ def recipe_inputs(recipe: Recipe) -> dict[str, str]:
     return found
 
 
+def hash_recipe_files(recipe: Recipe) -> dict[str, str]:
+    """Hashes the files beside the photos that a recipe names and training reads.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        SHA-256 as hexadecimal digits by what the file is; values that are names and no files are left out.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    named = {
+        "the table of data.soft_labels": recipe.data.soft_labels,
+        "the weights of model.pretrained": recipe.model.pretrained,
+        "the weights of model.init_from": recipe.model.init_from,
+    }
+    return {name: hash_file(Path(value)) for name, value in named.items() if value and Path(value).is_file()}
+
+
 def hash_files(paths: Iterable[Path]) -> str:
     """Hashes the content of files in the given order.
 

@@ -47,6 +47,7 @@ from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.text import format_count
 from maskfit.training.calibrate_run import calibrate_run, write_model_cards
 from maskfit.training.callbacks import EpochListener
+from maskfit.training.label_digest import digest_labels
 from maskfit.training.plan import TrainingPlan, make_plan
 from maskfit.training.precision import Precision, choose_precision, load_precision
 from maskfit.training.progress_reporting import ProgressReporter
@@ -231,7 +232,7 @@ def _create_run_dir(plan: TrainingPlan) -> RunDir:
     # The meta device gives a network's shapes without the memory of its weights.
     with meta_device():
         precision = choose_precision(recipe, plan.network())
-    write_json(folder.environment, {**_environment(), "precision": asdict(precision)})
+    write_json(folder.environment, {**_environment(), "precision": asdict(precision), "labels": _digest_labels(plan)})
     # Written last: a folder counts as a run once it holds a recipe.
     write_text(folder.recipe, recipe_to_yaml(recipe))
     return folder
@@ -263,7 +264,19 @@ def _find_run_dir(plan: TrainingPlan) -> RunDir:
         raise RunError(
             "the photos have changed since this run was started", location=folder.splits, hint="start a new run"
         )
+    # Runs of earlier versions did not store it.
+    if read_json(folder.environment).get("labels", digest := _digest_labels(plan)) != digest:
+        raise RunError(
+            "the labels of the photos, or the soft labels, have changed since this run was started",
+            location=folder.environment,
+            hint="start a new run, or restore them",
+        )
     return folder
+
+
+def _digest_labels(plan: TrainingPlan) -> str:
+    soft_labels = plan.recipe.data.soft_labels
+    return digest_labels(plan.photos, None if soft_labels is None else Path(soft_labels))
 
 
 FREE_KEYS = ("output_dir", "cv.train_folds", "trainer.parallel_folds")

@@ -22,8 +22,8 @@ def find_rows(names: Sequence[str], photos: Iterable[Photo], table: Path) -> NDA
 
     Args:
         names: The photos' names in the table, unique.
-        photos: Photos of the dataset. Of several with one name, as in `data.extra_train`, the name stands for the
-            first.
+        photos: Photos of the dataset. Of several files with one name, as in `data.extra_train`, the name stands for
+            the first.
         table: The table's file.
 
     Returns:
@@ -33,13 +33,18 @@ def find_rows(names: Sequence[str], photos: Iterable[Photo], table: Path) -> NDA
         DataError: Several rows name one photo, by different paths.
     """
     photos = list(photos)
-    first = {photo.name: index for index, photo in reversed(list(enumerate(photos)))}
+    first: dict[str, Path] = {}
+    named = {
+        index: photo.name
+        for index, photo in enumerate(photos)
+        if first.setdefault(photo.name, photo.path) == photo.path
+    }
     paths = {index: str(photo.path) for index, photo in enumerate(photos) if photo.box is None}
     path_of = _path_resolver(table.parent)
     matching = _Matching(names, np.full(len(photos), -1, dtype=np.int64))
-    matching.add(str, {index: name for name, index in first.items()})
+    matching.add(str, named)
     # Two names with one normal form are two photos, and are not matched by it.
-    matching.add(fold_name, {index: fold_name(name) for name, index in first.items()})
+    matching.add(fold_name, named, fold_name)
     # Of a path to a link the folder first: two photos may be links to one file.
     if repeated := matching.add(path_of, paths, path_of):
         raise DataError(
