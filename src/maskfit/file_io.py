@@ -405,7 +405,7 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
 def _read_rows(path: Path) -> Iterator[list[str]]:
     """Yields the cells of every row; an empty line is a row without cells, and there is none at the end."""
     try:
-        text = _decode(read_content(path))
+        text = _decode(_read_content(path))
     except FileNotFoundError:
         raise DataError("there is no such file", location=path, hint="check the path") from None
     except IsADirectoryError:
@@ -434,19 +434,8 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
         raise DataError(f"invalid CSV: {error}", location=path, hint="save it as comma-separated text") from None
 
 
-def read_content(path: Path) -> bytes:
-    """Returns the content of a file; of a pipe of this process, such as `<(...)`, also when it is read again.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        OSError: It cannot be read.
-        DataError: It is a named pipe, which cannot be read again.
-    """
+def _read_content(path: Path) -> bytes:
+    """The content of a file; of a pipe of this process, such as `<(...)`, also when it is read again."""
     status = os.stat(path)
     if not stat.S_ISFIFO(status.st_mode) and not stat.S_ISCHR(status.st_mode):
         return path.read_bytes()

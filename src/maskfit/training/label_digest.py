@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maskfit.data.photo_dataset import Photo
-from maskfit.file_io import read_content
+from maskfit.file_io import iter_csv
 
 
 def digest_labels(photos: Iterable[Photo], soft_labels: Path | None) -> str:
@@ -24,5 +24,6 @@ def digest_labels(photos: Iterable[Photo], soft_labels: Path | None) -> str:
     for photo in photos:
         digest.update(f"{(photo.name, sorted(photo.labels.items()), photo.repeat, photo.box)!r}\n".encode())
     if soft_labels is not None:
-        digest.update(read_content(soft_labels))
+        for row in iter_csv(soft_labels, []):
+            digest.update(f"{row!r}\n".encode())
     return digest.hexdigest()
