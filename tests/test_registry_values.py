@@ -81,6 +81,7 @@ INJECTED: dict[str, Any] = {
     "network": torch.nn.Linear(2, 2),
     "epochs": 10,
     "epoch_steps": 5,
+    "num_batches": 40,
 }
 
 
