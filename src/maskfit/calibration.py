@@ -271,7 +271,7 @@ class Calibration(BaseModel):
         clipped = [f"{name} {value:.2f}" for name, value in self.temperatures.items() if value in limits]
         if clipped:
             return (
-                f"{fitted}, whose temperature is at the limit of the fit ({', '.join(clipped)}): probabilities and "
+                f"{fitted}, with a temperature at the limit of the fit ({', '.join(clipped)}): probabilities and "
                 '"not sure" thresholds may not hold on other photos'
             )
         return None

@@ -156,7 +156,7 @@ def format_list(problems: Sequence[str], *, shown: int = 20) -> str:
     """
     lines = [f"- {problem}" for problem in problems[:shown]]
     if len(problems) > shown:
-        lines.append(f"- and {len(problems) - shown} more")
+        lines.append(f"- and {len(problems) - shown:,} more")
     return "\n".join(lines)
 
 

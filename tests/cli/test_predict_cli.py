@@ -231,13 +231,21 @@ def test_list_without_folder_finds_its_photos(command, model, evaluation):
     assert [line.split(":")[0] for line in result.out.splitlines()] == ORDER
 
 
+def test_a_run_that_has_photos_predicts_those_of_images(command, run_dir, evaluation):
+    shutil.copy(evaluation / "images" / "0.jpg", run_dir / "0.jpg")
+    result = command("predict", run_dir, "--images", evaluation / "images")
+    assert (result.code, len(result.out.splitlines())) == (0, len(ORDER))
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         ("", "no photos given"),
         ("MODEL", "no photos given"),
         ("absent.onnx --images IMAGES", "there is no such model"),
-        ("IMAGES --images IMAGES", "this folder is no run"),
+        ("IMAGES --images IMAGES", "this folder is no run: it has photos"),
+        ("IMAGES --image-list LIST", "leave it out, or give it as --images"),
+        ("EMPTY --images IMAGES", "this folder is no run: it has no recipe.yaml"),
         ("last.ckpt --images IMAGES", "ends in .safetensors, .onnx or .xml"),
         ("MODEL --images absent", "there is no such folder"),
         ("MODEL --images EMPTY", "there is no photo in this folder"),

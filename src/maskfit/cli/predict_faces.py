@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,12 +80,19 @@ def resolve_arguments(
         DataError: An option belongs to the other mode, or an argument is neither a model nor a photo.
     """
     from maskfit.data.photo_dataset import is_photo_name
-    from maskfit.inference.input_resolution import ResolvedInputs, resolve_inputs
+    from maskfit.inference.input_resolution import ResolvedInputs, is_photo_folder, resolve_inputs
 
     sources = arguments or ()
     photos = [name for name in sources if rows and is_photo_name(name)]
     if photos:
         raise DataError("photos are named and given with --images", location=photos[0], hint="use one of the two")
+    folders = [name for name in sources if rows and is_photo_folder(name)]
+    if folders:
+        raise DataError(
+            "this folder is no run: it has photos, which are not named beside --images and --image-list",
+            location=folders[0],
+            hint=f"leave it out, or give it as --images {shlex.quote(folders[0])}",
+        )
     inputs = ResolvedInputs(tuple(sources), None) if rows else resolve_inputs(sources)
     misplaced = [name for name, value in (for_rows if inputs.photos else for_faces).items() if value]
     if misplaced and inputs.photos:

@@ -194,7 +194,7 @@ def _is_model(argument: str) -> bool:
     path = Path(argument)
     if not path.is_dir():
         return path.suffix.lower() in MODEL_SUFFIXES
-    model = is_run_dir(path) or FoldDir(path).model.is_file()
+    model = _is_run_or_fold(path)
     if model and _has_photos(path):
         raise DataError(
             "this folder is a run and has photos",
@@ -235,6 +235,23 @@ def _open_folder(path: Path) -> ImageFolder:
             location=path,
             hint="name a folder with .jpg or .png files, or a run folder",
         ) from None
+
+
+def is_photo_folder(argument: str) -> bool:
+    """Returns whether an argument is a folder of photos and no model.
+
+    Args:
+        argument: The argument.
+
+    Returns:
+        Whether it is a folder with a photo in it or below it, and neither a run nor a fold.
+    """
+    path = Path(argument)
+    return path.is_dir() and not _is_run_or_fold(path) and _has_photos(path)
+
+
+def _is_run_or_fold(path: Path) -> bool:
+    return is_run_dir(path) or FoldDir(path).model.is_file()
 
 
 def _has_photos(path: Path) -> bool:
