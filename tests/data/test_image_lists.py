@@ -71,8 +71,10 @@ def test_a_wrong_folder_of_photos_is_answered_with_the_right_one(tmp_path, named
 
 
 def test_duplicate_rows_are_an_error(listing):
-    with pytest.raises(DataError, match=r"row 4: a\.jpg is already in row 2"):
+    with pytest.raises(DataError, match=r"row 4: a\.jpg is already in row 2") as caught:
         read_image_list(*listing("ImageID,ans\na.jpg,0\nb.png,0\na.jpg,0\n"))
+    # No other folder would help.
+    assert caught.value.hint == "name each photo in one row"
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "x/../../secret.jpg", "/etc/passwd", "..\\secret.jpg", "C:\\a.jpg"])

@@ -38,6 +38,14 @@ def test_a_person_is_corrected_in_a_copy(remember, schema):
     assert result.photos.persons == photos.persons
 
 
+def test_label_issues_are_told_from_corrections(tmp_path):
+    path = tmp_path / "issues.csv"
+    path.write_text("person,photos,attribute,label,proposed,score,reason\na,a.jpg,mask,wear,incorrect,0.9,\n")
+    with pytest.raises(DataError, match="a list of label issues, not of corrections") as caught:
+        read_corrections(path)
+    assert "maskfit label-issues RUN --corrections FILE" in str(caught.value.hint)
+
+
 def test_a_prefix_must_match_completely(remember, schema):
     """001498 and 001498-1 are two people: a correction of one must not match the other."""
     photos = remember(FIRST, SUFFIXED)

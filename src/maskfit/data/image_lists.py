@@ -259,6 +259,7 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     """
     problems: list[str] = []
     first_rows: dict[str, int] = {}
+    num_repeated = 0
     boxes = BoxReader(None)
     column = find_id_column(path)
     find = partial(_find_listed, folder) if column == ID_COLUMN else _ManifestNames(path.parent, folder).find
@@ -270,6 +271,7 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
             name, problem = _add_box(boxes, number, name, row, folder)
         if not problem and (first := first_rows.setdefault(name, number)) != number:
             problem = f"{name} is already in row {first}"
+            num_repeated += 1
         if problem:
             problems.append(f"row {number}: {problem}")
     if not first_rows and not problems:
@@ -277,13 +279,16 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     if problems:
         count = "a row" if len(problems) == 1 else f"{len(problems):,} rows"
         elsewhere = None if first_rows else _find_other_folder(path, folder, column)
+        hint = _hint_for_list(folder, column, any(problem.endswith(LEADS_OUT) for problem in problems))
+        if elsewhere:
+            hint = f"the photos are in another folder: --images {shlex.quote(str(elsewhere))}"
+        elif num_repeated == len(problems):
+            hint = "name each photo in one row"
         raise DataError(
             # Where the folder is another one, every row says the same.
             f"{count} cannot be used:\n{format_list(problems, shown=5 if elsewhere else MAX_LISTED)}",
             location=path,
-            hint=f"the photos are in another folder: --images {shlex.quote(str(elsewhere))}"
-            if elsewhere
-            else _hint_for_list(folder, column, any(problem.endswith(LEADS_OUT) for problem in problems)),
+            hint=hint,
         )
     notes = tuple(note.to_line() for note in boxes.notes())
     return ListedImages(folder, tuple(first_rows), notes)

@@ -420,6 +420,14 @@ def _apply(
 
 
 def _read_rows(path: Path) -> list[Correction]:
+    rows = read_csv(path, ())
+    if rows and "proposed" in rows[0] and "value" not in rows[0]:
+        raise DataError(
+            "this is a list of label issues, not of corrections",
+            location=path,
+            hint="decide with maskfit review RUN, which writes corrections; or take all proposals, some of them "
+            "wrong: maskfit label-issues RUN --corrections FILE",
+        )
     rows = read_csv(path, ("attribute", "value"))
     return [
         Correction(**{name: row.get(name, "") for name in COLUMNS}, row=number)
