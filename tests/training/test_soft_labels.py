@@ -57,7 +57,9 @@ def test_rows_of_annotators_are_counted(tmp_path: Path) -> None:
         tmp_path, "photo,mask=wear,mask=incorrect,gender=male,age=27,age=40\na.jpg,2,1,1,1,1\nb.jpg,0,1,0,0,0\n"
     )
     counted = read_soft_labels(wide, SCHEMA)
-    rows = "a.jpg,anna,wear,male,27\nb.jpg,anna,,,\na.jpg,bert,Worn,,40\na.jpg,carl,incorrect,,\nb.jpg,bert,1,,\n"
+    rows = (
+        "a.jpg,anna,wear,male,27\nb.jpg,anna,,,\na.jpg,bert,Worn,,40\na.jpg,carl,incorrect,,\nb.jpg,bert,incorrect,,\n"
+    )
     table = read_soft_labels(write(tmp_path, f"Photo,annotator,Mask State,Sex,age\n{rows}"), SCHEMA)
     assert table.names == counted.names == ("a.jpg", "b.jpg")
     numbers = counted.rows_of(photos(tmp_path, *counted.names))
@@ -151,6 +153,12 @@ def test_paths_are_relative_to_the_table(tmp_path: Path) -> None:
         ("", "soft.csv"),
         ("path,mask=wear,mask=incorrect\n", "the table has no rows"),
         ("path,mask=wear,mask=incorrect\na.jpg,1e308,1e308\n", "mask=wear is '1e308', not a number from 0 to 1e+15"),
+        ("path,mask=0,mask=1\na.jpg,1,2\n", "mask: 0, 1 look like codes, and nothing says what they mean; write wear"),
+        ("path,age=0,age=1,age=2\na.jpg,1,2,0\n", "age: 0, 1, 2 look like codes"),
+        ("path,mask\na.jpg,1\na.jpg,2\n", "mask: 1, 2 look like codes"),
+        ("path,mask\na.jpg,1.0\na.jpg,wear\n", "mask: 1.0 look like codes"),
+        ("path,age\na.jpg,1\na.jpg,2\n", "age: 1, 2 look like codes"),
+        ("path,mask,age_band\na.jpg,wear,2\na.jpg,wear,1\n", "column age_band is not counted"),
         ("ImageID,p0,p1,mask=wear\na.jpg,1,0,1\n", "probabilities of classes, p0, and of single values, mask=wear"),
         ("ImageID,p0,p1\na.jpg,1,0\n", "2 classes instead of 18"),
     ],

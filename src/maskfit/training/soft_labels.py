@@ -24,12 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.data_problems import MAX_LISTED
-from maskfit.data.manifest_columns import find_columns
+from maskfit.data.manifest_columns import find_columns, look_like_bands
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import FloatArray, Labels, LabelSchema
+from maskfit.labels.spellings import as_integer
 from maskfit.text import format_count
 from maskfit.training.table_rows import find_rows
 
@@ -149,6 +150,10 @@ def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
         hint = "give each photo one row, with probabilities or numbers of votes"
     elif found and found.labels and len(set(names)) < len(names):
         table = _count_votes(path, names, found.labels, schema, problems)
+        problems += [
+            f"column {column} is not counted; write years or bands into a column {name}"
+            for name, column in found.bands.items()
+        ]
         hint = "correct these rows: each is the vote of one annotator for one photo, and empty cells are no vote"
     else:
         example = schema.attributes[0]
@@ -189,6 +194,7 @@ def _read_values(
         cells.extend(_parse_row(row, columns, number, problems))
     weights = np.frombuffer(cells, dtype=np.float64).reshape(len(names), len(columns))
     _normalize(weights, columns, problems)
+    problems += _find_codes(schema, [item for label in labels for item in label.items()])
     return SoftLabelTable(path, names, labels, weights)
 
 
@@ -223,6 +229,7 @@ def _count_votes(
                 votes[name, (attribute, row[column])] += 1
     if not votes:
         problems.append(f"no row has a label in {' or '.join(columns.values())}")
+    problems += _find_codes(schema, [label for _, label in votes])
     row_of_name = {name: row for row, name in enumerate(dict.fromkeys(names))}
     column_of_label = {label: column for column, label in enumerate(dict.fromkeys(label for _, label in votes))}
     weights = np.zeros((len(row_of_name), len(column_of_label)))
@@ -289,6 +296,27 @@ def describe_matches(table: SoftLabelTable, rows: NDArray[np.int64]) -> str:
     if unused:
         line += f"; {format_count(len(unused), 'row names', 'rows name')} no photo of the dataset, such as {unused[0]}"
     return line
+
+
+def _find_codes(schema: LabelSchema, labels: Iterable[tuple[str, str | float]]) -> list[str]:
+    """Returns a line for each attribute whose values are named by codes: in which order they count, nothing says."""
+    texts: dict[str, list[str]] = {}
+    for name, text in dict.fromkeys(labels):
+        texts.setdefault(name, []).append(str(text))
+    problems = []
+    for name, found in texts.items():
+        values = schema[name].values
+        if schema[name].bin_edges:
+            # Years below three are rare; where there are no others, they are the numbers of bands.
+            codes = found if look_like_bands(found, len(values)) else []
+        else:
+            codes = [text for text in found if as_integer(text) is not None and text not in values]
+        if codes:
+            problems.append(
+                f"{name}: {', '.join(sorted(codes))} look like codes, and nothing says what they mean; write "
+                f"{', '.join(values)}"
+            )
+    return problems
 
 
 def _parse_column(column: str, schema: LabelSchema, path: Path) -> Labels:
