@@ -26,11 +26,13 @@ def draw(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def test_every_filter_of_a_recipe_is_known():
-    assert SUPPORTS.keys() == FILTERS.keys()
+def test_a_box_filter_is_left_to_pillow():
+    """Its hard edges make differences of up to 100 levels; the other filters of a recipe are known."""
+    assert SUPPORTS.keys() == FILTERS.keys() - {"box"}
+    assert CropResize(size=(60, 60), filter="box").approximate(draw(200, 150), CropBox((0, 0, 150, 200))) is None
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", SUPPORTS)
 @pytest.mark.parametrize(
     ("size", "box"),
     [
@@ -47,10 +49,9 @@ def test_pixels_are_nearly_those_of_pillow(name, size, box):
     assert found is not None
     assert (found.shape, found.dtype) == (exact.shape, np.uint8)
     off = np.abs(found.astype(int) - exact)
-    # A box has hard edges: a pixel that lies on one may count or not.
-    assert off.max() <= (30 if name == "box" else 6)
+    assert off.max() <= 6
     assert (off > 0).mean() < 0.2
-    assert (off > 1).mean() < (0.03 if name == "box" else 0.002)
+    assert (off > 1).mean() < 0.002
 
 
 def test_a_photo_in_another_memory_layout_and_many_threads():

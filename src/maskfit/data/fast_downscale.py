@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box
 
-SUPPORTS = {"box": 0.5, "bilinear": 1.0, "bicubic": 2.0}
-"""Half the width of each filter, in pixels of the result where it downscales."""
+SUPPORTS = {"bilinear": 1.0, "bicubic": 2.0}
+"""Half the width of each filter, in pixels of the result where it downscales. A box filter has hard edges, where a
+rounded coefficient takes a whole pixel in or leaves it out, up to 100 levels, so it is left to Pillow."""
 
 
 def downscale(photo: NDArray[np.uint8], box: Box, size: tuple[int, int], filter_name: str) -> NDArray[np.uint8] | None:
@@ -27,15 +28,15 @@ def downscale(photo: NDArray[np.uint8], box: Box, size: tuple[int, int], filter_
         photo: Image of shape (height, width, 3).
         box: What is cropped: left, upper, right, lower, inside the photo.
         size: (height, width) of the result in pixels.
-        filter_name: A name of `SUPPORTS`.
+        filter_name: A filter of Pillow's.
 
     Returns:
-        The pixels, uint8 of shape (*size, 3), which may be read-only; None where the box is not larger than the result
-        in both directions, or the package is not installed.
+        The pixels, uint8 of shape (*size, 3), which may be read-only; None where the filter is not one of
+        `SUPPORTS`, the box is not larger than the result in both directions, or the package is not installed.
     """
     height, width = size
     left, upper, right, lower = box
-    if right - left <= width or lower - upper <= height:
+    if filter_name not in SUPPORTS or right - left <= width or lower - upper <= height:
         return None
     package = import_resizer()
     if package is None:
@@ -74,4 +75,4 @@ def import_resizer() -> Any:
 def _filters() -> dict[str, Any]:
     filters = import_resizer().FilterType
     # Pillow's bicubic filter is Catmull and Rom's, with the parameter -0.5.
-    return {"box": filters.box, "bilinear": filters.bilinear, "bicubic": filters.catmull_rom}
+    return {"bilinear": filters.bilinear, "bicubic": filters.catmull_rom}

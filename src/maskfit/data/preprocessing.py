@@ -198,8 +198,9 @@ class CropResize(BaseModel):
             crop_box: Result of `find_crop`.
 
         Returns:
-            The image, uint8 of shape (*size, 3); None where that would not be faster: where nothing is downscaled, the
-            box is rotated, the background is removed, or the extra `fast` is not installed.
+            The image, uint8 of shape (*size, 3); None where it can only be made as `__call__` does: where nothing is
+            downscaled, the filter is `box`, the crop is rotated, the background is removed, or the extra `fast` is not
+            installed.
         """
         if crop_box.angle or self.background_removal.name != "none":
             return None
