@@ -53,7 +53,7 @@ def linear(
         The schedule.
 
     Raises:
-        ValueError: An option is out of range, or no size below the full one is left.
+        ValueError: An option is out of range, or the two fractions are more than 1 together.
     """
     if not 0 < initial_scale <= 1 or not 0 <= delay_fraction < 1 or not 0 <= finetune_fraction <= 1:
         raise ValueError(
