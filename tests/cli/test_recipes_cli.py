@@ -149,3 +149,61 @@ def test_the_image_size_is_settled_or_refused(command):
     assert refused.code == 2
     assert "does not take images of 96 x 96 px" in refused.err
     assert "data.image_size=auto takes that of its weights, 224 x 224 px" in refused.err
+
+
+FILE_KEYS = (
+    "data.path",
+    "data.extra_train",
+    "data.label_corrections",
+    "data.soft_labels",
+    "data.crop.weights",
+    "data.background_removal.weights",
+    "model.pretrained",
+    "model.init_from",
+    "cv.split_file",
+)
+
+
+def test_files_that_do_not_exist_are_named_all_at_once(command):
+    components = ("data.crop={name: face, detector: yunet}", "data.background_removal=saliency")
+    words = ("baseline", *components, *(f"{key}=absent/{key}" for key in FILE_KEYS))
+    result = command("check", *words)
+    assert result.code == 2
+    assert result.out == ""
+    for key in FILE_KEYS:
+        kind = "folder or file" if key in ("data.path", "data.extra_train") else "file"
+        assert f"- {key}: there is no such {kind}: absent/{key}\n" in result.err
+    assert "next: check the path, which counts from" in result.err
+    assert "maskfit check baseline --no-files" in result.err
+    elsewhere = command("check", *words, "--no-files")
+    assert elsewhere.code == 0
+    assert "is valid" in elsewhere.err
+
+
+@pytest.mark.parametrize("verb", ["train", "run", "tune"])
+def test_commands_that_train_name_missing_files_before_they_start(command, verb):
+    further = {"run": ("--images", ".", "--out", "answers"), "tune": ("--space", "space.yaml")}
+    result = command(verb, "fast", "data.path=absent", "cv.split_file=folds.csv", *further.get(verb, ()))
+    assert result.code == 2
+    assert "- data.path: there is no such folder or file: absent\n- cv.split_file: there is no such file" in result.err
+
+
+def test_files_that_exist_are_no_mistake(command, tmp_path):
+    (tmp_path / "folds.csv").write_text("person,fold\na,0\n")
+    (tmp_path / "photos.csv").write_text("path,mask,gender,age\na.png,wear,male,20\n")
+    files = (f"data.path={tmp_path}/photos.csv", f"cv.split_file={tmp_path}/folds.csv")
+    assert command("check", "transfer", *files).code == 0  # It starts from `bundled`, which is no path.
+    # A run's recipe names weights by their checksum; where they were is not kept.
+    crop = "data.crop={name: face, weights: a.onnx, sha256: " + "a" * 64 + "}"
+    assert command("check", "fast", crop).code == 0
+    folder = command("check", "fast", *files, f"data.soft_labels={tmp_path}")
+    assert folder.code == 2
+    assert folder.err.startswith(f"error: this is a folder, not a file\n  at: data.soft_labels={tmp_path}\n  next: ")
+
+
+def test_weights_of_a_backbone_that_has_none_are_a_mistake(command):
+    for words in (("check", "fast"), ("train", "fast", "data.path=absent")):
+        result = command(*words, "model.pretrained=timm")
+        assert result.code == 2
+        assert "the backbone 'small' has no published weights" in result.err
+    assert command("check", "fast", "model.pretrained=none").code == 0

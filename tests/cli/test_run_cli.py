@@ -110,12 +110,13 @@ def test_a_killed_run_goes_on_and_other_inputs_are_noticed(
 
 def test_what_cannot_work_is_refused_before_anything_is_written(command, evaluation: Path) -> None:
     photos = ("--images", evaluation / "images", "--out", "out")
+    Path("photos.csv").write_text("path,mask,gender,age\na.png,wear,male,20\n")
     for words, message in {
         ("output_dir=x",): "use --out DIR",
         ("--vote", "nobody"): "vote 'nobody' is not compared",
         ("--top-k", "3"): "add trainer.save_top_k=3",
         ("trainer.devices=2",): "several devices",
     }.items():
-        result = command("run", "fast", "data.path=photos", *words, *photos)
+        result = command("run", "fast", "data.path=photos.csv", *words, *photos)
         assert (result.code, message in result.err) == (2, True), result.err
     assert not Path("out").exists()

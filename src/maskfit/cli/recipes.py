@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -79,25 +80,35 @@ def _print_yaml(text: str) -> None:
 def check(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML or JSON file.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
+    no_files: Annotated[
+        bool, typer.Option("--no-files", help="Do not look for the recipe's files: they are on another machine.")
+    ] = False,
 ) -> None:
     """Check a recipe: every mistake at once, then the whole recipe with its defaults.
 
-    No photo is read. Where data.path is a folder, it is checked that its names say every label of the label schema.
+    No photo is read. Files and folders that the recipe names must exist, such as data.path and data.soft_labels; a key
+    without a value is no mistake. Where data.path is a folder, its names must say every label of the label schema.
 
     Examples:
 
         maskfit check baseline trainer.epochs=12 loss.smoothing=0.1
+
+        maskfit check mine.yaml --no-files
     """
     from maskfit.cli.train import check_dataset_labels
     from maskfit.config.loader import read_recipe, recipe_to_yaml
-    from maskfit.models.backbone_names import OWN_BACKBONES
+    from maskfit.models.backbone_names import OWN_BACKBONES, check_pretrained
     from maskfit.models.input_sizes import describe_input_size, resolve_image_size
+    from maskfit.training.input_files import check_input_files
     from maskfit.training.progressive_sizes import describe_progressive_resizing
     from maskfit.training.recipe_registry import available_registries
 
     registries = available_registries()
     resolved = read_recipe(recipe, overrides or [], registries=registries)
-    check_dataset_labels(resolved)
+    check_pretrained(resolved.model.backbone.name, resolved.model.pretrained)
+    if not no_files:
+        check_input_files(resolved, f"if they are on another machine: maskfit check {quote(recipe)} --no-files")
+        check_dataset_labels(resolved)
     backbone = resolved.model.backbone.name
     size_line = schedule_line = None
     if "model.backbone" in registries or backbone in OWN_BACKBONES:

@@ -81,7 +81,7 @@ def train(
 
 
 def read_checked_recipe(source: str, overrides: list[str] | None) -> Recipe:
-    """Reads a recipe, and checks it and the labels of its dataset before torch is imported, which takes seconds.
+    """Reads a recipe, and checks it, its files and its dataset's labels before torch is imported, which takes seconds.
 
     Args:
         source: Name of a recipe, or its file.
@@ -92,12 +92,18 @@ def read_checked_recipe(source: str, overrides: list[str] | None) -> Recipe:
 
     Raises:
         RecipeError: The recipe has mistakes.
-        DataError: The dataset cannot be read, or labels no photo with an attribute of the label schema.
+        DataError: A file that the recipe names does not exist, or the dataset cannot be read, or labels no photo with
+            an attribute of the label schema.
+        ModelFileError: Weights are named for a backbone that has none.
     """
     from maskfit.config.loader import read_recipe
+    from maskfit.models.backbone_names import check_pretrained
+    from maskfit.training.input_files import check_input_files
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     recipe = read_recipe(source, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
+    check_pretrained(recipe.model.backbone.name, recipe.model.pretrained)
+    check_input_files(recipe)
     check_dataset_labels(recipe)
     return recipe
 

@@ -9,7 +9,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from maskfit.errors import ModelFileError
 from maskfit.registry import LazyComponent
+
+NONE, TIMM = "none", "timm"
+"""Values of `model.pretrained` that are no path: random initialization, and timm's published weights."""
 
 REFUSED_OPTIONS = {
     "pretrained",
@@ -64,6 +68,24 @@ class _Backbones(Mapping[str, Callable[..., Any]]):
 
     def __len__(self) -> int:
         return len({**OWN_BACKBONES, **self._timm})
+
+
+def check_pretrained(name: str, weights: str) -> None:
+    """Checks that a backbone can have pretrained weights: maskfit's own have none.
+
+    Args:
+        name: Name of the backbone.
+        weights: Value of `model.pretrained`.
+
+    Raises:
+        ModelFileError: It is one of maskfit's own, and weights are named.
+    """
+    if name in OWN_BACKBONES and weights != NONE:
+        raise ModelFileError(
+            f"the backbone '{name}' has no published weights",
+            location=f"model.pretrained={weights}",
+            hint="model.pretrained=none",
+        )
 
 
 def has_timm() -> bool:

@@ -12,14 +12,11 @@ from torch import Tensor, nn
 
 from maskfit.deferred_packages import import_timm
 from maskfit.errors import ModelFileError
-from maskfit.models.backbone_names import BACKBONES, REFUSED_OPTIONS
+from maskfit.models.backbone_names import BACKBONES, NONE, REFUSED_OPTIONS, TIMM, check_pretrained
 from maskfit.models.hub_access import hub_access
 from maskfit.models.reference_cnns import CustomDark, ThreeConv
 from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec, instantiate
-
-NONE, TIMM = "none", "timm"
-"""Values of `model.pretrained` that are no path: random initialization, and timm's published weights."""
 
 Filter = Literal["bilinear", "bicubic"]
 
@@ -112,12 +109,7 @@ def custom_dark(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1,
 
 
 def _own_backbone(name: str, body: SmallCNN | ThreeConv | CustomDark, weights: str) -> Backbone:
-    if weights != NONE:
-        raise ModelFileError(
-            f"the backbone '{name}' has no published weights",
-            location=f"model.pretrained={weights}",
-            hint="model.pretrained=none",
-        )
+    check_pretrained(name, weights)
     return Backbone(body, body.num_features, body.mean, body.std, "bilinear")
 
 

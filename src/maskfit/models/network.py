@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from maskfit.models.backbones import NONE, Backbone, build_backbone
+from maskfit.models.backbone_names import NONE
+from maskfit.models.backbones import Backbone, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.linear_heads import Logits
 from maskfit.registry import ComponentSpec, instantiate

@@ -37,7 +37,7 @@ from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
 from maskfit.file_locks import is_occupied
-from maskfit.models.backbones import NONE
+from maskfit.models.backbone_names import NONE
 from maskfit.models.meta_device import meta_device
 from maskfit.progress_log import log_progress
 from maskfit.report.build_report import compute_statistics, write_report

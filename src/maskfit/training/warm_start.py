@@ -22,9 +22,7 @@ from maskfit.models.network import Network
 from maskfit.text import format_count
 from maskfit.training.data_loaders import FoldDataset
 from maskfit.training.exported_start import NUM_STATISTICS_PHOTOS, load_exported_backbone
-
-BUNDLED = "bundled"
-"""Value of `model.init_from` that stands for the bundled model."""
+from maskfit.training.input_files import BUNDLED
 
 STATISTICS_BATCH = 64
 """Photos per batch when BatchNorm statistics are measured."""
