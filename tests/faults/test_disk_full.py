@@ -13,6 +13,8 @@ import pytest
 from tests.faults.conftest import TINY, file_limit
 from tests.faults.processes import started
 
+from maskfit.cli import COMMAND_TABLE, DATA_COMMANDS_TABLE
+from maskfit.cli.resume_hint import resume_hint
 from maskfit.errors import DiskFullError
 from maskfit.file_io import atomic_write, is_disk_full, write_csv, write_text, writing
 from maskfit.run_dir import RunDir
@@ -72,7 +74,7 @@ def test_predictions(command, bundled_model, evaluation):
     with file_limit(300):
         result = command(*arguments)
     assert result.code == 2
-    check_error(result.err, "out.jsonl")
+    check_error(result.err, "out.jsonl", "next: make room, then run the command again\n")
     assert list(Path().iterdir()) == []
     assert command(*arguments).code == 0
 
@@ -86,7 +88,7 @@ def test_shards_keep_what_is_done_and_resume(command, bundled_model, evaluation)
     with file_limit(100):
         result = command(*arguments, "--resume")
     assert result.code == 2
-    check_error(result.err, "answers/000002.csv", "again with --resume")
+    check_error(result.err, "answers/000002.csv", "run the same command again\n")
     assert {path: path.stat().st_mtime_ns for path in Path("out/answers").iterdir()} == kept
     assert command(*arguments, "--resume").code == 0
     assert {path.name: path.read_bytes() for path in Path("out/answers").iterdir()} == whole
@@ -130,6 +132,37 @@ def test_training_resumes(command, faces, limit):
     scores, others = (json.loads(Path(f"{name}/fold0/scores.json").read_text()) for name in ("run", "run2"))
     assert {**scores, "seconds": 0} == {**others, "seconds": 0}
     assert Path("run/oof_probabilities.csv").read_bytes() == Path("run2/oof_probabilities.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("predict --images photos", None),
+        ("-q predict --images photos --shards=out", "again with --resume"),
+        ("predict --images photos --shards out --resume", "run the same command again"),
+        ("train fast output_dir=run", "again with --resume"),
+        ("train fast output_dir=other", None),
+        ("train fast", "again with output_dir=DIR --resume, where DIR is the folder that it began"),
+        ("tune fast", "again with --out DIR --resume, where DIR is the folder that it began"),
+        ("tune fast --out sweep", "again with --resume"),
+        ("-v data add-masks faces --out masked", "again with --resume"),
+        ("data mask faces --out masked", "again with --resume"),
+        ("data gan faces --out faces2", "again with --resume"),
+        ("data crop faces --out crops", None),
+        ("run fast --out out", None),
+        ("absent", None),
+        ("", None),
+    ],
+)
+def test_resume_is_named_where_it_would_help(tmp_path, monkeypatch, words, hint):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SM_MODEL_DIR", raising=False)
+    Path("run").mkdir()
+    Path("run/recipe.yaml").write_text("name: fast\n")
+    tables = (COMMAND_TABLE, DATA_COMMANDS_TABLE)
+    commands = {name: item for table in tables for group in table.values() for name, item in group.items()}
+    found = resume_hint(words.split(), commands)
+    assert found == hint or (hint and found.endswith(hint)), found
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -16,16 +16,13 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-# Not the module, whose name the command `inspect` takes in this package once it is imported.
-from inspect import signature
 from types import FrameType
 from typing import Annotated
 
 import typer
 
 from maskfit.cli.defaults import limit_spinning, load_environment
-from maskfit.cli.lazy_commands import LazyCommand, load_command, make_lazy_app
+from maskfit.cli.lazy_commands import LazyCommand, make_lazy_app
 from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
 from maskfit.cli.verbosity_options import (
     QUIET_HELP,
@@ -370,15 +367,13 @@ def _run() -> int | str | None:
     try:
         root_group()
     except MaskfitError as error:
-        if isinstance(error, DiskFullError) and _can_resume():
-            error.hint = "make room, then run the same command again with --resume"
-        _print_error(error)
+        _print_error(_with_resume_hint(error) if isinstance(error, DiskFullError) else error)
         return 2
     except OSError as error:
         from maskfit.file_io import is_disk_full
 
         if is_disk_full(error):
-            _print_error(DiskFullError(error.filename or _find_full_output()))
+            _print_error(_with_resume_hint(DiskFullError(error.filename or _find_full_output())))
             return 2
         if error.errno not in USER_ERRNOS:
             raise
@@ -419,18 +414,18 @@ def _find_full_output() -> str:
     return f"a file in {os.getcwd()} or {tempfile.gettempdir()}" if sys.stdout.isatty() else "standard output"
 
 
-def _can_resume() -> bool:
-    """Whether the command has the option --resume."""
+def _with_resume_hint(error: DiskFullError) -> DiskFullError:
+    """Says how the command goes on once there is room, where it does not just start again."""
+    from maskfit.cli.resume_hint import resume_hint
+
     commands = {
         name: item
         for table in (COMMAND_TABLE, DATA_COMMANDS_TABLE)
         for group in table.values()
         for name, item in group.items()
     }
-    renamed = {**COMMANDS, **DATA_COMMANDS}
-    names = [renamed.get(word, word) for word in sys.argv[1:3] if word != "data"]
-    command = load_command(commands[names[0]].import_path) if names and names[0] in commands else None
-    return command is not None and "resume" in signature(command).parameters
+    error.hint = resume_hint(sys.argv[1:], commands) or error.hint
+    return error
 
 
 def _print_error(error: MaskfitError) -> None:
