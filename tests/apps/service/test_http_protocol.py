@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from maskfit.apps.service.http_protocol import ServiceProtocol
+from maskfit.apps.service.http_protocol import ServiceProtocol, _Transport
 from maskfit.apps.service.server import _Server
 
 BODY_BYTES = 20_000_000
@@ -136,3 +136,37 @@ def test_a_connection_that_waits_to_be_accepted_is_served():
             return receive_all(client)
 
     assert asyncio.run(end_while_a_client_waits()).endswith(b"ok")
+
+
+class Recorder:
+    """A transport that records what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def close(self) -> None:
+        self.sent.append(b"closed")
+
+    def is_closing(self) -> bool:
+        return self.sent[-1:] == [b"closed"]
+
+
+def test_what_is_written_at_once_is_sent_together_and_before_the_end():
+    async def write() -> list[bytes]:
+        own = Recorder()
+        transport = _Transport(own, Recorder.close)
+        for part in (b"headers ", b"", b"body"):
+            transport.write(part)
+        assert own.sent == []
+        await asyncio.sleep(0)
+        assert own.sent == [b"headers body"]
+        transport.write(b"next")
+        transport.close()
+        transport.write(b"dropped")
+        await asyncio.sleep(0)
+        return own.sent
+
+    assert asyncio.run(write()) == [b"headers body", b"next", b"closed"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AfterValidator, Field
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from maskfit.apps.service import metrics
 from maskfit.apps.service.middleware import STATUS_CLIENT_CLOSED_REQUEST, RequestMiddleware
 from maskfit.apps.service.model_info import ServiceInfo
+from maskfit.apps.service.prediction_waiting import wait_for_predictions
 from maskfit.apps.service.problem_details import (
     OPENAPI_PATH,
     HTTPProblemError,
@@ -230,19 +231,11 @@ def _add_prediction_routes(app: FastAPI, service: InferenceService) -> None:
     async def model() -> ServiceInfo:
         return service.describe()
 
-    @app.post(
-        PREDICT_PATH,
-        summary="Predictions for photos",
-        description="One photo or many, as a form or as JSON. Each photo gets a prediction or an error of its own; the "
-        "status is 200 even where none of them could be read.",
-        dependencies=_token_dependencies(service),
-        response_model=build_response_model(service.predictor.schema),
-        responses=_error_responses(service, 408, 413, 415, 422, 429, 500, 503),
-        openapi_extra={"requestBody": describe_body(service.settings.limits)},
-    )
+    response_model = build_response_model(service.predictor.schema)
+
     async def predict(
         request: Request, faces: bool = Depends(parse_faces_query if service.settings.faces else no_query)
-    ) -> dict[str, Any]:
+    ) -> Response:
         limits = service.settings.limits
         uploads: list[Upload] = []
         with service.body_memory.reservation() as reservation:
@@ -250,50 +243,53 @@ def _add_prediction_routes(app: FastAPI, service: InferenceService) -> None:
                 async with service.deadlines.limit():
                     uploads = await read_uploads(request, limits, reservation)
                     futures = service.batcher.submit([upload.content for upload in uploads], faces)
-                    results = await _wait_for_results(request, futures)
+                    results = await wait_for_predictions(request, futures)
             except TimeoutError:
                 if service.deadlines.is_over:
                     raise HTTPProblemError(503, "the service is stopping", "stopping") from None
                 status, stage = (503, "the prediction") if uploads else (408, "the body")
                 raise HTTPProblemError(status, f"{stage} took more than {limits.seconds:g} s", "time") from None
-        return {"photos": [_to_json(upload, result) for upload, result in zip(uploads, results, strict=True)]}
+        photos = [_to_json(upload, result) for upload, result in zip(uploads, results, strict=True)]
+        answers = response_model.model_validate({"photos": photos})
+        return Response(answers.model_dump_json(by_alias=True).encode(), media_type="application/json")
+
+    app.router.add_api_route(
+        PREDICT_PATH,
+        predict,
+        methods=["POST"],
+        summary="Predictions for photos",
+        description="One photo or many, as a form or as JSON. Each photo gets a prediction or an error of its own; the "
+        "status is 200 even where none of them could be read.",
+        dependencies=_token_dependencies(service),
+        response_model=response_model,
+        responses=_error_responses(service, 408, 413, 415, 422, 429, 500, 503),
+        openapi_extra={"requestBody": describe_body(service.settings.limits)},
+        route_class_override=None if service.requires_token else _direct_route(predict, service.settings.faces),
+    )
+
+
+def _direct_route(predict: Callable[[Request, bool], Coroutine[Any, Any, Response]], faces: bool) -> type[APIRoute]:
+    """Returns a route that calls its function directly where there are no query parameters that FastAPI would check.
+
+    Args:
+        predict: The function.
+        faces: Its argument `faces` without query parameters.
+    """
+
+    class DirectRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle_checked = super().get_route_handler()
+
+            async def handle(request: Request) -> Response:
+                return await (handle_checked(request) if request.scope["query_string"] else predict(request, faces))
+
+            return handle
+
+    return DirectRoute
 
 
 def _error_responses(service: InferenceService, *statuses: int) -> dict[int | str, dict[str, Any]]:
     return openapi_responses(*([401] if service.requires_token else []), *statuses)
-
-
-async def _wait_for_results(
-    request: Request, futures: Sequence[Future[PhotoPrediction]]
-) -> list[PhotoPrediction | PhotoError]:
-    """Waits for the predictions; cancels them where the client disconnects.
-
-    Raises:
-        ClientDisconnect: The client disconnected.
-    """
-    predictions = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
-    disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait((predictions, disconnect), return_when=asyncio.FIRST_COMPLETED)
-        if not predictions.done():
-            raise ClientDisconnect
-        results: list[PhotoPrediction | PhotoError] = []
-        for result in predictions.result():
-            if isinstance(result, BaseException) and not isinstance(result, PhotoError):
-                raise result
-            results.append(result)
-        return results
-    finally:
-        predictions.cancel()
-        # Looked at when they are gone: otherwise asyncio logs an error for each request that was canceled.
-        predictions.add_done_callback(lambda gone: gone.cancelled() or gone.exception())
-        disconnect.cancel()
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    """Returns when the client disconnects."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _to_json(upload: Upload, result: PhotoPrediction | PhotoError) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import signal
@@ -81,7 +82,7 @@ def serve(
         "timeout_graceful_shutdown": settings.stop_seconds + math.ceil(LINGER_SECONDS) + 1,
     }
     if settings.workers == 1:
-        server = _Server(uvicorn.Config(build_app(service), **options))
+        server = _Server(uvicorn.Config(_build_frozen_app(service), **options))
         with _sigterm_ends_once(service), suppress(KeyboardInterrupt):
             server.run()
         if not server.started:
@@ -149,7 +150,18 @@ def worker_app() -> FastAPI:
     Raises:
         MaskfitError: As `InferenceService`.
     """
-    return build_app(InferenceService(ServiceSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
+    return _build_frozen_app(InferenceService(ServiceSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
+
+
+def _build_frozen_app(service: InferenceService) -> FastAPI:
+    """Builds the application, and spares the garbage collector all that is loaded by now, which stays to the end.
+
+    It would look at these objects again and again: a tenth of the time outside of the networks.
+    """
+    app = build_app(service)
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 @contextmanager

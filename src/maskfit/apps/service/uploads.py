@@ -37,6 +37,10 @@ MAX_JSON_SEPARATORS_PER_PHOTO = 1000
 nothing else would take a multiple of its size in memory."""
 
 
+MAX_INLINE_JSON_BYTES = 64 * 1024
+"""Bytes of a JSON body up to which it is parsed in the event loop, in less time than another thread takes to begin."""
+
+
 class Upload(NamedTuple):
     """An uploaded photo.
 
@@ -154,6 +158,10 @@ class MemoryReservation:
 class BodyParser(Protocol):
     """Parses a body chunk by chunk."""
 
+    @property
+    def is_finish_slow(self) -> bool:
+        """Whether `finish` takes so long that it would block other requests."""
+
     def feed(self, chunk: bytes) -> None:
         """Parses the next chunk.
 
@@ -190,6 +198,11 @@ class MultipartParser:
         config = {"MAX_MEMORY_FILE_SIZE": None, "UPLOAD_ERROR_ON_BAD_CTE": True}
         with _catch_parser_errors():
             self.parser = FormParser(FORM, self._on_field, self._on_file, self._on_end, boundary, config=config)
+
+    @property
+    def is_finish_slow(self) -> bool:
+        """False: the parts are parsed as they arrive."""
+        return False
 
     def feed(self, chunk: bytes) -> None:
         """Parses the next chunk.
@@ -248,6 +261,11 @@ class JsonBodyParser:
         self.limits = limits
         self.body = bytearray()
 
+    @property
+    def is_finish_slow(self) -> bool:
+        """Whether megabytes of base64 have to be decoded."""
+        return len(self.body) > MAX_INLINE_JSON_BYTES
+
     def feed(self, chunk: bytes) -> None:
         """Stores the next chunk.
 
@@ -304,8 +322,7 @@ async def read_uploads(request: Request, limits: Limits, reservation: MemoryRese
             raise _too_large(limits)
         reservation.reserve(len(chunk))
         parser.feed(chunk)
-    # In a thread: decoding megabytes of base64 would block other requests.
-    return await asyncio.to_thread(parser.finish)
+    return await asyncio.to_thread(parser.finish) if parser.is_finish_slow else parser.finish()
 
 
 def _open_parser(request: Request, limits: Limits) -> BodyParser:
