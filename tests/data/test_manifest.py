@@ -131,7 +131,7 @@ def test_rows_of_annotators_who_disagree_are_told_from_repeated_ones(manifest, s
     _, problems = scan_photos(path, schema)
     disagree, repeated = (problem for problem in problems if problem.severity == "fatal")
     assert "the labels disagree about mask" in disagree.message
-    assert "data.soft_labels" in disagree.hint
+    assert "maskfit data majority" in disagree.hint
     assert repeated.hint == "keep one of the two rows"
 
 

@@ -194,6 +194,10 @@ DATA_COMMANDS_TABLE = {
             "maskfit.cli.data.import_labels:import_",
             "Import labels of other programs and published sets as a manifest.",
         ),
+        "majority": LazyCommand(
+            "maskfit.cli.data.majority:majority",
+            "Make a manifest of majority labels from the votes of several annotators.",
+        ),
         "corrections": LazyCommand(
             "maskfit.cli.data.corrections:corrections",
             "Read what was decided about label issues in Label Studio or CVAT, as label corrections.",

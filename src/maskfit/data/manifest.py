@@ -268,7 +268,7 @@ class _RowReader:
         if conflicting := find_conflicting_attributes(labels, self.codes.schema):
             kind = f"the labels disagree about {' and '.join(conflicting)}"
             message += f", and {kind}"
-            hint += "; if they are votes of several annotators, give the whole table to training as data.soft_labels"
+            hint += "; if they are votes of several annotators, maskfit data majority makes one row for each photo"
         if self.columns.box:
             hint += "; maskfit data import merges rows of one box, where labels that disagree stay empty and are listed"
         self.mistakes.append(_Mistake(number, message, hint, kind))

@@ -16,7 +16,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class SoftLabelTable:
         labels: What each column stands for: one attribute's value, or a value of every attribute.
         weights: (photos, columns) probabilities; 0 where an attribute is not known.
         rows: Number of rows that were counted as votes; None where each photo has one row.
+        num_votes: Attribute -> (photos,) number of votes; without attributes that have probabilities.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class SoftLabelTable:
     labels: tuple[Labels, ...]
     weights: FloatArray
     rows: int | None = None
+    num_votes: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def rows_of(self, photos: Iterable[Photo]) -> NDArray[np.int64]:
         """Finds the row of each photo: by its name in the dataset, or by its path relative to the table's folder.
@@ -193,9 +195,9 @@ def _read_values(
     for number, row in enumerate(iter_csv(path, []), start=2):
         cells.extend(_parse_row(row, columns, number, problems))
     weights = np.frombuffer(cells, dtype=np.float64).reshape(len(names), len(columns))
-    _normalize(weights, columns, problems)
+    num_votes = _normalize(weights, columns, problems)
     problems += _find_codes(schema, [item for label in labels for item in label.items()])
-    return SoftLabelTable(path, names, labels, weights)
+    return SoftLabelTable(path, names, labels, weights, num_votes=num_votes)
 
 
 def _count_votes(
@@ -235,9 +237,9 @@ def _count_votes(
     weights = np.zeros((len(row_of_name), len(column_of_label)))
     for (name, label), count in votes.items():
         weights[row_of_name[name], column_of_label[label]] = count
-    _normalize(weights, ["=".join(label) for label in column_of_label], problems)
+    num_votes = _normalize(weights, ["=".join(label) for label in column_of_label], problems)
     labels = tuple({attribute: value} for attribute, value in column_of_label)
-    return SoftLabelTable(path, tuple(row_of_name), labels, weights, rows=len(names))
+    return SoftLabelTable(path, tuple(row_of_name), labels, weights, rows=len(names), num_votes=num_votes)
 
 
 def class_labels(schema: LabelSchema) -> tuple[Labels, ...]:
@@ -355,15 +357,24 @@ def _parse_row(row: Mapping[str, str], columns: Sequence[str], number: int, prob
     return values
 
 
-def _normalize(weights: FloatArray, columns: Sequence[str], problems: list[str]) -> None:
-    """Divides votes by their number, attribute by attribute; reports rows that are neither votes nor probabilities."""
+def _normalize(weights: FloatArray, columns: Sequence[str], problems: list[str]) -> dict[str, FloatArray]:
+    """Divides votes by their number, attribute by attribute; reports rows that are neither votes nor probabilities.
+
+    Returns:
+        Attribute -> (rows,) number of votes, of those that have votes in all rows.
+    """
+    num_votes = {}
     names = [re.split(r"\s*=", column, maxsplit=1)[0].strip() for column in columns]
     order = sorted(range(len(columns)), key=names.__getitem__)
     for name, group in groupby(order, key=names.__getitem__):
         own = list(group)
         total = weights[:, own].sum(axis=1)
-        is_valid = (np.abs(total - 1) <= SUM_TOLERANCE) | (weights[:, own] % 1 == 0).all(axis=1)
+        are_votes = (weights[:, own] % 1 == 0).all(axis=1)
+        if are_votes.all():
+            num_votes[name] = total
+        is_valid = (np.abs(total - 1) <= SUM_TOLERANCE) | are_votes
         problems += [
             f"row {row + 2}: the columns of {name} sum to {total[row]:g}, not to 1" for row in np.flatnonzero(~is_valid)
         ]
         weights[:, own] /= np.where(total > 0, total, 1)[:, None]
+    return num_votes

@@ -13,6 +13,7 @@ from maskfit.data.image_lists import check_entry_name
 from maskfit.data.importers.box_rows import note_faces_boxed_twice
 from maskfit.data.importers.format_detection import WRONG_TYPES, detect_format
 from maskfit.data.importers.interface import PART_FOLDER, Box, Importer, ImportOptions, LeftOut, RawImport, RawRow
+from maskfit.data.importers.path_writer import PathWriter
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import CodeReading, WordReader
 from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
@@ -240,7 +241,7 @@ def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
     has_box = any(row.box for row in dataset.rows)
     extra = [name for name in (PERSONS_COLUMN, REPEAT_COLUMN) if any(name in row.extra for row in dataset.rows)]
     header = ["path", *(["person"] if has_person else []), *dataset.names, *(BOX_COLUMNS if has_box else ()), *extra]
-    paths = _PathWriter(target.parent)
+    paths = PathWriter(target.parent)
 
     def cells(row: ImportedRow) -> list[str]:
         written = [paths.write(row.photo), *([row.person] if has_person else [])]
@@ -253,24 +254,6 @@ def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
         return written
 
     return write_csv(target, header, (cells(row) for row in dataset.rows))
-
-
-class _PathWriter:
-    """Writes paths relative to a folder; computed once per folder of photos, since `relpath` is slow."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = os.path.realpath(folder)
-        self._prefixes: dict[str, str] = {}
-
-    def write(self, photo: Path) -> str:
-        parent, name = os.path.split(photo)
-        if parent not in self._prefixes:
-            absolute = os.path.realpath(parent or ".")
-            # On Windows there is no relative path to another drive.
-            same_drive = os.path.splitdrive(absolute)[0] == os.path.splitdrive(self._folder)[0]
-            prefix = os.path.relpath(absolute, self._folder) if same_drive else absolute
-            self._prefixes[parent] = "" if prefix == "." else prefix.replace(os.sep, "/") + "/"
-        return self._prefixes[parent] + name
 
 
 @dataclass(slots=True)

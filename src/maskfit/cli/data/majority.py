@@ -1,0 +1,93 @@
+"""`maskfit data majority`: one label for each photo from the votes of several annotators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import typer
+
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written
+from maskfit.cli.dataset_options import DEFAULT_SCHEMA, SchemaOption, find_schema
+from maskfit.text import format_count
+
+MAX_TIES = 20
+"""Ties that are listed; `--json` lists all."""
+
+
+def majority(
+    votes: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VOTES",
+            help="CSV with a row for each photo and annotator (path,annotator,mask), or a column for each value with "
+            "numbers of votes (path,mask=wear,mask=not_wear).",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="Manifest (CSV) to write.")],
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Folder that paths start from; that of VOTES by default."),
+    ] = None,
+    schema: SchemaOption = DEFAULT_SCHEMA,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Make a manifest of majority labels from the votes of several annotators.
+
+    Each attribute gets the value with the most votes. Ties stay empty and are listed. Ages in years are counted by
+    their band; the cell is the median of the years in it. Prints how far the annotators agree.
+
+    Examples:
+
+        maskfit data majority votes.csv --out manifest.csv
+
+        maskfit train baseline data.path=manifest.csv data.soft_labels=votes.csv
+    """
+    from maskfit.data.validation import find_smaller_schema
+    from maskfit.training.majority_labels import find_majority, write_majority
+
+    check_overwrite(target, force)
+    labels = find_schema(schema)
+    found = find_majority(votes, labels)
+    write_majority(found, votes, target, images)
+    known = {name: sum(map(bool, cells)) for name, cells in found.labels.items()}
+    ties = {name: sum(tie.attribute == name for tie in found.ties) for name in found.labels}
+    if json:
+        record: dict[str, Any] = {"written": str(target), "photos": len(found.photos), "labels": known}
+        record["ties"] = [{"photo": tie.photo, "label": tie.attribute, "votes": dict(tie.votes)} for tie in found.ties]
+        record["agreement"] = {
+            name: {"photos": item.photos, "unanimous": item.unanimous, "pairs": item.pairs, "pairwise": item.pairwise}
+            for name, item in found.agreement.items()
+        }
+        print_json(record)
+        return
+    rows = []
+    for name, item in found.agreement.items():
+        counts = [f"{count:,}" for count in (known[name], ties[name], item.photos, item.unanimous)]
+        rows.append((name, *counts, _percent(item.pairwise)))
+    header = ["", "labels", "ties", "photos with several votes", "all equal", "pairs of votes that agree"]
+    print_table(f"{votes}: {format_count(len(found.photos), 'photo')}", header, rows)
+    if found.ties:
+        err.print(f"{format_count(len(found.ties), 'label stays', 'labels stay')} empty, tied:", style="yellow")
+    for tie in found.ties[:MAX_TIES]:
+        said = ", ".join(f"{value} {count:,}" for value, count in tie.votes.items())
+        err.print(f"  {tie.photo}  {tie.attribute}: {said}", markup=False, highlight=False, soft_wrap=True)
+    if len(found.ties) > MAX_TIES:
+        err.print(f"  and {len(found.ties) - MAX_TIES:,} more; --json lists all")
+    print_written(target, format_count(len(found.photos), "row"), console=out)
+    voted = tuple(name for name, count in known.items() if count)
+    trained = schema if voted == labels.names else find_smaller_schema(voted, labels) or schema
+    option, key = (
+        "" if trained == DEFAULT_SCHEMA else f" {key}{trained}" for key in ("--schema ", "data.label_schema=")
+    )
+    print_next(
+        f"data check {quote(str(target))}{option}",
+        f"train baseline data.path={quote(str(target))} data.soft_labels={quote(str(votes))}{key}",
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"

@@ -1,0 +1,163 @@
+"""Majority labels of several annotators, in Python and with `maskfit data majority`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.data.read_dataset import read_photos
+from maskfit.errors import DataError
+from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.training.majority_labels import find_majority, write_majority
+
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
+
+LONG = """path,annotator,mask,gender,age,person
+a.png,anna,wear,male,27,p1
+a.png,bert,incorrect,Male,29,p1
+a.png,carl,worn,female,41,
+b.png,anna,wear,,,p2
+b.png,bert,incorrect,,30,p2
+b.png,carl,,,35,p2
+c.png,anna,not_wear,male,60,p2
+d.png,anna,,,,p3
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    for name in "abcd":
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.png")
+    path = tmp_path / "votes.csv"
+    path.write_text(LONG)
+    return path
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_most_votes_count_and_ties_stay_empty(table: Path) -> None:
+    found = find_majority(table, SCHEMA)
+    assert found.photos == ("a.png", "b.png", "c.png", "d.png")
+    assert found.persons == ("p1", "p2", "p2", "p3")
+    # `worn` is another word for `wear`; of the years in the band with the most votes the cell is the median.
+    assert found.labels == {
+        "mask": ("wear", "", "not_wear", ""),
+        "gender": ("male", "", "male", ""),
+        "age": ("27", "30", "60", ""),
+    }
+    assert [(tie.photo, tie.attribute, tie.votes) for tie in found.ties] == [
+        ("b.png", "mask", {"wear": 1, "incorrect": 1})
+    ]
+    mask = found.agreement["mask"]
+    assert (mask.photos, mask.unanimous, mask.agreeing_pairs, mask.pairs) == (2, 0, 1, 4)
+    age = found.agreement["age"]
+    assert (age.photos, age.unanimous, age.agreeing_pairs, age.pairs) == (2, 1, 2, 4)
+
+
+def test_numbers_of_votes_give_the_same(table: Path) -> None:
+    wide = table.with_name("wide.csv")
+    wide.write_text(
+        "path,mask=wear,mask=incorrect,mask=not_wear,gender=male,gender=female,age=27,age=29,age=30,age=35,age=41,age=60\n"
+        "a.png,2,1,,2,1,1,1,,,1,\nb.png,1,1,,,,,,1,1,,\nc.png,,,1,1,,,,,,,1\nd.png,,,,,,,,,,,\n"
+    )
+    one, other = find_majority(table, SCHEMA), find_majority(wide, SCHEMA)
+    assert (one.labels, one.ties, one.agreement) == (other.labels, other.ties, other.agreement)
+
+
+def test_agreement_is_that_of_all_pairs(tmp_path: Path) -> None:
+    """Against a count of the pairs one by one."""
+    rng = np.random.default_rng(3)
+    votes = {f"{photo}.png": rng.choice(SCHEMA["mask"].values, rng.integers(1, 6)).tolist() for photo in range(40)}
+    rows = [f"{name},{vote}" for name, own in votes.items() for vote in own]
+    (tmp_path / "votes.csv").write_text("path,mask\n" + "\n".join(rows) + "\n")
+    found = find_majority(tmp_path / "votes.csv", SCHEMA)
+    pairs = [one == other for own in votes.values() for one, other in combinations(own, 2)]
+    assert found.agreement["mask"].pairwise == pytest.approx(np.mean(pairs))
+    for name, cell in zip(found.photos, found.labels["mask"], strict=True):
+        counts = sorted((votes[name].count(value) for value in SCHEMA["mask"].values), reverse=True)
+        assert (cell == "") == (counts[0] == counts[1])
+        assert cell == "" or votes[name].count(cell) == counts[0]
+
+
+def test_the_manifest_is_read_as_a_dataset(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    target = write_majority(find_majority(table, SCHEMA), table, tmp_path / "labels" / "manifest.csv")
+    assert read(target)[0] == {"path": "../a.png", "person": "p1", "mask": "wear", "gender": "male", "age": "27"}
+    assert len(read_photos(target, SCHEMA)) == 4
+    with pytest.raises(DataError, match="this is the table of votes"):
+        write_majority(find_majority(table, SCHEMA), table, table)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,mask=wear,mask=incorrect\na.png,.5,.5\n", "mask: these are probabilities"),
+        ("ImageID," + ",".join(f"p{number}" for number in range(18)) + "\na.png,1" + ",0" * 17 + "\n", "probabilities"),
+        ("path,mask,person\na.png,wear,p1\na.png,wear,p2\n", "row 3: a.png is of p1 in a row above, and here of p2"),
+        ("path,mask,left,upper,right,lower\na.png,wear,0,0,9,9\na.png,wear,9,9,19,19\n", "the table has boxes"),
+        ("path,mask\na.png,0\na.png,1\n", "look like codes"),
+    ],
+)
+def test_what_is_no_table_of_votes_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "votes.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        find_majority(tmp_path / "votes.csv", SCHEMA)
+
+
+def test_the_command_prints_agreement_and_ties(
+    table: Path, tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    target = tmp_path / "manifest.csv"
+    code, out, err = run_command("data", "majority", table, "--out", target)
+    assert code == 0
+    assert "mask    2       1     2                          0          25.0%" in out
+    assert "  b.png  mask: wear 1, incorrect 1\n" in err
+    assert f"maskfit data check {target}\n" in out + err
+    assert f"maskfit train baseline data.path={target} data.soft_labels={table}\n" in out + err
+    code, _, err = run_command("data", "majority", table, "--out", target)
+    assert (code, "exists" in err) == (2, True)
+    code, out, _ = run_command("data", "majority", table, "--out", target, "--json", "--force")
+    record: dict[str, Any] = json.loads(out)
+    assert record["labels"] == {"mask": 2, "gender": 2, "age": 3}
+    assert record["ties"] == [{"photo": "b.png", "label": "mask", "votes": {"wear": 1, "incorrect": 1}}]
+    assert record["agreement"]["mask"]["pairwise"] == 0.25
+    one = tmp_path / "one.csv"
+    one.write_text("path,mask\na.png,wear\na.png,incorrect\na.png,wear\n")
+    code, out, err = run_command("data", "majority", one, "--out", target, "--force")
+    assert f"data.soft_labels={one} data.label_schema=mask\n" in out + err
+    (tmp_path / "d.png").unlink()
+    code, _, err = run_command("data", "majority", table, "--out", target, "--force")
+    assert (code, "1 photo does not exist:\n- d.png" in err, "--images DIR" in err) == (2, True, True)
+
+
+def test_rows_of_annotators_in_a_manifest_are_answered_with_the_command(
+    table: Path, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, _ = run_command("data", "check", table)
+    assert (code, "maskfit data majority makes one row for each photo" in out) == (2, True)
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Runs `maskfit ARGS...`; returns code, output and errors."""
+    import maskfit.cli
+
+    def run(*args: object) -> tuple[object, str, str]:
+        monkeypatch.setattr("sys.argv", ["maskfit", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            maskfit.cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
+
+    return run
