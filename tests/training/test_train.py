@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from maskfit.config.recipe import Recipe
@@ -19,9 +21,14 @@ from maskfit.file_io import read_csv, read_json, write_json
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.model_file import load_model, read_model_metadata
+from maskfit.models.backbones import build_backbone
+from maskfit.models.network import Network, build_network
+from maskfit.registry import ComponentSpec
 from maskfit.run_dir import RunDir
 from maskfit.training.builders import build_criterion
 from maskfit.training.plan import make_plan
+from maskfit.training.progress_reporting import ConsoleReporter
+from maskfit.training.run_session import prepare_run
 from maskfit.training.task import ClassificationTask
 from maskfit.training.train import train
 from maskfit.training.train_fold import build_fold_data
@@ -242,6 +249,39 @@ def test_weights_that_do_not_fit_are_an_error_before_any_photo_is_decoded(
         train(recipe)
     assert recipe.output_dir is not None
     assert not Path(recipe.output_dir).exists()
+
+
+@pytest.mark.parametrize("words", [("cv.num_folds=2",), ("trainer.cached_features=1",)])
+def test_the_network_whose_weights_were_checked_is_the_first_folds_start(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """It is built once, and the fold is that of a network which is built when the fold begins."""
+    backbone = build_backbone(ComponentSpec.create("resnet10t"))
+    save_file(backbone.body.state_dict(), tmp_path / "weights.safetensors")
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny(
+        "model.backbone=resnet10t", "model.pretrained=weights.safetensors", "trainer.epochs=1", "sampler=random", *words
+    )
+    built = []
+
+    def build(
+        backbone: ComponentSpec, head: ComponentSpec, sizes: Any, weights: str = "none", **options: Any
+    ) -> Network:
+        built.append(weights)
+        return build_network(backbone, head, sizes, weights, **options)
+
+    monkeypatch.setattr("maskfit.training.plan.build_network", build)
+    run = prepare_run(recipe)
+    assert built.count("weights.safetensors") == 1
+    run.train_fold(0, ConsoleReporter(Console(quiet=True)))
+    assert built.count("weights.safetensors") == 1
+    assert run.start_networks == {}
+    other = prepare_run(recipe.model_copy(update={"output_dir": str(tmp_path / "other")}))
+    other.start_networks.clear()
+    other.train_fold(0, ConsoleReporter(Console(quiet=True)))
+    for name in ("probabilities.csv", "best.safetensors"):
+        one, two = ((folder.path / "fold0" / name).read_bytes() for folder in (run.folder, other.folder))
+        assert one == two, name
 
 
 def test_resuming_with_another_recipe_is_refused_and_says_what_differs(tiny: Make) -> None:

@@ -16,7 +16,7 @@ import platform
 import sys
 import time
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ from maskfit.training.plan import TrainingPlan, make_plan
 from maskfit.training.precision import Precision, choose_precision, load_precision
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.task import primary_score
-from maskfit.training.train_fold import build_fold_data, train_fold
+from maskfit.training.train_fold import StartNetwork, build_fold_data, build_start_network, train_fold
 from maskfit.version import __version__
 
 
@@ -66,6 +66,7 @@ class TrainingRun:
         train_images: Cached images at the size that augmentation crops from.
         val_images: Cached images of the photos that are held out in some fold, preprocessed as in prediction.
         precision: The run's precision.
+        start_networks: Fold -> its network, where it was built to check its weights; taken out when the fold begins.
     """
 
     plan: TrainingPlan
@@ -73,6 +74,7 @@ class TrainingRun:
     train_images: CachedImages
     val_images: CachedImages
     precision: Precision
+    start_networks: dict[int, StartNetwork] = field(default_factory=dict, compare=False, repr=False)
 
     def unfinished_folds(self) -> tuple[int, ...]:
         """Returns the folds of the recipe that are not done yet.
@@ -102,7 +104,8 @@ class TrainingRun:
             reporter.line(f"fold {number + 1} of {self.plan.folds.num_folds} is done already")
         else:
             data = build_fold_data(self.plan, number, self.train_images, self.val_images)
-            train_fold(self.plan, self.precision.kind, number, data, folder, reporter, listener)
+            start = self.start_networks.pop(number, None)
+            train_fold(self.plan, self.precision.kind, number, data, folder, reporter, listener, start)
 
     def finalize(self, console: Console | None = None) -> Scores:
         """Merges and scores the folds' out-of-fold predictions, calibrates the models, and writes the report.
@@ -181,10 +184,13 @@ def prepare_run(recipe: Recipe, *, resume: bool = False, console: Console | None
     """
     console = console or Console(quiet=True)
     plan = make_plan(recipe)
-    plan.fold_numbers()  # Raises for an invalid fold before anything is written.
+    first_fold = plan.fold_numbers()[0]  # Raises for an invalid fold before anything is written.
+    start_networks = {}
     if not resume and recipe.model.pretrained != NONE:
         # Weights that cannot be downloaded, or do not fit, are an error now and not after decoding all photos.
-        plan.network(recipe.model.pretrained)
+        start = build_start_network(plan, first_fold)
+        if recipe.trainer.parallel_folds == 1:  # Otherwise each fold has a process of its own.
+            start_networks[first_fold] = start
     folder = _find_run_dir(plan) if resume else _create_run_dir(plan)
     precision = load_precision(folder)
     for line in (*plan.warnings, str(precision)):
@@ -195,7 +201,7 @@ def prepare_run(recipe: Recipe, *, resume: bool = False, console: Console | None
             f"no face found in {len(train_images.fallback_crops):,} of {format_count(len(train_images), 'photo')}: "
             f"the crop's fallback was used; they are listed in {train_images.fallback_file}"
         )
-    return TrainingRun(plan, folder, train_images, val_images, precision)
+    return TrainingRun(plan, folder, train_images, val_images, precision, start_networks)
 
 
 def load_run(folder: str | Path) -> TrainingRun:

@@ -59,6 +59,43 @@ from maskfit.training.task import primary_score
 from maskfit.training.warm_start import STATISTICS_BATCH, start_network
 
 
+@dataclass(frozen=True, eq=False)
+class StartNetwork:
+    """The network that a fold starts from, built before the fold is trained.
+
+    Attributes:
+        network: The network, with its pretrained weights.
+        rng_state: State of torch's generator after it was built.
+    """
+
+    network: Network
+    rng_state: torch.Tensor
+
+
+def build_start_network(plan: TrainingPlan, fold: int) -> StartNetwork:
+    """Builds the network that a fold starts from; torch's generators are seeded.
+
+    Args:
+        plan: The recipe on its data.
+        fold: The fold, from 0.
+
+    Returns:
+        The network.
+
+    Raises:
+        ModelFileError: The pretrained weights are not available or do not fit.
+    """
+    _seed_start(plan, fold)
+    network = plan.network(plan.recipe.model.pretrained)
+    return StartNetwork(network, torch.get_rng_state())
+
+
+def _seed_start(plan: TrainingPlan, fold: int) -> None:
+    seed = plan.recipe.trainer.seed
+    # Features are computed once for all folds, so that all of them start from the same weights.
+    seed_torch(*((seed, "fold", fold) if plan.recipe.trainer.cached_features is None else (seed,)), "start")
+
+
 @dataclass(frozen=True)
 class FoldData:
     """The photos of one fold.
@@ -98,6 +135,7 @@ def train_fold(
     folder: FoldDir,
     reporter: ProgressReporter,
     listener: EpochListener | None = None,
+    start: StartNetwork | None = None,
 ) -> ProbabilityTable:
     """Trains a fold to its end, from its last checkpoint where there is one, and evaluates its best model.
 
@@ -109,6 +147,7 @@ def train_fold(
         folder: Output folder; training resumes from a checkpoint in it.
         reporter: Shows the progress.
         listener: Called after each epoch; may stop the training.
+        start: What `build_start_network` built for this fold, which is changed; it is built here by default.
 
     Returns:
         The held-out photos with their official probabilities and class, in the order of the dataset.
@@ -120,7 +159,7 @@ def train_fold(
     recipe = plan.recipe
     seed_key: SeedKey = (recipe.trainer.seed, "fold", fold)
     title = f"fold {fold + 1} of {plan.folds.num_folds}" if plan.folds.num_folds > 1 else "training"
-    network = _build_network(plan, kind, data, seed_key, reporter)
+    network = _build_network(plan, kind, data, fold, reporter, start)
     task = build_task(plan, network, data.train, seed_key)
     seen = data
     if recipe.trainer.cached_features is not None:
@@ -200,13 +239,21 @@ def _quiet_fit() -> Iterator[None]:
 
 
 def _build_network(
-    plan: TrainingPlan, kind: Kind, data: FoldData, seed_key: SeedKey, reporter: ProgressReporter
+    plan: TrainingPlan,
+    kind: Kind,
+    data: FoldData,
+    fold: int,
+    reporter: ProgressReporter,
+    start: StartNetwork | None,
 ) -> Network:
-    """Builds a new network; no weights are carried over from fold to fold."""
-    # Features are computed once for all folds, so that all of them start from the same weights.
-    start_key = seed_key if plan.recipe.trainer.cached_features is None else seed_key[:1]
-    seed_torch(*start_key, "start")
-    network = plan.network(plan.recipe.model.pretrained)
+    """Builds a new network, or prepares the one that was built for this fold; none is carried over between folds."""
+    if start is None:
+        network = build_start_network(plan, fold).network
+    else:
+        network = start.network
+        # Further draws must not depend on when it was built.
+        _seed_start(plan, fold)
+        torch.set_rng_state(start.rng_state)
     if plan.recipe.model.init_from:
         photos = data.train
         if plan.recipe.trainer.cached_features is not None:
