@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RunError
 from maskfit.labels.schema import IntArray
+from maskfit.models.moving_average import update_moving_average
 from maskfit.synthesis.gan.checkpoint import GanMetadata, read_tensors, write_tensors
 from maskfit.synthesis.gan.diff_augment import diff_augment
 from maskfit.synthesis.gan.networks import Discriminator
@@ -64,6 +65,7 @@ class GanTrainer:
         codes: Their attribute indices, shape (photos, attributes).
 
     Attributes:
+        ema_generator: The generator with exponentially averaged weights.
         steps_done: Number of steps done.
         is_finite: Whether the last losses were finite.
     """
@@ -83,7 +85,7 @@ class GanTrainer:
             discriminator = Discriminator(metadata.size, metadata.width, metadata.label_schema.shape)
         self.generator = generator.to(self.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(self.device).to(memory_format=torch.channels_last)
-        self.ema = ModelEmaV3(self.generator, decay=EMA_DECAY, use_warmup=True)
+        self.ema_generator = deepcopy(self.generator).eval()
         self.optimizers = [
             _build_adam(network, rate)
             for network, rate in zip((self.generator, self.discriminator), LEARNING_RATES, strict=True)
@@ -118,7 +120,7 @@ class GanTrainer:
         second = -self.discriminator(diff_augment(made, rng), codes).mean()
         _optimizer_step(self.optimizers[0], second)
         self.steps_done += 1
-        self.ema.update(self.generator, step=self.steps_done)
+        update_moving_average(self.ema_generator, self.generator, self.steps_done, EMA_DECAY)
         losses = Losses(*torch.stack([first, second, real.mean(), fake.mean()]).tolist())
         self.is_finite = bool(np.isfinite(losses).all())
         if not self.is_finite:
@@ -140,12 +142,6 @@ class GanTrainer:
 
     def _noise(self, count: int, rng: torch.Generator) -> Tensor:
         return torch.randn(count, self.metadata.latent_dim, generator=rng).to(self.device)
-
-    @property
-    def ema_generator(self) -> nn.Module:
-        """The generator with exponentially averaged weights."""
-        network: nn.Module = self.ema.module
-        return network
 
     def save(self, checkpoint: Path, generator: Path) -> None:
         """Writes a checkpoint and the averaged generator.

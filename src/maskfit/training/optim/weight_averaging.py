@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from copy import deepcopy
 
-import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
+
+from maskfit.models.moving_average import update_moving_average
 
 
 class WeightAverage(nn.Module, ABC):
@@ -58,7 +59,6 @@ class ExponentialMovingAverage(WeightAverage):
         """The averaged network."""
         return self.average["module"]
 
-    @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Adds the network's current weights to the average.
 
@@ -66,15 +66,7 @@ class ExponentialMovingAverage(WeightAverage):
             network: The network.
             step: Number of the optimizer step, from 1.
         """
-        kept = min(1 - step ** -(2 / 3), self.decay)
-        averages, values = [], []
-        for average, value in zip(self.averaged.state_dict().values(), network.state_dict().values(), strict=True):
-            if average.is_floating_point():
-                averages.append(average)
-                values.append(value)
-            else:
-                average.copy_(value)
-        torch._foreach_lerp_(averages, values, weight=1 - kept)
+        update_moving_average(self.averaged, network, step, self.decay)
 
 
 class StochasticWeightAveraging(WeightAverage):
