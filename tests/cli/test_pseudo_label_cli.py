@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskfit.cli.pseudo_label import _print_summary
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.inference.pseudo_labels import PseudoLabels
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
@@ -35,6 +37,15 @@ def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
     again = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
     assert (again.code, "the file exists" in again.err) == (2, True)
     assert command("pseudo-label", table, "--images", evaluation / "images", "--out", target, "--force").code == 0
+
+
+def test_counts_have_separators_of_thousands(capsys, tmp_path):
+    found = PseudoLabels(("a.jpg",) * 1200, np.full(1200, 5), np.full(1200, 0.99), ("",) * 1200, 1398, 2500)
+    _print_summary(found, SCHEMA, tmp_path / "pseudo.csv", agree=True)
+    printed = capsys.readouterr()
+    line = "1,200 photos; 1,398 are below the threshold, 2,500 belong to persons whose photos disagree"
+    assert line in " ".join(printed.err.split())
+    assert next(line.split()[-1] for line in printed.out.splitlines() if "worn, female, >=60" in line) == "1,200"
 
 
 def test_persons_option_and_errors(command, table, evaluation, tmp_path):

@@ -136,16 +136,14 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
     Args:
         title: The line above the table.
         header: Column names.
-        rows: Cells, one for each column; floats are printed with four decimals, None as "-".
+        rows: Cells, one for each column; floats are printed with four decimals, integers with separators of
+            thousands, None as "-".
     """
     from rich.table import Table
 
     # rich wraps a table's title to the table's width, which may be two narrow columns.
     out.print(title, style="bold", soft_wrap=True)
-    texts = [
-        ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else escape(str(cell), "\n") for cell in row]
-        for row in rows
-    ]
+    texts = [["-" if cell is None else _format_number(cell) or escape(str(cell), "\n") for cell in row] for row in rows]
     widths = _column_widths([header, *texts], out.width if out.is_terminal else None)
     total = sum(widths) + COLUMN_GAP * (len(widths) - 1) if widths else None
     table = Table(header_style="bold", box=None, pad_edge=False, width=total)
@@ -158,6 +156,13 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
     for row in texts:
         table.add_row(*row)
     out.print(table, crop=False)
+
+
+def _format_number(cell: object) -> str:
+    """The text of a number; "" of anything else."""
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return ""
+    return f"{cell:,}" if isinstance(cell, int) else f"{cell:.4f}"
 
 
 def _column_widths(rows: Sequence[Sequence[str]], available: int | None) -> list[int] | None:

@@ -73,8 +73,8 @@ def _print_summary(pseudo_labels: PseudoLabels, schema: LabelSchema, target: Pat
         for class_index in range(schema.num_classes)
     ]
     print_table("pseudo-labels", ["class", "photos"], rows)
-    left_out = f"{pseudo_labels.num_below_threshold} are below the threshold" + (
-        f", {pseudo_labels.num_disagreeing} belong to persons whose photos disagree" if agree else ""
+    left_out = f"{pseudo_labels.num_below_threshold:,} are below the threshold" + (
+        f", {pseudo_labels.num_disagreeing:,} belong to persons whose photos disagree" if agree else ""
     )
     print_written(target, f"{format_count(len(pseudo_labels.names), 'photo')}; {left_out}")
     err.print(f"next: maskfit train RECIPE data.path=ROOT data.extra_train={target}")

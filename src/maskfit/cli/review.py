@@ -133,7 +133,7 @@ def _print_started(controller: ReviewController, url: str, host: str, port: int)
     )
     if controller.num_resumed_actions:
         err.print(
-            f"{controller.log_path}: resumed after {controller.num_resumed_actions} decisions; "
+            f"{controller.log_path}: resumed after {controller.num_resumed_actions:,} decisions; "
             f"{_counts(controller.review.status_counts())}"
         )
     closing = ("then open the URL there. Ctrl-C stops the page; every key is saved.",)
@@ -149,4 +149,4 @@ def _counts(counts: Mapping[Status, int]) -> str:
     """Formats the number of persons by status."""
     from maskfit.apps.review.html import STATUS_TEXT
 
-    return ", ".join(f"{count} {STATUS_TEXT[status]}" for status, count in counts.items() if count)
+    return ", ".join(f"{count:,} {STATUS_TEXT[status]}" for status, count in counts.items() if count)

@@ -86,7 +86,7 @@ def scan_layout(root: Path, schema: LabelSchema) -> tuple[PhotoDataset, list[Dat
             problems.append(DataProblem("fatal", "file name", entry.name, message, hint))
         # Other files next to the person folders (train.csv, a read-me) are ignored.
     if num_hidden:
-        message = f"{num_hidden} hidden or system files or folders, such as ._mask1.jpg, are ignored"
+        message = f"{num_hidden:,} hidden or system files or folders, such as ._mask1.jpg, are ignored"
         problems.append(DataProblem("note", "hidden files", str(root), message, "none needed; they may be deleted"))
     if not photos and not any(problem.severity == "fatal" for problem in problems):
         message = "there are no person folders with photos here"

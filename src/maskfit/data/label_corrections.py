@@ -244,7 +244,7 @@ def read_corrected(
     for rows, strict, name in layers:
         result = apply_corrections(photos, rows, schema, strict=strict, codes=codes)
         photos = result.photos
-        summary.append(f"{name}: {format_count(result.relabeled, 'photo')} relabeled, {result.excluded} excluded")
+        summary.append(f"{name}: {format_count(result.relabeled, 'photo')} relabeled, {result.excluded:,} excluded")
     return photos, summary
 
 

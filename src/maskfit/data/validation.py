@@ -345,7 +345,7 @@ def _find_unusual_sizes(readable: list[tuple[Photo, ImageInfo]]) -> list[DataPro
             "warning",
             "unusual size",
             found[0],
-            f"{len(found)} of {format_count(len(readable), 'photo has', 'photos have')} {width} x {height} pixels; "
+            f"{len(found):,} of {format_count(len(readable), 'photo has', 'photos have')} {width} x {height} pixels; "
             f"most have {typical[0]} x {typical[1]}",
             "review them: photos of other sizes may be crops or rotated by 90 degrees",
         )

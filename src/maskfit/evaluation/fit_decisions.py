@@ -129,11 +129,11 @@ def fit_decisions(
     """
     groups, truth = np.asarray(persons), np.asarray(truth, dtype=np.int64)
     if not len(probabilities) == len(truth) == len(groups):
-        raise DataError(f"{len(probabilities)} photos, but {len(truth)} labels and {len(groups)} persons")
+        raise DataError(f"{len(probabilities):,} photos, but {len(truth):,} labels and {len(groups):,} persons")
     known = truth != UNKNOWN
     num_persons = len(np.unique(groups[known]))
     if num_persons < MIN_PERSONS:
-        reason = f"{num_persons} persons with a label of every attribute, fewer than {MIN_PERSONS}"
+        reason = f"{num_persons:,} persons with a label of every attribute, fewer than {MIN_PERSONS}"
         return DecisionFit(objective, None, reason)
     nested = [
         _nested_classes(schema, probabilities, truth, groups, objective, calibrate, parts, seed + number)

@@ -241,9 +241,8 @@ class _AttributeSearch:
             votes = int((self.marginal[photos].argmax(axis=1) == proposed).sum())
             exact = years is not None and not np.isnan(years[group])
             label = f"{years[group]:g}" if exact and years is not None else self._display(codes[group])
-            reason = (
-                f"labeled {label}; {votes} of {format_count(len(photos), 'photo')} predicted {self._display(proposed)}"
-            )
+            voting = f"{votes:,} of {format_count(len(photos), 'photo')}"
+            reason = f"labeled {label}; {voting} predicted {self._display(proposed)}"
             reason += f", all together {self._describe(calibrated[group])}"
             yield LabelIssue(
                 person,
@@ -273,7 +272,7 @@ class _AttributeSearch:
         count = int((own.quantiles()[:, 1] > label if median > label else own.quantiles()[:, 1] < label).sum())
         reason = (
             f"labeled {label:g}; predicted {median} ({low} to {high}); "
-            f"{count} of {format_count(len(photos), 'photo')} predicted {older} the label"
+            f"{count:,} of {format_count(len(photos), 'photo')} predicted {older} the label"
         )
         return LabelIssue(person, (), self.attribute.name, (f"{label:g}",), (str(median),), score, reason)
 

@@ -96,7 +96,7 @@ class ProbabilityTable:
         missing = [name for name in names if name not in row_of_name]
         if missing:
             raise DataError(
-                f"{len(missing)} of {format_count(len(names), 'photo has', 'photos have')} no row in "
+                f"{len(missing):,} of {format_count(len(names), 'photo has', 'photos have')} no row in "
                 f"the table:\n{format_list(missing)}",
                 hint="predict these photos too, or remove them from the list",
             )

@@ -204,7 +204,7 @@ def file_values(result: ExplorationResult) -> Values:
         shown = ordered if len(ordered) <= MAX_ROWS else ordered[: MAX_ROWS - 1]
         rest = sum(counts.values()) - sum(count for _, count in shown)
         if rest:
-            shown = [*shown, (f"{len(ordered) - len(shown)} others", rest)]
+            shown = [*shown, (f"{len(ordered) - len(shown):,} others", rest)]
         max_count = max(count for _, count in shown)
         rows = [(value, f"{count:,}", _percent(count, max_count)) for value, count in shown]
         tables.append((titles[name], rows))

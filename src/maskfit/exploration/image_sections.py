@@ -104,9 +104,9 @@ def _near_duplicates(result: ExplorationResult) -> Values | None:
     for item in shown:
         caption = f"edge similarity {item.similarity:.0%} · {item.hash_distance} of 64 hash bits differ"
         caption += " · mirrored" if item.mirrored else ""
-        caption += f" · {item.num_pairs} pairs of photos with similar hashes" if item.num_pairs > 1 else ""
+        caption += f" · {item.num_pairs:,} pairs of photos with similar hashes" if item.num_pairs > 1 else ""
         figures.append(_side_by_side(result, (item.first, item.second), pictures, caption))
-    note = f"{len(shown)} of {len(found):,}, the most similar first" if len(found) > len(shown) else ""
+    note = f"{len(shown):,} of {len(found):,}, the most similar first" if len(found) > len(shown) else ""
     return {"figures": figures, "note": note}
 
 
@@ -125,7 +125,7 @@ def _identical(result: ExplorationResult) -> Values | None:
         rest = [result.photos[index].name for index in group[MAX_GROUP_PHOTOS:]]
         caption += f": also {', '.join(rest)}" if rest else ""
         figures.append(_side_by_side(result, group[:MAX_GROUP_PHOTOS], pictures, caption))
-    note = f"{len(shown)} of {len(groups):,}" if len(groups) > len(shown) else ""
+    note = f"{len(shown):,} of {len(groups):,}" if len(groups) > len(shown) else ""
     return {"figures": figures, "note": note}
 
 
@@ -236,7 +236,7 @@ def sheet_values(result: ExplorationResult) -> tuple[Values, str]:
                 "number": number,
                 "kinds": " ".join(f"v{column}-{code}" for column, code in enumerate(codes)),
                 "name": "class not fully known" if class_index == UNKNOWN else schema.describe(class_index),
-                "note": f"{count} of {format_count(int((result.classes == class_index).sum()), 'photo')}",
+                "note": f"{count:,} of {format_count(int((result.classes == class_index).sum()), 'photo')}",
                 "count": count,
                 "cells": cells,
             }

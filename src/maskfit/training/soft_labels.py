@@ -189,7 +189,7 @@ def _read_values(
         The table.
     """
     labels = tuple(_parse_column(name, schema, path) for name in columns)
-    problems += [f"{name} is in {count} rows" for name, count in Counter(names).items() if name and count > 1]
+    problems += [f"{name} is in {count:,} rows" for name, count in Counter(names).items() if name and count > 1]
     cells = array("d")
     # Row by row: as text in memory a table of 100,000 photos and 60 years takes ten times as much.
     for number, row in enumerate(iter_csv(path, []), start=2):

@@ -75,9 +75,9 @@ def _show_header(view_model: ReviewViewModel) -> None:
     counts = controller.filter_counts()
     persons = controller.filtered_persons(view_model.filter)
     if view_model.person in persons:
-        position = f"{persons.index(view_model.person) + 1} of {len(persons)}"
+        position = f"{persons.index(view_model.person) + 1:,} of {len(persons):,}"
     else:
-        position = f"not among the {len(persons)}"
+        position = f"not among the {len(persons):,}"
     position = f"{position} · {FILTER_TEXT[view_model.filter]}"
     left.html(html.heading(controller.review, view_model.person, position))
     right.html(html.progress(controller.review.status_counts()))

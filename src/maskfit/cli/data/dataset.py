@@ -217,7 +217,7 @@ def _print_problems(problems: list[DataProblem]) -> None:
     if first.severity != "fatal" and count > MAX_LISTED + 1:
         problems = problems[:MAX_LISTED]
     color = {"fatal": "bold red", "warning": "bold yellow", "note": "bold"}[first.severity]
-    out.print(f"{first.kind} ({first.severity}, {count})", style=color)
+    out.print(f"{first.kind} ({first.severity}, {count:,})", style=color)
     width = min(max(len(problem.location) for problem in problems), MAX_NAME_WIDTH)
     hints = list(dict.fromkeys(problem.hint for problem in problems))
     for problem in problems:

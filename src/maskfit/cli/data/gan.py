@@ -134,7 +134,7 @@ def _print_result(result: GanResult, target: Path) -> None:
 
 def _print_evaluation(evaluation: GanEvaluation) -> None:
     rows = [
-        (item.words, *(f"{fraction:.0%} of {count}" if fraction is not None else "-" for fraction, count in kinds))
+        (item.words, *(f"{fraction:.0%} of {count:,}" if fraction is not None else "-" for fraction, count in kinds))
         for item in evaluation.agreement
         for kinds in [(item.made, item.strangers, item.learned)]
     ]

@@ -143,7 +143,7 @@ def _print_dataset(dataset: ImportedDataset) -> None:
     codes = [(code.key, code.word, code.meaning, code.how, code.count) for code in dataset.codes]
     print_table("How words and codes were read", ["label", "in the source", "read as", "by", "rows"], codes[:MAX_WORDS])
     if len(codes) > MAX_WORDS:
-        out.print(f"and {len(codes) - MAX_WORDS} more words; --json lists all")
+        out.print(f"and {len(codes) - MAX_WORDS:,} more words; --json lists all")
     out.print()
     for reason, items in dataset.count_left_out().items():
         out.print(f"left out, {len(items):,}: {reason}", style="yellow", soft_wrap=True)

@@ -66,8 +66,7 @@ def majority(
         return
     rows = []
     for name, item in found.agreement.items():
-        counts = [f"{count:,}" for count in (known[name], ties[name], item.photos, item.unanimous)]
-        rows.append((name, *counts, _percent(item.pairwise)))
+        rows.append((name, known[name], ties[name], item.photos, item.unanimous, _percent(item.pairwise)))
     header = ["", "labels", "ties", "photos with several votes", "all equal", "pairs of votes that agree"]
     print_table(f"{votes}: {format_count(len(found.photos), 'photo')}", header, rows)
     if found.ties:

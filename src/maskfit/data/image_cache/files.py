@@ -122,7 +122,7 @@ class ImageCacheFiles:
             if not is_disk_full(error):
                 raise
             needed, free = sum(image.nbytes for image in images.values()), free_bytes(self.folder)
-            message = f"the disk is full: the next {len(images)} photos need {needed:,} bytes, {free or 0:,} are free"
+            message = f"the disk is full: the next {len(images):,} photos need {needed:,} bytes, {free or 0:,} are free"
             raise disk_full_error(self.folder, message) from None
         self.row_of_key |= {key: len(self.row_of_key) + index for index, key in enumerate(images)}
 

@@ -393,7 +393,7 @@ class WordReader:
             why = f": {reading.problem}" if reading.problem != "no value of the label schema" else ""
             lines.append(f"- '{word}'{of_key} ({format_count(self._counts[key, word], 'row')}){why}")
         if len(unknown) > SHOWN_WORDS:
-            lines.append(f"- and {len(unknown) - SHOWN_WORDS} more")
+            lines.append(f"- and {len(unknown) - SHOWN_WORDS:,} more")
         (key, word), _ = unknown[0]
         attribute = self._attribute(key) or self._own.attributes[0]
         example = f"{key}:{word}" if key else word

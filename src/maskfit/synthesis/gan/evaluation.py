@@ -178,7 +178,7 @@ def check_judge_independence(judge: JudgeClassifier, held_out: PhotoDataset) -> 
     """
     if len(held_out) < MIN_PHOTOS or len(held_out.persons) < MIN_PERSONS:
         raise DataError(
-            f"too few held-out photos: {len(held_out)} of "
+            f"too few held-out photos: {len(held_out):,} of "
             f"{format_count(len(held_out.persons), 'person')}; the evaluation needs "
             f"{MIN_PHOTOS} of {MIN_PERSONS}",
             hint="hold out persons with --folds FILE --fold K, and use the model of the same fold as judge",
@@ -189,7 +189,7 @@ def check_judge_independence(judge: JudgeClassifier, held_out: PhotoDataset) -> 
     both = sorted(known & {person for photo in held_out for person in photo.person.split(PERSON_SEPARATOR)})
     if both:
         raise DataError(
-            f"the judge was trained on {len(both)} of the held-out persons, such as {both[0]}",
+            f"the judge was trained on {len(both):,} of the held-out persons, such as {both[0]}",
             location=judge.path,
             hint="use the model of the fold in which they were held out",
         )

@@ -95,7 +95,7 @@ def _collect_photos() -> list[UploadedPhoto]:
     photos = [UploadedPhoto(file.name, file.getvalue()) for file in uploaded[:MAX_PHOTOS]]
     if len(uploaded) > MAX_PHOTOS:
         num_left_out = len(uploaded) - MAX_PHOTOS
-        text = f"{num_left_out} {'photo was' if num_left_out == 1 else 'photos were'} left out"
+        text = f"{num_left_out:,} {'photo was' if num_left_out == 1 else 'photos were'} left out"
         st.html(html.note(text, f"{MAX_PHOTOS} are shown at a time: remove some above."))
     if CAMERA in sources:
         picture = st.camera_input("Camera", key="camera", label_visibility="collapsed")
@@ -123,7 +123,7 @@ def _show_photos(
     decision_weights = session.app_state.predictor(settings.models, settings.vote).decision_weights
     for index, photo in enumerate(photos):
         if bar is not None:
-            text = f"predicting {index + 1} of {len(photos)}: {escape_markdown(photo.name)}"
+            text = f"predicting {index + 1:,} of {len(photos):,}: {escape_markdown(photo.name)}"
             bar.progress(index / len(photos), text)
         result = session.predict(photo, settings)
         rows.append(Row(photo.name, result, reapply_thresholds(schema, result, thresholds, decision_weights)))
