@@ -277,7 +277,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
     ),
     "huge": (changed("description", "x" * MAX_METADATA_BYTES), "the metadata has .* bytes, more than"),
     "of a newer format": (changed("format", 2), "newer maskfit"),
-    "an unknown key": (changed("code", "import os"), "code: Extra inputs"),
+    "an unknown key": (changed("code", "import os"), "code: there is no such key"),
     "a million classes": (
         changed("label_schema.attributes", [{"name": f"a{n}", "values": list("0123456789")} for n in range(6)]),
         "1000000 classes are more than 100,000",

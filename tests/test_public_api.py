@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import maskfit
-from maskfit.errors import DataError, RunError
+from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.synthesis.drawn import write_train_set
 
 NAMES = [name for name in maskfit.__all__ if name != "__version__"]
@@ -175,3 +175,8 @@ def test_folders_of_the_environment_are_defaults(
         face["mask"].probabilities for face in expected.faces
     ]
     assert (source == "file") == ("SM_MODEL_DIR" not in os.environ)
+
+
+def test_a_format_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match=r"there is no format 'onxx'; did you mean 'onnx'\?"):
+        maskfit.export("model.safetensors", tmp_path / "model.onnx", format="onxx")

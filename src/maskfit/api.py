@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from maskfit.environment import MODEL_DIR, TRAIN, read_variable
-from maskfit.errors import DataError, did_you_mean
+from maskfit.errors import DataError, ModelFileError, did_you_mean
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
@@ -353,12 +353,14 @@ def export(
         The files, their size, and how far the predictions differ from torch's.
 
     Raises:
-        ModelFileError: `model` is no such model, or `out` has another ending.
+        ModelFileError: `model` is no such model, there is no such format, or `out` has another ending.
         MissingExtraError: A package that writes or runs the format is not installed.
         MaskfitError: The exported network predicts otherwise.
     """
-    from maskfit.inference.export import export_model
+    from maskfit.inference.export import EXPORTS, export_model
 
+    if format not in EXPORTS:
+        raise ModelFileError(f"there is no format '{format}'; {did_you_mean(str(format), EXPORTS)}")
     return export_model(Path(model), Path(out), format, half=half)
 
 

@@ -37,7 +37,7 @@ from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.text import format_count, parse_json
+from maskfit.text import format_count, format_validation_error, parse_json
 from maskfit.version import __version__
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def parse_model_metadata(metadata: Mapping[str, str] | None, path: Path) -> Mode
     except (ValidationError, RecipeError, RecursionError, ValueError) as error:
         reason = str(error)
         if isinstance(error, ValidationError):
-            reason = _format_errors(error)
+            reason = format_validation_error(error)
         elif isinstance(error, ValueError):
             reason = f"invalid JSON: {error}"
         raise ModelFileError(
@@ -232,16 +232,6 @@ def _upgrade(values: Any, path: Path) -> Any:
             f"{format_count(len(old), 'old name is', 'old names are')} converted, such as: {old[0]}"
         )
     return upgraded
-
-
-def _format_errors(error: ValidationError) -> str:
-    """Formats the first three errors as "key: problem"."""
-    lines = []
-    for item in error.errors(include_input=False, include_url=False)[:3]:
-        key = ".".join(map(str, item["loc"]))
-        message = str(item["msg"]).removeprefix("Value error, ")
-        lines.append(f"{key}: {message}" if key else message)
-    return "; ".join(lines)
 
 
 def save_model(path: Path, weights: Mapping[str, Tensor], metadata: ModelMetadata) -> Path:

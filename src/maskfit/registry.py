@@ -19,10 +19,11 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_serializer, model_validator
 
 from maskfit.component_source import NotReadableError, read_docstring, read_signature, read_type_alias
 from maskfit.errors import RecipeError, did_you_mean, format_list
+from maskfit.text import format_validation_error
 
 Registry = Mapping[str, Callable[..., Any]]
 """Component name -> class or function that builds it."""
@@ -214,7 +215,8 @@ def instantiate(table: Registry, spec: ComponentSpec, /, **injected: Any) -> Any
         return table[spec.name](**injected, **spec.options)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         # The options match the signature, so a value was refused.
-        raise RecipeError(f"{spec.name}: {error}") from error
+        reason = format_validation_error(error) if isinstance(error, ValidationError) else str(error)
+        raise RecipeError(f"{spec.name}: {reason}") from error
 
 
 def validate_spec(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 def format_count(count: int, singular: str, plural: str | None = None) -> str:
@@ -50,3 +53,36 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
         return json.loads(text, **options)
     except RecursionError:
         raise ValueError("it nests too deep") from None
+
+
+_MESSAGES = {
+    "missing": "this key is missing",
+    "extra_forbidden": "there is no such key",
+    "too_short": "must have at least {min_length} of them",
+    "too_long": "must have at most {max_length} of them",
+}
+"""Messages for pydantic's error types that name Python's."""
+
+
+def format_validation_error(error: ValidationError, shown: int = 3) -> str:
+    """Formats pydantic's errors as "key: problem", without its own words about them.
+
+    Args:
+        error: What pydantic raised.
+        shown: Number of problems that are named.
+
+    Returns:
+        The problems in one line.
+    """
+    items = error.errors(include_input=False, include_url=False)
+    lines = []
+    for item in items:
+        place = item["loc"]
+        # A list is too short for pydantic where one of its items is invalid.
+        if item["type"] == "too_short" and any(len(other["loc"]) > len(place) for other in items):
+            continue
+        key = ".".join(map(str, place))
+        message = _MESSAGES.get(item["type"], str(item["msg"]).removeprefix("Value error, ").removeprefix("Input "))
+        message = message.format(**item.get("ctx", {})) if item["type"] in _MESSAGES else message
+        lines.append(f"{key}: {message}" if key else message)
+    return "; ".join(lines[:shown])

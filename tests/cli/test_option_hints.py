@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import typer
+from PIL import Image
 
 from maskfit.cli import COMMAND_TABLE
 from maskfit.cli.lazy_commands import load_command
@@ -54,3 +57,20 @@ def test_what_stands_after_two_dashes_is_left_alone():
     check_foreign_options("data", ["--epochs"])
     with pytest.raises(MaskfitError):
         check_foreign_options("predict", ["--model"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "--format", "onxx"),
+        ("predict", "a.jpg", "--tta", "{nam: flip}"),
+        ("predict", "a.jpg", "--tta", "{name: 3}"),
+        ("tune", "fast", "--sampler", "{name: [tpe]}"),
+    ],
+)
+def test_a_wrong_value_is_not_answered_in_the_words_of_pydantic(command, words):
+    Image.new("RGB", (32, 32)).save("a.jpg")
+    result = command(*words)
+    assert result.code == 2
+    assert not re.search("Value error|validation error|pydantic", result.err), result.err
+    assert re.search(r"'onxx' is not one of|has no component name|should be a valid string", result.err)

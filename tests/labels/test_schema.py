@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from maskfit.config.recipe import DataConfig
 from maskfit.errors import LabelError
 from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import (
@@ -250,7 +252,7 @@ def test_words_for_people():
         *(({"name": name}, "is reserved") for name in RESERVED_NAMES),
         ({"values": ("x", "X", "y")}, "has duplicate values"),
         ({"values": ("x", " x ", "y")}, "has duplicate values"),
-        ({"values": ("x",)}, "at least 2 items"),
+        ({"values": ("x",)}, "at least 2 of them"),
         ({"display_names": ("one",)}, "display_names must have one entry"),
         ({"parent_of": ("p", "q")}, "parent_of must have one entry"),
         ({"parent_of": ("p", "q", "p")}, "must be adjacent"),
@@ -268,16 +270,30 @@ def test_words_for_people():
     ],
 )
 def test_a_wrong_attribute_is_refused(change, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(LabelError, match=message) as caught:
         Attribute(**{"name": "a", "values": ("x", "y", "z"), **change})
+    # None of pydantic's own words, which name its types and its web page.
+    assert not re.search("Value error|pydantic|Tuple|validation", str(caught.value))
 
 
 def test_wrong_schemes_are_refused():
-    with pytest.raises(ValidationError, match="same name"):
+    with pytest.raises(LabelError, match="same name"):
         LabelSchema(attributes=(COMPETITION["mask"], COMPETITION["mask"]))
     wide = [Attribute(name=f"a{i}", values=tuple(map(str, range(100)))) for i in range(3)]
-    with pytest.raises(ValidationError, match="more than 100,000"):
+    with pytest.raises(LabelError, match="more than 100,000"):
         LabelSchema(attributes=tuple(wide))
+    for values, message in (
+        ([], "LabelSchema: attributes: must have at least 1 of them"),
+        ([{"name": "a", "values": ["x", "x"]}], "LabelSchema: attributes.0: attribute 'a' has duplicate values"),
+        ([{"name": "a"}], "LabelSchema: attributes.0.values: this key is missing"),
+        ([{"name": "a", "values": ["x"]}], "LabelSchema: attributes.0.values: must have at least 2 of them"),
+    ):
+        with pytest.raises(LabelError) as caught:
+            LabelSchema(attributes=values)
+        assert str(caught.value) == message
+    # Within another model it is pydantic's error, which names the place there.
+    with pytest.raises(ValidationError):
+        DataConfig.model_validate({"label_schema": {"attributes": [{"name": "a", "values": ["x", "x"]}]}})
 
 
 @pytest.mark.parametrize("codes", [[[3, 0, 0]], [[0, 0, -2]], [0, 0, 0], [[0, 0, 0, 0]], [[0, 0]] * 3])

@@ -121,7 +121,10 @@ class _Group(TyperGroup):
         return name, command and self._load(str(name)), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; a file that is cut off, of which Typer says no more than "Aborted.", is named."""
+        """Runs the command; a file that is cut off, of which Typer says no more than "Aborted.", is named.
+
+        Typer's words about values of options lose what they take over from pydantic.
+        """
         try:
             return super().invoke(ctx)
         except EOFError as error:
@@ -130,6 +133,12 @@ class _Group(TyperGroup):
                 # Python does not notice that a full disk cuts what it compiles, and reads it from then on.
                 hint = "a full disk cut a compiled file of Python: remove the folders __pycache__ of the install"
             raise MaskfitError(f"a file ends too early: {error}", hint=hint) from error
+        except Exception as error:
+            # An error of usage, whose class has moved between versions of Typer.
+            message = getattr(error, "message", None)
+            if isinstance(message, str) and message.startswith("Value error, "):
+                error.message = message.removeprefix("Value error, ")  # type: ignore[attr-defined]
+            raise
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Completes single words: a shell would split a command of two."""

@@ -24,7 +24,7 @@ from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, DataConfig, Recipe, 
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 from maskfit.safe_yaml import FLOAT_RESOLVER, parse_yaml
-from maskfit.text import format_count, parse_json
+from maskfit.text import format_count, format_validation_error, parse_json
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """Suffixes of recipe files; a source with any other suffix is the name of a bundled recipe."""
@@ -419,8 +419,9 @@ def parse_component(text: str, registry: str | None = None) -> ComponentSpec:
             pairs = [(key.strip(), parse_yaml_value(value)) for key, _, value in options]
             spec = ComponentSpec(name=name.strip(), options=_reject_duplicates(pairs))
     except ValueError as error:  # pydantic's ValidationError is one too
+        reason = format_validation_error(error, 1) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise RecipeError(
-            f"'{text}' is not a name with options: {str(error).splitlines()[0]}",
+            f"'{text}' is not a name with options: {reason}",
             hint="write it like flip, crops:n=4,seed=1 or {name: crops, n: 4}",
         ) from None
     return spec if registry is None else upgrade_component(registry, spec, warn_once)

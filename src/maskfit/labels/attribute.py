@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
 from maskfit.errors import LabelError, did_you_mean
 from maskfit.labels.spellings import (
@@ -19,6 +19,7 @@ from maskfit.labels.spellings import (
     parse_range,
     remove_age_unit,
 )
+from maskfit.text import format_validation_error
 
 UNKNOWN = -1
 """Code of a value that is not labeled."""
@@ -52,7 +53,25 @@ def as_number(value: str | float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-class Attribute(BaseModel):
+class ReadableErrors(type(BaseModel)):  # type: ignore[misc]
+    """Metaclass of models that users build in Python: what is wrong is a `LabelError`, as everywhere in maskfit.
+
+    Within another model, such as a recipe, pydantic's error stays, and gets the recipe's place there.
+    """
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        """Builds the model.
+
+        Raises:
+            LabelError: A value is invalid.
+        """
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            raise LabelError(f"{cls.__name__}: {format_validation_error(error)}") from None
+
+
+class Attribute(BaseModel, metaclass=ReadableErrors):
     """One attribute to predict, and its possible values.
 
     Attributes:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from maskfit.errors import LabelError, did_you_mean
-from maskfit.labels.attribute import JOINT_HEAD, RESERVED_NAMES, UNKNOWN, Attribute, as_number
+from maskfit.labels.attribute import JOINT_HEAD, RESERVED_NAMES, UNKNOWN, Attribute, ReadableErrors, as_number
 from maskfit.text import format_count
 
 __all__ = [
@@ -48,7 +48,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
-class LabelSchema(BaseModel):
+class LabelSchema(BaseModel, metaclass=ReadableErrors):
     """An ordered list of attributes, and the class index of a combination of their values.
 
     Arrays of codes have shape (photos, attributes), arrays of probabilities (photos, classes).

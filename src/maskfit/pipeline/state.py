@@ -15,6 +15,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, RunError
 from maskfit.file_io import read_json, write_json
 from maskfit.file_locks import is_occupied
+from maskfit.text import format_validation_error
 
 STATE_FILE = "pipeline.json"
 
@@ -92,10 +93,8 @@ def read_state(folder: Path) -> PipelineState:
         try:
             return PipelineState.model_validate(read_json(path))
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"]))
             raise RunError(
-                f"this is not the state of a pipeline: {where}: {problem['msg']}",
+                f"this is not the state of a pipeline: {format_validation_error(error, 1)}",
                 location=path,
                 hint="choose another folder with --out",
             ) from None

@@ -26,7 +26,7 @@ from maskfit.file_io import atomic_write
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
-from maskfit.text import format_count, parse_json
+from maskfit.text import format_count, format_validation_error, parse_json
 from maskfit.version import __version__
 
 KEY = "maskfit-gan"
@@ -119,8 +119,9 @@ def read_gan_metadata(path: Path) -> GanMetadata:
     try:
         return GanMetadata.model_validate(_upgrade(parse_json(text), path))
     except (ValidationError, RecipeError, RecursionError, ValueError) as error:
+        reason = format_validation_error(error) if isinstance(error, ValidationError) else str(error)
         raise ModelFileError(
-            f"the metadata is damaged or from a newer maskfit than {__version__}: {error!s:.300}",
+            f"the metadata is damaged or from a newer maskfit than {__version__}: {reason:.300}",
             location=path,
             hint="pip install --upgrade maskfit, or train the generator again",
         ) from None
