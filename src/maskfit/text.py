@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,20 @@ def format_count(count: int, singular: str, plural: str | None = None) -> str:
         The text.
     """
     return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
+
+
+def explain_number(cell: str) -> str:
+    """Says what is wrong with a cell that is no number, where that is certain: its decimal comma.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        The end of a message: "; it has a decimal comma, write 0.7"; "" where nothing can be said.
+    """
+    if not re.fullmatch(r"[+-]?\d*,\d+", cell.strip()):
+        return ""
+    return f"; it has a decimal comma, write {cell.strip().replace(',', '.')}"
 
 
 def fold_name(name: str) -> str:

@@ -75,6 +75,7 @@ def test_boxes_are_clipped_set_aside_and_counted(manifest, schema):
         ("path,mask,left,upper,right", "a.jpg,wear,1,2,30", "left, upper, right lack lower"),
         ("path,mask,left,upper,right,lower", "a.jpg,wear,1,2,30,", "the box lacks lower"),
         ("path,mask,left,upper,right,lower", "a.jpg,wear,1,2,x,4", "right is not a number: 'x'"),
+        ("path,mask,left,upper,right,lower", 'a.jpg,wear,1,2,"3,5",4', "'3,5'; it has a decimal comma, write 3.5"),
         ("path,mask,left,upper,right,lower", "a.jpg,wear,0.1,0.2,0.5,0.9", "looks like fractions of the photos' sizes"),
         ("path,mask,x,y,w,h", "a.jpg,wear,0.1,0.2,0.5,0.9", "looks like fractions of the photos' sizes"),
         ("path,mask,xc,yc,w,h", "a.jpg,wear,10,20,5,9", "center and size"),

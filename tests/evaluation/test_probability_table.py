@@ -92,7 +92,8 @@ def test_names_and_truth_must_fit():
     ("text", "message"),
     [
         ("ImageID,p0,p2\na,0.5,0.5\n", "p1 is missing"),
-        ("ImageID,p0,p1\na,0.5,x\nb,,1\n", "row 2: a probability is not a number\n- row 3"),
+        ('ImageID,p0,p1\na,0.5,"0,5"\n', "p1 is '0,5', not a number; it has a decimal comma, write 0.5"),
+        ("ImageID,p0,p1\na,0.5,x\nb,,1\n", "row 2: p1 is 'x', not a number\n- row 3: p0 is '', not a number"),
         ("ImageID,p0,p1,truth\na,0.5,0.5,male\n", "truth 'male'"),
         ("ImageID,p0,p1\na,5,5\n", "not probabilities"),
         ("ImageID,p0,p1\na,0.5,0.5\na,0.5,0.5\n", "duplicated"),

@@ -152,6 +152,11 @@ def test_paths_are_relative_to_the_table(tmp_path: Path) -> None:
         ("path,mask\na.jpg,\na.jpg,\n", "no row has a label in mask"),
         ("", "soft.csv"),
         ("path,mask=wear,mask=incorrect\n", "the table has no rows"),
+        (
+            'path,mask=wear,mask=incorrect\na.jpg,"0,7",0.3\n',
+            "mask=wear is '0,7', not a number from 0 to 1e+15; it has a decimal comma, write 0.7",
+        ),
+        ("path;mask=wear;mask=incorrect\na.jpg;,7;,3\n", "it has a decimal comma, write .7"),
         ("path,mask=wear,mask=incorrect\na.jpg,1e308,1e308\n", "mask=wear is '1e308', not a number from 0 to 1e+15"),
         ("path,mask=0,mask=1\na.jpg,1,2\n", "mask: 0, 1 look like codes, and nothing says what they mean; write wear"),
         ("path,age=0,age=1,age=2\na.jpg,1,2,0\n", "age: 0, 1, 2 look like codes"),

@@ -22,6 +22,7 @@ from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import open_downscaled, open_rgb
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
+from maskfit.text import explain_number
 
 BOX_COLUMNS = ("left", "upper", "right", "lower")
 """Standard names of the box columns."""
@@ -130,7 +131,9 @@ class BoxColumns:
             except ValueError:
                 value = float("nan")
             if not isfinite(value):
-                raise DataError(f"{name} is not a number: '{cell}'", hint="give pixels, such as 120 or 120.5")
+                raise DataError(
+                    f"{name} is not a number: '{cell}'{explain_number(cell)}", hint="give pixels, such as 120 or 120.5"
+                )
             values.append(value)
         x, y, third, fourth = values
         return (x, y, x + third, y + fourth) if self.is_size else (x, y, third, fourth)

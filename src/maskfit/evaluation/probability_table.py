@@ -20,7 +20,7 @@ from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
 from maskfit.labels.spellings import as_integer
-from maskfit.text import format_count
+from maskfit.text import explain_number, format_count
 
 Array = TypeVar("Array", bound=NDArray[Any])
 
@@ -262,8 +262,18 @@ def _parse_row(row: dict[str, str], columns: Sequence[str], number: int, problem
     try:
         return [float(row[column]) for column in columns]
     except ValueError:
-        problems.append(f"row {number}: a probability is not a number")
+        wrong = next(column for column in columns if not _is_number(row[column]))
+        cell = row[wrong]
+        problems.append(f"row {number}: {wrong} is '{cell:.40}', not a number{explain_number(cell)}")
         return [0.0] * len(columns)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_truth(row: dict[str, str], number: int, problems: list[str]) -> int:

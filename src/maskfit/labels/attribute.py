@@ -19,7 +19,7 @@ from maskfit.labels.spellings import (
     parse_range,
     remove_age_unit,
 )
-from maskfit.text import format_validation_error
+from maskfit.text import explain_number, format_validation_error
 
 UNKNOWN = -1
 """Code of a value that is not labeled."""
@@ -197,7 +197,7 @@ class Attribute(BaseModel, metaclass=ReadableErrors):
             )
         # The nearest spelling of a band is no help: a baby's 3/9 is not near 30-59.
         hint = did_you_mean("" if self.bin_edges else str(value), self.values)
-        hint += " or a number" if self.bin_edges else ""
+        hint += f" or a number{explain_number(text)}" if self.bin_edges else ""
         raise LabelError(f"'{value}' is not a value of {self.name}; {hint}")
 
     def allowed_mask(self, value: str | float | None) -> NDArray[np.bool_]:

@@ -31,7 +31,7 @@ from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import FloatArray, Labels, LabelSchema
 from maskfit.labels.spellings import as_integer
-from maskfit.text import format_count
+from maskfit.text import explain_number, format_count
 from maskfit.training.table_rows import find_rows
 
 SUM_TOLERANCE = 0.01
@@ -351,7 +351,9 @@ def _parse_row(row: Mapping[str, str], columns: Sequence[str], number: int, prob
         except ValueError:
             value = np.nan
         if not 0 <= value <= MAX_VOTES:
-            problems.append(f"row {number}: {column} is '{cell:.40}', not a number from 0 to {MAX_VOTES:g}")
+            problems.append(
+                f"row {number}: {column} is '{cell:.40}', not a number from 0 to {MAX_VOTES:g}{explain_number(cell)}"
+            )
             value = 0.0
         values.append(value)
     return values

@@ -19,7 +19,7 @@ from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.inference.label_issues import rank_label_issues
 from maskfit.labels.schema import UNKNOWN, LabelSchema, as_number
 from maskfit.run_dir import RunDir, is_run_dir
-from maskfit.text import format_count
+from maskfit.text import explain_number, format_count
 
 PhotoPredictions = Mapping[str, Mapping[str, Sequence[float]]]
 """Photo name -> attribute -> probability of every scored value."""
@@ -123,7 +123,7 @@ def read_label_issues(path: Path, review: ReviewState) -> list[LabelIssue]:
     for number, row in enumerate(read_csv(path, ("person", "attribute", "label", "proposed", "score")), start=2):
         score = as_number(row["score"])
         if score is None:
-            problems.append(f"row {number}: score '{row['score']}' is not a number")
+            problems.append(f"row {number}: score '{row['score']}' is not a number{explain_number(row['score'])}")
         if row["attribute"] not in review.schema.names:
             problems.append(f"row {number}: '{row['attribute']}' is not one of {', '.join(review.schema.names)}")
         photos = tuple(filter(None, row.get("photos", "").split("|")))

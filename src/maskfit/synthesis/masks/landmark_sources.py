@@ -17,6 +17,7 @@ from maskfit.errors import DataError, format_list
 from maskfit.file_io import find_repeated_rows, read_csv
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks
+from maskfit.text import explain_number
 
 LandmarkDetector = Callable[[NDArray[np.uint8]], "Landmarks | None"]
 """Returns the landmarks of the largest face on an RGB photo, uint8 (height, width, 3); None without a face."""
@@ -65,7 +66,8 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
             ends = [row.get("chin_x", ""), row.get("chin_y", "")]
             chin = (float(ends[0]), float(ends[1])) if all(ends) else None
         except ValueError as error:
-            problems.append(f"row {number}: {error}")
+            commas = [text for cell in row.values() if (text := explain_number(cell))]
+            problems.append(f"row {number}: {error}{commas[0] if commas else ''}")
             continue
         found[photo] = replace(from_five_points(values), chin=chin)
     if problems:
