@@ -360,12 +360,13 @@ def check_unique_rows(names: Iterable[str], path: Path, hint: str = "give each p
         raise DataError(f"photos are repeated:\n{format_list(repeated)}", location=path, hint=hint)
 
 
-def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
+def iter_csv(path: Path, required: Sequence[str], header: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """Reads a CSV row by row, so that only the text of a long list is in memory.
 
     Args:
         path: As for `read_csv`.
         required: As for `read_csv`.
+        header: Names of the columns where the table has no header row.
 
     Yields:
         One mapping per row.
@@ -375,7 +376,8 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
     """
     path = Path(path)
     rows = _read_rows(path)
-    header = [name.strip() for name in next(rows, [])]
+    first_row = 1 if header else 2
+    header = header or [name.strip() for name in next(rows, [])]
     missing = [name for name in required if name not in header]
     if missing:
         found = ", ".join(header[:12]) or "nothing"
@@ -389,13 +391,10 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
         raise DataError("the first row has a duplicate column name", location=path, hint="rename one of the columns")
     # Several columns may lack a name: zip alone would keep the last of them.
     nameless = header.index("") if len(named) + 1 < len(header) else None
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows, start=first_row):
         if len(row) > len(header):
-            raise DataError(
-                f"row {number} has {len(row)} cells, the first row has {len(header)}",
-                location=path,
-                hint="put cells that contain a comma in quotes",
-            )
+            message = f"row {number} has {len(row)} cells, the first row has {len(header)}"
+            raise DataError(message, location=path, hint="put cells that contain a comma in quotes")
         cells = dict(zip_longest(header, map(str.strip, row), fillvalue=""))
         if nameless is not None:
             cells[""] = row[nameless].strip() if nameless < len(row) else ""

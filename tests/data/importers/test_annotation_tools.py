@@ -1,4 +1,4 @@
-"""Tests of Labelme, VGG Image Annotator, CreateML, Medical Mask, Hugging Face, and CSVs with a column per class."""
+"""Tests of Labelme, VIA, CreateML, Medical Mask, Hugging Face, RetinaNet, and CSVs with a column per class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
+from maskfit.data.importers.interface import Confidence
+from maskfit.data.importers.retinanet import RetinanetImporter
+from maskfit.data.importers.source import ImportSource
+from maskfit.data.importers.word_reader import WordReader
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 # Photos of `write_tree` have 24 x 32 pixels.
 
@@ -403,3 +409,46 @@ def test_columns_with_two_meanings_are_refused(write_tree, import_):
     assert error.value.location is not None
     (root / "train.csv").write_text(text.replace("x1,x2,y1,y2", "x1,y1,x2,y2"))
     assert faces(import_(root)) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear"})]
+
+
+class TestRetinanet:
+    ROWS = (
+        "train/a.jpg,1,2,12,20,with_mask\ntrain/a.jpg,13,2,16,20,without_mask\n"
+        "train/b.jpg,,,,,\ntrain/c.jpg,1,2,3,4,with_mask\n"
+    )
+
+    def test_rows_without_a_header_are_read(self, write_tree, import_):
+        texts = {"annotations.csv": self.ROWS, "classes.csv": "with_mask,0\nwithout_mask,1\n"}
+        dataset = import_(write_tree("train/a.jpg", "train/b.jpg", texts=texts))
+        assert dataset.format == "retinanet"
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("a.jpg", (13, 2, 16, 20), {"mask": "not_wear"}),
+        ]
+        assert left_out(dataset) == [
+            ("annotations.csv row 3", "the photo has no box"),
+            ("annotations.csv row 4", "the photo does not exist"),
+        ]
+        assert any("path, left, upper, right, lower, class" in note for note in dataset.notes)
+        assert not any("not read" in note for note in dataset.notes)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "path,x1,y1,x2,y2,class\na.jpg,1,2,12,20,with_mask\n",
+            "a.jpg,1,2,12,20,with_mask,7\n",
+            "a.jpg,1,2,12,,with_mask\n",
+            "a.jpg,,,,,\n",
+            "a.jpg,1,2,12,20,\n",
+        ],
+    )
+    def test_other_tables_are_not_taken_for_it(self, write_tree, text):
+        source = ImportSource(write_tree("a.jpg", texts={"faces.csv": text}))
+        assert RetinanetImporter().detect(source, WordReader(LABEL_SCHEMAS["mask"])) is Confidence.NO
+
+    def test_as_a_dataset_it_is_answered_with_the_import(self, write_tree):
+        root = write_tree("train/a.jpg", "train/b.jpg", texts={"annotations.csv": self.ROWS})
+        with pytest.raises(DataError) as caught:
+            read_photos(root / "annotations.csv", LABEL_SCHEMAS["mask"])
+        assert "keras-retinanet's CSV without a header row" in str(caught.value)
+        assert "maskfit data import" in str(caught.value)

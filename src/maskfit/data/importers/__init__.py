@@ -37,6 +37,7 @@ from maskfit.data.importers.medical_mask import MedicalMaskImporter
 from maskfit.data.importers.mmpretrain import MMPretrainImporter
 from maskfit.data.importers.one_hot import OneHotImporter
 from maskfit.data.importers.path_patterns import AfadImporter, CacdImporter, FgNetImporter, MorphImporter
+from maskfit.data.importers.retinanet import RetinanetImporter
 from maskfit.data.importers.utkface import UTKFaceImporter
 from maskfit.data.importers.via import ViaImporter
 from maskfit.data.importers.voc import VocImporter
@@ -57,6 +58,7 @@ IMPORTERS: dict[str, Importer] = {
     "createml": CreatemlImporter(),
     "medical-mask": MedicalMaskImporter(),
     "boxes": BoxTableImporter(),
+    "retinanet": RetinanetImporter(),
     "one-hot": OneHotImporter(),
     "huggingface": HuggingFaceImporter(),
     "label-studio": LabelStudioImporter(),
