@@ -212,8 +212,24 @@ def test_many_warnings_of_one_kind_are_counted_and_those_that_contradict_come_fi
     printed = command("data", "check", tmp_path / "faces" / "faces.csv", "--schema", "mask").out.splitlines()
     first = printed.index("face boxed twice (warning, 30)")
     assert "the labels disagree about mask" in printed[first + 1]
-    assert printed[first + 21] == "  and 10 more; --json lists all"
-    assert sum("the same face as" in line for line in printed) == 20
+    assert printed[first + 6] == "  and 25 more; --json lists all"
+    assert sum("the same face as" in line for line in printed) == 5
     assert "30 warnings" in printed[-2]
     listed = json.loads(command("data", "check", tmp_path / "faces" / "faces.csv", "--schema", "mask", "--json").out)
     assert sum(problem["kind"] == "face boxed twice" for problem in listed["problems"]) == 30
+
+
+def test_of_small_photos_the_smallest_are_listed_and_the_others_counted(command, tmp_path):
+    for number in range(30):
+        (tmp_path / "faces" / "with_mask").mkdir(parents=True, exist_ok=True)
+        photo = Image.new("RGB", (40 - number, 40 - number), (number * 8, 0, 0))
+        photo.save(tmp_path / "faces" / "with_mask" / f"{number:02}.png")
+    check = ("data", "check", tmp_path / "faces", "--schema", "mask")
+    printed = command(*check).out.splitlines()
+    first = printed.index("small photo (warning, 30)")
+    assert "29.png" in printed[first + 1]
+    assert "11 x 11 pixels" in printed[first + 1]
+    assert printed[first + 6] == "  and 25 more; --json lists all"
+    assert sum("pixels; each side should" in line for line in printed) == 5
+    problems = json.loads(command(*check, "--json").out)["problems"]
+    assert sum(problem["kind"] == "small photo" for problem in problems) == 30

@@ -327,7 +327,8 @@ def _find_small(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem
             f"the photo has {info.size[0]} x {info.size[1]} pixels; each side should have at least {MIN_SIDE}",
             "replace it by the original, or exclude it",
         )
-        for photo, info in readable
+        # The smallest first: of many the first are printed.
+        for photo, info in sorted(readable, key=lambda item: min(item[1].size))
         if min(info.size) < MIN_SIDE
     ]
 

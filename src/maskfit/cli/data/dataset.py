@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_FOLD_COLUMNS = 12
 """Maximum number of folds for which the table of strata is printed."""
 
-MAX_LISTED = 20
+MAX_LISTED = 5
 """Warnings, or notes, of one kind that are listed one by one; `--json` lists all."""
 
 MAX_NAME_WIDTH = 48
