@@ -33,11 +33,10 @@ from maskfit.inference.export.onnx_export import write_onnx
 from maskfit.inference.export.quantization import quantize_static
 from maskfit.inference.precision_cascade import (
     APPROXIMATE_MARGIN_STDS,
-    MARGIN_STDS,
     NUM_APPROXIMATE_PROBES,
     NUM_PROBE_IMAGES,
-    estimate_precision_error,
 )
+from maskfit.inference.precision_error import MARGIN_STDS, estimate_precision_error
 from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import ModelMetadata, read_model_metadata
 

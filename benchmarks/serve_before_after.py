@@ -1,13 +1,14 @@
 """The service in this tree against an older commit, side by side: 64 clients, faces found, CPU per photo.
 
     uv run python benchmarks/serve_before_after.py OLD_COMMIT [--images DIR] [--rounds N] [--requests N] [--clients N]
-        [--again]
+        [--again] [--own-models]
 
-Both services run the older commit's bundled model and take turns, each idle while the other one is measured; the older
-commit runs from a temporary git worktree with the packages of this environment. CPU seconds are those of the service
-alone. No photo comes twice, since services remember those that they have seen; with `--again` all that are measured
-were sent before. Photos per second and latencies are with the clients on the same cores, and depend on other work on
-the machine. An older commit may need the weights of its detector: `MASKFIT_DETECTORS=DIR`.
+Both services run the older commit's bundled model, or with `--own-models` each its own, which may come with an int8
+conversion. They take turns, each idle while the other one is measured; the older commit runs from a temporary git
+worktree with the packages of this environment. CPU seconds are those of the service alone. No photo comes twice, since
+services remember those that they have seen; with `--again` all that are measured were sent before. Photos per second
+and latencies are with the clients on the same cores, and depend on other work on the machine. An older commit may need
+the weights of its detector: `MASKFIT_DETECTORS=DIR`.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200, help="requests of one turn")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--again", action="store_true", help="measure photos that each service has answered before")
+    parser.add_argument("--own-models", action="store_true", help="each service runs its own bundled model")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -129,7 +131,7 @@ def main() -> None:
         rows: dict[str, list[dict[str, float]]] = {"old": [], "new": []}
         try:
             for tree_name, tree in (("old", old), ("new", REPOSITORY)):
-                model = old / "src" / "maskfit" / "weights" / "bundled.onnx"
+                model = (tree if args.own_models else old) / "src" / "maskfit" / "weights" / "bundled.onnx"
                 services[tree_name] = Service(tree, model, folder / "bytecode")
             for number in range(args.rounds + 1):
                 for tree_name, service in services.items():

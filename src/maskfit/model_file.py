@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Literal[1] = 1
 """Version of the metadata format."""
-BUNDLED_MODEL_NAME = "bundled.onnx"
-"""File of the bundled model, in `weights/` of the package."""
+BUNDLED_MODEL_NAME, BUNDLED_INT8_NAME = "bundled.onnx", "bundled_int8.onnx"
+"""Files of the bundled model and of its int8 conversion, in `weights/` of the package."""
 MAX_METADATA_BYTES = 4 * 2**20
 """Maximum size of the JSON metadata; real files have a few thousand bytes."""
 MAX_OPTION_VALUE = 100_000
@@ -75,6 +75,15 @@ def bundled_model_path() -> Path:
             hint="pip install --force-reinstall maskfit, or name a model",
         )
     return path
+
+
+def bundled_int8_path() -> Path:
+    """Returns where the int8 conversion of the bundled model is installed.
+
+    Returns:
+        Its `.onnx` file, which an install may lack: then the bundled model runs in f32.
+    """
+    return Path(str(resources.files("maskfit") / "weights" / BUNDLED_INT8_NAME))
 
 
 class ModelMetadata(BaseModel):

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 
 from maskfit.inference.ensemble_runner import EnsembleOutput
-from maskfit.inference.precision_cascade import (
-    MARGIN_STDS,
-    NUM_PROBE_IMAGES,
-    PrecisionCascade,
-    PrecisionErrorEstimate,
-    estimate_precision_error,
-)
+from maskfit.inference.precision_cascade import NUM_PROBE_IMAGES, PrecisionCascade
+from maskfit.inference.precision_error import MARGIN_STDS, PrecisionErrorEstimate, estimate_precision_error
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 FULL = LABEL_SCHEMAS["mask-gender-age"]

@@ -12,6 +12,7 @@ from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.data.crop import DetectorOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, setup_allocator
+from maskfit.cli.int8_options import CalibrateOption, calibrate_models, describe_int8
 from maskfit.cli.predict_options import AgeBordersOption
 from maskfit.cli.server_options import DEFAULT_HOST, HostOption, PortOption
 from maskfit.errors import DataError
@@ -20,6 +21,8 @@ from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.apps.service.service import InferenceService
+    from maskfit.inference.face_predictor import FacePredictor
+    from maskfit.inference.predictor import Predictor
 
 MB = 1_000_000
 
@@ -130,6 +133,7 @@ def serve(
     decide: DecideOption = DEFAULT_DECIDE,
     age_borders: AgeBordersOption = None,
     engine: EngineOption = "auto",
+    calibrate: CalibrateOption = None,
 ) -> None:
     """Serve models over HTTP: POST photos to /v1/predict, get the prediction of every face as JSON.
 
@@ -145,6 +149,8 @@ def serve(
         curl -F files=@photo.jpg http://127.0.0.1:8000/v1/predict
 
         maskfit serve model.onnx --host 0.0.0.0 --token-file token.txt --workers 2
+
+        maskfit serve model.onnx --calibrate photos
     """
     if detector is not None and not faces:
         raise DataError("--detector is of no use with --portraits", hint="leave out one of the two")
@@ -159,6 +165,7 @@ def serve(
     from maskfit.apps.service.settings import Limits, ServiceSettings
 
     check_port_free(host, port)
+    calibrate_models(models, calibrate, engine, lambda predictor: _face_predictor(predictor, faces, detector))
     limits = Limits(
         body_bytes=round(max_body * MB),
         photo_bytes=round(max_photo * MB),
@@ -189,6 +196,15 @@ def serve(
     run(settings, host, port, lambda service: _print_started(service, host, port))
 
 
+def _face_predictor(predictor: Predictor, faces: bool, detector: str | None) -> FacePredictor:
+    """What the service will run, for calibration."""
+    from maskfit.inference.detector_choice import parse_detector
+    from maskfit.inference.face_predictor import FacePredictor
+
+    named = parse_detector(detector) if detector else None
+    return FacePredictor(predictor, detector=named, detect=faces, predict_whole_image=not faces)
+
+
 def _print_started(service: InferenceService, host: str, port: int) -> None:
     """Prints what is served, where, and who can reach it."""
     if host not in LOOPBACK_HOSTS and not service.requires_token:
@@ -199,6 +215,8 @@ def _print_started(service: InferenceService, host: str, port: int) -> None:
     err.print(f"serving {count} for {attributes}; {settings.workers} x {settings.threads} threads")
     if service.predictor.decision_weights:
         err.print(f"decisions: {service.predictor.describe_decisions()}")
+    if line := describe_int8(service.predictor):
+        err.print(f"network: {line}")
     if service.detector_note:
         err.print(service.detector_note)
     out.print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1/predict", soft_wrap=True)

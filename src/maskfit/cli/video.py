@@ -18,6 +18,7 @@ from maskfit.calibration import DEFAULT_DECIDE
 from maskfit.cli.console import check_overwrite, err, print_written, progress, require_extra
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, setup_allocator
+from maskfit.cli.int8_options import CalibrateOption, calibrate_models, describe_int8
 from maskfit.cli.predict_options import AgeBordersOption, EngineOption, TopKOption
 from maskfit.errors import DataError
 from maskfit.labels.age_distribution import parse_age_borders
@@ -144,6 +145,7 @@ def video(
     detector: DetectorOption = None,
     weights: WeightsOption = None,
     engine: EngineOption = "auto",
+    calibrate: CalibrateOption = None,
     threads: ThreadsOption = 1,
     top_k: TopKOption = 1,
     decide: DecideOption = DEFAULT_DECIDE,
@@ -170,7 +172,8 @@ def video(
     from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds
     from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
-    from maskfit.inference.input_resolution import resolve_models
+    from maskfit.inference.engines.selection import select_continuous_engine
+    from maskfit.inference.input_resolution import find_models, resolve_models
     from maskfit.inference.predictor import Predictor
 
     stream = parse_source(source)
@@ -178,7 +181,17 @@ def video(
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         setup_allocator()
     borders = parse_age_borders(age_borders)
-    predictor = Predictor.load(*models, decide=decide, age_borders=borders, engine=engine, threads=threads, top_k=top_k)
+    calibrate_models(models, calibrate, engine, lambda own: _load_face_predictor(own, detector, weights))
+    predictor = Predictor.load(
+        *models,
+        decide=decide,
+        age_borders=borders,
+        engine=select_continuous_engine(find_models(models, top_k), engine),
+        threads=threads,
+        top_k=top_k,
+    )
+    if line := describe_int8(predictor):
+        err.print(f"network: {line}")
     if predictor.decision_weights:
         err.print(f"decisions: {predictor.describe_decisions()}")
     face_predictor = _load_face_predictor(predictor, detector, weights)

@@ -351,6 +351,7 @@ class EnsembleRunner:
         crop_resizes: How the members crop and resize, each once.
         has_low_precision: Whether `forward(..., low_precision=True)` differs from f32.
         allows_approximate_pixels: Whether its inputs may be approximate, where `preprocess` is told how to reload them.
+        low_precision_error: How low precision changes the combined probabilities, where that was measured before.
 
     Raises:
         DataError: The weights of a detector that a member crops with are missing and cannot be fetched, or the age
@@ -386,6 +387,12 @@ class EnsembleRunner:
             and import_resizer() is not None
             and not tta.depends_on_pixels
             and all(member.engine.tolerates_approximate_pixels for member in members)
+        )
+        # An ensemble's votes and moved age bands have other errors than the one model's that was measured.
+        self.low_precision_error = (
+            members[0].engine.low_precision_error
+            if len(members) == 1 and self.has_low_precision and self.schema == composition.schema
+            else None
         )
         self.crop_resizes = tuple(dict.fromkeys(member.engine.metadata.preprocessing.crop_resize for member in members))
         for crop_resize in self.crop_resizes:

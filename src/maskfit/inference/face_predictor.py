@@ -27,6 +27,7 @@ from maskfit.inference.image_loading import (
     check_several,
     check_unique_names,
     given_face,
+    keep_or_reload,
     load_image,
     run_batches_in_parallel,
 )
@@ -411,20 +412,27 @@ class FacePredictor:
         faces = [face for face in found if face.box[2] - face.box[0] >= self.min_face_side]
         return tuple(sorted(faces, key=_area, reverse=True)[: self.max_faces])
 
-    def preprocess(self, pixels: Pixels, faces: Sequence[Face] | None = None) -> DetectedFaces:
+    def preprocess(
+        self, pixels: Pixels, faces: Sequence[Face] | None = None, image: ImageSource | None = None
+    ) -> DetectedFaces:
         """Detects faces and makes their network inputs. May be called from many threads at once.
 
         Args:
             pixels: (height, width, 3), uint8, upright RGB.
             faces: The faces where they are known already; None detects them.
+            image: What the pixels were decoded from: for a large image, from which inputs that must be exact are made
+                once more. None leaves that to the pixels, which are kept only where they are few.
 
         Returns:
             The faces and their inputs, for `predict_batch`.
         """
         height, width = pixels.shape[:2]
+        reload = None
+        if self.predictor.takes_approximate_pixels:
+            reload = keep_or_reload(pixels if image is None else image, pixels)
         found = self.detect(pixels) if faces is None else tuple(faces)
         regions: Sequence[Face | None] = found or ((None,) if self.predict_whole_image else ())
-        inputs = tuple(self.predictor.runner.preprocess(pixels, face) for face in regions)
+        inputs = tuple(self.predictor.runner.preprocess(pixels, face, reload) for face in regions)
         return DetectedFaces(width, height, found, inputs)
 
     def predict_batch(self, images: Sequence[DetectedFaces]) -> list[PhotoPrediction]:
@@ -438,7 +446,7 @@ class FacePredictor:
         """
         predictor = self.predictor
         inputs = [item for image in images for item in image.inputs]
-        parts = [predictor.runner.forward(batch) for batch in batched(inputs, predictor.batch_size)]
+        parts = [predictor.predict_inputs(batch) for batch in batched(inputs, predictor.batch_size)]
         rows = np.concatenate([part.combined for part in parts] or [np.empty((0, predictor.schema.num_classes))])
         ages = estimate_ages(predictor.schema, rows, concat_ages([part.ages for part in parts]))
         attributes = decide(predictor.schema, rows, predictor.abstain_below, predictor.decision_weights, ages)
@@ -479,7 +487,7 @@ class FacePredictor:
                 hint=f"each side needs at least {MIN_FACE_SIDE:.0f}",
             )
         face = given_face(image, pixels)
-        return self.preprocess(pixels, None if face is None else [face])
+        return self.preprocess(pixels, None if face is None else [face], image)
 
 
 def _area(face: Face) -> float:

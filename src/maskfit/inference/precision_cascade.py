@@ -9,7 +9,7 @@ ten times as far as its genders. The mean shift that low precision adds to each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,27 +17,19 @@ from threading import Lock
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskfit.calibration import WeightMap, class_weights
+from maskfit.calibration import WeightMap
 from maskfit.inference.ensemble_runner import EnsembleOutput, EnsembleRunner
 from maskfit.inference.image_loading import batched, run_batches_in_parallel
+from maskfit.inference.precision_error import MARGIN_STDS, PrecisionErrorEstimate, estimate_precision_error
 from maskfit.inference.tta import ModelInput
-from maskfit.labels.schema import FloatArray, LabelSchema
+from maskfit.labels.schema import FloatArray
 
 NUM_PROBE_IMAGES, NUM_APPROXIMATE_PROBES = 16, 32
 """Images that are computed both ways to estimate the error of low precision; with approximate pixels more are."""
 
-MARGIN_STDS, APPROXIMATE_MARGIN_STDS = 3.0, 3.5
-"""Standard deviations of that error that a margin must have to be trusted; with approximate pixels more. A normal error
-would change next to nothing at so many, but the real one has longer tails: see docs/performance.md."""
-
-MAX_RECOMPUTED = 0.4
-"""Fraction of recomputed images from which on f32 for all is cheaper: with bf16 at half of f32's time, as measured
-(docs/performance.md), that is nearly one half."""
-
-MIN_PROBABILITY = 1e-300
-"""Lower bound of a probability, so that its logarithm is finite; a larger bound would hide changes."""
+APPROXIMATE_MARGIN_STDS = 3.5
+"""As `MARGIN_STDS`, with approximate pixels."""
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -62,20 +54,28 @@ class PrecisionCascade:
 
     The first `num_probes` inputs are computed both ways. Later batches run in bf16 without waiting for the
     estimate; they are resolved once it exists. With the same inputs in the same batches, the same ones are recomputed
-    every time, however threads are scheduled; so an instance is made for each stream.
+    every time, however threads are scheduled; so an instance is made for each stream. Where the error is known before,
+    nothing is computed both ways, and what is recomputed depends on each input alone: one instance serves all streams.
 
     Args:
         ensemble: Runs the networks. Where it has no low precision, everything is computed in f32.
         decision_weights: Decision weights by attribute, which select the prediction.
+        known_error: The error of low precision, where it was measured before; None estimates it on the first inputs.
     """
 
     ensemble: EnsembleRunner
     decision_weights: WeightMap = field(default_factory=dict)
+    known_error: PrecisionErrorEstimate | None = None
     _probes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False)
     _error: PrecisionErrorEstimate | None = field(default=None, init=False)
     _is_estimated: bool = field(default=False, init=False)
     _estimating: Lock = field(default_factory=Lock, init=False)
     _probing: Lock = field(default_factory=Lock, init=False)
+
+    def __post_init__(self) -> None:
+        if self.known_error is not None:
+            self._error = self.known_error.with_decision_weights(self.decision_weights)
+            self._is_estimated = True
 
     @property
     def num_probes(self) -> int:
@@ -98,9 +98,10 @@ class PrecisionCascade:
         Returns:
             Final probabilities.
         """
-        with self._probing:
-            if self.ensemble.has_low_precision and not self._is_estimated:
-                return self.submit(inputs, probe=True).output
+        if not self._is_estimated:
+            with self._probing:
+                if self.ensemble.has_low_precision and not self._is_estimated:
+                    return self.submit(inputs, probe=True).output
         return self.resolve(self.submit(inputs, probe=False))
 
     def predict_stream(
@@ -152,7 +153,7 @@ class PrecisionCascade:
             A batch, each item with whether its batch is a probe.
         """
         rest = iter(items)
-        if self.ensemble.has_low_precision:
+        if self.ensemble.has_low_precision and self.known_error is None:
             probe_size = min(batch_size, -(-self.num_probes // num_workers))
             for batch in batched(islice(rest, self.num_probes), probe_size):
                 yield [(True, item) for item in batch]
@@ -226,116 +227,3 @@ class PrecisionCascade:
             if fast.ages is not None and exact.ages is not None:
                 fast.ages.shares[close] = exact.ages.shares
         return EnsembleOutput(combined, fast.members, fast.ages)
-
-
-@dataclass(frozen=True)
-class PrecisionErrorEstimate:
-    """How low precision changes probabilities.
-
-    Attributes:
-        schema: The schema of the probabilities.
-        log_bias: By attribute, what must be added to the logarithm of each value's probability, (values,).
-        log_ratio_std: By attribute, the standard deviation of the log-ratio of the two most probable values after that.
-        decision_weights: Decision weights by attribute.
-        margin_stds: Standard deviations that a margin must have.
-    """
-
-    schema: LabelSchema
-    log_bias: Mapping[str, FloatArray]
-    log_ratio_std: Mapping[str, float]
-    decision_weights: WeightMap = field(default_factory=dict)
-    margin_stds: float = MARGIN_STDS
-
-    def debias(self, fast: FloatArray) -> FloatArray:
-        """Removes the mean shift of low precision.
-
-        Args:
-            fast: Probabilities (inputs, classes) in low precision.
-
-        Returns:
-            Probabilities (inputs, classes), rows summing to 1.
-        """
-        logs = _logs(fast).reshape(-1, *self.schema.shape)
-        for axis, name in enumerate(self.schema.names, start=1):
-            logs = logs + np.expand_dims(self.log_bias[name], [own for own in range(logs.ndim) if own != axis])
-        table = np.exp(logs - logs.max(axis=tuple(range(1, logs.ndim)), keepdims=True)).reshape(fast.shape)
-        return np.asarray(table / table.sum(axis=1, keepdims=True))
-
-    def needs_f32(self, debiased: FloatArray) -> NDArray[np.bool_]:
-        """Finds the inputs whose prediction f32 may change, of the class or of an attribute.
-
-        Args:
-            debiased: Probabilities (inputs, classes), as `debias` returns them.
-
-        Returns:
-            (inputs,), True where the margin is too small.
-        """
-        close = np.zeros(len(debiased), dtype=bool)
-        for name, values in self.schema.marginals(debiased).items():
-            if values.shape[1] > 1:
-                values = values * np.asarray(self.decision_weights.get(name, 1.0))
-                close |= _log_ratio(values, *_best_two(values)) < self.margin_stds * self.log_ratio_std[name]
-        if self.schema.num_classes > 1:
-            # The errors of the attributes in which the two best classes differ add up in quadrature.
-            if self.decision_weights:
-                debiased = debiased * class_weights(self.schema, self.decision_weights)
-            best, second = _best_two(debiased)
-            differ = self.schema.to_attribute_indices(best) != self.schema.to_attribute_indices(second)
-            stds = np.array([self.log_ratio_std[name] for name in self.schema.names])
-            close |= _log_ratio(debiased, best, second) < self.margin_stds * np.sqrt(differ @ stds**2)
-        return close
-
-
-def estimate_precision_error(
-    schema: LabelSchema,
-    fast: FloatArray,
-    exact: FloatArray,
-    decision_weights: WeightMap | None = None,
-    margin_stds: float = MARGIN_STDS,
-) -> PrecisionErrorEstimate | None:
-    """Estimates the error of low precision from inputs that were computed both ways.
-
-    Args:
-        schema: The schema of the probabilities.
-        fast: Probabilities (inputs, classes) in low precision.
-        exact: The same inputs' in f32.
-        decision_weights: Decision weights by attribute.
-        margin_stds: Standard deviations of the error that a margin must have.
-
-    Returns:
-        The error; None without inputs, or where so many would be recomputed that f32 for all is cheaper.
-    """
-    if not len(exact):
-        return None
-    log_bias: dict[str, FloatArray] = {}
-    log_ratio_std: dict[str, float] = {}
-    fast_marginals = schema.marginals(fast)
-    for name, values in schema.marginals(exact).items():
-        before, after = (
-            logs - logs.mean(axis=1, keepdims=True) for logs in (_logs(fast_marginals[name]), _logs(values))
-        )
-        log_bias[name] = np.median(after - before, axis=0)
-        moved = before + log_bias[name] - after
-        # The median absolute deviation, scaled to the standard deviation of a normal error: for a few inputs that the
-        # network is sure of, the logarithms move ten times as far, and their predictions do not depend on it.
-        rows = np.arange(len(values))
-        first, second = _best_two(values) if values.shape[1] > 1 else (0, 0)
-        log_ratio_std[name] = 1.4826 * float(np.median(np.abs(moved[rows, first] - moved[rows, second])))
-    error = PrecisionErrorEstimate(schema, log_bias, log_ratio_std, decision_weights or {}, margin_stds)
-    return error if error.needs_f32(error.debias(fast)).mean() <= MAX_RECOMPUTED else None
-
-
-def _logs(table: FloatArray) -> FloatArray:
-    return np.asarray(np.log(np.maximum(table, MIN_PROBABILITY)))
-
-
-def _best_two(table: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    order = np.argpartition(-table, 1, axis=1)
-    return order[:, 0], order[:, 1]
-
-
-def _log_ratio(table: FloatArray, first: NDArray[np.int64], second: NDArray[np.int64]) -> FloatArray:
-    """The log-ratio of two columns of each row, (rows,); 0 where they are the same."""
-    rows = np.arange(len(table))
-    logs = _logs(table)
-    return np.asarray(logs[rows, first] - logs[rows, second])

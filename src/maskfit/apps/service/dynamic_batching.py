@@ -217,8 +217,11 @@ class DynamicBatcher:
             # A request that has ended waits for nothing: looked at again after each step that may take long.
             if job.future.cancelled():
                 return None
-            pixels = decode(job.content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
-            return None if job.future.cancelled() else self._face_predictors[job.detect_faces].preprocess(pixels)
+            content = job.content
+            pixels = decode(content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
+            if job.future.cancelled():
+                return None
+            return self._face_predictors[job.detect_faces].preprocess(pixels, image=content)
 
     def _run(self) -> None:
         while (first := self._detected.get()) is not None:

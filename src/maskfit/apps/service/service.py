@@ -15,7 +15,9 @@ from maskfit.apps.service.request_deadlines import RequestDeadlines
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
+from maskfit.inference.engines.selection import select_continuous_engine
 from maskfit.inference.face_predictor import FacePredictor
+from maskfit.inference.input_resolution import find_models
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec
 
@@ -57,7 +59,7 @@ class InferenceService:
             batch_size=settings.batch_size,
             threads=1,
             top_k=settings.top,
-            engine=settings.engine,
+            engine=select_continuous_engine(find_models(settings.models, settings.top), settings.engine),
         )
         face_predictors = {False: FacePredictor(self.predictor, detect=False)}
         named = parse_detector(settings.detector) if settings.faces and settings.detector else None

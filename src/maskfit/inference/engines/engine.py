@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
+from maskfit.inference.engines.int8_conversion import read_int8_error, require_int8
+from maskfit.inference.precision_error import PrecisionErrorEstimate
 from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata
 from maskfit.model_metadata import open_onnx
 
@@ -33,8 +35,11 @@ Logits = dict[str, NDArray[np.float32]]
 Precision = Literal["f32", "bf16", "auto", "checked"]
 """Precision that an engine computes in. `checked` is bf16 with an f32 twin that recomputes close predictions."""
 
+OnnxPrecision = Literal["f32", "int8"]
+"""`Precision` of an engine that has no bf16 and runs int8 conversions, with an f32 twin as `checked` has it."""
+
 CpuPrecision = Literal["f32", "bf16", "auto", "checked", "int8"]
-"""`Precision` of an engine that also runs int8 conversions, with an f32 twin as `checked` has it."""
+"""`Precision` of an engine that also runs int8 conversions."""
 
 PRECISION_TEXT = {
     "f32": "f32",
@@ -63,12 +68,15 @@ class Engine(Protocol):
         on_gpu: Whether a GPU runs the network.
         tolerates_approximate_pixels: Whether `logits` rounds so coarsely, to int8, that pixels which are off by a level
             change no more than that; for predictions that `f32_twin` checks.
+        low_precision_error: How `logits` changes probabilities against `f32_twin`, where that was measured before; None
+            where it was not.
     """
 
     metadata: ModelMetadata
     description: str
     on_gpu: bool
     tolerates_approximate_pixels: bool
+    low_precision_error: PrecisionErrorEstimate | None
 
     @property
     def f32_twin(self) -> Engine | None:
@@ -95,34 +103,51 @@ class OnnxEngine:
     Args:
         path: A `.onnx` model.
         threads: Threads for one batch; None leaves the choice to ONNX Runtime.
+        precision: `f32`, or `int8`: an int8 conversion of the model with an f32 twin.
         num_streams: Batches that are submitted at the same time. With more than one, each gets one thread unless
             `threads` is given.
         infer_batch_size: Images per call of the network, >= 1; larger batches are split. None passes a whole batch.
 
     Raises:
-        ModelFileError: The file is no such model, or its network does not match its metadata.
-        ValueError: `infer_batch_size` is below 1.
+        ModelFileError: The file is no such model, its network does not match its metadata, or there is no int8
+            conversion of it.
+        ValueError: There is no such precision, or `infer_batch_size` is below 1.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
-    description = "ONNX Runtime, f32"
     on_gpu = False
-    tolerates_approximate_pixels = False
-    f32_twin = None
 
     def __init__(
-        self, path: Path, threads: int | None = None, num_streams: int = 1, infer_batch_size: int | None = None
+        self,
+        path: Path,
+        threads: int | None = None,
+        precision: OnnxPrecision = "f32",
+        num_streams: int = 1,
+        infer_batch_size: int | None = None,
     ) -> None:
+        check_precision(precision, OnnxPrecision)
         check_infer_batch_size(infer_batch_size)
         self.path = path
         self.infer_batch_size = infer_batch_size
-        self.session = open_onnx(path, threads or (1 if num_streams > 1 else None))
+        threads = threads or (1 if num_streams > 1 else None)
+        self.session = open_onnx(path, threads)
         self.metadata = parse_model_metadata(self.session.get_modelmeta().custom_metadata_map, path)
         inputs, outputs = (
             {item.name: (item.type.removeprefix("tensor(").removesuffix(")"), item.shape) for item in items}
             for items in (self.session.get_inputs(), self.session.get_outputs())
         )
         self.input = find_input(inputs, outputs, self.metadata, path)
+        self.description = f"ONNX Runtime, {PRECISION_TEXT[precision]}"
+        self.tolerates_approximate_pixels = precision == "int8"
+        self.f32_twin: OnnxEngine | None = None
+        self.low_precision_error: PrecisionErrorEstimate | None = None
+        if precision == "int8":
+            self.f32_twin = copy(self)
+            self.f32_twin.description = f"ONNX Runtime, {PRECISION_TEXT['f32']}"
+            self.f32_twin.tolerates_approximate_pixels = False
+            conversion = require_int8(path, "onnx")
+            self.session = open_onnx(conversion, threads)
+            self.low_precision_error = read_int8_error(conversion, self.metadata.label_schema.scored_schema())
 
     def logits(self, frames: ImageBatch) -> Logits:
         """Runs the network; see `Engine.logits`.
@@ -165,6 +190,7 @@ class TorchEngine:
 
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     tolerates_approximate_pixels = False
+    low_precision_error: PrecisionErrorEstimate | None = None
 
     def __init__(
         self, path: Path, threads: int | None = None, precision: Precision = "f32", num_streams: int = 1

@@ -31,7 +31,12 @@ from maskfit.inference.engines.engine import (
     prepare_input,
     run_in_chunks,
 )
-from maskfit.inference.engines.int8_conversion import compiled_folder, find_int8
+from maskfit.inference.engines.int8_conversion import (
+    REMOVE_CONVERSION_HINT,
+    compiled_folder,
+    read_int8_error,
+    require_int8,
+)
 from maskfit.model_file import read_model_metadata
 
 _FIRST_TENSOR = Lock()
@@ -117,26 +122,22 @@ class OpenvinoEngine:
             raise _compile_error(error, path) from None
         self.infer_batch_size = infer_batch_size
         self.f32_twin = self._make_f32_twin(twin[0], variants[1][2]) if twin else None
+        self.low_precision_error = (
+            read_int8_error(require_int8(path, "openvino"), self.metadata.label_schema.scored_schema())
+            if precision == "int8"
+            else None
+        )
 
     def _read_int8(self, path: Path) -> tuple[Any, Path | None]:
         """The int8 conversion of the model, and the folder for what OpenVINO makes of it."""
-        found = find_int8(path) if path.suffix == ".onnx" else None
-        if found is None:
-            raise ModelFileError(
-                "there is no int8 conversion of this model in the cache"
-                if path.suffix == ".onnx"
-                else f"only an .onnx model can be converted to int8, not '{path.suffix}'",
-                location=path,
-                hint="maskfit predict MODEL.onnx --images PHOTOS --engine openvino:precision=int8 calibrates one, or "
-                "leave out precision=int8",
-            )
+        found = require_int8(path, "openvino")
         try:
             return self._openvino.Core().read_model(found), compiled_folder(found)
         except RuntimeError as error:
             raise ModelFileError(
                 f"this int8 conversion is damaged: {first_error_line(error)}",
                 location=found,
-                hint="remove it, or let maskfit predict make it again",
+                hint=REMOVE_CONVERSION_HINT,
             ) from None
 
     def _compile(self, network: Any, precision: CpuPrecision, infer_batch_size: int | None, folder: Path | None) -> Any:

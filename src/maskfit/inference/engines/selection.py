@@ -30,6 +30,7 @@ from maskfit.inference.engines.int8_conversion import (
     can_convert,
     convert_to_int8,
     find_int8,
+    find_measured_int8,
     is_intact,
     suits_int8,
 )
@@ -139,12 +140,45 @@ def convert_where_asked(
         RecipeError: `engine` is no name with options.
     """
     spec = parse_engine(engine)
-    if spec.name != "openvino" or spec.options.get("precision") != "int8":
+    if spec.name not in ("onnx", "openvino") or spec.options.get("precision") != "int8":
         return
     for path in paths:
         if path.suffix == ".onnx":
             validate_model_file(path)
             convert_to_int8(path, photos, log)
+
+
+def select_continuous_engine(paths: Sequence[Path], engine: str | ComponentSpec) -> ComponentSpec:
+    """Selects the engine for what runs on and on, such as a service or a camera, photo by photo.
+
+    `auto` takes a measured int8 conversion where the processor gains from it: nothing is estimated on the first photos
+    then, so a photo's prediction does not depend on when it comes.
+
+    Args:
+        paths: The models. An ensemble runs in f32: how rounding changes its votes was not measured.
+        engine: What the user asked for; anything but `auto` is taken as it is.
+
+    Returns:
+        The engine with its options.
+
+    Raises:
+        RecipeError: `engine` is no name with options.
+    """
+    spec = parse_engine(engine)
+    if spec.name != AUTO or spec.options or len(paths) != 1 or paths[0].suffix != ".onnx":
+        return spec
+    if gains_from_int8() and find_measured_int8(paths[0]) is not None:
+        return ComponentSpec.create("onnx", precision="int8")
+    return spec
+
+
+def gains_from_int8() -> bool:
+    """Whether int8 was measured to be faster than f32 on processors such as this one, and nothing restricts it.
+
+    Returns:
+        Whether it was.
+    """
+    return (has_vnni() or has_avx2_alone()) and find_active_isa_limit() is None
 
 
 def select_num_streams(choices: Sequence[EngineChoice], num_passes: int) -> int:
@@ -214,12 +248,7 @@ def _select_cpu_engine(
         return ComponentSpec.create("openvino", **_openvino_options())
     if importlib.util.find_spec("openvino") is None or _is_quantized(path):
         return ComponentSpec.create("onnx")
-    if (
-        photos
-        and (has_vnni() or has_avx2_alone())
-        and find_active_isa_limit() is None
-        and _has_int8(path, num_passes, log, photos)
-    ):
+    if photos and gains_from_int8() and _has_int8(path, num_passes, log, photos):
         return ComponentSpec.create("openvino", precision="int8")
     return ComponentSpec.create("openvino", **_openvino_options())
 

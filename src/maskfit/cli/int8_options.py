@@ -1,0 +1,71 @@
+"""The option `--calibrate` of what runs on and on: an int8 conversion that is calibrated once, before the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.console import err, find_listed_images
+from maskfit.errors import DataError
+
+if TYPE_CHECKING:
+    from maskfit.inference.face_predictor import FacePredictor
+    from maskfit.inference.predictor import Predictor
+
+CalibrateOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Photos such as those that will come, to calibrate an int8 conversion of the model on, once: the network "
+        "then runs in int8, and in f32 where int8 could change the class. The bundled model has one.",
+        show_default=False,
+    ),
+]
+
+
+def calibrate_models(
+    models: Sequence[str], photos: Path | None, engine: str, open_predictor: Callable[[Predictor], FacePredictor]
+) -> None:
+    """Calibrates an int8 conversion where the user asked for one and there is none.
+
+    Args:
+        models: The models that will run.
+        photos: The folder, file or list that the user named; None calibrates nothing.
+        engine: The engine that the user named.
+        open_predictor: Adds the detector that the model will run with.
+
+    Raises:
+        DataError: The engine runs no conversion, or there are too few faces.
+        MaskfitError: As `calibrate_where_missing`.
+    """
+    if photos is None:
+        return
+    if engine not in ("auto", "onnx:precision=int8", "openvino:precision=int8"):
+        raise DataError(
+            f"--engine {engine} runs no int8 conversion, so --calibrate is of no use",
+            hint="leave out one of the two",
+        )
+    from maskfit.inference.int8_calibration import calibrate_where_missing
+    from maskfit.inference.predictor import Predictor
+
+    listed = find_listed_images(photos)
+    calibrate_where_missing(
+        models, lambda: open_predictor(Predictor.load(*models, engine="onnx", threads=1)), listed, err.print
+    )
+
+
+def describe_int8(predictor: Predictor) -> str:
+    """Says that the networks run in int8.
+
+    Args:
+        predictor: The models.
+
+    Returns:
+        One line; empty where they run in f32.
+    """
+    if predictor.runner.low_precision_error is None:
+        return ""
+    return "int8, and f32 where that could change the class; --engine onnx runs everything in f32"

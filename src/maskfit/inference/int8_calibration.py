@@ -1,0 +1,228 @@
+"""Calibration of an int8 conversion for what runs on and on, such as a service or a camera.
+
+Unlike the conversion that `maskfit predict` makes on the way, it comes with a measurement of how its rounding changes
+probabilities: on other photos than those that calibrate, so that no photo has to be computed both ways later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from maskfit.data.fast_downscale import import_resizer
+from maskfit.data.image_decoding import Pixels
+from maskfit.data.photo_dataset import Photo
+from maskfit.errors import DataError, MissingExtraError, ModelFileError, PhotoError
+from maskfit.file_io import atomic_write
+from maskfit.inference.engines import open_engine
+from maskfit.inference.engines.engine import Engine
+from maskfit.inference.engines.int8_conversion import (
+    CONVERSION_OF_KEY,
+    ERROR_KEY,
+    PhotoCollection,
+    can_convert,
+    content_hash,
+    conversion_path,
+    find_measured_int8,
+    is_int8,
+    lock_conversion,
+    open_convertible,
+    suits_int8,
+)
+from maskfit.inference.engines.int8_origin import INT8_KEY, Int8Origin, describe_instructions
+from maskfit.inference.engines.selection import gains_from_int8
+from maskfit.inference.face_predictor import FacePredictor
+from maskfit.inference.image_loading import batched, load_image
+from maskfit.inference.precision_error import PrecisionErrorEstimate, estimate_precision_error
+from maskfit.labels.schema import FloatArray, logits_to_probabilities
+from maskfit.model_file import read_model_metadata
+
+MIN_INPUTS, MAX_INPUTS = 96, 768
+"""Faces that are used. A third of them calibrate, and the tails of the error are estimated from the others, for which
+fewer are too few; more change little."""
+
+BATCH_SIZE = 8
+"""Faces that a network computes at a time."""
+
+
+@dataclass(frozen=True)
+class Int8Calibration:
+    """An int8 conversion that was calibrated now.
+
+    Attributes:
+        path: The conversion.
+        calibrated: Faces that calibrated it.
+        measured: Other faces, on which its error was measured.
+        changed: Fraction of these whose class the conversion alone changes.
+        recomputed: Fraction of these that are close and therefore recomputed in f32.
+        changed_then: Fraction of these whose class is changed even so.
+    """
+
+    path: Path
+    calibrated: int
+    measured: int
+    changed: float
+    recomputed: float
+    changed_then: float
+
+
+def calibrate_int8(
+    model: Path, face_predictor: FacePredictor, photos: Iterable[Photo], target: Path | None = None
+) -> Int8Calibration:
+    """Quantizes a model on photos and measures how that changes its probabilities.
+
+    Args:
+        model: An ONNX model.
+        face_predictor: The model with the detector that it will run with, in f32.
+        photos: Photos such as those that will come; those that cannot be read are left out. They are taken until there
+            are enough faces.
+        target: The file; None is the cache, where `find_int8` looks.
+
+    Returns:
+        The conversion and what was measured.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+        ModelFileError: The model cannot be quantized, is in int8 already, or would not run faster.
+        DataError: There are too few faces, too many predictions are close, or the cache cannot be written.
+    """
+    if not can_convert():
+        raise MissingExtraError("a new int8 conversion", "train")
+    program = open_convertible(model)
+    if not suits_int8(model):
+        raise ModelFileError(
+            "this network has smooth activations (SiLU, HardSwish, GELU), so int8 would not be faster",
+            location=model,
+            hint="leave out --calibrate",
+        )
+    inputs = _collect_inputs(face_predictor, photos)
+    if len(inputs) < MIN_INPUTS:
+        raise DataError(
+            f"int8 is calibrated on {MIN_INPUTS} faces or more, these photos have {len(inputs)}",
+            hint="name a folder with more photos, such as those that will come, or leave out --calibrate",
+        )
+    # Every third calibrates, so that both parts resemble all photos however they are sorted.
+    calibrating = [exact for number, (exact, _) in enumerate(inputs) if number % 3 == 0]
+    measuring = [pair for number, pair in enumerate(inputs) if number % 3]
+    from maskfit.inference.export.quantization import quantize_program
+
+    digest = content_hash(model)
+    path = target or conversion_path(digest)
+    quantized = quantize_program(program, (np.stack(part) for part in batched(calibrating, BATCH_SIZE)))
+    if not is_int8(quantized):
+        raise ModelFileError("no layer of this network can be quantized", location=model, hint="leave out --calibrate")
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.onnx"
+        draft.write_bytes(quantized.SerializeToString())
+        exact = _probabilities(open_engine(model, threads=1), [own for own, _ in measuring])
+        fast = _probabilities(open_engine(draft, threads=1), [approximate for _, approximate in measuring])
+    schema = read_model_metadata(model).label_schema.scored_schema()
+    error = estimate_precision_error(schema, fast, exact, covers_tails=True)
+    if error is not None:
+        error = replace(error, covers_approximate_pixels=import_resizer() is not None)
+    else:
+        raise DataError(
+            "so many of these predictions are close that f32 for all is faster than int8",
+            location=model,
+            hint="leave out --calibrate",
+        )
+    for key, value in (
+        (CONVERSION_OF_KEY, digest),
+        (ERROR_KEY, error.to_json()),
+        (INT8_KEY, Int8Origin(describe_instructions(), len(calibrating)).to_json()),
+    ):
+        quantized.metadata_props.add(key=key, value=value)
+    with nullcontext() if target else lock_conversion(path), atomic_write(path) as draft:
+        draft.write_bytes(quantized.SerializeToString())
+    return _describe(path, len(calibrating), error, fast, exact)
+
+
+def calibrate_where_missing(
+    models: Sequence[str],
+    face_predictor: Callable[[], FacePredictor],
+    photos: PhotoCollection,
+    log: Callable[[str], None],
+) -> None:
+    """Calibrates an int8 conversion of a model, unless there is one whose error was measured.
+
+    Args:
+        models: What the user named.
+        face_predictor: Opens the model in f32 with the detector that it will run with.
+        photos: Photos such as those that will come.
+        log: Receives lines about what takes time and what was measured.
+
+    Raises:
+        ModelFileError: It is not one ONNX model; or as `calibrate_int8`.
+        DataError: As `calibrate_int8`.
+        MissingExtraError: As `calibrate_int8`.
+    """
+    if len(models) != 1 or not models[0].endswith(".onnx"):
+        raise ModelFileError(
+            "--calibrate takes one .onnx model",
+            location=", ".join(models),
+            hint="maskfit export writes one, or leave out --calibrate",
+        )
+    path = Path(models[0])
+    if not gains_from_int8():
+        log("this processor was not measured to gain from int8, so the network runs in f32 and nothing is calibrated")
+        return
+    if (found := find_measured_int8(path)) is not None:
+        log(f"the int8 conversion of {path} is calibrated already: {found}; remove it to calibrate again")
+        return
+    log(f"calibrating an int8 conversion of {path} on {len(photos)} photos, once")
+    # Evenly spaced: a folder may be sorted by day or by camera.
+    spaced = islice(photos, 0, None, max(len(photos) // MAX_INPUTS, 1))
+    made = calibrate_int8(path, face_predictor(), spaced)
+    log(
+        f"calibrated on {made.calibrated} faces; of {made.measured} others {made.changed:.1%} get another class in "
+        f"int8, {made.recomputed:.0%} are close and recomputed in f32, {made.changed_then:.1%} differ then"
+    )
+
+
+def _collect_inputs(face_predictor: FacePredictor, photos: Iterable[Photo]) -> list[tuple[Pixels, Pixels]]:
+    """Network inputs of the photos' faces, at most as many as are used, each also as approximate pixels have it."""
+    crop_resize = face_predictor.predictor.runner.crop_resizes[0]
+    inputs: list[tuple[Pixels, Pixels]] = []
+    for photo in photos:
+        try:
+            pixels = load_image(photo)
+        except PhotoError:
+            continue
+        for item in face_predictor.preprocess(pixels).inputs:
+            exact, approximate = item.tta_views[0][0], crop_resize.approximate(pixels, item.crops[0])
+            inputs.append((exact, exact if approximate is None else approximate))
+        if len(inputs) >= MAX_INPUTS:
+            break
+    return inputs[:MAX_INPUTS]
+
+
+def _probabilities(engine: Engine, frames: Sequence[Pixels]) -> FloatArray:
+    metadata = engine.metadata
+    parts = [
+        logits_to_probabilities(metadata.label_schema, engine.logits(np.stack(part)))
+        for part in batched(frames, BATCH_SIZE)
+    ]
+    return metadata.calibration.apply_temperature(metadata.label_schema.scored_schema(), np.concatenate(parts))
+
+
+def _describe(
+    path: Path, calibrated: int, error: PrecisionErrorEstimate, fast: FloatArray, exact: FloatArray
+) -> Int8Calibration:
+    debiased = error.debias(fast)
+    close = error.needs_f32(debiased)
+    differ = debiased.argmax(axis=1) != exact.argmax(axis=1)
+    alone = fast.argmax(axis=1) != exact.argmax(axis=1)
+    return Int8Calibration(
+        path,
+        calibrated,
+        len(exact),
+        float(alone.mean()),
+        float(close.mean()),
+        float((differ & ~close).mean()),
+    )
