@@ -150,3 +150,21 @@ def write_run(models: dict[str, Path]) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred photos of noise."""
+    path = tmp_path_factory.mktemp("noise")
+    chance = np.random.default_rng(0)
+    for number in range(100):
+        pixels = chance.integers(0, 256, (5, 4, 3)) * chance.uniform(0.2, 1)
+        image = Image.fromarray(pixels.astype(np.uint8)).resize((30, 40), Image.Resampling.BICUBIC)
+        image.save(path / f"{number:03}.png")
+    return path
+
+
+@pytest.fixture
+def model(exported: dict[str, Path]) -> Path:
+    """An ONNX model with a head for each attribute."""
+    return exported["attributes"]

@@ -32,6 +32,7 @@ from maskfit.inference.image_loading import (
     run_batches_in_parallel,
 )
 from maskfit.inference.input_resolution import bundled_model_path
+from maskfit.inference.precision_cascade import PrecisionCascade
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.tta import ModelInput
 from maskfit.labels.age_distribution import AgeEstimate, concat_ages, estimate_ages
@@ -217,6 +218,13 @@ class FacePredictor:
         own = [crop_resize.face_crop for crop_resize in predictor.runner.crop_resizes]
         # A model that crops by a detector looks once more at an image on which no face was found.
         self._looks_again = predict_whole_image and any(own)
+        # In f32 where the error of low precision was not measured before: what a face gets depends on that face alone.
+        runner, error = predictor.runner, predictor.runner.low_precision_error
+        self._forward = (
+            runner.forward
+            if error is None
+            else PrecisionCascade.measured(runner, predictor.decision_weights, error).predict
+        )
         self.detector: FaceCrop | None = None
         if detect:
             self.detector = detector or next(filter(None, own), None) or default_detector() or FaceCrop("bundled")
@@ -428,7 +436,7 @@ class FacePredictor:
         """
         height, width = pixels.shape[:2]
         reload = None
-        if self.predictor.takes_approximate_pixels:
+        if self.predictor.runner.error_covers_approximate_pixels:
             reload = keep_or_reload(pixels if image is None else image, pixels)
         found = self.detect(pixels) if faces is None else tuple(faces)
         regions: Sequence[Face | None] = found or ((None,) if self.predict_whole_image else ())
@@ -446,7 +454,7 @@ class FacePredictor:
         """
         predictor = self.predictor
         inputs = [item for image in images for item in image.inputs]
-        parts = [predictor.predict_inputs(batch) for batch in batched(inputs, predictor.batch_size)]
+        parts = [self._forward(batch) for batch in batched(inputs, predictor.batch_size)]
         rows = np.concatenate([part.combined for part in parts] or [np.empty((0, predictor.schema.num_classes))])
         ages = estimate_ages(predictor.schema, rows, concat_ages([part.ages for part in parts]))
         attributes = decide(predictor.schema, rows, predictor.abstain_below, predictor.decision_weights, ages)

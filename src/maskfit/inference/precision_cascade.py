@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -54,28 +54,39 @@ class PrecisionCascade:
 
     The first `num_probes` inputs are computed both ways. Later batches run in bf16 without waiting for the
     estimate; they are resolved once it exists. With the same inputs in the same batches, the same ones are recomputed
-    every time, however threads are scheduled; so an instance is made for each stream. Where the error is known before,
-    nothing is computed both ways, and what is recomputed depends on each input alone: one instance serves all streams.
+    every time, however threads are scheduled; so an instance is made for each stream. With a `measured` error one
+    instance serves all streams.
 
     Args:
         ensemble: Runs the networks. Where it has no low precision, everything is computed in f32.
         decision_weights: Decision weights by attribute, which select the prediction.
-        known_error: The error of low precision, where it was measured before; None estimates it on the first inputs.
     """
 
     ensemble: EnsembleRunner
     decision_weights: WeightMap = field(default_factory=dict)
-    known_error: PrecisionErrorEstimate | None = None
     _probes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False)
     _error: PrecisionErrorEstimate | None = field(default=None, init=False)
     _is_estimated: bool = field(default=False, init=False)
     _estimating: Lock = field(default_factory=Lock, init=False)
     _probing: Lock = field(default_factory=Lock, init=False)
 
-    def __post_init__(self) -> None:
-        if self.known_error is not None:
-            self._error = self.known_error.with_decision_weights(self.decision_weights)
-            self._is_estimated = True
+    @classmethod
+    def measured(cls, ensemble: EnsembleRunner, decision_weights: WeightMap, error: PrecisionErrorEstimate) -> Self:
+        """Makes a cascade whose error of low precision was measured before.
+
+        Nothing is computed both ways, and whether an input is recomputed depends on that input alone.
+
+        Args:
+            ensemble: Runs the networks, which have low precision.
+            decision_weights: Decision weights by attribute.
+            error: The error.
+
+        Returns:
+            The cascade.
+        """
+        cascade = cls(ensemble, decision_weights)
+        cascade._error, cascade._is_estimated = error.with_decision_weights(decision_weights), True
+        return cascade
 
     @property
     def num_probes(self) -> int:
@@ -153,7 +164,7 @@ class PrecisionCascade:
             A batch, each item with whether its batch is a probe.
         """
         rest = iter(items)
-        if self.ensemble.has_low_precision and self.known_error is None:
+        if self.ensemble.has_low_precision and not self._is_estimated:
             probe_size = min(batch_size, -(-self.num_probes // num_workers))
             for batch in batched(islice(rest, self.num_probes), probe_size):
                 yield [(True, item) for item in batch]

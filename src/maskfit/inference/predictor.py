@@ -141,8 +141,6 @@ class Predictor:
         same = {item.name for item in self.schema.attributes if item == composition.schema[item.name]}
         self.decision_weights = {name: values for name, values in weights.items() if name in same}
         self._cascade = PrecisionCascade(self.runner, self.decision_weights)
-        error = self.runner.low_precision_error
-        self._measured_cascade = PrecisionCascade(self.runner, self.decision_weights, error) if error else None
 
     @classmethod
     def load(
@@ -327,29 +325,6 @@ class Predictor:
         batch = [self._load(item) for item in images]
         inputs = [item for _, item in batch if not isinstance(item, str)]
         return self._to_predictions(batch, self._cascade.predict(inputs))
-
-    @property
-    def takes_approximate_pixels(self) -> bool:
-        """Whether the inputs of `predict_inputs` may be approximate: those that are close are made again."""
-        error = self.runner.low_precision_error
-        return self.runner.allows_approximate_pixels and error is not None and error.covers_approximate_pixels
-
-    def predict_inputs(self, inputs: Sequence[ModelInput]) -> EnsembleOutput:
-        """Runs the networks on a batch of inputs; what an input gets depends on it alone.
-
-        In low precision where its error was measured before (`EnsembleRunner.low_precision_error`) and cannot change
-        a class, else in f32. May be called from many threads at once.
-
-        Args:
-            inputs: The batch, which may be empty.
-
-        Returns:
-            Final probabilities.
-
-        Raises:
-            ModelFileError: A network cannot run, or its output is not finite.
-        """
-        return self._measured_cascade.predict(inputs) if self._measured_cascade else self.runner.forward(inputs)
 
     def describe_decisions(self) -> str:
         """Describes how classes are chosen.

@@ -178,7 +178,7 @@ def test_what_does_not_fit_into_a_gpus_memory_is_halved(models, photos):
     [
         ("tensorrt", "there is no engine 'tensorrt'; known: auto, onnx, openvino, torch"),
         ("torch", r"the engine 'torch' runs \.safetensors, not '\.onnx'"),
-        ("onnx:precision=bf16", "'onnx' has no option 'precision'"),
+        ("onnx:precision=bf16", "precision must be one of f32, int8, got bf16"),
         ("openvino:precision=int4", "precision must be one of f32, bf16, auto, checked, int8, got int4"),
         ("auto:threads=2", "there is no engine|has no option"),
         ("onnx:path=x", "has no option 'path'"),

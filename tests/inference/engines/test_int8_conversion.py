@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
 
 import maskfit.inference.engines.selection as choosing
 from maskfit import cpu_features
@@ -55,23 +54,6 @@ def vnni(monkeypatch):
     monkeypatch.setattr(choosing, "_has_bf16", lambda: True)
     for name in cpu_features.ISA_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A hundred photos of noise."""
-    path = tmp_path_factory.mktemp("noise")
-    chance = np.random.default_rng(0)
-    for number in range(100):
-        pixels = chance.integers(0, 256, (5, 4, 3)) * chance.uniform(0.2, 1)
-        image = Image.fromarray(pixels.astype(np.uint8)).resize((30, 40), Image.Resampling.BICUBIC)
-        image.save(path / f"{number:03}.png")
-    return path
-
-
-@pytest.fixture
-def model(exported):
-    return exported["attributes"]
 
 
 def test_a_model_is_quantized_once_on_evenly_spaced_photos(model, folder, monkeypatch):

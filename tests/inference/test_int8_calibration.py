@@ -1,0 +1,185 @@
+"""Int8 conversions whose error was measured: making one, running one, and the bundled model's."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from maskfit import cpu_features
+from maskfit.data.image_lists import ImageFolder
+from maskfit.errors import DataError, ModelFileError
+from maskfit.inference.engines import open_engine
+from maskfit.inference.engines.int8_conversion import (
+    ERROR_KEY,
+    content_hash,
+    conversion_path,
+    find_int8,
+    find_measured_int8,
+    read_int8_error,
+)
+from maskfit.inference.engines.selection import select_continuous_engine
+from maskfit.inference.face_predictor import FacePredictor
+from maskfit.inference.int8_calibration import MIN_INPUTS, calibrate_int8, calibrate_where_missing
+from maskfit.inference.predictor import Predictor
+from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.model_file import bundled_int8_path, bundled_model_path
+from maskfit.model_metadata import read_metadata
+from maskfit.synthesis.drawn import write_train_set
+
+MEASURED = "onnx:precision=int8"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def vnni(monkeypatch):
+    monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_VNNI")
+    for name in cpu_features.ISA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Two hundred drawn faces."""
+    return write_train_set(tmp_path_factory.mktemp("drawn"), 30, workers=1)
+
+
+def whole(path: Path, engine: str = "onnx", **options: object) -> FacePredictor:
+    return FacePredictor(Predictor.load(path, engine=engine, threads=1, **options), detect=False)
+
+
+def test_a_conversion_is_calibrated_on_a_third_and_measured_on_the_others(vnni, model, folder):
+    assert select_continuous_engine([model], "auto").name == "auto"
+    made = calibrate_int8(model, whole(model), ImageFolder(folder))
+    assert (made.path, made.calibrated, made.measured) == (find_int8(model), 34, 66)
+    assert made.path == find_measured_int8(model) == conversion_path(content_hash(model))
+    assert 0 <= made.changed_then <= 0.02
+    assert made.recomputed < 0.4
+    assert select_continuous_engine([model], "auto").options == {"precision": "int8"}
+    assert select_continuous_engine([model], "onnx").options == {}
+    assert select_continuous_engine([model, model], "auto").name == "auto"
+
+
+def test_a_measured_conversion_predicts_each_photo_alike_whenever_it_comes(model, folder):
+    calibrate_int8(model, whole(model), ImageFolder(folder))
+    photos = [photo.path for photo in ImageFolder(folder)]
+    exact, fast = whole(model), whole(model, MEASURED)
+    in_order, reverse = (fast.predict(own) for own in (photos, photos[::-1]))
+    alone = [fast.predict_one(path) for path in photos[:20]]
+    expected = exact.predict(photos)
+    tables = [
+        np.stack([item.faces[0].probabilities for item in own]) for own in (in_order, reverse[::-1], alone, expected)
+    ]
+    assert np.abs(tables[0] - tables[1]).max() < 1e-5
+    assert np.abs(tables[0][:20] - tables[2]).max() < 1e-5
+    assert (tables[0].argmax(1) != tables[3].argmax(1)).sum() <= 1
+    # Some come from int8, and some were computed again.
+    errors = np.abs(tables[0] - tables[3]).max(axis=1)
+    assert (errors > 1e-5).any()
+    assert (errors < 1e-6).any()
+
+
+def test_an_ensemble_and_moved_age_bands_run_in_f32(model, folder):
+    calibrate_int8(model, whole(model), ImageFolder(folder))
+    assert Predictor.load(model, engine=MEASURED).runner.low_precision_error is not None
+    assert Predictor.load(model, engine=MEASURED, vote="majority").runner.low_precision_error is None
+    twice = Path(shutil.copy(model, model.with_name("twice.onnx")))
+    assert Predictor.load(model, twice, engine=MEASURED).runner.low_precision_error is None
+    moved = Predictor.load(bundled_model_path(), engine=MEASURED, age_borders=[25, 55])
+    assert moved.runner.low_precision_error is None
+    photo = next(iter(ImageFolder(folder))).path
+    f32 = whole(bundled_model_path(), age_borders=[25, 55]).predict_one(photo).faces[0].probabilities
+    assert np.abs(FacePredictor(moved, detect=False).predict_one(photo).faces[0].probabilities - f32).max() < 1e-6
+
+
+def test_decision_weights_select_what_is_close(model, folder):
+    calibrate_int8(model, whole(model), ImageFolder(folder))
+    error = read_int8_error(find_int8(model), LABEL_SCHEMAS["mask-gender-age"])
+    assert error is not None
+    tie = np.full((1, 18), 1e-3)
+    tie[0, 0], tie[0, 1] = 0.6, 0.3
+    assert not error.needs_f32(tie)[0]
+    assert error.with_decision_weights({"age": np.array([1.0, 2.0, 1.0])}).needs_f32(tie)[0]
+
+
+def test_what_cannot_be_calibrated_is_refused_with_the_next_step(vnni, model, folder, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    for photo in list(ImageFolder(folder))[:20]:
+        shutil.copy(photo.path, few)
+    with pytest.raises(DataError, match=f"{MIN_INPUTS} faces or more, these photos have 20"):
+        calibrate_int8(model, whole(model), ImageFolder(few))
+    with pytest.raises(ModelFileError, match=r"takes one \.onnx model"):
+        calibrate_where_missing([str(model), str(model)], lambda: whole(model), ImageFolder(folder), print)
+    assert find_int8(model) is None
+
+
+def test_calibrate_does_nothing_where_it_is_done_or_of_no_use(vnni, model, folder, monkeypatch):
+    said: list[str] = []
+    for _ in range(2):
+        calibrate_where_missing([str(model)], lambda: whole(model), list(ImageFolder(folder)), said.append)
+    assert [line.split()[0] for line in said] == ["calibrating", "calibrated", "the"]
+    assert "34 faces; of 66 others" in said[1]
+    find_int8(model).unlink()
+    monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE")
+    calibrate_where_missing([str(model)], lambda: whole(model), list(ImageFolder(folder)), said.append)
+    assert "not measured to gain from int8" in said[-1]
+    assert find_int8(model) is None
+
+
+def test_a_damaged_error_is_named(model, folder):
+    made = calibrate_int8(model, whole(model), ImageFolder(folder))
+    program = onnx.load(made.path)
+    for item in program.metadata_props:
+        if item.key == ERROR_KEY:
+            item.value = item.value.replace("[", "[9, ", 1)
+    made.path.write_bytes(program.SerializeToString())
+    with pytest.raises(ModelFileError, match=r"maskfit\.int8_error' is damaged") as error:
+        open_engine(model, engine=MEASURED)
+    assert error.value.location == str(made.path)
+
+
+def test_the_bundled_model_comes_with_its_conversion():
+    """Where this fails after a new edition: scripts/calibrate_bundled_model.py makes the conversion again."""
+    assert find_measured_int8(bundled_model_path()) == bundled_int8_path()
+    assert read_metadata(bundled_int8_path())["maskfit.int8_of"] == content_hash(bundled_model_path())
+    assert bundled_int8_path().stat().st_size < 3e6
+
+
+def test_the_bundled_conversion_predicts_as_f32(vnni, faces):
+    photos = [photo.path for photo in ImageFolder(faces)]
+    exact, fast = (FacePredictor.load(engine=engine, threads=1) for engine in ("onnx", MEASURED))
+    assert fast.predictor.runner.has_low_precision
+    assert select_continuous_engine([bundled_model_path()], "auto").options == {"precision": "int8"}
+    pairs = list(zip(exact.predict(photos), fast.predict(photos), strict=True))
+    rows = [(one, two) for old, new in pairs for one, two in zip(old.faces, new.faces, strict=True)]
+    assert len(rows) >= len(photos)
+    assert sum(one.probabilities.argmax() != two.probabilities.argmax() for one, two in rows) <= 1
+    assert all(one.box == two.box for one, two in rows)
+    differences = np.array([np.abs(one.probabilities - two.probabilities).max() for one, two in rows])
+    assert 0 < np.median(differences) < 0.02
+    ages = np.array([[one.age.mean, two.age.mean] for one, two in rows])
+    assert np.abs(np.diff(ages)).mean() < 1
+
+
+def test_large_photos_are_not_kept_for_what_is_close(faces):
+    """The pixels of small photos are kept, large ones are decoded again from the file's bytes."""
+    fast = FacePredictor.load(engine=MEASURED, threads=1, faces="whole")
+    if not fast.predictor.runner.error_covers_approximate_pixels:
+        pytest.skip("needs cykooz-resizer, the extra fast")
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 900, 3)).astype(np.uint8)
+    inputs = [fast.preprocess(own).inputs[0] for own in (pixels, pixels[:300, :300])]
+    assert [item.reload is None for item in inputs] == [True, False]
+    exact = FacePredictor.load(engine="onnx", threads=1, faces="whole")
+    assert np.array_equal(inputs[0].tta_views[0][0], exact.preprocess(pixels).inputs[0].tta_views[0][0])
+    again = inputs[1].exact(fast.predictor.runner.crop_resizes, fast.predictor.runner.tta)
+    assert np.array_equal(again.tta_views[0][0], exact.preprocess(pixels[:300, :300]).inputs[0].tta_views[0][0])
+    assert all(one.shape == two.shape for one, two in pairwise(item.tta_views[0][0] for item in inputs))
