@@ -88,7 +88,10 @@ def test_defaults_match_the_settings():
     [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)],
 )
 def test_public_host_without_token_warns(capsys, host, requires_token, warned):
-    predictor = SimpleNamespace(members=[1], schema=SimpleNamespace(names=("mask",)), decision_weights={})
+    runner = SimpleNamespace(low_precision_error=None)
+    predictor = SimpleNamespace(
+        members=[1], schema=SimpleNamespace(names=("mask",)), decision_weights={}, runner=runner
+    )
     settings = SimpleNamespace(workers=1, threads=2)
     service = SimpleNamespace(
         requires_token=requires_token, predictor=predictor, settings=settings, detector_note="another detector"

@@ -14,7 +14,7 @@ from maskfit import cpu_features
 from maskfit.data.image_lists import ImageFolder
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.engines import open_engine
-from maskfit.inference.engines.int8_conversion import (
+from maskfit.inference.engines.int8_files import (
     ERROR_KEY,
     content_hash,
     conversion_path,
@@ -173,7 +173,7 @@ def test_the_bundled_conversion_predicts_as_f32(vnni, faces):
 def test_large_photos_are_not_kept_for_what_is_close(faces):
     """The pixels of small photos are kept, large ones are decoded again from the file's bytes."""
     fast = FacePredictor.load(engine=MEASURED, threads=1, faces="whole")
-    if not fast.predictor.runner.error_covers_approximate_pixels:
+    if not fast.predictor.runner.allows_approximate_pixels:
         pytest.skip("needs cykooz-resizer, the extra fast")
     pixels = np.random.default_rng(0).integers(0, 256, (900, 900, 3)).astype(np.uint8)
     inputs = [fast.preprocess(own).inputs[0] for own in (pixels, pixels[:300, :300])]

@@ -352,7 +352,6 @@ class EnsembleRunner:
         has_low_precision: Whether `forward(..., low_precision=True)` differs from f32.
         allows_approximate_pixels: Whether its inputs may be approximate, where `preprocess` is told how to reload them.
         low_precision_error: How low precision changes the combined probabilities, where that was measured before.
-        error_covers_approximate_pixels: Whether it was measured with approximate pixels, and they are allowed.
 
     Raises:
         DataError: The weights of a detector that a member crops with are missing and cannot be fetched, or the age
@@ -394,11 +393,6 @@ class EnsembleRunner:
             members[0].engine.low_precision_error
             if len(members) == 1 and self.has_low_precision and self.schema == composition.schema
             else None
-        )
-        self.error_covers_approximate_pixels = (
-            self.allows_approximate_pixels
-            and self.low_precision_error is not None
-            and self.low_precision_error.covers_approximate_pixels
         )
         self.crop_resizes = tuple(dict.fromkeys(member.engine.metadata.preprocessing.crop_resize for member in members))
         for crop_resize in self.crop_resizes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, abstain, decide
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
 from maskfit.inference.engines import Logger
+from maskfit.inference.ensemble_runner import EnsembleOutput
 from maskfit.inference.image_loading import (
     ImageSource,
     batched,
@@ -220,11 +221,11 @@ class FacePredictor:
         self._looks_again = predict_whole_image and any(own)
         # In f32 where the error of low precision was not measured before: what a face gets depends on that face alone.
         runner, error = predictor.runner, predictor.runner.low_precision_error
-        self._forward = (
-            runner.forward
-            if error is None
-            else PrecisionCascade.measured(runner, predictor.decision_weights, error).predict
-        )
+        self._forward: Callable[[Sequence[ModelInput]], EnsembleOutput] = runner.forward
+        self._is_approximate = False
+        if error is not None:
+            self._forward = PrecisionCascade.measured(runner, predictor.decision_weights, error).predict
+            self._is_approximate = runner.allows_approximate_pixels and error.covers_approximate_pixels
         self.detector: FaceCrop | None = None
         if detect:
             self.detector = detector or next(filter(None, own), None) or default_detector() or FaceCrop("bundled")
@@ -428,16 +429,13 @@ class FacePredictor:
         Args:
             pixels: (height, width, 3), uint8, upright RGB.
             faces: The faces where they are known already; None detects them.
-            image: What the pixels were decoded from: for a large image, from which inputs that must be exact are made
-                once more. None leaves that to the pixels, which are kept only where they are few.
+            image: What the pixels were decoded from, to decode a large image again where its pixels must be exact.
 
         Returns:
             The faces and their inputs, for `predict_batch`.
         """
         height, width = pixels.shape[:2]
-        reload = None
-        if self.predictor.runner.error_covers_approximate_pixels:
-            reload = keep_or_reload(pixels if image is None else image, pixels)
+        reload = keep_or_reload(pixels if image is None else image, pixels) if self._is_approximate else None
         found = self.detect(pixels) if faces is None else tuple(faces)
         regions: Sequence[Face | None] = found or ((None,) if self.predict_whole_image else ())
         inputs = tuple(self.predictor.runner.preprocess(pixels, face, reload) for face in regions)

@@ -23,17 +23,19 @@ from maskfit.file_io import atomic_write
 from maskfit.inference.engines import open_engine
 from maskfit.inference.engines.engine import Engine
 from maskfit.inference.engines.int8_conversion import (
-    CONVERSION_OF_KEY,
-    ERROR_KEY,
     PhotoCollection,
     can_convert,
-    content_hash,
-    conversion_path,
-    find_measured_int8,
     is_int8,
     lock_conversion,
     open_convertible,
     suits_int8,
+)
+from maskfit.inference.engines.int8_files import (
+    CONVERSION_OF_KEY,
+    ERROR_KEY,
+    content_hash,
+    conversion_path,
+    find_measured_int8,
 )
 from maskfit.inference.engines.int8_origin import INT8_KEY, Int8Origin, describe_instructions
 from maskfit.inference.engines.selection import gains_from_int8

@@ -19,11 +19,10 @@ from maskfit.inference.engines import int8_conversion, open_engine
 from maskfit.inference.engines.int8_conversion import (
     MIN_CALIBRATION_PHOTOS,
     NUM_CALIBRATION_PHOTOS,
-    compiled_folder,
     convert_to_int8,
-    find_int8,
     suits_int8,
 )
+from maskfit.inference.engines.int8_files import compiled_folder, find_int8
 from maskfit.inference.engines.int8_origin import read_int8_origin
 from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_INT8_AVX2,

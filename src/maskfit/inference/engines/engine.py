@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
-from maskfit.inference.engines.int8_conversion import read_int8_error, require_int8
+from maskfit.inference.engines.int8_files import read_int8_error, require_int8
 from maskfit.inference.precision_error import PrecisionErrorEstimate
 from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata
 from maskfit.model_metadata import open_onnx

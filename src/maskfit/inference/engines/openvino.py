@@ -31,7 +31,7 @@ from maskfit.inference.engines.engine import (
     prepare_input,
     run_in_chunks,
 )
-from maskfit.inference.engines.int8_conversion import (
+from maskfit.inference.engines.int8_files import (
     REMOVE_CONVERSION_HINT,
     compiled_folder,
     read_int8_error,

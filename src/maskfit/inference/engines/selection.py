@@ -25,15 +25,8 @@ from maskfit.errors import MaskfitError
 from maskfit.file_io import user_cache_dir
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
-from maskfit.inference.engines.int8_conversion import (
-    PhotoCollection,
-    can_convert,
-    convert_to_int8,
-    find_int8,
-    find_measured_int8,
-    is_intact,
-    suits_int8,
-)
+from maskfit.inference.engines.int8_conversion import PhotoCollection, can_convert, convert_to_int8, suits_int8
+from maskfit.inference.engines.int8_files import find_int8, find_measured_int8, is_intact
 from maskfit.inference.engines.int8_origin import foreign_processor_warning
 from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.image_loading import available_cpus
@@ -162,11 +155,13 @@ def select_continuous_engine(paths: Sequence[Path], engine: str | ComponentSpec)
         The engine with its options.
 
     Raises:
+        ModelFileError: There is no such model.
         RecipeError: `engine` is no name with options.
     """
     spec = parse_engine(engine)
     if spec.name != AUTO or spec.options or len(paths) != 1 or paths[0].suffix != ".onnx":
         return spec
+    validate_model_file(paths[0])
     if gains_from_int8() and find_measured_int8(paths[0]) is not None:
         return ComponentSpec.create("onnx", precision="int8")
     return spec
