@@ -87,6 +87,7 @@ class Noisy:
     def __init__(self, engine, size: float) -> None:
         self.f32_twin, self.metadata, self.description, self.size = engine, engine.metadata, "noisy", size
         self.on_gpu = self.tolerates_approximate_pixels = False
+        self.low_precision_error = None
         self.asked = 0
         self.seen: list[np.ndarray] = []
 

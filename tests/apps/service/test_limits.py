@@ -275,7 +275,9 @@ def test_work_that_nobody_waits_for_is_dropped(serve, photo, wait_until, monkeyp
     predictor = batcher._face_predictors[True]
     preprocess = predictor.preprocess
     monkeypatch.setattr(dynamic_batching, "decode", slowly)
-    monkeypatch.setattr(predictor, "preprocess", lambda pixels: detected.append(1) or preprocess(pixels))
+    monkeypatch.setattr(
+        predictor, "preprocess", lambda *own, **options: detected.append(1) or preprocess(*own, **options)
+    )
     content, headers = as_form(*(photo(seed, LARGE) for seed in range(5)))
     gone = [lambda: decoded, {"type": "http.disconnect"}] if reason == "disconnect" else []
     answer = ask(served.client.app, [*body(content), *gone], headers=headers)
