@@ -23,7 +23,7 @@ from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
 from maskfit.inference.age_years import AgePlan, gives_ages, member_ages
 from maskfit.inference.engines import AUTO, Logger, open_engine, select_batch_size
-from maskfit.inference.engines.engine import Engine, Logits
+from maskfit.inference.engines.engine import Engine, Logits, measured_description
 from maskfit.inference.engines.int8_conversion import PhotoCollection
 from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
@@ -389,11 +389,8 @@ class EnsembleRunner:
             and all(member.engine.tolerates_approximate_pixels for member in members)
         )
         # An ensemble's votes and moved age bands have other errors than the one model's that was measured.
-        self.low_precision_error = (
-            members[0].engine.low_precision_error
-            if len(members) == 1 and self.has_low_precision and self.schema == composition.schema
-            else None
-        )
+        is_measured = len(members) == 1 and self.has_low_precision and self.schema == composition.schema
+        self.low_precision_error = members[0].engine.low_precision_error if is_measured else None
         self.crop_resizes = tuple(dict.fromkeys(member.engine.metadata.preprocessing.crop_resize for member in members))
         for crop_resize in self.crop_resizes:
             # Now, and not at the first image: fails where a detector's weights are missing.
@@ -405,7 +402,8 @@ class EnsembleRunner:
         engines = (
             member.engine if self.has_low_precision else self._f32_engines[member.name] for member in self.members
         )
-        return tuple(dict.fromkeys(engine.description for engine in engines))
+        texts = (engine.description for engine in engines)
+        return tuple(dict.fromkeys(texts if self.low_precision_error is None else map(measured_description, texts)))
 
     def preprocess(
         self, pixels: Pixels, face: Face | None = None, reload: Callable[[], Pixels] | None = None

@@ -220,12 +220,12 @@ class FacePredictor:
         # A model that crops by a detector looks once more at an image on which no face was found.
         self._looks_again = predict_whole_image and any(own)
         # In f32 where the error of low precision was not measured before: what a face gets depends on that face alone.
-        runner, error = predictor.runner, predictor.runner.low_precision_error
-        self._forward: Callable[[Sequence[ModelInput]], EnsembleOutput] = runner.forward
+        self._forward: Callable[[Sequence[ModelInput]], EnsembleOutput] = predictor.runner.forward
         self._is_approximate = False
-        if error is not None:
-            self._forward = PrecisionCascade.measured(runner, predictor.decision_weights, error).predict
-            self._is_approximate = runner.allows_approximate_pixels and error.covers_approximate_pixels
+        if predictor.runner.low_precision_error is not None:
+            runner = predictor.runner
+            cascade = PrecisionCascade(runner, predictor.decision_weights, runner.low_precision_error)
+            self._forward, self._is_approximate = cascade.predict, cascade.takes_approximate_pixels
         self.detector: FaceCrop | None = None
         if detect:
             self.detector = detector or next(filter(None, own), None) or default_detector() or FaceCrop("bundled")

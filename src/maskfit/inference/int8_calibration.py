@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -125,10 +125,10 @@ def calibrate_int8(
         exact = _probabilities(open_engine(model, threads=1), [own for own, _ in measuring])
         fast = _probabilities(open_engine(draft, threads=1), [approximate for _, approximate in measuring])
     schema = read_model_metadata(model).label_schema.scored_schema()
-    error = estimate_precision_error(schema, fast, exact, covers_tails=True)
-    if error is not None:
-        error = replace(error, covers_approximate_pixels=import_resizer() is not None)
-    else:
+    error = estimate_precision_error(
+        schema, fast, exact, covers_tails=True, approximate_pixels=import_resizer() is not None
+    )
+    if error is None:
         raise DataError(
             "so many of these predictions are close that f32 for all is faster than int8",
             location=model,

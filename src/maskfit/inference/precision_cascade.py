@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -54,39 +54,27 @@ class PrecisionCascade:
 
     The first `num_probes` inputs are computed both ways. Later batches run in bf16 without waiting for the
     estimate; they are resolved once it exists. With the same inputs in the same batches, the same ones are recomputed
-    every time, however threads are scheduled; so an instance is made for each stream. With a `measured` error one
-    instance serves all streams.
+    every time, however threads are scheduled; so an instance is made for each stream. Where the error was
+    measured before, one instance serves all streams.
 
     Args:
         ensemble: Runs the networks. Where it has no low precision, everything is computed in f32.
         decision_weights: Decision weights by attribute, which select the prediction.
+        error: The error of low precision, where it was measured before: then nothing is computed both ways, and whether
+            an input is recomputed depends on that input alone. None estimates it on the first inputs.
     """
 
     ensemble: EnsembleRunner
     decision_weights: WeightMap = field(default_factory=dict)
+    error: PrecisionErrorEstimate | None = None
     _probes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False)
-    _error: PrecisionErrorEstimate | None = field(default=None, init=False)
-    _is_estimated: bool = field(default=False, init=False)
+    _has_probed: bool = field(default=False, init=False)
     _estimating: Lock = field(default_factory=Lock, init=False)
     _probing: Lock = field(default_factory=Lock, init=False)
 
-    @classmethod
-    def measured(cls, ensemble: EnsembleRunner, decision_weights: WeightMap, error: PrecisionErrorEstimate) -> Self:
-        """Makes a cascade whose error of low precision was measured before.
-
-        Nothing is computed both ways, and whether an input is recomputed depends on that input alone.
-
-        Args:
-            ensemble: Runs the networks, which have low precision.
-            decision_weights: Decision weights by attribute.
-            error: The error.
-
-        Returns:
-            The cascade.
-        """
-        cascade = cls(ensemble, decision_weights)
-        cascade._error, cascade._is_estimated = error.with_decision_weights(decision_weights), True
-        return cascade
+    @property
+    def _is_estimated(self) -> bool:
+        return self._has_probed or self.error is not None
 
     @property
     def num_probes(self) -> int:
@@ -95,8 +83,10 @@ class PrecisionCascade:
 
     @property
     def takes_approximate_pixels(self) -> bool:
-        """Whether inputs may be approximate; once all are computed in f32 they would only have to be made again."""
-        return self.ensemble.allows_approximate_pixels and not (self._is_estimated and self._error is None)
+        """Whether inputs may be approximate: not where all are computed in f32, nor where the error was measured so."""
+        if not self.ensemble.allows_approximate_pixels or not self._is_estimated:
+            return self.ensemble.allows_approximate_pixels
+        return self.error is not None and self.error.covers_approximate_pixels
 
     def predict(self, inputs: Sequence[ModelInput]) -> EnsembleOutput:
         """Predicts a batch of a stream of unknown length. May be called from several threads at once.
@@ -191,7 +181,7 @@ class PrecisionCascade:
                 if sum(len(exact) for _, exact in self._probes) >= self.num_probes:
                     self._estimate()
             return PendingBatch(output)
-        if self._is_estimated and self._error is None:
+        if self._is_estimated and self.error is None:
             return PendingBatch(self.ensemble.forward(inputs))
         fast = self.ensemble.forward(inputs, low_precision=True)
         if self._is_estimated:
@@ -218,18 +208,19 @@ class PrecisionCascade:
     def _estimate(self) -> None:
         if self._probes:
             fast, exact = (np.concatenate(tables) for tables in zip(*self._probes, strict=True))
-            margin_stds = APPROXIMATE_MARGIN_STDS if self.ensemble.allows_approximate_pixels else MARGIN_STDS
-            self._error = estimate_precision_error(
-                self.ensemble.schema, fast, exact, self.decision_weights, margin_stds
+            is_approximate = self.ensemble.allows_approximate_pixels
+            margin_stds = APPROXIMATE_MARGIN_STDS if is_approximate else MARGIN_STDS
+            self.error = estimate_precision_error(
+                self.ensemble.schema, fast, exact, self.decision_weights, margin_stds, approximate_pixels=is_approximate
             )
-        self._is_estimated = True
+        self._has_probed = True
 
     def _recompute_close(self, inputs: Sequence[ModelInput], fast: EnsembleOutput) -> EnsembleOutput:
         """The low-precision output, recomputed in f32 where it is close; everywhere without a usable estimate."""
-        if self._error is None:
+        if self.error is None:
             return self.ensemble.forward(inputs)
-        combined = self._error.debias(fast.combined)
-        close = np.flatnonzero(self._error.needs_f32(combined))
+        combined = self.error.debias(fast.combined)
+        close = np.flatnonzero(self.error.with_decision_weights(self.decision_weights).needs_f32(combined))
         if len(close):
             exact = self.ensemble.forward([inputs[index] for index in close.tolist()])
             combined[close] = exact.combined

@@ -159,6 +159,7 @@ def estimate_precision_error(
     margin_stds: float = MARGIN_STDS,
     *,
     covers_tails: bool = False,
+    approximate_pixels: bool = False,
 ) -> PrecisionErrorEstimate | None:
     """Estimates the error of low precision from inputs that were computed both ways.
 
@@ -169,6 +170,7 @@ def estimate_precision_error(
         decision_weights: Decision weights by attribute.
         margin_stds: Standard deviations of the error that a margin must have.
         covers_tails: Whether the deviation is also that of the largest twentieth of the errors; for hundreds of inputs.
+        approximate_pixels: Whether `fast` was computed from approximate pixels.
 
     Returns:
         The error; None without inputs, or where so many would be recomputed that f32 for all is cheaper.
@@ -192,7 +194,9 @@ def estimate_precision_error(
         log_ratio_std[name] = MAD_TO_STD * float(np.median(sizes))
         if covers_tails:
             log_ratio_std[name] = max(log_ratio_std[name], QUANTILE_TO_STD * float(np.quantile(sizes, 0.95)))
-    error = PrecisionErrorEstimate(schema, log_bias, log_ratio_std, decision_weights or {}, margin_stds)
+    error = PrecisionErrorEstimate(
+        schema, log_bias, log_ratio_std, decision_weights or {}, margin_stds, approximate_pixels
+    )
     return error if error.needs_f32(error.debias(fast)).mean() <= MAX_RECOMPUTED else None
 
 

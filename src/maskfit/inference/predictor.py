@@ -140,7 +140,7 @@ class Predictor:
         # Weights of bands with other borders mean nothing.
         same = {item.name for item in self.schema.attributes if item == composition.schema[item.name]}
         self.decision_weights = {name: values for name, values in weights.items() if name in same}
-        self._cascade = PrecisionCascade(self.runner, self.decision_weights)
+        self._cascade = PrecisionCascade(self.runner, self.decision_weights, self.runner.low_precision_error)
 
     @classmethod
     def load(
@@ -292,7 +292,7 @@ class Predictor:
             return [item for _, item in batch if not isinstance(item, str)]
 
         # A cascade of its own, so that the same images always get the same predictions.
-        cascade = PrecisionCascade(self.runner, self.decision_weights)
+        cascade = PrecisionCascade(self.runner, self.decision_weights, self.runner.low_precision_error)
 
         def load(item: NamedImage) -> LoadedImage:
             return self._load(item, allow_approximate=cascade.takes_approximate_pixels)

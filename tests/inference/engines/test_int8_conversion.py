@@ -15,7 +15,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MissingExtraError, ModelFileError
-from maskfit.inference.engines import int8_conversion, open_engine
+from maskfit.inference.engines import int8_files, open_engine
 from maskfit.inference.engines.int8_conversion import (
     MIN_CALIBRATION_PHOTOS,
     NUM_CALIBRATION_PHOTOS,
@@ -248,7 +248,7 @@ def test_what_openvino_compiles_is_kept_and_made_again_where_it_is_damaged(model
     kept.chmod(0o600)
     kept.write_bytes(kept.read_bytes()[:-1000])
     assert np.array_equal(logits(), expected)
-    monkeypatch.setattr(int8_conversion.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(int8_files.os, "access", lambda path, mode: False)
     assert compiled_folder(conversion) is None
     assert np.array_equal(logits(), expected)
 

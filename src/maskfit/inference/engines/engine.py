@@ -377,6 +377,18 @@ def check_precision(precision: str, known: Any = Precision) -> None:
         raise ValueError(f"precision must be one of {', '.join(get_args(known))}, got {precision}")
 
 
+def measured_description(description: str) -> str:
+    """Describes an engine in int8 whose error was measured before, so that no image is computed both ways.
+
+    Args:
+        description: What the engine says of itself.
+
+    Returns:
+        The description.
+    """
+    return description.replace(PRECISION_TEXT["int8"], "int8 where that is safe, else f32")
+
+
 def engine_error(error: Exception, path: Path) -> ModelFileError:
     """Makes the error for a network that fails while it runs.
 
