@@ -107,7 +107,7 @@ def test_decision_weights_select_what_is_close(model, folder):
     tie = np.full((1, 18), 1e-3)
     tie[0, 0], tie[0, 1] = 0.6, 0.3
     assert not error.needs_f32(tie)[0]
-    assert error.with_decision_weights({"age": np.array([1.0, 2.0, 1.0])}).needs_f32(tie)[0]
+    assert error.with_decisions({"age": np.array([1.0, 2.0, 1.0])}, {}).needs_f32(tie)[0]
 
 
 def test_what_cannot_be_calibrated_is_refused_with_the_next_step(vnni, model, folder, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, replace
@@ -21,7 +21,6 @@ from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, abstain, decide
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
 from maskfit.inference.engines import Logger
-from maskfit.inference.ensemble_runner import EnsembleOutput
 from maskfit.inference.image_loading import (
     ImageSource,
     batched,
@@ -33,7 +32,7 @@ from maskfit.inference.image_loading import (
     run_batches_in_parallel,
 )
 from maskfit.inference.input_resolution import bundled_model_path
-from maskfit.inference.precision_cascade import PrecisionCascade
+from maskfit.inference.precision_cascade import measured_cascade
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.tta import ModelInput
 from maskfit.labels.age_distribution import AgeEstimate, concat_ages, estimate_ages
@@ -220,12 +219,11 @@ class FacePredictor:
         # A model that crops by a detector looks once more at an image on which no face was found.
         self._looks_again = predict_whole_image and any(own)
         # In f32 where the error of low precision was not measured before: what a face gets depends on that face alone.
-        self._forward: Callable[[Sequence[ModelInput]], EnsembleOutput] = predictor.runner.forward
-        self._is_approximate = False
+        cascade = None
         if predictor.runner.low_precision_error is not None:
-            runner = predictor.runner
-            cascade = PrecisionCascade(runner, predictor.decision_weights, runner.low_precision_error)
-            self._forward, self._is_approximate = cascade.predict, cascade.takes_approximate_pixels
+            cascade = measured_cascade(predictor.runner, predictor.decision_weights, predictor.abstain_below)
+        self._forward = cascade.predict if cascade else predictor.runner.forward
+        self._is_approximate = cascade is not None and cascade.takes_approximate_pixels
         self.detector: FaceCrop | None = None
         if detect:
             self.detector = detector or next(filter(None, own), None) or default_detector() or FaceCrop("bundled")

@@ -9,7 +9,7 @@ ten times as far as its genders. The mean shift that low precision adds to each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -62,11 +62,13 @@ class PrecisionCascade:
         decision_weights: Decision weights by attribute, which select the prediction.
         error: The error of low precision, where it was measured before: then nothing is computed both ways, and whether
             an input is recomputed depends on that input alone. None estimates it on the first inputs.
+        abstain_below: As `PrecisionErrorEstimate.abstain_below`.
     """
 
     ensemble: EnsembleRunner
     decision_weights: WeightMap = field(default_factory=dict)
     error: PrecisionErrorEstimate | None = None
+    abstain_below: Mapping[str, float] = field(default_factory=dict)
     _probes: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False)
     _has_probed: bool = field(default=False, init=False)
     _estimating: Lock = field(default_factory=Lock, init=False)
@@ -220,7 +222,8 @@ class PrecisionCascade:
         if self.error is None:
             return self.ensemble.forward(inputs)
         combined = self.error.debias(fast.combined)
-        close = np.flatnonzero(self.error.with_decision_weights(self.decision_weights).needs_f32(combined))
+        error = self.error.with_decisions(self.decision_weights, self.abstain_below)
+        close = np.flatnonzero(error.needs_f32(combined))
         if len(close):
             exact = self.ensemble.forward([inputs[index] for index in close.tolist()])
             combined[close] = exact.combined
@@ -229,3 +232,24 @@ class PrecisionCascade:
             if fast.ages is not None and exact.ages is not None:
                 fast.ages.shares[close] = exact.ages.shares
         return EnsembleOutput(combined, fast.members, fast.ages)
+
+
+def measured_cascade(
+    ensemble: EnsembleRunner, decision_weights: WeightMap, abstain_below: Mapping[str, float]
+) -> PrecisionCascade:
+    """Makes the cascade for single photos as they come, where the error of low precision was measured before.
+
+    "Not sure" of the first attribute, such as the mask, is f32's too; that of all attributes would have half of the
+    photos recomputed (docs/precision-cascade.md).
+
+    Args:
+        ensemble: Runs the networks; its `low_precision_error` is known.
+        decision_weights: Decision weights by attribute.
+        abstain_below: By attribute, the probability below which an answer is "not sure".
+
+    Returns:
+        The cascade.
+    """
+    first = ensemble.schema.names[0]
+    limits = {first: abstain_below.get(first, 0.0)}
+    return PrecisionCascade(ensemble, decision_weights, ensemble.low_precision_error, limits)

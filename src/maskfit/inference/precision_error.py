@@ -45,6 +45,7 @@ class PrecisionErrorEstimate:
         log_ratio_std: By attribute, the standard deviation of the log-ratio of the two most probable values after that.
         decision_weights: Decision weights by attribute.
         margin_stds: Standard deviations that a margin must have.
+        abstain_below: By attribute, the probability below which an answer is "not sure", where that must be f32's too.
         covers_approximate_pixels: Whether it was estimated with approximate pixels in low precision.
     """
 
@@ -54,6 +55,7 @@ class PrecisionErrorEstimate:
     decision_weights: WeightMap = field(default_factory=dict)
     margin_stds: float = MARGIN_STDS
     covers_approximate_pixels: bool = False
+    abstain_below: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Converts to JSON, without decision weights: a model file may be run with several.
@@ -100,16 +102,17 @@ class PrecisionErrorEstimate:
             raise ValueError("an error of low precision with impossible numbers")
         return cls(schema, log_bias, log_ratio_std, {}, margin_stds, covers_approximate_pixels)
 
-    def with_decision_weights(self, decision_weights: WeightMap) -> Self:
-        """Returns the same error where weighted probabilities select the class.
+    def with_decisions(self, decision_weights: WeightMap, abstain_below: Mapping[str, float]) -> Self:
+        """Returns the same error for other decisions.
 
         Args:
             decision_weights: Decision weights by attribute.
+            abstain_below: Thresholds by attribute.
 
         Returns:
             A copy.
         """
-        return replace(self, decision_weights=decision_weights)
+        return replace(self, decision_weights=decision_weights, abstain_below=abstain_below)
 
     def debias(self, fast: FloatArray) -> FloatArray:
         """Removes the mean shift of low precision.
@@ -127,7 +130,7 @@ class PrecisionErrorEstimate:
         return np.asarray(table / table.sum(axis=1, keepdims=True))
 
     def needs_f32(self, debiased: FloatArray) -> NDArray[np.bool_]:
-        """Finds the inputs whose prediction f32 may change, of the class or of an attribute.
+        """Finds the inputs whose prediction f32 may change: the class, an attribute, or where that is "not sure".
 
         Args:
             debiased: Probabilities (inputs, classes), as `debias` returns them.
@@ -138,8 +141,14 @@ class PrecisionErrorEstimate:
         close = np.zeros(len(debiased), dtype=bool)
         for name, values in self.schema.marginals(debiased).items():
             if values.shape[1] > 1:
-                values = values * np.asarray(self.decision_weights.get(name, 1.0))
-                close |= _log_ratio(values, *_best_two(values)) < self.margin_stds * self.log_ratio_std[name]
+                least = self.margin_stds * self.log_ratio_std[name]
+                weighted = values * np.asarray(self.decision_weights.get(name, 1.0))
+                best, second = _best_two(weighted)
+                close |= _log_ratio(weighted, best, second) < least
+                if name in self.abstain_below:
+                    # Where two values share all, the error of the log odds is that of their log-ratio; else less.
+                    odds = _log_odds(values[np.arange(len(values)), best])
+                    close |= np.abs(odds - _log_odds(np.array(self.abstain_below[name]))) < least
         if self.schema.num_classes > 1:
             # The errors of the attributes in which the two best classes differ add up in quadrature.
             if self.decision_weights:
@@ -214,3 +223,7 @@ def _log_ratio(table: FloatArray, first: NDArray[np.int64], second: NDArray[np.i
     rows = np.arange(len(table))
     logs = _logs(table)
     return np.asarray(logs[rows, first] - logs[rows, second])
+
+
+def _log_odds(probabilities: NDArray[np.float64]) -> FloatArray:
+    return np.asarray(_logs(probabilities) - _logs(1 - probabilities))
