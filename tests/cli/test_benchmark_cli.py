@@ -27,8 +27,8 @@ def fake_timing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, .
 
     def time_here(path, engine, batches, photos):
         calls.append((engine, tuple(batches), len(photos)))
-        if engine == "broken":
-            raise benchmark.MaskfitError("the engine 'broken' could not be timed")
+        if engine == "openvino":
+            raise benchmark.MaskfitError("the engine 'openvino' could not be timed")
         speed = 100.0 if engine.startswith("torch") else 10.0
         files = Throughput.from_rates([speed / 2]) if photos else None
         return [
@@ -52,7 +52,7 @@ def test_a_real_engine_is_timed_in_its_own_process(model, evaluation, monkeypatc
 
 
 def test_failing_engine_reports_the_reason(model):
-    with pytest.raises(benchmark.MaskfitError, match=r"'onnx' could not be timed: .*ModelFileError"):
+    with pytest.raises(benchmark.MaskfitError, match=r"'onnx' could not be timed: the engine 'onnx' runs \.onnx"):
         time_model(model, "onnx", [1])
 
 
@@ -121,16 +121,16 @@ def test_the_table_and_the_recommendation(command, model, evaluation, fake_timin
         "--engine",
         "onnx",
         "--engine",
-        "broken",
+        "openvino",
         "--batch-size",
         "1, 4",
     )
     assert result.code == 0
-    assert fake_timing == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
+    assert fake_timing == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("openvino", (1, 4), 6)]
     assert "from files" in result.out
     assert "fastest: --engine torch --batch-size 1, 50 photos/s end to end, 10.0 times" in result.out
     assert describe_machine() in result.out
-    assert "broken" in result.err
+    assert "openvino" in result.err
 
 
 def test_json_holds_every_figure(command, model, fake_timing):
@@ -148,8 +148,15 @@ def test_invalid_batch_sizes(command, model, batch):
     assert "batch sizes must be integers in 1 to 4,096" in result.err
 
 
+def test_an_engine_that_does_not_exist_is_named_before_anything_is_timed(command, model, monkeypatch):
+    monkeypatch.setattr("maskfit.inference.benchmark.time_model", lambda *rest: pytest.fail("timed"))
+    result = command("benchmark", str(model), "--engine", "onnx", "--engine", "onxx")
+    assert (result.code, result.out) == (2, "")
+    assert "there is no engine 'onxx'; did you mean 'onnx'?\n  next: --engine onnx" in result.err
+
+
 def test_nothing_timed_is_an_error(command, model, fake_timing):
-    result = command("benchmark", model, "--engine", "broken")
+    result = command("benchmark", model, "--engine", "openvino")
     assert result.code == 2
     assert "no engine could be measured" in result.err
 

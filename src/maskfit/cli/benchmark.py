@@ -54,10 +54,13 @@ def benchmark(
         maskfit benchmark runs/first --engine torch --engine torch:precision=bf16 --json
     """
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
+    from maskfit.inference.engines import check_engine
     from maskfit.inference.engines.int8_origin import foreign_processor_warning
     from maskfit.inference.input_resolution import find_models, resolve_models
 
     batch_sizes = _parse_batch_sizes(batch_size)
+    for name in engine or ():
+        check_engine(name)
     path = find_models(resolve_models([model] if model else [], err.print))[0]
     engines = engine or find_engines(path)
     files = [] if photos is None else [photo.path for photo in find_listed_images(photos)]

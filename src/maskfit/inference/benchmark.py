@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -210,7 +211,7 @@ def _run_process(job: dict[str, Any], path: Path) -> Any:
     if done.returncode:
         # The line of an error that tells what; those below it are indented and tell where, and what next.
         lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(" ")]
-        reason = (lines or ["no error message"])[-1]
+        reason = re.sub(r"^[\w.]+\.errors\.\w+: ", "", (lines or ["no error message"])[-1])
         raise MaskfitError(f"the engine '{job['engine']}' could not be timed: {reason:.300}", location=path)
     return json.loads(done.stdout.splitlines()[-1])
 

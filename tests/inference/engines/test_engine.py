@@ -189,7 +189,9 @@ def test_an_engine_that_cannot_be_is_refused(exported, engine, said):
         open_engine(exported["attributes"], engine=engine)
 
 
-@pytest.mark.parametrize(("engine", "hint"), [("ONNXRuntime", "onnx"), ("ort", "onnx"), ("tensorrt", "auto")])
+@pytest.mark.parametrize(
+    ("engine", "hint"), [("ONNXRuntime", "onnx"), ("ort", "onnx"), ("onxx", "onnx"), ("tensorrt", "auto")]
+)
 def test_an_engine_by_another_name_gets_the_next_step(exported, engine, hint):
     for check in (lambda: open_engine(exported["attributes"], engine=engine), lambda: check_engine(engine)):
         with pytest.raises(RecipeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from maskfit.config.aliases import upgrade_component, warn_once
@@ -78,9 +79,10 @@ def check_engine(engine: str | ComponentSpec) -> ComponentSpec:
 
 def _unknown_engine(name: str) -> RecipeError:
     """The error of a name that is no engine; people know ONNX Runtime by its own names."""
-    likely = "onnx" if name.lower().replace("_", "") in ("onnxruntime", "ort") else ""
+    meant = "onnx" if name.lower().replace("_", "") in ("onnxruntime", "ort") else name
+    likely = (*get_close_matches(meant, ENGINES, 1), AUTO)[0]
     message = f"there is no engine '{name}'; {did_you_mean(name, [AUTO, *ENGINES])}"
-    return RecipeError(message, hint=f"--engine {likely or AUTO}")
+    return RecipeError(message, hint=f"--engine {likely}")
 
 
 def open_engine(
