@@ -96,7 +96,7 @@ def test_public_host_without_token_warns(capsys, host, requires_token, warned):
     service = SimpleNamespace(
         requires_token=requires_token, predictor=predictor, settings=settings, detector_note="another detector"
     )
-    _print_started(service, host, 8000)
+    _print_started(service, host, 8000, False)
     captured = capsys.readouterr()
     assert "another detector\n" in captured.err
     assert ("anybody who reaches" in captured.err) is warned

@@ -286,6 +286,8 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
             "name=a/b",
             "name: must be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first, got 'a/b'",
         ),
+        ("model.pretrained=false", "model.pretrained: must be a string (none for nothing), got False"),
+        ("model.pretrained=", "model.pretrained: must be a string (none for nothing), got nothing"),
         ("description=5", "description: must be a string, got 5"),
         ("loss=3", "loss: must be a mapping of keys to values, got 3"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import onnx
 import pytest
 
 from maskfit import cpu_features
+from maskfit.cli.int8_options import describe_int8
 from maskfit.data.image_lists import ImageFolder
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.engines import open_engine
@@ -117,22 +119,60 @@ def test_what_cannot_be_calibrated_is_refused_with_the_next_step(vnni, model, fo
         shutil.copy(photo.path, few)
     with pytest.raises(DataError, match=f"{MIN_INPUTS} faces or more, these photos have 20"):
         calibrate_int8(model, whole(model), ImageFolder(few))
-    with pytest.raises(ModelFileError, match=r"takes one \.onnx model"):
-        calibrate_where_missing([str(model), str(model)], lambda: whole(model), ImageFolder(folder), print)
+    (few / "broken.jpg").write_bytes(b"no photo")
+    with pytest.raises(DataError, match="have 20; 1 photo cannot be read") as error:
+        calibrate_where_missing([str(model)], lambda: whole(model), list(ImageFolder(few)), print, few)
+    assert error.value.location == str(few)
     assert find_int8(model) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["a.onnx", "b.onnx"], "name one of them"),
+        (["runs/my door"], r"maskfit export 'runs/my door' --format onnx --out model\.onnx writes one"),
+        (["a.xml"], r"name the model as \.onnx"),
+    ],
+)
+def test_what_is_no_onnx_model_is_refused_with_the_command_that_makes_one(names, hint, folder):
+    with pytest.raises(ModelFileError, match=r"takes one \.onnx model") as error:
+        calibrate_where_missing(names, lambda: pytest.fail("was opened"), list(ImageFolder(folder)), print)
+    assert re.search(hint, error.value.hint)
+
+
+def test_a_missing_model_is_named_as_without_calibration(folder):
+    with pytest.raises(ModelFileError, match="there is no such model"):
+        calibrate_where_missing(["a.onnx"], lambda: pytest.fail("was opened"), list(ImageFolder(folder)), print)
 
 
 def test_calibrate_does_nothing_where_it_is_done_or_of_no_use(vnni, model, folder, monkeypatch):
     said: list[str] = []
     for _ in range(2):
         calibrate_where_missing([str(model)], lambda: whole(model), list(ImageFolder(folder)), said.append)
-    assert [line.split()[0] for line in said] == ["calibrating", "calibrated", "the"]
+    assert [line.split()[0] for line in said] == ["calibrating", "calibrated", "kept", "the"]
     assert "34 faces; of 66 others" in said[1]
+    assert all(str(find_int8(model)) in line for line in said[2:])
     find_int8(model).unlink()
     monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE")
     calibrate_where_missing([str(model)], lambda: whole(model), list(ImageFolder(folder)), said.append)
     assert "not measured to gain from int8" in said[-1]
     assert find_int8(model) is None
+
+
+def test_nobody_is_told_to_remove_the_conversion_of_the_bundled_model(vnni, folder):
+    said: list[str] = []
+    model = str(bundled_model_path())
+    calibrate_where_missing([model], lambda: pytest.fail("was opened"), list(ImageFolder(folder)), said.append)
+    assert said == ["the bundled model comes with its int8 conversion, so nothing is calibrated"]
+
+
+def test_the_start_says_which_conversion_runs_or_that_none_does(vnni, model, folder):
+    made = calibrate_int8(model, whole(model), ImageFolder(folder))
+    assert describe_int8(Predictor.load(model, engine=MEASURED), False).startswith(f"int8 ({made.path}), and f32 where")
+    assert describe_int8(Predictor.load(bundled_model_path(), engine=MEASURED), True).startswith("int8, and f32 where")
+    moved = Predictor.load(bundled_model_path(), engine=MEASURED, age_borders=[25, 55])
+    assert describe_int8(moved, True).startswith("f32: other borders of age bands")
+    assert describe_int8(moved, False) == ""
 
 
 def test_a_damaged_error_is_named(model, folder):

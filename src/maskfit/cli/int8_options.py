@@ -53,19 +53,28 @@ def calibrate_models(
 
     listed = find_listed_images(photos)
     calibrate_where_missing(
-        models, lambda: open_predictor(Predictor.load(*models, engine="onnx", threads=1)), listed, err.print
+        models, lambda: open_predictor(Predictor.load(*models, engine="onnx", threads=1)), listed, err.print, photos
     )
 
 
-def describe_int8(predictor: Predictor) -> str:
-    """Says that the networks run in int8.
+def describe_int8(predictor: Predictor, calibrated: bool) -> str:
+    """Says that the networks run in int8, by which file of the cache, or that they do not though the user asked for it.
 
     Args:
         predictor: The models.
+        calibrated: Whether the user gave `--calibrate`.
 
     Returns:
-        One line; empty where they run in f32.
+        One line; empty where they run in f32 as usual.
     """
+    from maskfit.inference.engines.int8_files import find_measured_int8
+    from maskfit.inference.engines.selection import gains_from_int8
+    from maskfit.model_file import bundled_int8_path
+
     if predictor.runner.low_precision_error is None:
-        return ""
-    return "int8, and f32 where that could change the class; --engine onnx runs everything in f32"
+        # That a processor gains nothing was said before.
+        used = "f32: other borders of age bands and --combine are computed without the int8 conversion"
+        return used if calibrated and gains_from_int8() else ""
+    found = find_measured_int8(Path(predictor.members[0].name))
+    kept = "" if found in (None, bundled_int8_path()) else f" ({found})"
+    return f"int8{kept}, and f32 where that could change the class; --engine onnx runs everything in f32"

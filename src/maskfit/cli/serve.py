@@ -193,7 +193,7 @@ def serve(
         token_file=token_file,
         stop_seconds=stop_seconds,
     )
-    run(settings, host, port, lambda service: _print_started(service, host, port))
+    run(settings, host, port, lambda service: _print_started(service, host, port, calibrate is not None))
 
 
 def _face_predictor(predictor: Predictor, faces: bool, detector: str | None) -> FacePredictor:
@@ -205,7 +205,7 @@ def _face_predictor(predictor: Predictor, faces: bool, detector: str | None) -> 
     return FacePredictor(predictor, detector=named, detect=faces, predict_whole_image=not faces)
 
 
-def _print_started(service: InferenceService, host: str, port: int) -> None:
+def _print_started(service: InferenceService, host: str, port: int, calibrated: bool) -> None:
     """Prints what is served, where, and who can reach it."""
     if host not in LOOPBACK_HOSTS and not service.requires_token:
         err.print(f"anybody who reaches {host} can use this service; --token-file requires a token", style="yellow")
@@ -215,7 +215,7 @@ def _print_started(service: InferenceService, host: str, port: int) -> None:
     err.print(f"serving {count} for {attributes}; {settings.workers} x {settings.threads} threads")
     if service.predictor.decision_weights:
         err.print(f"decisions: {service.predictor.describe_decisions()}")
-    if line := describe_int8(service.predictor):
+    if line := describe_int8(service.predictor, calibrated):
         err.print(f"network: {line}")
     if service.detector_note:
         err.print(service.detector_note)

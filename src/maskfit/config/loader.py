@@ -259,7 +259,15 @@ def _format_error(error: Any) -> str:
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
     message = message.format(**bounds)
     shown = "nothing" if error["input"] is None else f"{error['input']!r:.60}"
-    return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}, got {shown}"
+    # Whoever writes null, false or off for such a key means its word for nothing.
+    off = " (none for nothing)" if error["input"] in (None, False) and _default_of(path) == "none" else ""
+    return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}{off}, got {shown}"
+
+
+def _default_of(path: Sequence[str]) -> object:
+    section = SECTIONS.get(key_pattern(".".join(path[:-1])))
+    field = section.model_fields.get(path[-1]) if section else None
+    return field.default if field else None
 
 
 def _find_in_sections(name: str) -> list[str]:

@@ -6,6 +6,7 @@ probabilities: on other photos than those that calibrate, so that no photo has t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -43,7 +44,9 @@ from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.image_loading import batched, load_image
 from maskfit.inference.precision_error import PrecisionErrorEstimate, estimate_precision_error
 from maskfit.labels.schema import FloatArray, logits_to_probabilities
-from maskfit.model_file import read_model_metadata
+from maskfit.model_file import bundled_int8_path, read_model_metadata
+from maskfit.model_metadata import validate_model_file
+from maskfit.text import format_count
 
 MIN_INPUTS, MAX_INPUTS = 96, 768
 """Faces that are used. A third of them calibrate, and the tails of the error are estimated from the others, for which
@@ -64,6 +67,7 @@ class Int8Calibration:
         changed: Fraction of these whose class the conversion alone changes.
         recomputed: Fraction of these that are close and therefore recomputed in f32.
         changed_then: Fraction of these whose class is changed even so.
+        unreadable: Photos that could not be read and were left out.
     """
 
     path: Path
@@ -72,10 +76,15 @@ class Int8Calibration:
     changed: float
     recomputed: float
     changed_then: float
+    unreadable: int
 
 
 def calibrate_int8(
-    model: Path, face_predictor: FacePredictor, photos: Iterable[Photo], target: Path | None = None
+    model: Path,
+    face_predictor: FacePredictor,
+    photos: Iterable[Photo],
+    target: Path | None = None,
+    source: Path | None = None,
 ) -> Int8Calibration:
     """Quantizes a model on photos and measures how that changes its probabilities.
 
@@ -85,6 +94,7 @@ def calibrate_int8(
         photos: Photos such as those that will come; those that cannot be read are left out. They are taken until there
             are enough faces.
         target: The file; None is the cache, where `find_int8` looks.
+        source: Where the photos are, for errors.
 
     Returns:
         The conversion and what was measured.
@@ -103,11 +113,14 @@ def calibrate_int8(
             location=model,
             hint="leave out --calibrate",
         )
-    inputs = _collect_inputs(face_predictor, photos)
+    inputs, unreadable = _collect_inputs(face_predictor, photos)
     if len(inputs) < MIN_INPUTS:
+        left_out = f"; {format_count(unreadable, 'photo')} cannot be read" if unreadable else ""
+        kind = "more photos" if inputs else "photos of faces"
         raise DataError(
-            f"int8 is calibrated on {MIN_INPUTS} faces or more, these photos have {len(inputs)}",
-            hint="name a folder with more photos, such as those that will come, or leave out --calibrate",
+            f"int8 is calibrated on {MIN_INPUTS} faces or more, these photos have {len(inputs)}{left_out}",
+            location=source,
+            hint=f"name a folder with {kind}, such as those that will come, or leave out --calibrate",
         )
     # Every third calibrates, so that both parts resemble all photos however they are sorted.
     calibrating = [exact for number, (exact, _) in enumerate(inputs) if number % 3 == 0]
@@ -142,7 +155,7 @@ def calibrate_int8(
         quantized.metadata_props.add(key=key, value=value)
     with nullcontext() if target else lock_conversion(path), atomic_write(path) as draft:
         draft.write_bytes(quantized.SerializeToString())
-    return _describe(path, len(calibrating), error, fast, exact)
+    return _describe(path, len(calibrating), error, fast, exact, unreadable)
 
 
 def calibrate_where_missing(
@@ -150,6 +163,7 @@ def calibrate_where_missing(
     face_predictor: Callable[[], FacePredictor],
     photos: PhotoCollection,
     log: Callable[[str], None],
+    source: Path | None = None,
 ) -> None:
     """Calibrates an int8 conversion of a model, unless there is one whose error was measured.
 
@@ -158,50 +172,71 @@ def calibrate_where_missing(
         face_predictor: Opens the model in f32 with the detector that it will run with.
         photos: Photos such as those that will come.
         log: Receives lines about what takes time and what was measured.
+        source: Where the photos are, for errors.
 
     Raises:
-        ModelFileError: It is not one ONNX model; or as `calibrate_int8`.
+        ModelFileError: It is not one ONNX model, or there is no such file; or as `calibrate_int8`.
         DataError: As `calibrate_int8`.
         MissingExtraError: As `calibrate_int8`.
     """
     if len(models) != 1 or not models[0].endswith(".onnx"):
         raise ModelFileError(
-            "--calibrate takes one .onnx model",
-            location=", ".join(models),
-            hint="maskfit export writes one, or leave out --calibrate",
+            "--calibrate takes one .onnx model", location=", ".join(models), hint=_hint_of_one_onnx_model(models)
         )
     path = Path(models[0])
+    validate_model_file(path)
     if not gains_from_int8():
         log("this processor was not measured to gain from int8, so the network runs in f32 and nothing is calibrated")
         return
-    if (found := find_measured_int8(path)) is not None:
+    if (found := find_measured_int8(path)) == bundled_int8_path():
+        log("the bundled model comes with its int8 conversion, so nothing is calibrated")
+        return
+    if found is not None:
         log(f"the int8 conversion of {path} is calibrated already: {found}; remove it to calibrate again")
         return
     log(f"calibrating an int8 conversion of {path} on {len(photos)} photos, once")
     # Evenly spaced: a folder may be sorted by day or by camera.
     spaced = islice(photos, 0, None, max(len(photos) // MAX_INPUTS, 1))
-    made = calibrate_int8(path, face_predictor(), spaced)
+    made = calibrate_int8(path, face_predictor(), spaced, source=source)
+    if made.unreadable:
+        log(f"left out, because they cannot be read: {format_count(made.unreadable, 'photo')}")
     log(
         f"calibrated on {made.calibrated} faces; of {made.measured} others {made.changed:.1%} get another class in "
         f"int8, {made.recomputed:.0%} are close and recomputed in f32, {made.changed_then:.1%} differ then"
     )
+    log(f"kept in {made.path} and used from now on; remove it to run in f32 again")
 
 
-def _collect_inputs(face_predictor: FacePredictor, photos: Iterable[Photo]) -> list[tuple[Pixels, Pixels]]:
-    """Network inputs of the photos' faces, at most as many as are used, each also as approximate pixels have it."""
+def _hint_of_one_onnx_model(models: Sequence[str]) -> str:
+    if len(models) > 1:
+        return "name one of them, or leave out --calibrate: several run in f32"
+    if models[0].endswith(".xml"):
+        return "name the model as .onnx, which maskfit export writes too, or leave out --calibrate"
+    return (
+        f"maskfit export {shlex.quote(models[0])} --format onnx --out model.onnx writes one, or leave out --calibrate"
+    )
+
+
+def _collect_inputs(face_predictor: FacePredictor, photos: Iterable[Photo]) -> tuple[list[tuple[Pixels, Pixels]], int]:
+    """Network inputs of the photos' faces, at most as many as are used, each also as approximate pixels have it.
+
+    The second value is the number of photos that could not be read.
+    """
     crop_resize = face_predictor.predictor.runner.crop_resizes[0]
     inputs: list[tuple[Pixels, Pixels]] = []
+    unreadable = 0
     for photo in photos:
         try:
             pixels = load_image(photo)
         except PhotoError:
+            unreadable += 1
             continue
         for item in face_predictor.preprocess(pixels).inputs:
             exact, approximate = item.tta_views[0][0], crop_resize.approximate(pixels, item.crops[0])
             inputs.append((exact, exact if approximate is None else approximate))
         if len(inputs) >= MAX_INPUTS:
             break
-    return inputs[:MAX_INPUTS]
+    return inputs[:MAX_INPUTS], unreadable
 
 
 def _probabilities(engine: Engine, frames: Sequence[Pixels]) -> FloatArray:
@@ -214,7 +249,7 @@ def _probabilities(engine: Engine, frames: Sequence[Pixels]) -> FloatArray:
 
 
 def _describe(
-    path: Path, calibrated: int, error: PrecisionErrorEstimate, fast: FloatArray, exact: FloatArray
+    path: Path, calibrated: int, error: PrecisionErrorEstimate, fast: FloatArray, exact: FloatArray, unreadable: int
 ) -> Int8Calibration:
     debiased = error.debias(fast)
     close = error.needs_f32(debiased)
@@ -227,4 +262,5 @@ def _describe(
         float(alone.mean()),
         float(close.mean()),
         float((differ & ~close).mean()),
+        unreadable,
     )

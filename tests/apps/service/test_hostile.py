@@ -270,6 +270,7 @@ def test_the_model_description_contains_no_path(common):
     assert [item["name"] for item in data["attributes"]] == ["mask", "gender", "age"]
     assert data["members"][0]["scores"] == {"macro_f1": 0.5, "odd": None}
     assert data["limits"]["photos"] == 32
+    assert [engine.partition(",")[0] for engine in data["engines"]] in (["ONNX Runtime"], ["torch"])
 
 
 def test_unknown_paths_and_methods_give_problem_details(common):

@@ -66,6 +66,7 @@ class ServiceInfo(StrictModel):
         weights: Decision weights by attribute; empty for argmax.
         views: The test-time augmentation.
         detector: The face detector; null without one.
+        engines: What runs the networks, with the precision; each once.
         members: The models.
         limits: Limits of a request.
     """
@@ -77,6 +78,7 @@ class ServiceInfo(StrictModel):
     weights: dict[str, list[float]] = Field(description="Decision weights by attribute; empty for argmax.")
     views: str
     detector: str | None = Field(description="The face detector; null where faces are not detected.")
+    engines: list[str] = Field(description="What runs the networks, with the precision; each once.")
     members: list[ModelInfo]
     limits: Limits
 
@@ -110,6 +112,7 @@ def describe(predictor: Predictor, detector: str | None, views: str, limits: Lim
         weights={name: values.tolist() for name, values in predictor.decision_weights.items()},
         views=views,
         detector=detector,
+        engines=list(predictor.runner.engines),
         members=[_describe_member(member) for member in predictor.members],
         limits=limits,
     )
