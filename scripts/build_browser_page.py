@@ -35,10 +35,11 @@ from maskfit.data.detectors import bundled as detector
 from maskfit.data.detectors import interface
 from maskfit.data.image_opening import MAX_PIXELS
 from maskfit.errors import DataError, MaskfitError
-from maskfit.file_io import atomic_write, user_cache_dir
+from maskfit.file_io import atomic_write
 from maskfit.inference import annotation, decisions, face_predictor
 from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.synthesis.drawn.synthetic_video import render_video
+from maskfit.user_cache import user_cache_dir
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "browser"

@@ -36,6 +36,7 @@ FLOORS = (
         "progress_log",
         "safe_yaml",
         "thread_pool",
+        "user_cache",
     },
     {"labels", "model_metadata"},
     {"calibration", "model_card", "registry"},

@@ -218,19 +218,6 @@ def _remove_leftovers(path: Path) -> None:
                 os.close(descriptor)
 
 
-def user_cache_dir(name: str) -> Path:
-    """Returns a folder of maskfit in the user's cache, for files that can be computed or downloaded again.
-
-    Args:
-        name: Name of the folder.
-
-    Returns:
-        Its path, which may not exist yet.
-    """
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "maskfit" / name
-
-
 def write_text(path: Path, text: str) -> Path:
     """Writes text as UTF-8, atomically.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from maskfit import cpu_features
 from maskfit.cli.int8_options import describe_int8
 from maskfit.data.image_lists import ImageFolder
 from maskfit.errors import DataError, ModelFileError
-from maskfit.inference.engines import open_engine
+from maskfit.inference.engines import int8_files, open_engine
+from maskfit.inference.engines.int8_conversion import convert_to_int8
 from maskfit.inference.engines.int8_files import (
+    CONVERSION_OF_KEY,
     ERROR_KEY,
+    add_checksum,
     content_hash,
     conversion_path,
     find_int8,
@@ -185,6 +189,140 @@ def test_a_damaged_error_is_named(model, folder):
     with pytest.raises(ModelFileError, match=r"maskfit\.int8_error' is damaged") as error:
         open_engine(model, engine=MEASURED)
     assert error.value.location == str(made.path)
+
+
+def _with_entry(content: bytes, key: str, value: str) -> bytes:
+    program = onnx.load_from_string(content)
+    for item in program.metadata_props:
+        if item.key == key:
+            item.value = value
+    return program.SerializeToString()
+
+
+DAMAGES = {
+    "a truncated file": (lambda content: content[: len(content) // 2], "invalid ONNX network"),
+    "zeros among its weights": (
+        lambda content: content[:-8000] + bytes(600) + content[-7400:],
+        "its content is not what was written|invalid ONNX network",
+    ),
+    "one changed bit": (
+        lambda content: content.replace(b"QLinear", b"QLineas").replace(b"Dequant", b"Dequanu", 1),
+        "its content is not what was written|invalid ONNX network",
+    ),
+    "another model's": (lambda content: _with_entry(content, CONVERSION_OF_KEY, "0" * 32), "made of another model"),
+    "no error": (lambda content: _with_entry(content, ERROR_KEY, "[]"), r"maskfit\.int8_error' is damaged"),
+    "an error for another schema": (
+        lambda content: _with_entry(
+            content,
+            ERROR_KEY,
+            '{"log_bias": {"smile": [0, 0]}, "log_ratio_std": {"smile": 1}, "margin_stds": 3, '
+            '"covers_approximate_pixels": true}',
+        ),
+        "for another schema",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_conversion_is_not_run_and_is_made_again(damage, vnni, model, folder):
+    """Its measured error says that nothing is close, so nothing else would tell what a damaged network computes."""
+    change, reason = DAMAGES[damage]
+    path = calibrate_int8(model, whole(model), ImageFolder(folder)).path
+    assert int8_files.find_damage(path, model) is None
+    good = path.read_bytes()
+    path.write_bytes(change(good))
+    assert path.read_bytes() != good
+    assert find_measured_int8(model) is None
+    assert select_continuous_engine([model], "auto").name == "auto"
+    for engine in (MEASURED, "openvino:precision=int8"):
+        with pytest.raises(ModelFileError, match=f"int8 conversion is damaged: .*({reason})") as error:
+            open_engine(model, engine=engine)
+        assert error.value.location == str(path)
+        assert error.value.hint == int8_files.REMOVE_CONVERSION_HINT
+    said: list[str] = []
+    convert_to_int8(model, list(ImageFolder(folder)), said.append)
+    assert "is damaged, and is made again" in said[0]
+    open_engine(model, engine=MEASURED)
+    path.write_bytes(change(good))
+    calibrate_where_missing([str(model)], lambda: whole(model), list(ImageFolder(folder)), said.append)
+    assert find_measured_int8(model) == path
+
+
+def test_a_checksum_is_read_back_as_metadata(tmp_path):
+    source = bundled_int8_path().read_bytes()
+    path = tmp_path / "a.onnx"
+    path.write_bytes(add_checksum(source))
+    entries = read_metadata(path)
+    assert entries.keys() - read_metadata(bundled_int8_path()).keys() == {int8_files.CHECKSUM_KEY}
+    assert int8_files.find_damage(path, bundled_model_path()) is None
+    path.write_bytes(add_checksum(source).replace(b"QuantizeLinear", b"QuantizeLineaR", 1))
+    assert int8_files.find_damage(path, bundled_model_path()) == "its content is not what was written"
+
+
+def test_a_model_without_a_readable_cache_runs_in_f32(vnni, model, folder, monkeypatch):
+    """As that of a service's user without a home, or with another user's in HOME."""
+    is_file = Path.is_file
+
+    def refuse(path):
+        if path.is_relative_to(conversion_path("x").parent):
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "is_file", refuse)
+        assert find_int8(model) is None
+        assert select_continuous_engine([model], "auto").name == "auto"
+        with pytest.raises(ModelFileError, match="no int8 conversion of this model"):
+            open_engine(model, engine=MEASURED)
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert select_continuous_engine([model], "auto").name == "auto"
+    assert int8_files.compiled_folder(bundled_int8_path()) is None
+    with pytest.raises(DataError, match="no home folder") as error:
+        calibrate_where_missing([str(model)], lambda: whole(model), list(ImageFolder(folder)), print)
+    assert "XDG_CACHE_HOME" in error.value.hint
+
+
+def test_a_damaged_conversion_of_the_bundled_model_is_as_none(vnni, model, tmp_path, monkeypatch):
+    damaged = tmp_path / "bundled_int8.onnx"
+    for content in (b"", bundled_int8_path().read_bytes()[:1000]):
+        damaged.write_bytes(content)
+        monkeypatch.setattr(int8_files, "bundled_int8_path", lambda: damaged)
+        assert find_int8(model) is None
+        assert select_continuous_engine([bundled_model_path()], "auto").name == "auto"
+
+
+def test_a_cache_that_cannot_be_written_is_named_before_anything_is_computed(
+    vnni, model, folder, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="the cache folder cannot be written"):
+        calibrate_where_missing([str(model)], lambda: pytest.fail("opened"), list(ImageFolder(folder)), print)
+
+
+def test_two_services_that_start_together_calibrate_once(vnni, model, folder):
+    said: list[str] = []
+    photos = list(ImageFolder(folder))
+    threads = [
+        threading.Thread(target=calibrate_where_missing, args=([str(model)], lambda: whole(model), photos, said.append))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(line.split()[0] for line in said) == ["calibrated", "calibrating", "kept", "the"]
+
+
+def test_a_small_temporary_folder_does_not_matter(vnni, model, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    made = calibrate_int8(model, whole(model), ImageFolder(folder))
+    assert [path.name for path in made.path.parent.iterdir() if path.suffix != ".lock"] == [made.path.name]
 
 
 def test_the_bundled_model_comes_with_its_conversion():

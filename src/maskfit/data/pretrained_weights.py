@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from maskfit.errors import DataError
-from maskfit.file_io import atomic_write, user_cache_dir
+from maskfit.file_io import atomic_write
 from maskfit.registry import ComponentSpec
+from maskfit.user_cache import user_cache_dir
 
 TIMEOUT_SECONDS = 30
 """Timeout of a download that receives no data."""

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,8 +19,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MissingExtraError, ModelFileError, PhotoError
 from maskfit.file_io import atomic_write
-from maskfit.inference.engines import open_engine
-from maskfit.inference.engines.engine import Engine
+from maskfit.inference.engines.engine import Engine, OnnxEngine
 from maskfit.inference.engines.int8_conversion import (
     PhotoCollection,
     can_convert,
@@ -34,6 +31,7 @@ from maskfit.inference.engines.int8_conversion import (
 from maskfit.inference.engines.int8_files import (
     CONVERSION_OF_KEY,
     ERROR_KEY,
+    add_checksum,
     content_hash,
     conversion_path,
     find_measured_int8,
@@ -128,33 +126,32 @@ def calibrate_int8(
     from maskfit.inference.export.quantization import quantize_program
 
     digest = content_hash(model)
-    path = target or conversion_path(digest)
     quantized = quantize_program(program, (np.stack(part) for part in batched(calibrating, BATCH_SIZE)))
     if not is_int8(quantized):
         raise ModelFileError("no layer of this network can be quantized", location=model, hint="leave out --calibrate")
-    with TemporaryDirectory() as folder:
-        draft = Path(folder) / "draft.onnx"
+    path = target or conversion_path(digest)
+    # The network is measured where it will be, not in a temporary folder, which may be small.
+    with atomic_write(path) as draft:
         draft.write_bytes(quantized.SerializeToString())
-        exact = _probabilities(open_engine(model, threads=1), [own for own, _ in measuring])
-        fast = _probabilities(open_engine(draft, threads=1), [approximate for _, approximate in measuring])
-    schema = read_model_metadata(model).label_schema.scored_schema()
-    error = estimate_precision_error(
-        schema, fast, exact, covers_tails=True, approximate_pixels=import_resizer() is not None
-    )
-    if error is None:
-        raise DataError(
-            "so many of these predictions are close that f32 for all is faster than int8",
-            location=model,
-            hint="leave out --calibrate",
+        exact = _probabilities(OnnxEngine(model, threads=1), [own for own, _ in measuring])
+        fast = _probabilities(OnnxEngine(draft, threads=1), [approximate for _, approximate in measuring])
+        schema = read_model_metadata(model).label_schema.scored_schema()
+        error = estimate_precision_error(
+            schema, fast, exact, covers_tails=True, approximate_pixels=import_resizer() is not None
         )
-    for key, value in (
-        (CONVERSION_OF_KEY, digest),
-        (ERROR_KEY, error.to_json()),
-        (INT8_KEY, Int8Origin(describe_instructions(), len(calibrating)).to_json()),
-    ):
-        quantized.metadata_props.add(key=key, value=value)
-    with nullcontext() if target else lock_conversion(path), atomic_write(path) as draft:
-        draft.write_bytes(quantized.SerializeToString())
+        if error is None:
+            raise DataError(
+                "so many of these predictions are close that f32 for all is faster than int8",
+                location=model,
+                hint="leave out --calibrate",
+            )
+        for key, value in (
+            (CONVERSION_OF_KEY, digest),
+            (ERROR_KEY, error.to_json()),
+            (INT8_KEY, Int8Origin(describe_instructions(), len(calibrating)).to_json()),
+        ):
+            quantized.metadata_props.add(key=key, value=value)
+        draft.write_bytes(add_checksum(quantized.SerializeToString()))
     return _describe(path, len(calibrating), error, fast, exact, unreadable)
 
 
@@ -188,16 +185,16 @@ def calibrate_where_missing(
     if not gains_from_int8():
         log("this processor was not measured to gain from int8, so the network runs in f32 and nothing is calibrated")
         return
-    if (found := find_measured_int8(path)) == bundled_int8_path():
-        log("the bundled model comes with its int8 conversion, so nothing is calibrated")
+    if _is_calibrated(path, log):
         return
-    if found is not None:
-        log(f"the int8 conversion of {path} is calibrated already: {found}; remove it to calibrate again")
-        return
-    log(f"calibrating an int8 conversion of {path} on {len(photos)} photos, once")
-    # Evenly spaced: a folder may be sorted by day or by camera.
-    spaced = islice(photos, 0, None, max(len(photos) // MAX_INPUTS, 1))
-    made = calibrate_int8(path, face_predictor(), spaced, source=source)
+    # Before what takes long: whether the cache can be written, and a second process waits here and then finds the file.
+    with lock_conversion(conversion_path(content_hash(path))):
+        if _is_calibrated(path, log):
+            return
+        log(f"calibrating an int8 conversion of {path} on {len(photos)} photos, once")
+        # Evenly spaced: a folder may be sorted by day or by camera.
+        spaced = islice(photos, 0, None, max(len(photos) // MAX_INPUTS, 1))
+        made = calibrate_int8(path, face_predictor(), spaced, source=source)
     if made.unreadable:
         log(f"left out, because they cannot be read: {format_count(made.unreadable, 'photo')}")
     log(
@@ -215,6 +212,17 @@ def _hint_of_one_onnx_model(models: Sequence[str]) -> str:
     return (
         f"maskfit export {shlex.quote(models[0])} --format onnx --out model.onnx writes one, or leave out --calibrate"
     )
+
+
+def _is_calibrated(model: Path, log: Callable[[str], None]) -> bool:
+    found = find_measured_int8(model)
+    if found is None:
+        return False
+    if found == bundled_int8_path():
+        log("the bundled model comes with its int8 conversion, so nothing is calibrated")
+    else:
+        log(f"the int8 conversion of {model} is calibrated already: {found}; remove it to calibrate again")
+    return True
 
 
 def _collect_inputs(face_predictor: FacePredictor, photos: Iterable[Photo]) -> tuple[list[tuple[Pixels, Pixels]], int]:

@@ -98,7 +98,7 @@ class PrecisionErrorEstimate:
         if {name: own.shape for name, own in log_bias.items()} != shapes or log_ratio_std.keys() != shapes.keys():
             raise ValueError("an error of low precision for another schema")
         numbers = np.concatenate([*log_bias.values(), [*log_ratio_std.values(), margin_stds]])
-        if not np.isfinite(numbers).all() or min(*log_ratio_std.values(), margin_stds) < 0:
+        if not np.isfinite(numbers).all() or min(log_ratio_std.values()) < 0 or margin_stds <= 0:
             raise ValueError("an error of low precision with impossible numbers")
         return cls(schema, log_bias, log_ratio_std, {}, margin_stds, covers_approximate_pixels)
 

@@ -29,9 +29,9 @@ from maskfit.data.image_opening import content_hash, read_bytes
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, ImageBatch, apply_all
 from maskfit.errors import DataError, PhotoError, format_list
-from maskfit.file_io import user_cache_dir
 from maskfit.text import format_count
 from maskfit.thread_pool import thread_pool
+from maskfit.user_cache import user_cache_dir
 
 FORMAT_VERSION = 1
 """Part of every cache's name; incremented when decoding or resampling changes, so that old pixels are not read."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
-from maskfit.inference.engines.int8_files import read_int8_error, require_int8
+from maskfit.inference.engines.int8_files import damaged_conversion, read_int8_error, require_int8
 from maskfit.inference.precision_error import PrecisionErrorEstimate
 from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata
 from maskfit.model_metadata import open_onnx
@@ -146,7 +146,10 @@ class OnnxEngine:
             self.f32_twin.description = f"ONNX Runtime, {PRECISION_TEXT['f32']}"
             self.f32_twin.tolerates_approximate_pixels = False
             conversion = require_int8(path, "onnx")
-            self.session = open_onnx(conversion, threads)
+            try:
+                self.session = open_onnx(conversion, threads)
+            except ModelFileError as error:
+                raise damaged_conversion(conversion, error.message) from None
             self.low_precision_error = read_int8_error(conversion, self.metadata.label_schema.scored_schema())
 
     def logits(self, frames: ImageBatch) -> Logits:

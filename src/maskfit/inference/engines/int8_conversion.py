@@ -20,7 +20,7 @@ from maskfit.errors import DataError, MissingExtraError, ModelFileError
 from maskfit.file_io import atomic_write
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines.engine import FRAMES
-from maskfit.inference.engines.int8_files import content_hash, conversion_path, find_int8, is_intact
+from maskfit.inference.engines.int8_files import content_hash, conversion_path, find_damage, find_int8
 from maskfit.model_file import read_model_metadata
 
 NUM_CALIBRATION_PHOTOS = 32
@@ -85,11 +85,11 @@ def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], N
         DataError: There are too few photos, none of those that calibrate can be read, or the cache cannot be written.
     """
     found = find_int8(model)
-    if found is not None and is_intact(found):
+    if found is not None and (damage := find_damage(found, model)) is None:
         return found
     path = conversion_path(content_hash(model))
     if found is not None:
-        log(f"{path} is damaged, and is made again")
+        log(f"{found} is damaged, and is made again: {damage}")
     if not can_convert():
         raise MissingExtraError("a new int8 conversion", "train")
     if len(photos) < MIN_CALIBRATION_PHOTOS:
@@ -102,7 +102,7 @@ def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], N
     log(f"quantizing {model} to int8 once, calibrated on {len(selected)} of the photos; cached in {path.parent}")
     # A second process waits here and then finds the file.
     with lock_conversion(path):
-        if not is_intact(path):
+        if find_damage(path, model) is not None:
             _write(model, selected, path)
     return path
 

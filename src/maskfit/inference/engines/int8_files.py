@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 
-from maskfit.errors import ModelFileError
-from maskfit.file_io import user_cache_dir
+from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.precision_error import PrecisionErrorEstimate
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_file import bundled_int8_path, read_model_metadata
 from maskfit.model_metadata import read_metadata
+from maskfit.user_cache import user_cache_dir
 
 CONVERSION_VERSION = 1
 """Part of the file names of conversions, so that a change of the quantization does not find old ones."""
 
 CONVERSION_OF_KEY, ERROR_KEY = "maskfit.int8_of", "maskfit.int8_error"
 """Metadata keys of a conversion: the hash of its model's content, and how its rounding changes probabilities."""
+
+CHECKSUM_KEY = "maskfit.int8_checksum"
+"""Metadata key of a conversion's last entry: the hash of all bytes before it."""
+
+DIGEST_BYTES = 16
+"""Bytes of the hashes here."""
 
 REMOVE_CONVERSION_HINT = "remove it, or let maskfit predict make it again"
 """What to do about a damaged conversion."""
@@ -34,14 +41,18 @@ def find_int8(model: Path) -> Path | None:
         model: An ONNX model.
 
     Returns:
-        The conversion: the bundled one, or that in the cache, which may be damaged; None where there is none yet.
+        The conversion: the bundled one, or that in the cache, which may be damaged; None where there is none yet, or
+        the user cannot read the cache.
     """
     digest = content_hash(model)
     bundled = bundled_int8_path()
-    if bundled.is_file() and read_metadata(bundled).get(CONVERSION_OF_KEY) == digest:
+    if is_intact(bundled) and read_metadata(bundled).get(CONVERSION_OF_KEY) == digest:
         return bundled
-    path = conversion_path(digest)
-    return path if path.is_file() else None
+    try:
+        path = conversion_path(digest)
+        return path if path.is_file() else None
+    except (DataError, OSError):
+        return None
 
 
 def find_measured_int8(model: Path) -> Path | None:
@@ -54,7 +65,9 @@ def find_measured_int8(model: Path) -> Path | None:
         The conversion; None where there is none, it is damaged, or nothing was measured.
     """
     found = find_int8(model)
-    return found if found and is_intact(found) and ERROR_KEY in read_metadata(found) else None
+    if found is None or find_damage(found, model) is not None:
+        return None
+    return found if ERROR_KEY in read_metadata(found) else None
 
 
 def require_int8(model: Path, engine: str) -> Path:
@@ -68,7 +81,7 @@ def require_int8(model: Path, engine: str) -> Path:
         The conversion.
 
     Raises:
-        ModelFileError: There is none.
+        ModelFileError: There is none, or it is damaged.
     """
     if model.suffix != ".onnx":
         raise ModelFileError(
@@ -84,7 +97,82 @@ def require_int8(model: Path, engine: str) -> Path:
             hint=f"maskfit predict MODEL.onnx --images PHOTOS --engine {engine}:precision=int8 calibrates one, or "
             "leave out precision=int8",
         )
+    if (damage := find_damage(found, model)) is not None:
+        raise damaged_conversion(found, damage)
     return found
+
+
+def find_damage(conversion: Path, model: Path) -> str | None:
+    """Says why a conversion cannot be used.
+
+    Args:
+        conversion: What `find_int8` returned, or where it looks.
+        model: The model of which it should be.
+
+    Returns:
+        The reason; None where the file is whole and, where its error was measured, of this model: that estimate would
+        hide what a damaged network computes.
+
+    Raises:
+        ModelFileError: The model cannot be read.
+    """
+    schema, digest = read_model_metadata(model).label_schema.scored_schema(), content_hash(model)
+    try:
+        read_model_metadata(conversion)
+        entries = read_metadata(conversion)
+        if read_int8_error(conversion, schema) is None:
+            return None
+        if entries.get(CONVERSION_OF_KEY) != digest:
+            return "it was made of another model"
+        # That of the bundled model has none: pip compared its content with the package's.
+        if CHECKSUM_KEY in entries and not _has_checksum(conversion.read_bytes()):
+            return "its content is not what was written"
+    except (ModelFileError, OSError) as error:
+        return error.message if isinstance(error, ModelFileError) else error.strerror or str(error)
+    return None
+
+
+def damaged_conversion(conversion: Path, reason: str) -> ModelFileError:
+    """Makes the error for a conversion that cannot be used.
+
+    Args:
+        conversion: The file.
+        reason: What is wrong with it.
+
+    Returns:
+        The error to raise.
+    """
+    return ModelFileError(
+        f"this int8 conversion is damaged: {reason}", location=conversion, hint=REMOVE_CONVERSION_HINT
+    )
+
+
+def add_checksum(content: bytes) -> bytes:
+    """Adds the entry by which `find_damage` tells whether a conversion is whole.
+
+    Args:
+        content: An ONNX file.
+
+    Returns:
+        The file with one more entry of metadata.
+    """
+    return content + _checksum_entry(content)
+
+
+def _has_checksum(content: bytes) -> bool:
+    size = len(_checksum_entry(b""))
+    return content.endswith(_checksum_entry(content[:-size]))
+
+
+def _checksum_entry(content: bytes) -> bytes:
+    """A field `metadata_props` of ONNX's protobuf message, at whose end further fields may stand."""
+    entry = b""
+    for tag, text in (
+        (b"\x0a", CHECKSUM_KEY),
+        (b"\x12", hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()),
+    ):
+        entry += tag + bytes([len(text)]) + text.encode()
+    return b"\x72" + bytes([len(entry)]) + entry
 
 
 def read_int8_error(conversion: Path, schema: LabelSchema) -> PrecisionErrorEstimate | None:
@@ -126,10 +214,10 @@ def compiled_folder(conversion: Path) -> Path | None:
     name = f"{conversion.stem}-compiled"
     if conversion == bundled_int8_path():
         name = f"{content_hash(conversion)}-compiled"
-    folder = user_cache_dir("networks") / name
     try:
+        folder = user_cache_dir("networks") / name
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (DataError, OSError):
         return None
     return folder if os.access(folder, os.W_OK) else None
 
@@ -143,11 +231,9 @@ def is_intact(path: Path) -> bool:
     Returns:
         Whether its metadata can be read, which are at its end.
     """
-    if not path.is_file():
-        return False
     try:
         read_model_metadata(path)
-    except ModelFileError:
+    except (ModelFileError, OSError):
         return False
     return True
 
@@ -165,9 +251,16 @@ def content_hash(model: Path) -> str:
         ModelFileError: It cannot be read.
     """
     try:
-        return hashlib.blake2b(model.read_bytes(), digest_size=16).hexdigest()
+        stat = model.stat()
+        return _cached_hash(model, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         raise ModelFileError(f"this model cannot be read: {error.strerror}", location=model) from None
+
+
+@lru_cache(maxsize=64)
+def _cached_hash(model: Path, *_file_state: int) -> str:
+    # Cached until the file changes: conversions are looked for about five times before the first prediction.
+    return hashlib.blake2b(model.read_bytes(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def conversion_path(digest: str) -> Path:
@@ -178,5 +271,8 @@ def conversion_path(digest: str) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        DataError: The user has no home folder.
     """
     return user_cache_dir("networks") / f"{digest}-int8-{CONVERSION_VERSION}.onnx"

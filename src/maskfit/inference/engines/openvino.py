@@ -32,8 +32,8 @@ from maskfit.inference.engines.engine import (
     run_in_chunks,
 )
 from maskfit.inference.engines.int8_files import (
-    REMOVE_CONVERSION_HINT,
     compiled_folder,
+    damaged_conversion,
     read_int8_error,
     require_int8,
 )
@@ -134,11 +134,7 @@ class OpenvinoEngine:
         try:
             return self._openvino.Core().read_model(found), compiled_folder(found)
         except RuntimeError as error:
-            raise ModelFileError(
-                f"this int8 conversion is damaged: {first_error_line(error)}",
-                location=found,
-                hint=REMOVE_CONVERSION_HINT,
-            ) from None
+            raise damaged_conversion(found, first_error_line(error)) from None
 
     def _compile(self, network: Any, precision: CpuPrecision, infer_batch_size: int | None, folder: Path | None) -> Any:
         if infer_batch_size:

@@ -21,18 +21,18 @@ from pathlib import Path
 from filelock import FileLock
 
 from maskfit.cpu_features import find_active_isa_limit, has_avx2_alone, has_vnni
-from maskfit.errors import MaskfitError
-from maskfit.file_io import user_cache_dir
+from maskfit.errors import DataError, MaskfitError
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
 from maskfit.inference.engines.int8_conversion import PhotoCollection, can_convert, convert_to_int8, suits_int8
-from maskfit.inference.engines.int8_files import find_int8, find_measured_int8, is_intact
+from maskfit.inference.engines.int8_files import find_damage, find_int8, find_measured_int8, is_intact
 from maskfit.inference.engines.int8_origin import foreign_processor_warning
 from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.image_loading import available_cpus
 from maskfit.model_file import read_model_metadata
 from maskfit.model_metadata import validate_model_file
 from maskfit.registry import ComponentSpec
+from maskfit.user_cache import user_cache_dir
 
 MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 """Forward passes (images times TTA views) from which on a slower start pays for a higher throughput; estimated."""
@@ -254,7 +254,7 @@ def _has_int8(path: Path, num_passes: int, log: Logger, photos: PhotoCollection)
         return False
     if has_avx2_alone() and num_passes < MIN_IMAGES_FOR_INT8_AVX2:
         return False
-    if (found := find_int8(path)) is not None and is_intact(found):
+    if (found := find_int8(path)) is not None and find_damage(found, path) is None:
         return True
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
     enough = MIN_IMAGES_TO_QUANTIZE_AVX2 if has_avx2_alone() else MIN_IMAGES_TO_QUANTIZE
@@ -304,7 +304,10 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
         return None
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    converted = user_cache_dir("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
+    try:
+        converted = user_cache_dir("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
+    except DataError:
+        return None  # there is no home folder, so no cache
     if is_intact(converted):
         return converted
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
