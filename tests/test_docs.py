@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.config.loader import recipe_names
+from maskfit.config.recipe_files import recipe_names
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 DOCS = Path(__file__).parent.parent / "docs"

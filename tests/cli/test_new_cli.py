@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.config.loader import read_recipe, recipe_names
+from maskfit.config.loader import read_recipe
+from maskfit.config.recipe_files import recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from maskfit.config import aliases
-from maskfit.config.loader import read_recipe, read_recipe_text, recipe_names
+from maskfit.config.loader import read_recipe
+from maskfit.config.recipe_files import read_recipe_text, recipe_names
 from maskfit.errors import OldNameWarning
 
 

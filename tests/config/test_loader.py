@@ -18,11 +18,10 @@ from maskfit.config.loader import (
     PLACES_OF_COMMON_KEYS,
     parse_yaml_value,
     read_recipe,
-    read_recipe_text,
-    recipe_names,
     recipe_to_yaml,
 )
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
+from maskfit.config.recipe_files import read_recipe_text, recipe_names
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
@@ -69,13 +68,16 @@ def test_every_recipe_that_ships_is_right_and_survives_a_file(name, write):
 def test_recipes_are_found_by_name_not_by_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert {"baseline", "fast"} <= set(recipe_names())
-    for wrong in ("baselin", "my/baseline", "missing.yaml", "../fast"):
+    for wrong in ("baselin", "my/baseline", "../fast"):
         with pytest.raises(RecipeError, match="there is no recipe"):
             read_recipe(wrong)
+    with pytest.raises(RecipeError, match="there is no such recipe file") as error:
+        read_recipe("missing.yaml")
+    assert error.value.location == "missing.yaml"
     with pytest.raises(RecipeError, match="did you mean 'baseline'"):
         read_recipe("baselin")
     Path("folder.yaml").mkdir()
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match="this is a folder, not a recipe"):
         read_recipe("folder.yaml")
 
 
@@ -338,8 +340,27 @@ def test_a_recipe_inherits_from_its_base_and_that_from_its_own(write, tmp_path, 
     assert recipe.optimizer == ComponentSpec.create("adamw", lr=0.5, weight_decay=0.02)
     assert recipe.trainer.gradient_clip_val == read_recipe("fast").trainer.gradient_clip_val == 1
     (tmp_path / "a" / "one.yaml").unlink()
-    with pytest.raises(RecipeError, match="there is no recipe"):
+    with pytest.raises(RecipeError, match="there is no such recipe file"):
         read_recipe(two)
+
+
+def test_a_run_or_photos_in_place_of_a_recipe_are_named_with_what_to_write(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("extends: fast\n")
+    (tmp_path / "photos.csv").write_text("path,mask\n")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
+    for name, message, hint in (
+        ("run", "this is a folder, not a recipe", f"name the run's recipe: {tmp_path / 'run' / 'recipe.yaml'}"),
+        (".", "this is a folder, not a recipe", "name a recipe file in it"),
+        ("photos.csv", "this file is no recipe, which ends in .yaml or .json", "baseline data.path="),
+    ):
+        with pytest.raises(RecipeError) as error:
+            read_recipe(tmp_path / name)
+        assert str(error.value).startswith(message)
+        assert hint in error.value.hint
+    with pytest.raises(RecipeError, match="cannot be read: it is no UTF-8 text"):
+        read_recipe(tmp_path / "bytes.yaml")
+    assert read_recipe(tmp_path / "run" / "recipe.yaml").name == "fast"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from PIL import Image
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.training.annotator_tables import join_annotator_tables
 from maskfit.training.majority_labels import find_majority, write_majority
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
@@ -139,6 +140,80 @@ def test_the_command_prints_agreement_and_ties(
     (tmp_path / "d.png").unlink()
     code, _, err = run_command("data", "majority", table, "--out", target, "--force")
     assert (code, "1 photo does not exist:\n- d.png" in err, "--images DIR" in err) == (2, True, True)
+
+
+def split(table: Path) -> list[Path]:
+    """A table for each annotator, each in a folder of its own."""
+    rows = [line.split(",") for line in LONG.splitlines()[1:]]
+    written = []
+    for name in ("anna", "bert", "carl"):
+        path = table.parent / name / f"{name}.csv"
+        path.parent.mkdir()
+        lines = [",".join([f"../{row[0]}", *row[2:]]) for row in rows if row[1] == name]
+        path.write_text("path,Mask,gender,age,person\n" + "\n".join(lines) + "\n")
+        written.append(path)
+    return written
+
+
+def test_tables_of_annotators_are_joined(
+    table: Path, tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    tables, target, joined = split(table), tmp_path / "manifest.csv", tmp_path / "joined.csv"
+    code, out, err = run_command("data", "majority", *tables, "--out", target)
+    assert (code, "--votes votes.csv" in err, target.exists()) == (2, True, False)
+    code, out, err = run_command("data", "majority", *tables, "--out", target, "--votes", joined)
+    assert code == 0
+    assert f"data.soft_labels={joined}" in out + err
+    found, expected = find_majority(joined, SCHEMA), find_majority(table, SCHEMA)
+    assert (found.labels, found.persons, found.agreement) == (expected.labels, expected.persons, expected.agreement)
+    assert read(joined)[1] == {
+        "path": "b.png",
+        "annotator": "anna",
+        "person": "p2",
+        "mask": "wear",
+        "gender": "",
+        "age": "",
+    }
+    assert [row["path"] for row in read(target)] == ["a.png", "b.png", "c.png", "d.png"]
+    code, _, err = run_command("data", "majority", *tables, "--out", target, "--votes", target, "--force")
+    assert (code, "are the same file" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,mask\na.png,wear\na.png,incorrect\n", "row 3: dora voted on a.png in row 2 already"),
+        ("path,mask\na.png,perhaps\n", "row 2: 'perhaps' is not a value of mask"),
+        ("path,mask\nz.png,wear\n", "1 photo does not exist:\n- row 2: z.png"),
+        ("path,mask=wear,mask=incorrect\na.png,1,2\n", "no column of labels"),
+        ("path,age_band\na.png,<30\n", "column age_band is not counted"),
+        ("photo and mask\na.png\n", "no path column"),
+        ("path,mask,left,upper,right,lower\na.png,wear,0,0,9,9\n", "the table has boxes"),
+    ],
+)
+def test_what_is_no_table_of_an_annotator_is_named_and_nothing_written(
+    table: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    own = tmp_path / "dora.csv"
+    own.write_text(text)
+    joined = tmp_path / "joined.csv"
+    with pytest.raises(DataError, match=message) as error:
+        join_annotator_tables([table, own], SCHEMA, joined)
+    assert error.value.location == str(own)
+    assert not joined.exists()
+    with pytest.raises(DataError, match="several tables are named votes"):
+        join_annotator_tables([table, table], SCHEMA, joined)
+    with pytest.raises(DataError, match="this is the table of an annotator"):
+        join_annotator_tables([table], SCHEMA, table)
+
+
+def test_an_annotator_votes_once_on_an_attribute_of_a_photo(tmp_path: Path) -> None:
+    path = tmp_path / "votes.csv"
+    path.write_text("path,Annotator,mask,gender\na.png,anna,wear,\na.png,bert,wear,\na.png,anna,,male\n")
+    assert find_majority(path, SCHEMA).labels["gender"] == ("male",)
+    path.write_text("path,Annotator,mask\na.png,anna,wear\na.png,bert,wear\na.png,anna,incorrect\n")
+    with pytest.raises(DataError, match=r"row 4: anna said mask of a\.png in row 2 already"):
+        find_majority(path, SCHEMA)
 
 
 def test_rows_of_annotators_in_a_manifest_are_answered_with_the_command(

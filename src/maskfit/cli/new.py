@@ -54,7 +54,7 @@ def new(
 
         maskfit new quick --recipe fast
     """
-    from maskfit.config.loader import read_recipe_text
+    from maskfit.config.recipe_files import read_recipe_text
 
     if is_occupied(folder):
         raise DataError("the folder is not empty", location=folder, hint="choose a new folder")

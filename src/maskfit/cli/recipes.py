@@ -32,7 +32,8 @@ def recipes(
 
         maskfit recipes --import config.json --out mine.yaml
     """
-    from maskfit.config.loader import read_recipe, read_recipe_text, recipe_names
+    from maskfit.config.loader import read_recipe
+    from maskfit.config.recipe_files import read_recipe_text, recipe_names
 
     if import_ is not None or file is not None:
         _convert_config(name, import_, file, force)

@@ -1,4 +1,4 @@
-"""Finds recipes, reads them from YAML or JSON, merges overrides into them, and writes them as YAML.
+"""Reads recipes from YAML or JSON, merges overrides into them, and writes them as YAML.
 
 Mappings are merged in this order, later over earlier: the defaults of `config/recipe.py`, the recipe that `extends:`
 names (and the one that this extends), the file, the `key=value` overrides. A component is replaced as a whole by a
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,11 @@ from maskfit.config.aliases import normalize_components, upgrade_component, upgr
 from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.presets import JITTER_SIZES, expand_presets, find_preset
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, DataConfig, Recipe, key_pattern
+from maskfit.config.recipe_files import RECIPE_SUFFIXES, read_recipe_text
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 from maskfit.safe_yaml import FLOAT_RESOLVER, parse_yaml
 from maskfit.text import format_count, format_validation_error, parse_json
-
-RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
-"""Suffixes of recipe files; a source with any other suffix is the name of a bundled recipe."""
 
 MAX_WARNINGS = 5
 """A recipe with more old names, such as the complete one of an old run folder, gets one warning for all of them."""
@@ -42,40 +39,6 @@ PLACES_OF_COMMON_KEYS = {
     "weight_decay": ["optimizer.weight_decay"],
 }
 """Keys that other programs have at the top, whose place here no section of the recipe tells."""
-
-
-def recipe_names() -> list[str]:
-    """Returns the names of the bundled recipes in alphabetical order."""
-    folder = resources.files("maskfit") / "recipes"
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-
-
-def read_recipe_text(source: str | Path) -> str:
-    """Reads the text of a recipe file or of a bundled recipe.
-
-    Args:
-        source: A path with one of `RECIPE_SUFFIXES`, or the name of a bundled recipe.
-
-    Returns:
-        The text.
-
-    Raises:
-        RecipeError: There is neither such a file nor such a bundled recipe.
-    """
-    path = Path(source)
-    try:
-        if path.suffix in RECIPE_SUFFIXES:
-            return path.read_text(encoding="utf-8")
-        if path.name != str(source):
-            raise FileNotFoundError("bundled recipes have names, not paths")
-        return (resources.files("maskfit") / "recipes" / f"{path.name}.yaml").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        if path.suffix and path.exists():
-            raise RecipeError(f"the recipe cannot be read: {error}", location=path) from None
-        raise RecipeError(
-            f"there is no recipe '{source}'; {did_you_mean(str(source), recipe_names())}",
-            hint="list the bundled recipes with 'maskfit recipes'; a recipe file ends in .yaml or .json",
-        ) from None
 
 
 def read_recipe(

@@ -37,6 +37,9 @@ from maskfit.training.table_rows import find_rows
 SUM_TOLERANCE = 0.01
 """Allowed deviation of an attribute's probabilities from the sum 1, for tables of rounded numbers."""
 
+ANNOTATOR_COLUMNS = ("annotator", "annotator_id", "rater", "labeler", "labeller")
+"""Names of the column that says whose vote a row is, in any case."""
+
 MAX_VOTES = 1e15
 """Largest number of votes: up to it each is counted exactly."""
 
@@ -164,7 +167,7 @@ def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
             location=path,
             hint="it needs the columns ImageID,p0,p1,... that maskfit predict --probabilities writes; or path and one "
             f"column for each value: {','.join(f'{example.name}={value}' for value in example.values)}; or path and "
-            f"{example.name}, with a row for each photo and annotator",
+            f"{example.name}, with a row for each photo and annotator, as maskfit data majority joins several tables",
         )
     if problems:
         raise DataError(
@@ -220,6 +223,8 @@ def _count_votes(
         The table, with a row for each photo.
     """
     votes: Counter[tuple[str, tuple[str, str]]] = Counter()
+    annotator = find_annotator_column(next(iter_csv(path, []), {}))
+    voted_in: dict[tuple[str, str, str], int] = {}
     for number, (row, name) in enumerate(zip(iter_csv(path, []), names, strict=True), start=2):
         for attribute, column in columns.items():
             try:
@@ -229,6 +234,10 @@ def _count_votes(
                 continue
             if says_something:
                 votes[name, (attribute, row[column])] += 1
+                whose = row[annotator] if annotator else ""
+                before = voted_in.setdefault((whose, name, attribute), number) if whose else number
+                if before != number:
+                    problems.append(f"row {number}: {whose} said {attribute} of {name} in row {before} already")
     if not votes:
         problems.append(f"no row has a label in {' or '.join(columns.values())}")
     problems += _find_codes(schema, [label for _, label in votes])
@@ -240,6 +249,18 @@ def _count_votes(
     num_votes = _normalize(weights, ["=".join(label) for label in column_of_label], problems)
     labels = tuple({attribute: value} for attribute, value in column_of_label)
     return SoftLabelTable(path, tuple(row_of_name), labels, weights, rows=len(names), num_votes=num_votes)
+
+
+def find_annotator_column(header: Iterable[str]) -> str:
+    """Finds the column that says whose vote a row is.
+
+    Args:
+        header: Names of the columns.
+
+    Returns:
+        Its name as spelled in the file; empty where there is none.
+    """
+    return next((name for name in header if name.strip().casefold() in ANNOTATOR_COLUMNS), "")
 
 
 def class_labels(schema: LabelSchema) -> tuple[Labels, ...]:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written
 from maskfit.cli.dataset_options import DEFAULT_SCHEMA, SchemaOption, find_schema
+from maskfit.errors import DataError
 from maskfit.text import format_count
+
+if TYPE_CHECKING:
+    from maskfit.labels.schema import LabelSchema
 
 MAX_TIES = 20
 """Ties that are listed; `--json` lists all."""
 
 
 def majority(
-    votes: Annotated[
-        Path,
+    tables: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="VOTES",
+            metavar="VOTES...",
             help="CSV with a row for each photo and annotator (path,annotator,mask), or a column for each value with "
-            "numbers of votes (path,mask=wear,mask=not_wear).",
+            "numbers of votes (path,mask=wear,mask=not_wear); or a CSV (path,mask) of each annotator, with their name.",
             show_default=False,
         ),
     ],
@@ -30,6 +34,12 @@ def majority(
     images: Annotated[
         Path | None,
         typer.Option("--images", metavar="DIR", help="Folder that paths start from; that of VOTES by default."),
+    ] = None,
+    joined: Annotated[
+        Path | None,
+        typer.Option(
+            "--votes", metavar="FILE", help="Table of all votes to write, for data.soft_labels; with several VOTES."
+        ),
     ] = None,
     schema: SchemaOption = DEFAULT_SCHEMA,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
@@ -44,6 +54,8 @@ def majority(
 
         maskfit data majority votes.csv --out manifest.csv
 
+        maskfit data majority anna.csv bert.csv carl.csv --out manifest.csv --votes votes.csv
+
         maskfit train baseline data.path=manifest.csv data.soft_labels=votes.csv
     """
     from maskfit.data.validation import find_smaller_schema
@@ -51,6 +63,10 @@ def majority(
 
     check_overwrite(target, force)
     labels = find_schema(schema)
+    votes = tables[0]
+    if joined is not None or len(tables) > 1:
+        votes = _join(tables, joined, target, images, labels, force)
+        images = None
     found = find_majority(votes, labels)
     write_majority(found, votes, target, images)
     known = {name: sum(map(bool, cells)) for name, cells in found.labels.items()}
@@ -76,6 +92,8 @@ def majority(
         err.print(f"  {tie.photo}  {tie.attribute}: {said}", markup=False, highlight=False, soft_wrap=True)
     if len(found.ties) > MAX_TIES:
         err.print(f"  and {len(found.ties) - MAX_TIES:,} more; --json lists all")
+    if joined is not None:
+        print_written(joined, "all votes", console=out)
     print_written(target, format_count(len(found.photos), "row"), console=out)
     voted = tuple(name for name, count in known.items() if count)
     trained = schema if voted == labels.names else find_smaller_schema(voted, labels) or schema
@@ -86,6 +104,23 @@ def majority(
         f"data check {quote(str(target))}{option}",
         f"train baseline data.path={quote(str(target))} data.soft_labels={quote(str(votes))}{key}",
     )
+
+
+def _join(
+    tables: list[Path], joined: Path | None, target: Path, images: Path | None, labels: LabelSchema, force: bool
+) -> Path:
+    """Writes the votes of several tables into one."""
+    from maskfit.training.annotator_tables import join_annotator_tables
+
+    if joined is None:
+        raise DataError(
+            f"{len(tables)} tables of annotators are joined into one, which training takes too",
+            hint="name the file for it: --votes votes.csv",
+        )
+    if joined.resolve() == target.resolve():
+        raise DataError("--votes and --out are the same file", location=joined, hint="choose two files")
+    check_overwrite(joined, force)
+    return join_annotator_tables(tables, labels, joined, images)
 
 
 def _percent(share: float | None) -> str:
