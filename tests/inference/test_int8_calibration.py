@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import threading
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from maskfit import cpu_features
 from maskfit.cli.int8_options import describe_int8
 from maskfit.data.image_lists import ImageFolder
 from maskfit.errors import DataError, ModelFileError
+from maskfit.inference import image_loading
 from maskfit.inference.engines import int8_files, open_engine
 from maskfit.inference.engines.int8_conversion import convert_to_int8
 from maskfit.inference.engines.int8_files import (
@@ -32,6 +35,7 @@ from maskfit.inference.engines.selection import select_continuous_engine
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.int8_calibration import MIN_INPUTS, calibrate_int8, calibrate_where_missing
 from maskfit.inference.predictor import Predictor
+from maskfit.inference.tta import make_exact
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import bundled_int8_path, bundled_model_path
 from maskfit.model_metadata import read_metadata
@@ -358,6 +362,33 @@ def test_large_photos_are_not_kept_for_what_is_close(faces):
     assert [item.reload is None for item in inputs] == [True, False]
     exact = FacePredictor.load(engine="onnx", threads=1, faces="whole")
     assert np.array_equal(inputs[0].tta_views[0][0], exact.preprocess(pixels).inputs[0].tta_views[0][0])
-    again = inputs[1].exact(fast.predictor.runner.crop_resizes, fast.predictor.runner.tta)
+    (again,) = make_exact(inputs[1:], fast.predictor.runner.crop_resizes, fast.predictor.runner.tta)
     assert np.array_equal(again.tta_views[0][0], exact.preprocess(pixels[:300, :300]).inputs[0].tta_views[0][0])
     assert all(one.shape == two.shape for one, two in pairwise(item.tta_views[0][0] for item in inputs))
+
+
+def test_a_large_photo_is_decoded_once_for_all_its_close_faces(faces, monkeypatch):
+    fast = FacePredictor.load(engine=MEASURED, threads=1)
+    if not fast.predictor.runner.allows_approximate_pixels:
+        pytest.skip("needs cykooz-resizer, the extra fast")
+    error = fast.predictor.runner.low_precision_error
+    assert error is not None
+    monkeypatch.setattr(type(error), "needs_f32", lambda error, table: np.ones(len(table), dtype=bool))
+    stream = BytesIO()
+    Image.open("docs/images/street.jpg").resize((4000, 3000)).save(stream, "JPEG")
+    decoded: list[object] = []
+    pixels, load = image_loading.load_image(stream.getvalue()), image_loading.load_image
+
+    def load_counted(image):
+        decoded.append(image)
+        return load(image)
+
+    monkeypatch.setattr(image_loading, "load_image", load_counted)
+    detected = [fast.preprocess(pixels, image=stream.getvalue()) for _ in range(2)]
+    assert sum(item.reload is not None for item in detected[0].inputs) > 3
+    predicted = fast.predict_batch(detected)
+    assert len(decoded) == 2
+    exact = FacePredictor.load(engine="onnx", threads=1).predict([stream.getvalue()])
+    for own in predicted:
+        tables = (np.stack([face.probabilities for face in photo.faces]) for photo in (own, *exact))
+        assert np.abs(np.subtract(*tables)).max() < 1e-5

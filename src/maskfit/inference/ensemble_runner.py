@@ -35,7 +35,7 @@ from maskfit.inference.engines.selection import (
 )
 from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.inference.input_resolution import find_models
-from maskfit.inference.tta import ModelInput, TestTimeAugmentation, make_input, stack_views
+from maskfit.inference.tta import ModelInput, TestTimeAugmentation, make_exact, make_input, stack_views
 from maskfit.labels.age_distribution import AgeTable
 from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import read_model_metadata
@@ -442,7 +442,7 @@ class EnsembleRunner:
                 self.age_plan.no_ages() if self.gives_ages else None,
             )
         if not low_precision:
-            inputs = [item.exact(self.crop_resizes, self.tta) for item in inputs]
+            inputs = make_exact(inputs, self.crop_resizes, self.tta)
         batches = stack_views(inputs)
         outputs = {member.name: self._forward_member(member, batches, low_precision) for member in self.members}
         members = {name: probabilities for name, (probabilities, _) in outputs.items()}

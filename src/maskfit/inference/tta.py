@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar, NamedTuple, Protocol
@@ -257,24 +258,36 @@ class ModelInput(NamedTuple):
     crops: tuple[CropBox, ...]
     reload: Callable[[], Pixels] | None = None
 
-    def exact(self, crop_resizes: Sequence[CropResize], tta: TestTimeAugmentation) -> ModelInput:
-        """Returns the input with the exact pixels.
 
-        Args:
-            crop_resizes: Those that the input was made with.
-            tta: The same.
+def make_exact(
+    inputs: Sequence[ModelInput], crop_resizes: Sequence[CropResize], tta: TestTimeAugmentation
+) -> list[ModelInput]:
+    """Returns inputs with their exact pixels.
 
-        Returns:
-            Itself where it is exact, and where the photo was deleted or changed since it was read: its pixels are
-            nearly the same, and one photo must not end the prediction of all others.
-        """
-        if self.reload is None:
-            return self
-        try:
-            pixels = self.reload()
-        except PhotoError:
-            return self
-        return make_input(crop_resizes, tta, pixels, self.crops)
+    Args:
+        inputs: The inputs. A photo whose faces follow each other is reloaded once, since decoding a large one takes as
+            long as the networks need for many faces.
+        crop_resizes: Those that the inputs were made with.
+        tta: The same.
+
+    Returns:
+        For each input itself where it is exact, and where the photo was deleted or changed since it was read: its
+        pixels are nearly the same, and one photo must not end the prediction of all others.
+    """
+    exact: list[ModelInput] = []
+    reloaded: Callable[[], Pixels] | None = None
+    pixels: Pixels | None = None
+    for item in inputs:
+        if item.reload is not None and item.reload is not reloaded:
+            # Not beside the pixels of the photo before it.
+            reloaded, pixels = item.reload, None
+            with suppress(PhotoError):
+                pixels = item.reload()
+        if item.reload is None or pixels is None:
+            exact.append(item)
+        else:
+            exact.append(make_input(crop_resizes, tta, pixels, item.crops))
+    return exact
 
 
 def make_input(
