@@ -49,6 +49,7 @@ def test_options_reach_the_fit_and_the_result_is_printed(command, run_dir, fits)
     assert options == {"accuracy": {"mask": 0.99}, "coverage": {"age": 0.8}, "threshold": {"gender": 0.7}}
     assert "fitted on 70 photos of 10 persons" in result.out
     assert "mask: on held-out persons 90.0% of photos are above the threshold, 99.0% of them correct" in result.out
+    assert "of them correct (95% interval 90.0% to 100.0%); without" in result.out
     assert "without a threshold 95.0% are correct" in result.out
     assert "of 10 persons, too few (below 20 persons): do not rely on temperatures" in result.err
     assert "written: thresholds of 1 model;" in result.err

@@ -84,7 +84,11 @@ def calibrate(
     )
     print_table("not sure", ["attribute", "below"], list(calibration.abstain_below.items()))
     for name, item in result.thresholds.items():
-        correct = "accuracy unknown" if item.accuracy is None else f"{item.accuracy.value:.1%} of them correct"
+        correct = "accuracy unknown"
+        if item.accuracy is not None:
+            span = item.accuracy
+            width = f" (95% interval {span.low:.1%} to {span.high:.1%})" if span.has_width else ""
+            correct = f"{span.value:.1%} of them correct{width}"
         which = _which(result.kept.get(name))
         out.print(
             f"{name}: {which}on held-out persons {item.coverage.value:.1%} of photos are above the threshold, "

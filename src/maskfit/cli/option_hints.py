@@ -1,7 +1,7 @@
 """Options that other tools have and maskfit says otherwise: what to write in place of them.
 
 `train` takes recipe keys (`trainer.epochs=3`), as Hydra does, where argparse tools take `--epochs 3`; `predict` takes
-models and photos without an option.
+models and photos without an option, and so do the other commands that take a model, but `video`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,24 @@ _RECIPE_OPTIONS: Mapping[str, str] = {
 _MODEL = "name the model beside the photos: maskfit predict photo.jpg model.onnx"
 _PHOTOS = "name the photos without an option: maskfit predict photo.jpg holiday/*.jpg"
 
+_INT8 = "the bundled model runs in int8 by itself; for a model of your own: --calibrate PHOTOS"
+_ANSWERS = "the answers are scored, which maskfit predict model.onnx --images PHOTOS --out answers.csv writes"
+_NAMED_ALONE: Mapping[str, str] = {
+    "app": "maskfit app model.onnx",
+    "benchmark": "maskfit benchmark model.onnx",
+    "calibrate": "maskfit calibrate runs/first",
+    "evaluate scenes": "maskfit evaluate scenes scenes.csv model.onnx",
+    "export": "maskfit export runs/first/fold0 --format onnx",
+    "inspect": "maskfit inspect model.safetensors",
+    "model-card": "maskfit model-card model.onnx",
+    "serve": "maskfit serve model.onnx",
+}
+"""Command that takes its model or run without an option -> how."""
+
+_FURTHER: Mapping[str, Mapping[str, str]] = {
+    "serve": {"--int8": _INT8, "--threads": "each worker takes its part of the cores: --workers N"},
+}
+
 OPTION_HINTS: Mapping[str, Mapping[str, str]] = {
     "train": {**_RECIPE_OPTIONS, "--seed": "trainer.seed=N", "--out": "output_dir=DIR"},
     "check": {**_RECIPE_OPTIONS, "--seed": "trainer.seed=N", "--out": "output_dir=DIR"},
@@ -48,6 +66,15 @@ OPTION_HINTS: Mapping[str, Mapping[str, str]] = {
         "--visualize": "draw the answers on the photos: --draw OUT",
         "--output": "write a table with --out FILE, or draw the answers on the photos with --draw OUT",
         "--csv": "write a table: --out FILE",
+    },
+    "video": {"--int8": _INT8},
+    "evaluate": {"--model": _ANSWERS, "--checkpoint": _ANSWERS},
+    **{
+        command: {
+            **dict.fromkeys(("--model", "--weights", "--checkpoint"), f"name it without an option: {line}"),
+            **_FURTHER.get(command, {}),
+        }
+        for command, line in _NAMED_ALONE.items()
     },
 }
 """Command -> option that it does not have -> what to write. None of them is an option or an old name of the command."""
