@@ -90,9 +90,12 @@ def test_defaults_match_the_settings():
 def test_public_host_without_token_warns(capsys, host, requires_token, warned):
     runner = SimpleNamespace(low_precision_error=None)
     predictor = SimpleNamespace(
-        members=[1], schema=SimpleNamespace(names=("mask",)), decision_weights={}, runner=runner
+        members=[SimpleNamespace(name="a.onnx")],
+        schema=SimpleNamespace(names=("mask",)),
+        decision_weights={},
+        runner=runner,
     )
-    settings = SimpleNamespace(workers=1, threads=2)
+    settings = SimpleNamespace(workers=1, threads=2, engine="onnx")
     service = SimpleNamespace(
         requires_token=requires_token, predictor=predictor, settings=settings, detector_note="another detector"
     )

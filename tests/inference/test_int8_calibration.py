@@ -176,11 +176,19 @@ def test_nobody_is_told_to_remove_the_conversion_of_the_bundled_model(vnni, fold
 
 def test_the_start_says_which_conversion_runs_or_that_none_does(vnni, model, folder):
     made = calibrate_int8(model, whole(model), ImageFolder(folder))
-    assert describe_int8(Predictor.load(model, engine=MEASURED), False).startswith(f"int8 ({made.path}), and f32 where")
-    assert describe_int8(Predictor.load(bundled_model_path(), engine=MEASURED), True).startswith("int8, and f32 where")
+    assert describe_int8(Predictor.load(model, engine=MEASURED), "auto", False).startswith(
+        f"int8 ({made.path}), and f32 where"
+    )
+    assert describe_int8(Predictor.load(bundled_model_path(), engine=MEASURED), "auto", True).startswith(
+        "int8, and f32 where"
+    )
     moved = Predictor.load(bundled_model_path(), engine=MEASURED, age_borders=[25, 55])
-    assert describe_int8(moved, True).startswith("f32: other borders of age bands")
-    assert describe_int8(moved, False) == ""
+    assert describe_int8(moved, "auto", True).startswith("f32: other borders of age bands")
+    assert describe_int8(moved, "auto", False) == ""
+    made.path.write_bytes(made.path.read_bytes()[:1000])
+    f32 = Predictor.load(model, engine=select_continuous_engine([model], "auto"))
+    assert describe_int8(f32, "auto", False).startswith(f"f32: the int8 conversion {made.path} cannot be used: ")
+    assert describe_int8(f32, "onnx", False) == ""
 
 
 def test_a_damaged_error_is_named(model, folder):

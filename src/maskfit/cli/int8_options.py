@@ -57,24 +57,30 @@ def calibrate_models(
     )
 
 
-def describe_int8(predictor: Predictor, calibrated: bool) -> str:
+def describe_int8(predictor: Predictor, engine: str, calibrated: bool) -> str:
     """Says that the networks run in int8, by which file of the cache, or that they do not though the user asked for it.
 
     Args:
         predictor: The models.
+        engine: The engine that the user named.
         calibrated: Whether the user gave `--calibrate`.
 
     Returns:
         One line; empty where they run in f32 as usual.
     """
-    from maskfit.inference.engines.int8_files import find_measured_int8
+    from maskfit.inference.engines.int8_files import find_damage, find_int8, find_measured_int8
     from maskfit.inference.engines.selection import gains_from_int8
     from maskfit.model_file import bundled_int8_path
 
+    model = Path(predictor.members[0].name)
     if predictor.runner.low_precision_error is None:
+        is_looked_for = engine == "auto" and len(predictor.members) == 1 and model.suffix == ".onnx"
+        found = find_int8(model) if is_looked_for and gains_from_int8() else None
+        if found and (damage := find_damage(found, model)) is not None:
+            return f"f32: the int8 conversion {found} cannot be used: {damage}; --calibrate PHOTOS makes it again"
         # That a processor gains nothing was said before.
         used = "f32: other borders of age bands and --combine are computed without the int8 conversion"
         return used if calibrated and gains_from_int8() else ""
-    found = find_measured_int8(Path(predictor.members[0].name))
+    found = find_measured_int8(model)
     kept = "" if found in (None, bundled_int8_path()) else f" ({found})"
     return f"int8{kept}, and f32 where that could change the class; --engine onnx runs everything in f32"

@@ -215,7 +215,7 @@ def _print_started(service: InferenceService, host: str, port: int, calibrated: 
     err.print(f"serving {count} for {attributes}; {settings.workers} x {settings.threads} threads")
     if service.predictor.decision_weights:
         err.print(f"decisions: {service.predictor.describe_decisions()}")
-    if line := describe_int8(service.predictor, calibrated):
+    if line := describe_int8(service.predictor, settings.engine, calibrated):
         err.print(f"network: {line}")
     if service.detector_note:
         err.print(service.detector_note)

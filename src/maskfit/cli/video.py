@@ -190,7 +190,7 @@ def video(
         threads=threads,
         top_k=top_k,
     )
-    if line := describe_int8(predictor, calibrate is not None):
+    if line := describe_int8(predictor, engine, calibrate is not None):
         err.print(f"network: {line}")
     if predictor.decision_weights:
         err.print(f"decisions: {predictor.describe_decisions()}")
