@@ -236,3 +236,22 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         return stop.value.code, printed.out, printed.err
 
     return run
+
+
+def test_one_annotator_so_far_is_a_table_of_votes(table: Path) -> None:
+    table.write_text("path,annotator,mask\na.png,anna,wear\nb.png,anna,not_wear\n")
+    assert find_majority(table, SCHEMA).labels == {"mask": ("wear", "not_wear")}
+    table.write_text("path,annotator,mask\na.png,anna,wearr\nb.png,anna,not_wear\n")
+    with pytest.raises(DataError, match=r"row 2: .*wearr"):
+        find_majority(table, SCHEMA)
+
+
+@pytest.mark.parametrize("other", ["./a.png", "sub/../a.png", "{folder}/a.png"])
+def test_a_photo_that_is_named_in_two_ways_is_not_counted_as_two(table: Path, tmp_path: Path, other: str) -> None:
+    (tmp_path / "sub").mkdir()
+    other = other.format(folder=tmp_path)
+    table.write_text(f"path,annotator,mask\na.png,anna,wear\na.png,bert,wear\n{other},carl,not_wear\n")
+    with pytest.raises(DataError, match=r"1 photo is named in several ways:\n.*a\.png and ") as error:
+        write_majority(find_majority(table, SCHEMA), table, tmp_path / "out.csv")
+    assert error.value.location == str(table)
+    assert not (tmp_path / "out.csv").exists()

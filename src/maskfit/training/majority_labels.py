@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,7 +202,7 @@ def write_majority(majority: MajorityLabels, table: Path, target: Path, images: 
         The path.
 
     Raises:
-        DataError: The target is the table, or photos do not exist.
+        DataError: The target is the table, photos do not exist, or one is named in several ways.
     """
     if target.resolve() == table.resolve():
         raise DataError("this is the table of votes", location=target, hint="choose another file for --out")
@@ -215,6 +216,7 @@ def write_majority(majority: MajorityLabels, table: Path, target: Path, images: 
             location=root,
             hint="name the folder that the table's paths start from: --images DIR",
         )
+    _check_distinct(majority.photos, files, table)
     paths = PathWriter(target.parent)
     has_person = any(majority.persons)
     header = ["path", *(["person"] if has_person else []), *majority.labels]
@@ -224,3 +226,18 @@ def write_majority(majority: MajorityLabels, table: Path, target: Path, images: 
         if file is not None
     )
     return write_csv(target, header, rows)
+
+
+def _check_distinct(names: Sequence[str], files: Sequence[Path | None], table: Path) -> None:
+    """Checks that each name is of another file: otherwise the votes of one photo would be counted as those of two."""
+    names_of: dict[str, list[str]] = {}
+    for name, file in zip(names, files, strict=True):
+        names_of.setdefault(os.path.abspath(file) if file else "", []).append(name)
+    repeated = [" and ".join(own) for own in names_of.values() if len(own) > 1]
+    if repeated:
+        raise DataError(
+            f"{format_count(len(repeated), 'photo is', 'photos are')} named in several ways:\n"
+            f"{format_list(repeated, shown=MAX_LISTED)}",
+            location=table,
+            hint="write each photo in one way, so that its votes are counted together",
+        )

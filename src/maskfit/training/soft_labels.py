@@ -153,7 +153,7 @@ def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
     if found and columns:
         table = _read_values(path, names, columns, schema, problems)
         hint = "give each photo one row, with probabilities or numbers of votes"
-    elif found and found.labels and len(set(names)) < len(names):
+    elif found and found.labels and (len(set(names)) < len(names) or find_annotator_column(first)):
         table = _count_votes(path, names, found.labels, schema, problems)
         problems += [
             f"column {column} is not counted; write years or bands into a column {name}"
