@@ -50,11 +50,6 @@ PRECISION_TEXT = {
 }
 """Precisions as `description` names them; a stream of few images, or of many close predictions, is all f32."""
 
-PixelTolerance = Literal["none", "single_pass", "any"]
-"""Images whose pixels may be off by a level in low precision: any in int8, which rounds more coarsely than that; in
-bf16, whose error they double, those that pass one network once: there downscaling costs more than what is recomputed
-(docs/performance.md)."""
-
 TensorSpecs = Mapping[str, tuple[str, Sequence[object]]]
 """Element type and shape of a network's inputs or outputs, by name; a free side is no int."""
 
@@ -71,7 +66,8 @@ class Engine(Protocol):
             (`inference.precision_cascade`); None where there is nothing to recompute.
         description: The engine and its precision, for log lines.
         on_gpu: Whether a GPU runs the network.
-        pixel_tolerance: Which images may have approximate pixels in `logits`, for predictions that `f32_twin` checks.
+        tolerates_approximate_pixels: Whether `logits` rounds so coarsely, to int8, that pixels which are off by a level
+            change no more than that; for predictions that `f32_twin` checks.
         low_precision_error: How `logits` changes probabilities against `f32_twin`, where that was measured before; None
             where it was not.
     """
@@ -79,7 +75,7 @@ class Engine(Protocol):
     metadata: ModelMetadata
     description: str
     on_gpu: bool
-    pixel_tolerance: PixelTolerance
+    tolerates_approximate_pixels: bool
     low_precision_error: PrecisionErrorEstimate | None
 
     @property
@@ -142,13 +138,13 @@ class OnnxEngine:
         )
         self.input = find_input(inputs, outputs, self.metadata, path)
         self.description = f"ONNX Runtime, {PRECISION_TEXT[precision]}"
-        self.pixel_tolerance: PixelTolerance = "any" if precision == "int8" else "none"
+        self.tolerates_approximate_pixels = precision == "int8"
         self.f32_twin: OnnxEngine | None = None
         self.low_precision_error: PrecisionErrorEstimate | None = None
         if precision == "int8":
             self.f32_twin = copy(self)
             self.f32_twin.description = f"ONNX Runtime, {PRECISION_TEXT['f32']}"
-            self.f32_twin.pixel_tolerance = "none"
+            self.f32_twin.tolerates_approximate_pixels = False
             conversion = require_int8(path, "onnx")
             try:
                 self.session = open_onnx(conversion, threads)
@@ -196,7 +192,7 @@ class TorchEngine:
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
-    pixel_tolerance: PixelTolerance = "none"
+    tolerates_approximate_pixels = False
     low_precision_error: PrecisionErrorEstimate | None = None
 
     def __init__(
