@@ -28,7 +28,7 @@ from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_INT8_AVX2,
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     MIN_IMAGES_TO_QUANTIZE,
-    MIN_IMAGES_TO_QUANTIZE_AVX2,
+    MIN_IMAGES_TO_QUANTIZE_PLAIN,
     select_engine,
 )
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
@@ -198,20 +198,23 @@ def test_without_onnx_conversions_are_found_and_not_made(model, folder, monkeypa
 
 
 @pytest.mark.openvino
-def test_auto_takes_int8_where_it_pays_or_is_there(vnni, model, folder):
+@pytest.mark.parametrize("resizer", [object(), None], ids=["fast", "without fast"])
+def test_auto_takes_int8_where_it_pays_or_is_there(vnni, model, folder, monkeypatch, resizer):
+    monkeypatch.setattr(choosing, "import_resizer", lambda: resizer)
     photos, said = ImageFolder(folder), []
+    many = MANY if resizer else -(-MIN_IMAGES_TO_QUANTIZE_PLAIN * choosing.REFERENCE_PIXELS // (32 * 24))
 
     def choose(num_passes, **changes):
         return select_engine(model, "auto", num_passes, said.append, **{"photos": photos, **changes}).engine
 
     bf16 = ComponentSpec.create("openvino", precision="checked")
-    assert choose(MANY - 1) == choose(MANY, photos=None) == bf16
+    assert choose(many - 1) == choose(many, photos=None) == bf16
     assert not said
-    assert choose(MANY) == INT8
+    assert choose(many) == INT8
     assert "quantizing" in said[0]
     assert choose(MIN_IMAGES_FOR_THROUGHPUT_MODE) == INT8
     assert choose(MIN_IMAGES_FOR_THROUGHPUT_MODE - 1) == ComponentSpec.create("auto")
-    assert choose(MANY, photos=None) == bf16
+    assert choose(many, photos=None) == bf16
     assert len(said) == 1
 
 
@@ -220,8 +223,9 @@ def test_with_avx2_alone_auto_takes_int8_in_place_of_f32(vnni, model, folder, mo
     monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX2")
     monkeypatch.setattr(choosing, "_has_bf16", lambda: False)
     photos, f32 = ImageFolder(folder), ComponentSpec.create("openvino", precision="f32")
-    enough = -(-MIN_IMAGES_TO_QUANTIZE_AVX2 * choosing.REFERENCE_PIXELS // (32 * 24))
-    assert enough < MANY
+    # In place of f32 with and without approximate pixels.
+    monkeypatch.setattr(choosing, "import_resizer", lambda: None)
+    enough = MANY
     assert select_engine(model, "auto", enough - 1, print, photos).engine == f32
     assert select_engine(model, "auto", enough, print, photos).engine == INT8
     assert select_engine(model, "auto", MIN_IMAGES_FOR_INT8_AVX2, print, photos).engine == INT8

@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from maskfit.cpu_features import find_active_isa_limit, has_avx2_alone, has_vnni
+from maskfit.data.fast_downscale import import_resizer
 from maskfit.errors import DataError, MaskfitError
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
@@ -40,10 +41,11 @@ MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 MIN_IMAGES_TO_CONVERT = 3000
 """Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays; estimated."""
 
-MIN_IMAGES_TO_QUANTIZE, MIN_IMAGES_TO_QUANTIZE_AVX2 = 4000, 1200
-"""Forward passes at 224 x 224 pixels from which on calibrating an int8 conversion first pays. With VNNI, in place of
-bf16: for one model that was after 400, for another after about 4,000. With AVX2 alone, in place of f32: reckoned from
-the time that one takes and a photo saves, about 700, and later photos find it (docs/performance.md)."""
+MIN_IMAGES_TO_QUANTIZE, MIN_IMAGES_TO_QUANTIZE_PLAIN = 1200, 4000
+"""Forward passes at 224 x 224 pixels from which on calibrating an int8 conversion first pays, and where it only
+replaces bf16 and the extra `fast` is missing. A calibration takes a CPU second, a photo saves 1.5 to 3.6 ms: so that
+is after 300 to 700, and later photos find it. Without approximate pixels that was after 400 for one model, after about
+4,000 for another (docs/performance.md)."""
 
 MIN_IMAGES_FOR_INT8_AVX2 = 500
 """Forward passes from which on int8 from the cache pays with AVX2 alone: five networks with two views took 1.07 times
@@ -257,7 +259,8 @@ def _has_int8(path: Path, num_passes: int, log: Logger, photos: PhotoCollection)
     if (found := find_int8(path)) is not None and find_damage(found, path) is None:
         return True
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
-    enough = MIN_IMAGES_TO_QUANTIZE_AVX2 if has_avx2_alone() else MIN_IMAGES_TO_QUANTIZE
+    replaces_f32 = has_avx2_alone()
+    enough = MIN_IMAGES_TO_QUANTIZE if replaces_f32 or import_resizer() else MIN_IMAGES_TO_QUANTIZE_PLAIN
     if not can_convert() or num_passes * height * width < enough * REFERENCE_PIXELS:
         return False
     try:
