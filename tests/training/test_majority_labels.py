@@ -137,6 +137,10 @@ def test_the_command_prints_agreement_and_ties(
     one.write_text("path,mask\na.png,wear\na.png,incorrect\na.png,wear\n")
     code, out, err = run_command("data", "majority", one, "--out", target, "--force")
     assert f"data.soft_labels={one} data.label_schema=mask\n" in out + err
+    assert "no photo has votes of several annotators" not in err
+    one.write_text("path,annotator,mask\na.png,anna,wear\nb.png,bert,incorrect\n")
+    code, out, err = run_command("data", "majority", one, "--out", target, "--force")
+    assert (code, "no photo has votes of several annotators" in err) == (0, True)
     (tmp_path / "d.png").unlink()
     code, _, err = run_command("data", "majority", table, "--out", target, "--force")
     assert (code, "1 photo does not exist:\n- d.png" in err, "--images DIR" in err) == (2, True, True)
@@ -185,6 +189,7 @@ def test_tables_of_annotators_are_joined(
         ("path,mask\na.png,wear\na.png,incorrect\n", "row 3: dora voted on a.png in row 2 already"),
         ("path,mask\na.png,perhaps\n", "row 2: 'perhaps' is not a value of mask"),
         ("path,mask\nz.png,wear\n", "1 photo does not exist:\n- row 2: z.png"),
+        ("path,mask\na.png,0\nb.png,1\n", "mask: 0, 1 look like codes"),
         ("path,mask=wear,mask=incorrect\na.png,1,2\n", "no column of labels"),
         ("path,age_band\na.png,<30\n", "column age_band is not counted"),
         ("photo and mask\na.png\n", "no path column"),
@@ -211,6 +216,8 @@ def test_an_annotator_votes_once_on_an_attribute_of_a_photo(tmp_path: Path) -> N
     path = tmp_path / "votes.csv"
     path.write_text("path,Annotator,mask,gender\na.png,anna,wear,\na.png,bert,wear,\na.png,anna,,male\n")
     assert find_majority(path, SCHEMA).labels["gender"] == ("male",)
+    path.write_text("path,annotator,mask\na.png,anna,wear\nb.png,bert,incorrect\n")
+    assert find_majority(path, SCHEMA).labels == {"mask": ("wear", "incorrect")}
     path.write_text("path,Annotator,mask\na.png,anna,wear\na.png,bert,wear\na.png,anna,incorrect\n")
     with pytest.raises(DataError, match=r"row 4: anna said mask of a\.png in row 2 already"):
         find_majority(path, SCHEMA)

@@ -14,7 +14,7 @@ from maskfit.errors import DataError, LabelError, format_list
 from maskfit.file_io import iter_csv, write_csv
 from maskfit.labels.schema import Labels, LabelSchema
 from maskfit.text import format_count
-from maskfit.training.soft_labels import find_annotator_column
+from maskfit.training.soft_labels import find_annotator_column, find_codes
 
 ANNOTATOR = "annotator"
 """Name of the column that is written."""
@@ -97,6 +97,7 @@ def _rows(
     annotator = find_annotator_column(next(iter_csv(table, []), {}))
     missing, problems = [], []
     row_of_vote: dict[tuple[str, str], int] = {}
+    used: dict[tuple[str, str], None] = {}
     for number, row in enumerate(iter_csv(table, []), start=2):
         name = row[columns.path]
         file = find_file(name, root)
@@ -109,7 +110,9 @@ def _rows(
         persons = [row[columns.person] if columns.person else ""] if has_person else []
         cells = [row[columns.labels[attribute]] if attribute in columns.labels else "" for attribute in labels]
         problems += _problems_of_cells(dict(zip(labels, cells, strict=True)), schema, number)
+        used.update(dict.fromkeys(pair for pair in zip(labels, cells, strict=True) if pair[1]))
         yield [paths.write(file), whose, *persons, *cells]
+    problems += find_codes(schema, used)
     if problems:
         raise DataError(
             f"votes cannot be read:\n{format_list(problems, shown=MAX_LISTED)}",

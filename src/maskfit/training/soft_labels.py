@@ -199,7 +199,7 @@ def _read_values(
         cells.extend(_parse_row(row, columns, number, problems))
     weights = np.frombuffer(cells, dtype=np.float64).reshape(len(names), len(columns))
     num_votes = _normalize(weights, columns, problems)
-    problems += _find_codes(schema, [item for label in labels for item in label.items()])
+    problems += find_codes(schema, [item for label in labels for item in label.items()])
     return SoftLabelTable(path, names, labels, weights, num_votes=num_votes)
 
 
@@ -240,7 +240,7 @@ def _count_votes(
                     problems.append(f"row {number}: {whose} said {attribute} of {name} in row {before} already")
     if not votes:
         problems.append(f"no row has a label in {' or '.join(columns.values())}")
-    problems += _find_codes(schema, [label for _, label in votes])
+    problems += find_codes(schema, [label for _, label in votes])
     row_of_name = {name: row for row, name in enumerate(dict.fromkeys(names))}
     column_of_label = {label: column for column, label in enumerate(dict.fromkeys(label for _, label in votes))}
     weights = np.zeros((len(row_of_name), len(column_of_label)))
@@ -321,8 +321,16 @@ def describe_matches(table: SoftLabelTable, rows: NDArray[np.int64]) -> str:
     return line
 
 
-def _find_codes(schema: LabelSchema, labels: Iterable[tuple[str, str | float]]) -> list[str]:
-    """Returns a line for each attribute whose values are named by codes: in which order they count, nothing says."""
+def find_codes(schema: LabelSchema, labels: Iterable[tuple[str, str | float]]) -> list[str]:
+    """Returns a line for each attribute whose values are named by codes: in which order they count, nothing says.
+
+    Args:
+        schema: The label schema.
+        labels: Attributes with the texts of their values.
+
+    Returns:
+        The lines.
+    """
     texts: dict[str, list[str]] = {}
     for name, text in dict.fromkeys(labels):
         texts.setdefault(name, []).append(str(text))

@@ -85,6 +85,9 @@ def majority(
         rows.append((name, known[name], ties[name], item.photos, item.unanimous, _percent(item.pairwise)))
     header = ["", "labels", "ties", "photos with several votes", "all equal", "pairs of votes that agree"]
     print_table(f"{votes}: {format_count(len(found.photos), 'photo')}", header, rows)
+    if not any(item.photos for item in found.agreement.values()):
+        line = "no photo has votes of several annotators, so every label is the vote of one"
+        err.print(line, style="yellow")
     if found.ties:
         err.print(f"{format_count(len(found.ties), 'label stays', 'labels stay')} empty, tied:", style="yellow")
     for tie in found.ties[:MAX_TIES]:
