@@ -190,7 +190,16 @@ def test_an_engine_that_cannot_be_is_refused(exported, engine, said):
 
 
 @pytest.mark.parametrize(
-    ("engine", "hint"), [("ONNXRuntime", "onnx"), ("ort", "onnx"), ("onxx", "onnx"), ("tensorrt", "auto")]
+    ("engine", "hint"),
+    [
+        ("ONNXRuntime", "onnx"),
+        ("ort", "onnx"),
+        ("onxx", "onnx"),
+        ("tensorrt", "auto"),
+        ("int8", "onnx:precision=int8"),
+        ("FP32", "onnx"),
+        ("bf16", "openvino:precision=bf16"),
+    ],
 )
 def test_an_engine_by_another_name_gets_the_next_step(exported, engine, hint):
     for check in (lambda: open_engine(exported["attributes"], engine=engine), lambda: check_engine(engine)):

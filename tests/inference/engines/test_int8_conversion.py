@@ -118,6 +118,7 @@ def test_what_cannot_run_in_int8_is_refused_with_the_next_step(model, folder, tm
     with pytest.raises(ModelFileError, match="there is no int8 conversion of this model") as caught:
         open_engine(model, engine="openvino:precision=int8")
     assert "--engine openvino:precision=int8 calibrates one" in caught.value.hint
+    assert "--calibrate PHOTOS does for serve and video" in caught.value.hint
     photos = list(ImageFolder(folder))
     with pytest.raises(DataError, match="calibrated on 16 photos or more, there are 15"):
         Predictor.load(model, engine="openvino:precision=int8", photos=photos[: MIN_CALIBRATION_PHOTOS - 1])

@@ -77,10 +77,20 @@ def check_engine(engine: str | ComponentSpec) -> ComponentSpec:
     return spec
 
 
+_ENGINE_OF_PRECISION = {
+    "int8": "onnx:precision=int8",
+    "bf16": "openvino:precision=bf16",
+    "f32": "onnx",
+    "fp32": "onnx",
+    "checked": "openvino:precision=checked",
+}
+"""What runs a precision that is named as an engine."""
+
+
 def _unknown_engine(name: str) -> RecipeError:
-    """The error of a name that is no engine; people know ONNX Runtime by its own names."""
+    """The error of a name that is no engine; people know ONNX Runtime by its own names, and name precisions."""
     meant = "onnx" if name.lower().replace("_", "") in ("onnxruntime", "ort") else name
-    likely = (*get_close_matches(meant, ENGINES, 1), AUTO)[0]
+    likely = _ENGINE_OF_PRECISION.get(name.lower()) or (*get_close_matches(meant, ENGINES, 1), AUTO)[0]
     message = f"there is no engine '{name}'; {did_you_mean(name, [AUTO, *ENGINES])}"
     return RecipeError(message, hint=f"--engine {likely}")
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.precision_error import PrecisionErrorEstimate
@@ -94,8 +95,8 @@ def require_int8(model: Path, engine: str) -> Path:
         raise ModelFileError(
             "there is no int8 conversion of this model in the cache",
             location=model,
-            hint=f"maskfit predict MODEL.onnx --images PHOTOS --engine {engine}:precision=int8 calibrates one, or "
-            "leave out precision=int8",
+            hint=f"maskfit predict {quote(str(model))} --images PHOTOS --engine {engine}:precision=int8 "
+            "calibrates one, --calibrate PHOTOS does for serve and video; or leave out precision=int8",
         )
     if (damage := find_damage(found, model)) is not None:
         raise damaged_conversion(found, damage)
