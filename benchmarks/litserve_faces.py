@@ -12,6 +12,7 @@ import litserve  # type: ignore[import-not-found, unused-ignore]
 from fastapi import UploadFile
 
 from maskfit.data.image_decoding import decode
+from maskfit.inference.engines.selection import select_continuous_engine
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
 from maskfit.inference.predictor import Predictor
 
@@ -33,7 +34,8 @@ class Faces(litserve.LitAPI):  # type: ignore[misc, unused-ignore]
 
     def setup(self, device: str) -> None:
         """Loads the models; faces in a batch of the network and at most on a photo as in `maskfit serve`."""
-        predictor = Predictor.load(self.model, batch_size=8, threads=self.threads)
+        engine = select_continuous_engine([self.model], "auto")
+        predictor = Predictor.load(self.model, batch_size=8, threads=self.threads, engine=engine)
         self.faces = FacePredictor(predictor, predict_whole_image=False, max_faces=32)
 
     def decode_request(self, request: UploadFile) -> DetectedFaces:
