@@ -1,7 +1,11 @@
-"""Downscaling in a fifth of Pillow's time, for predictions that are checked: about a tenth of the bytes are off by one.
+"""Downscaling in a fourth of Pillow's time, for predictions that are checked: one byte in 200 is off by a level.
 
 The package cykooz-resizer (the extra `fast`) has Pillow's filters in SIMD instructions, with coefficients of 16 bits in
 place of 22. Whatever must be the pixels of training is Pillow's.
+
+Both round to 8 bits between the horizontal and the vertical pass, so that the order of the passes matters, most for
+filters that overshoot at edges. The package begins with the vertical one, so each pass is a call here, in Pillow's
+order: in its own order a tenth of the bytes is off, in fine stripes by 20 levels.
 """
 
 from __future__ import annotations
@@ -46,15 +50,21 @@ def downscale(photo: NDArray[np.uint8], box: Box, size: tuple[int, int], filter_
     margin_x, margin_y = (right - left) / width * support, (lower - upper) / height * support
     first_column, first_row = max(floor(left - margin_x), 0), max(floor(upper - margin_y), 0)
     part = photo[first_row : ceil(lower + margin_y), first_column : ceil(right + margin_x)]
-    source = package.ImageData(part.shape[1], part.shape[0], package.PixelType.U8x3, part.tobytes())
-    result = package.ImageData(width, height, package.PixelType.U8x3)
-    options = package.ResizeOptions(
-        package.ResizeAlg.convolution(_filters()[filter_name]),
-        crop_box=package.CropBox(left - first_column, upper - first_row, right - left, lower - upper),
-    )
+    rows, columns = part.shape[:2]
+    image = package.ImageData(columns, rows, package.PixelType.U8x3, part.tobytes())
+    horizontal = (left - first_column, right - left, width)
+    vertical = (upper - first_row, lower - upper, height)
     # One of its own for each call: it holds buffers, and threads call this at once.
-    package.Resizer().resize(source, result, options)
-    return np.frombuffer(result.get_buffer(), dtype=np.uint8).reshape(height, width, 3)
+    resizer, method = package.Resizer(), package.ResizeAlg.convolution(_filters()[filter_name])
+    begins_vertically = photo.shape[0] - height > 2 * (photo.shape[1] - width)  # as Pillow 13, by the whole image
+    for is_vertical in (begins_vertically, not begins_vertically):
+        start_x, extent_x, columns = (0, columns, columns) if is_vertical else horizontal
+        start_y, extent_y, rows = vertical if is_vertical else (0, rows, rows)
+        result = package.ImageData(columns, rows, package.PixelType.U8x3)
+        crop_box = package.CropBox(start_x, start_y, extent_x, extent_y)
+        resizer.resize(image, result, package.ResizeOptions(method, crop_box=crop_box))
+        image = result
+    return np.frombuffer(image.get_buffer(), dtype=np.uint8).reshape(height, width, 3)
 
 
 @cache
