@@ -20,6 +20,7 @@ from maskfit.data.image_lists import ImageFolder
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import image_loading
 from maskfit.inference.engines import int8_files, open_engine
+from maskfit.inference.engines.engine import OnnxEngine
 from maskfit.inference.engines.int8_conversion import convert_to_int8
 from maskfit.inference.engines.int8_files import (
     CONVERSION_OF_KEY,
@@ -329,6 +330,23 @@ def test_two_services_that_start_together_calibrate_once(vnni, model, folder):
     for thread in threads:
         thread.join()
     assert sorted(line.split()[0] for line in said) == ["calibrated", "calibrating", "kept", "the"]
+
+
+@pytest.mark.parametrize("which", ["every network", "its conversion"])
+def test_a_network_without_finite_answers_is_not_calibrated(which, vnni, model, folder, monkeypatch):
+    """NaN in the estimate would be written, and the file be damaged from the start."""
+    run = OnnxEngine.logits
+
+    def overflow(engine, frames):
+        nan = which == "every network" or engine.path != model
+        return {name: values * (np.nan if nan else 1) for name, values in run(engine, frames).items()}
+
+    predictor = whole(model)
+    monkeypatch.setattr(OnnxEngine, "logits", overflow)
+    with pytest.raises(ModelFileError, match="non-finite probabilities") as error:
+        calibrate_int8(model, predictor, ImageFolder(folder))
+    assert error.value.location == str(model)
+    assert find_int8(model) is None
 
 
 def test_a_small_temporary_folder_does_not_matter(vnni, model, folder, tmp_path, monkeypatch):

@@ -133,8 +133,8 @@ def calibrate_int8(
     # The network is measured where it will be, not in a temporary folder, which may be small.
     with atomic_write(path) as draft:
         draft.write_bytes(quantized.SerializeToString())
-        exact = _probabilities(OnnxEngine(model, threads=1), [own for own, _ in measuring])
-        fast = _probabilities(OnnxEngine(draft, threads=1), [approximate for _, approximate in measuring])
+        exact = _probabilities(OnnxEngine(model, threads=1), [own for own, _ in measuring], model)
+        fast = _probabilities(OnnxEngine(draft, threads=1), [approximate for _, approximate in measuring], model)
         schema = read_model_metadata(model).label_schema.scored_schema()
         error = estimate_precision_error(
             schema, fast, exact, covers_tails=True, approximate_pixels=import_resizer() is not None
@@ -247,13 +247,20 @@ def _collect_inputs(face_predictor: FacePredictor, photos: Iterable[Photo]) -> t
     return inputs[:MAX_INPUTS], unreadable
 
 
-def _probabilities(engine: Engine, frames: Sequence[Pixels]) -> FloatArray:
+def _probabilities(engine: Engine, frames: Sequence[Pixels], location: Path) -> FloatArray:
     metadata = engine.metadata
     parts = [
         logits_to_probabilities(metadata.label_schema, engine.logits(np.stack(part)))
         for part in batched(frames, BATCH_SIZE)
     ]
-    return metadata.calibration.apply_temperature(metadata.label_schema.scored_schema(), np.concatenate(parts))
+    table = np.concatenate(parts)
+    if not np.isfinite(table).all():
+        raise ModelFileError(
+            "non-finite probabilities (NaN or inf)",
+            location=location,
+            hint="leave out --calibrate, or use another model",
+        )
+    return metadata.calibration.apply_temperature(metadata.label_schema.scored_schema(), table)
 
 
 def _describe(
