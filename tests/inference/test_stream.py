@@ -87,14 +87,14 @@ class Noisy:
 
     def __init__(self, engine, size: float) -> None:
         self.f32_twin, self.metadata, self.description, self.size = engine, engine.metadata, "noisy", size
-        self.on_gpu = self.tolerates_approximate_pixels = False
+        self.on_gpu, self.pixel_tolerance = False, "none"
         self.low_precision_error = None
         self.asked = 0
         self.seen: list[np.ndarray] = []
 
     def logits(self, frames):
         self.asked += len(frames)
-        self.seen += [frame.copy() for frame in frames] if self.tolerates_approximate_pixels else []
+        self.seen += [frame.copy() for frame in frames] if self.pixel_tolerance != "none" else []
         chance = np.random.default_rng(int(frames.sum()))
         return {
             head: values + chance.normal(0, self.size, values.shape).astype(np.float32)
@@ -132,7 +132,7 @@ def portraits() -> list[np.ndarray]:
 def noisy_member(models, size: float = 0.02) -> Member:
     (member,) = open_members([models["attributes"]])
     engine = Noisy(member.engine, size)
-    engine.tolerates_approximate_pixels = True
+    engine.pixel_tolerance = "any"
     return Member("noisy", engine)
 
 
@@ -179,11 +179,22 @@ def test_no_pixels_are_approximate_where_nothing_gains_or_views_depend_on_them(m
     assert not is_exact(portraits[:32], noisy_member(models))
     assert is_exact([pixels[:30, :40] for pixels in portraits[:32]], noisy_member(models))  # as small as the input
     member = noisy_member(models)
-    member.engine.tolerates_approximate_pixels = False
+    member.engine.pixel_tolerance = "none"
     assert is_exact(portraits[:32], member)
     assert not Predictor([noisy_member(models)], tta="crops").runner.allows_approximate_pixels
     assert not Predictor([noisy_member(models)], vote="majority").runner.allows_approximate_pixels
     assert Predictor([noisy_member(models)], tta="five_crop").runner.allows_approximate_pixels
+
+
+@pytest.mark.parametrize(("tolerance", "one", "two_views"), [("any", True, True), ("single_pass", True, False)])
+def test_bf16_has_approximate_pixels_where_a_photo_passes_one_network_once(models, tolerance, one, two_views):
+    pytest.importorskip("cykooz_resizer")
+    member, other = noisy_member(models), noisy_member(models)
+    member.engine.pixel_tolerance = other.engine.pixel_tolerance = tolerance
+    assert Predictor([member]).runner.allows_approximate_pixels is one
+    assert Predictor([member], tta="flip").runner.allows_approximate_pixels is two_views
+    pair = [member, Member("other", other.engine)]
+    assert Predictor(pair).runner.allows_approximate_pixels is two_views
 
 
 def test_where_low_precision_is_useless_all_is_exact(models, portraits):

@@ -381,12 +381,13 @@ class EnsembleRunner:
         self._f32_engines = {member.name: twins[member.name] or member.engine for member in members}
         # The margin of a majority vote does not tell how close it is to changing.
         self.has_low_precision = vote in ("arithmetic", "geometric", "weighted") and any(twins.values())
+        tolerated = ("any", "single_pass") if len(members) * len(tta) == 1 else ("any",)
         # Random views follow from the pixels: nearly the same ones have others.
         self.allows_approximate_pixels = (
             self.has_low_precision
             and import_resizer() is not None
             and not tta.depends_on_pixels
-            and all(member.engine.tolerates_approximate_pixels for member in members)
+            and all(member.engine.pixel_tolerance in tolerated for member in members)
         )
         # An ensemble's votes and moved age bands have other errors than the one model's that was measured.
         is_measured = len(members) == 1 and self.has_low_precision and self.schema == composition.schema

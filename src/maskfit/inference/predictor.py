@@ -350,7 +350,7 @@ class Predictor:
             Lines for the log.
         """
         times = f" x {self.num_workers} in parallel" if self.num_workers > 1 else ""
-        approximate = "; downscaled approximately for int8" if self.runner.allows_approximate_pixels else ""
+        approximate = "; downscaled approximately for the first pass" if self.runner.allows_approximate_pixels else ""
         lines = [f"engine: {'; '.join(self.engines)}; batches of {self.batch_size}{times}{approximate}"]
         if self.decision_weights or show_decisions:
             lines.append(f"decisions: {self.describe_decisions()}")

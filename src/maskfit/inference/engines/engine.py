@@ -50,6 +50,11 @@ PRECISION_TEXT = {
 }
 """Precisions as `description` names them; a stream of few images, or of many close predictions, is all f32."""
 
+PixelTolerance = Literal["none", "single_pass", "any"]
+"""Images whose pixels may be off by a level in low precision: any in int8, which rounds more coarsely than that; in
+bf16, whose error they double, those that pass one network once: there downscaling costs more than what is recomputed
+(docs/performance.md)."""
+
 TensorSpecs = Mapping[str, tuple[str, Sequence[object]]]
 """Element type and shape of a network's inputs or outputs, by name; a free side is no int."""
 
@@ -66,8 +71,7 @@ class Engine(Protocol):
             (`inference.precision_cascade`); None where there is nothing to recompute.
         description: The engine and its precision, for log lines.
         on_gpu: Whether a GPU runs the network.
-        tolerates_approximate_pixels: Whether `logits` rounds so coarsely, to int8, that pixels which are off by a level
-            change no more than that; for predictions that `f32_twin` checks.
+        pixel_tolerance: Which images may have approximate pixels in `logits`, for predictions that `f32_twin` checks.
         low_precision_error: How `logits` changes probabilities against `f32_twin`, where that was measured before; None
             where it was not.
     """
@@ -75,7 +79,7 @@ class Engine(Protocol):
     metadata: ModelMetadata
     description: str
     on_gpu: bool
-    tolerates_approximate_pixels: bool
+    pixel_tolerance: PixelTolerance
     low_precision_error: PrecisionErrorEstimate | None
 
     @property
@@ -138,13 +142,13 @@ class OnnxEngine:
         )
         self.input = find_input(inputs, outputs, self.metadata, path)
         self.description = f"ONNX Runtime, {PRECISION_TEXT[precision]}"
-        self.tolerates_approximate_pixels = precision == "int8"
+        self.pixel_tolerance: PixelTolerance = "any" if precision == "int8" else "none"
         self.f32_twin: OnnxEngine | None = None
         self.low_precision_error: PrecisionErrorEstimate | None = None
         if precision == "int8":
             self.f32_twin = copy(self)
             self.f32_twin.description = f"ONNX Runtime, {PRECISION_TEXT['f32']}"
-            self.f32_twin.tolerates_approximate_pixels = False
+            self.f32_twin.pixel_tolerance = "none"
             conversion = require_int8(path, "onnx")
             try:
                 self.session = open_onnx(conversion, threads)
@@ -192,7 +196,7 @@ class TorchEngine:
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
-    tolerates_approximate_pixels = False
+    pixel_tolerance: PixelTolerance = "none"
     low_precision_error: PrecisionErrorEstimate | None = None
 
     def __init__(

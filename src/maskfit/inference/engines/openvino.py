@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
@@ -23,6 +23,7 @@ from maskfit.inference.engines.engine import (
     PRECISION_TEXT,
     CpuPrecision,
     Logits,
+    PixelTolerance,
     check_infer_batch_size,
     check_precision,
     engine_error,
@@ -38,6 +39,9 @@ from maskfit.inference.engines.int8_files import (
     require_int8,
 )
 from maskfit.model_file import read_model_metadata
+
+PIXEL_TOLERANCES: Mapping[str, PixelTolerance] = {"int8": "any", "checked": "single_pass"}
+"""By precision; without an entry all pixels are exact."""
 
 _FIRST_TENSOR = Lock()
 _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
@@ -79,7 +83,7 @@ class OpenvinoEngine:
         check_infer_batch_size(infer_batch_size)
         self.path = path
         self.precision = precision
-        self.tolerates_approximate_pixels = precision == "int8"
+        self.pixel_tolerance: PixelTolerance = PIXEL_TOLERANCES.get(precision, "none")
         self.description = f"OpenVINO, {PRECISION_TEXT[precision]}"
         # Also for an ONNX file: ONNX Runtime refuses external weights outside of the model's folder.
         self.metadata = read_model_metadata(path)
