@@ -126,7 +126,7 @@ class FakeEnsemble:
     def __init__(self, count: int, noise: float = 0.01) -> None:
         rng = np.random.default_rng(0)
         self.schema = FULL
-        self.has_low_precision, self.allows_approximate_pixels = True, False
+        self.has_low_precision, self.allows_approximate_pixels, self.rounds_to_int8 = True, False, True
         self.exact = rng.dirichlet(np.full(18, 0.2), count)
         logs = np.log(np.maximum(self.exact, 1e-12)) + rng.normal(0, noise, self.exact.shape)
         self.fast = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
@@ -229,6 +229,18 @@ def test_approximate_pixels_take_more_probes_and_wider_margins():
     table = plain.ensemble.fast
     assert not (narrow.needs_f32(table) & ~wide.needs_f32(table)).any()
     assert recomputed[1] == wide.needs_f32(wide.debias(table[32:])).sum() > narrow.needs_f32(table[32:]).sum()
+
+
+def test_bf16_keeps_its_margins_with_approximate_pixels():
+    """These were chosen for int8, whose errors have longer tails; nearly exact pixels add next to nothing to bf16's."""
+    ensemble = FakeEnsemble(80)
+    ensemble.allows_approximate_pixels, ensemble.rounds_to_int8 = True, False
+    cascade = PrecisionCascade(ensemble)
+    one_by_one(ensemble, list(cascade.split(range(80), 8, 2)))
+    assert cascade.num_probes == NUM_PROBE_IMAGES
+    cascade.predict(list(range(40)))
+    assert cascade.error is not None
+    assert (cascade.error.margin_stds, cascade.error.covers_approximate_pixels) == (MARGIN_STDS, True)
 
 
 def test_low_precision_that_is_too_far_off_is_used_no_longer():

@@ -381,6 +381,7 @@ class EnsembleRunner:
         self._f32_engines = {member.name: twins[member.name] or member.engine for member in members}
         # The margin of a majority vote does not tell how close it is to changing.
         self.has_low_precision = vote in ("arithmetic", "geometric", "weighted") and any(twins.values())
+        self.rounds_to_int8 = any(member.engine.pixel_tolerance == "any" for member in members)
         tolerated = ("any", "single_pass") if len(members) * len(tta) == 1 else ("any",)
         # Random views follow from the pixels: nearly the same ones have others.
         self.allows_approximate_pixels = (

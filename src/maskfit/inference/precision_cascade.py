@@ -26,10 +26,10 @@ from maskfit.inference.tta import ModelInput
 from maskfit.labels.schema import FloatArray
 
 NUM_PROBE_IMAGES, NUM_APPROXIMATE_PROBES = 16, 32
-"""Images that are computed both ways to estimate the error of low precision; with approximate pixels more are."""
+"""Images that are computed both ways to estimate the error of low precision; in int8 with approximate pixels more."""
 
 APPROXIMATE_MARGIN_STDS = 3.5
-"""As `MARGIN_STDS`, with approximate pixels."""
+"""As `MARGIN_STDS`, in int8 with approximate pixels."""
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -79,9 +79,13 @@ class PrecisionCascade:
         return self._has_probed or self.error is not None
 
     @property
+    def _has_wide_margins(self) -> bool:
+        return self.ensemble.allows_approximate_pixels and self.ensemble.rounds_to_int8
+
+    @property
     def num_probes(self) -> int:
         """Inputs that are computed both ways."""
-        return NUM_APPROXIMATE_PROBES if self.ensemble.allows_approximate_pixels else NUM_PROBE_IMAGES
+        return NUM_APPROXIMATE_PROBES if self._has_wide_margins else NUM_PROBE_IMAGES
 
     @property
     def takes_approximate_pixels(self) -> bool:
@@ -210,10 +214,13 @@ class PrecisionCascade:
     def _estimate(self) -> None:
         if self._probes:
             fast, exact = (np.concatenate(tables) for tables in zip(*self._probes, strict=True))
-            is_approximate = self.ensemble.allows_approximate_pixels
-            margin_stds = APPROXIMATE_MARGIN_STDS if is_approximate else MARGIN_STDS
             self.error = estimate_precision_error(
-                self.ensemble.schema, fast, exact, self.decision_weights, margin_stds, approximate_pixels=is_approximate
+                self.ensemble.schema,
+                fast,
+                exact,
+                self.decision_weights,
+                APPROXIMATE_MARGIN_STDS if self._has_wide_margins else MARGIN_STDS,
+                approximate_pixels=self.ensemble.allows_approximate_pixels,
             )
         self._has_probed = True
 

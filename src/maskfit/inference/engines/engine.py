@@ -51,9 +51,8 @@ PRECISION_TEXT = {
 """Precisions as `description` names them; a stream of few images, or of many close predictions, is all f32."""
 
 PixelTolerance = Literal["none", "single_pass", "any"]
-"""Images whose pixels may be off by a level in low precision: any in int8, which rounds more coarsely than that; in
-bf16, whose error they double, those that pass one network once: there downscaling costs more than what is recomputed
-(docs/performance.md)."""
+"""Images whose pixels may be off by a level in low precision: any in int8; in bf16 those that pass one network once,
+since for more passes downscaling is a small part of the work (docs/performance.md)."""
 
 TensorSpecs = Mapping[str, tuple[str, Sequence[object]]]
 """Element type and shape of a network's inputs or outputs, by name; a free side is no int."""
