@@ -18,9 +18,10 @@ def test_a_step_prints_lines_with_rate_and_time_left_in_a_log(monkeypatch, capsy
         time.sleep(0.5)
     lines = capsys.readouterr().err.splitlines()
     assert lines
-    # On a busy machine a line may come between the two steps.
-    assert all(line.startswith("adding masks: ") and line.endswith(" left") for line in lines)
+    # Where nothing was printed for long, or the machine is busy, a line may come before the second step.
+    assert all(line.startswith("adding masks: ") for line in lines)
     assert lines[-1].startswith("adding masks: 3 of 12 persons · ")
+    assert lines[-1].endswith(" left")
 
 
 def test_a_short_step_prints_nothing(capsys):
