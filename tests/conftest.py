@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -19,7 +20,7 @@ import pytest
 from maskfit.data import detectors, pretrained_weights, saliency
 from maskfit.data.detectors.interface import Face, Pixels
 from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
-from maskfit.verbosity import VARIABLE
+from maskfit.verbosity import QUIET, VARIABLE
 
 from .detector_networks import write_network
 
@@ -36,6 +37,8 @@ def own_verbosity() -> Iterator[None]:
     os.environ.pop(VARIABLE, None)
     if before is not None:
         os.environ[VARIABLE] = before
+    if console := sys.modules.get("maskfit.cli.console"):
+        console.err.quiet = before == QUIET
 
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
