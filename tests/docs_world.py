@@ -135,6 +135,8 @@ def _write_tables(root: Path, photos: list[Path]) -> None:
         _write_csv(root / name, header, [[person, "", "gender", "male", "certain", "looked at"]])
     votes = [[row[0], 2, 1] if row[2] == "wear" else [row[0], 0, 3] for row in rows[:14]]
     _write_csv(root / "votes.csv", ["path", "mask=wear", "mask=incorrect"], votes)
+    for annotator in ("anna", "bert", "carl"):
+        _write_csv(root / f"{annotator}.csv", ["path", "mask"], [[row[0], row[2]] for row in rows[:14]])
     pseudo = [[f"eval/images/{photo.name}", "wear"] for photo in sorted((root / "eval" / "images").iterdir())[:4]]
     _write_csv(root / "pseudo.csv", ["path", "mask"], pseudo)
     boxes = [[f"photos/{photo.parent.name}/{photo.name}", 20, 20, 80, 110, _read(photo)[1]] for photo in photos[:5]]

@@ -164,7 +164,7 @@ def test_tables_of_annotators_are_joined(
 ) -> None:
     tables, target, joined = split(table), tmp_path / "manifest.csv", tmp_path / "joined.csv"
     code, out, err = run_command("data", "majority", *tables, "--out", target)
-    assert (code, "--votes votes.csv" in err, target.exists()) == (2, True, False)
+    assert (code, "--votes joined.csv" in err, target.exists()) == (2, True, False)
     code, out, err = run_command("data", "majority", *tables, "--out", target, "--votes", joined)
     assert code == 0
     assert f"data.soft_labels={joined}" in out + err

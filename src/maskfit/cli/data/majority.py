@@ -54,7 +54,7 @@ def majority(
 
         maskfit data majority votes.csv --out manifest.csv
 
-        maskfit data majority anna.csv bert.csv carl.csv --out manifest.csv --votes votes.csv
+        maskfit data majority anna.csv bert.csv carl.csv --out manifest.csv --votes joined.csv
 
         maskfit train baseline data.path=manifest.csv data.soft_labels=votes.csv
     """
@@ -118,7 +118,7 @@ def _join(
     if joined is None:
         raise DataError(
             f"{len(tables)} tables of annotators are joined into one, which training takes too",
-            hint="name the file for it: --votes votes.csv",
+            hint="name the file for it: --votes joined.csv",
         )
     if joined.resolve() == target.resolve():
         raise DataError("--votes and --out are the same file", location=joined, hint="choose two files")
