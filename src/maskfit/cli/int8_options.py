@@ -33,7 +33,7 @@ def calibrate_models(
 
     Args:
         models: The models that will run.
-        photos: The folder, file or list that the user named; None calibrates nothing.
+        photos: The folder of photos that the user named; None calibrates nothing.
         engine: The engine that the user named.
         open_predictor: Adds the detector that the model will run with.
 

@@ -351,6 +351,7 @@ class EnsembleRunner:
         crop_resizes: How the members crop and resize, each once.
         has_low_precision: Whether `forward(..., low_precision=True)` differs from f32.
         allows_approximate_pixels: Whether its inputs may be approximate, where `preprocess` is told how to reload them.
+        rounds_to_int8: Whether the low precision of a member is int8, for which margins are wider.
         low_precision_error: How low precision changes the combined probabilities, where that was measured before.
 
     Raises:
@@ -401,9 +402,7 @@ class EnsembleRunner:
     @property
     def engines(self) -> tuple[str, ...]:
         """Descriptions of the members' engines, each once."""
-        engines = (
-            member.engine if self.has_low_precision else self._f32_engines[member.name] for member in self.members
-        )
+        engines = (own.engine if self.has_low_precision else self._f32_engines[own.name] for own in self.members)
         texts = (engine.description for engine in engines)
         return tuple(dict.fromkeys(texts if self.low_precision_error is None else map(measured_description, texts)))
 
