@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,13 +46,15 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
-def acquire_lock(lock: BaseFileLock, hint: str, wait: bool = False) -> AbstractContextManager[object]:
+def acquire_lock(
+    lock: BaseFileLock, hint: str, on_wait: Callable[[], object] | None = None
+) -> AbstractContextManager[object]:
     """Takes a lock file's lock, and tells a lock that another process has from a file system that refuses all locks.
 
     Args:
         lock: The lock.
         hint: What to do where the file system refuses locks: how to name a folder on another one.
-        wait: Wait for a process that has it.
+        on_wait: Says what is waited for, before it is waited for another process; None does not wait.
 
     Returns:
         A context that releases the lock at its end.
@@ -60,7 +62,7 @@ def acquire_lock(lock: BaseFileLock, hint: str, wait: bool = False) -> AbstractC
     Raises:
         DataError: The file system refuses locks.
         OSError: The lock file cannot be opened.
-        Timeout: Another process has it, and `wait` is False.
+        Timeout: Another process has it, and `on_wait` is None.
     """
     from filelock import Timeout
 
@@ -69,7 +71,7 @@ def acquire_lock(lock: BaseFileLock, hint: str, wait: bool = False) -> AbstractC
     except Timeout:
         # Some file systems refuse with the error number that elsewhere means that another process has the lock.
         reason = _refusal(Path(lock.lock_file).parent)
-        if not reason and not wait:
+        if not reason and on_wait is None:
             raise
     except OSError as error:
         if error.filename is not None:
@@ -78,6 +80,8 @@ def acquire_lock(lock: BaseFileLock, hint: str, wait: bool = False) -> AbstractC
     if reason:
         message = f"files in this folder cannot be locked: {reason}"
         raise DataError(message, location=Path(lock.lock_file).parent, hint=hint) from None
+    if on_wait is not None:
+        on_wait()
     return lock.acquire()
 
 

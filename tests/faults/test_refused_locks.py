@@ -37,7 +37,7 @@ def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("wait", [False, True])
 def test_refused_locks_are_an_error(refused, tmp_path, wait):
     with pytest.raises(DataError, match="files in this folder cannot be locked") as caught:
-        acquire_lock(FileLock(tmp_path / "lock"), "go elsewhere", wait)
+        acquire_lock(FileLock(tmp_path / "lock"), "go elsewhere", (lambda: None) if wait else None)
     assert caught.value.location == str(tmp_path)
     assert caught.value.hint == "go elsewhere"
     assert [path.name for path in tmp_path.iterdir()] in (["lock"], [])
@@ -56,8 +56,11 @@ def test_a_lock_of_another_process_is_not_called_refused(tmp_path):
             acquire_lock(lock, "")
         threading.Timer(0.3, process.stdin.close).start()
         begin = time.monotonic()
-        with acquire_lock(lock, "", wait=True):
+        said: list[float] = []
+        with acquire_lock(lock, "", lambda: said.append(time.monotonic())):
             assert time.monotonic() - begin > 0.2
+            assert len(said) == 1
+            assert said[0] - begin < 0.2
             assert lock.is_locked
         assert not lock.is_locked
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]

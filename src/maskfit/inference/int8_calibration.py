@@ -188,7 +188,7 @@ def calibrate_where_missing(
     if _is_calibrated(path, log):
         return
     # Before what takes long: whether the cache can be written, and a second process waits here and then finds the file.
-    with lock_conversion(conversion_path(content_hash(path))):
+    with lock_conversion(conversion_path(content_hash(path)), path, log):
         if _is_calibrated(path, log):
             return
         log(f"calibrating an int8 conversion of {path} on {len(photos)} photos, once")

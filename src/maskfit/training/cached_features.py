@@ -181,7 +181,11 @@ def open_features(
     path = folder / f"{_key(plan, train_images)}.npy"
     folder.mkdir(parents=True, exist_ok=True)
     # Folds that are trained in parallel wait for the one that computes.
-    with acquire_lock(FileLock(path.with_suffix(LOCK_SUFFIX)), "set data.cache_dir=DIR to another folder", wait=True):
+    with acquire_lock(
+        FileLock(path.with_suffix(LOCK_SUFFIX)),
+        "set data.cache_dir=DIR to another folder",
+        on_wait=lambda: reporter.line(f"features: another process is computing {path}; waiting until it is done"),
+    ):
         shape = (1 + (recipe.trainer.cached_features or 0), len(train_images), task.network.backbone.features)
         values = _read_features(path, shape)
         if values is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from maskfit.inference.engines.int8_conversion import (
     MIN_CALIBRATION_PHOTOS,
     NUM_CALIBRATION_PHOTOS,
     convert_to_int8,
+    lock_conversion,
     suits_int8,
 )
 from maskfit.inference.engines.int8_files import compiled_folder, find_int8
@@ -149,6 +152,21 @@ def test_a_damaged_conversion_is_made_again(vnni, model, folder, size):
     Predictor.load(model, engine="openvino:precision=int8", photos=photos, log=said.append)
     assert made.read_bytes() == content
     assert [line.partition(" ")[2][:10] for line in said[1::2]] == ["is damaged"] * 2
+
+
+def test_a_second_process_says_what_it_waits_for_and_quantizes_nothing(model, folder):
+    said: list[str] = []
+    photos, expected = list(ImageFolder(folder)), int8_files.conversion_path(int8_files.content_hash(model))
+    content = convert_to_int8(model, photos, print).read_bytes()
+    expected.unlink()
+    with ThreadPoolExecutor(1) as pool:
+        with lock_conversion(expected, model, print):
+            waiting = pool.submit(convert_to_int8, model, photos, said.append)
+            while not said and not waiting.done():
+                time.sleep(0.01)
+            expected.write_bytes(content)
+        assert waiting.result(timeout=60) == expected
+    assert said == [f"another process is calibrating an int8 conversion of {model}; waiting until it is done"]
 
 
 def test_a_model_in_int8_is_not_quantized_again(model, folder, tmp_path):

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from maskfit.data.photo_dataset import Photo
@@ -159,7 +159,14 @@ class ImageCacheFiles:
 
     def _acquire(self) -> None:
         lock = FileLock(self.folder / LOCK_FILE)
-        wait = False
+        is_said = False
+
+        def say_once() -> None:
+            nonlocal is_said
+            if self._log and not is_said:
+                self._log(f"another process is filling the image cache {self.folder}; waiting until it is done")
+            is_said = True
+
         while not lock.is_locked:
             # Removing a cache removes its folder too, possibly while this process waits for the lock.
             try:
@@ -179,11 +186,7 @@ class ImageCacheFiles:
                     hint="choose another folder with data.cache_dir=DIR",
                 ) from None
             try:
-                acquire_lock(lock, "choose a cache folder on a local disk with data.cache_dir=DIR", wait)
-            except Timeout:
-                wait = True
-                if self._log:
-                    self._log(f"another process is filling the image cache {self.folder}; waiting until it is done")
+                acquire_lock(lock, "choose a cache folder on a local disk with data.cache_dir=DIR", say_once)
             except (FileNotFoundError, FileExistsError):
                 # Removed between the two lines above, or while filelock made it once more.
                 continue

@@ -99,19 +99,23 @@ def convert_to_int8(model: Path, photos: PhotoCollection, log: Callable[[str], N
         )
     step = max(len(photos) // NUM_CALIBRATION_PHOTOS, 1)
     selected = list(islice(photos, 0, step * NUM_CALIBRATION_PHOTOS, step))
-    log(f"quantizing {model} to int8 once, calibrated on {len(selected)} of the photos; cached in {path.parent}")
     # A second process waits here and then finds the file.
-    with lock_conversion(path):
+    with lock_conversion(path, model, log):
         if find_damage(path, model) is not None:
+            log(
+                f"quantizing {model} to int8 once, calibrated on {len(selected)} of the photos; cached in {path.parent}"
+            )
             _write(model, selected, path)
     return path
 
 
-def lock_conversion(path: Path) -> AbstractContextManager[object]:
+def lock_conversion(path: Path, model: Path, log: Callable[[str], None]) -> AbstractContextManager[object]:
     """Locks a conversion in the cache while it is written.
 
     Args:
         path: The conversion.
+        model: The model of which it is.
+        log: Receives a line where another process has the lock.
 
     Returns:
         A context manager, which waits for other processes.
@@ -122,7 +126,13 @@ def lock_conversion(path: Path) -> AbstractContextManager[object]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
-        return acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True)
+        return acquire_lock(
+            lock,
+            "set XDG_CACHE_HOME to a folder on a local disk",
+            on_wait=lambda: log(
+                f"another process is calibrating an int8 conversion of {model}; waiting until it is done"
+            ),
+        )
     except OSError as error:
         raise DataError(
             f"the cache folder cannot be written: {error.strerror}",

@@ -318,13 +318,17 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
         return None
     from maskfit.inference.export import export_model
 
-    log(f"converting {path} to ONNX once, which pays for so many images; cached in {converted.parent}")
     try:
         converted.parent.mkdir(parents=True, exist_ok=True)
         # A second process waits here and then finds the file.
         lock = FileLock(converted.with_suffix(".lock"))
-        with acquire_lock(lock, "set XDG_CACHE_HOME to a folder on a local disk", wait=True):
+        with acquire_lock(
+            lock,
+            "set XDG_CACHE_HOME to a folder on a local disk",
+            on_wait=lambda: log(f"another process is converting {path} to ONNX; waiting until it is done"),
+        ):
             if not is_intact(converted):
+                log(f"converting {path} to ONNX once, which pays for so many images; cached in {converted.parent}")
                 converted.unlink(missing_ok=True)
                 export_model(path, converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
