@@ -50,7 +50,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """One image cache, or one file of cached features.
+    """One image cache, one file of cached features, or one network (`inference.engines.cached_networks`).
 
     Attributes:
         path: Its folder, or file.
@@ -59,6 +59,7 @@ class CacheInfo:
         crop: Name of its crop; "?" where the metadata cannot be read.
         size_bytes: Size on disk.
         last_used: When it was last opened, in seconds since 1970.
+        description: What it is, where its path does not say it.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class CacheInfo:
     crop: str
     size_bytes: int
     last_used: float
+    description: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Converts the information for JSON output.
@@ -82,7 +84,7 @@ class CacheInfo:
             "crop": self.crop,
             "bytes": self.size_bytes,
             "used": last_used,
-        }
+        } | ({"description": self.description} if self.description else {})
 
 
 def list_caches(folder: Path) -> list[CacheInfo]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from shlex import quote
@@ -30,6 +31,10 @@ CHECKSUM_KEY = "maskfit.int8_checksum"
 
 DIGEST_BYTES = 16
 """Bytes of the hashes here."""
+
+COMPILED_SUFFIX, USED_SUFFIX = "-compiled", ".used"
+"""Ends of names beside a network in the cache: the folder of what OpenVINO compiled, and the file whose time is that of
+the last use."""
 
 REMOVE_CONVERSION_HINT = "remove it, or let maskfit predict make it again"
 """What to do about a damaged conversion."""
@@ -100,7 +105,21 @@ def require_int8(model: Path, engine: str) -> Path:
         )
     if (damage := find_damage(found, model)) is not None:
         raise damaged_conversion(found, damage)
+    if found != bundled_int8_path():
+        mark_used(found)
     return found
+
+
+def mark_used(network: Path) -> None:
+    """Records that a network of the cache was used now, if the cache is writable: `maskfit data cache` sorts by it.
+
+    The time of the network's own file stays, by which its content is known to be unchanged.
+
+    Args:
+        network: The file.
+    """
+    with suppress(OSError):
+        network.with_suffix(USED_SUFFIX).touch()
 
 
 def find_damage(conversion: Path, model: Path) -> str | None:
@@ -212,12 +231,13 @@ def compiled_folder(conversion: Path) -> Path | None:
     Returns:
         The folder, which exists; None where none can be made.
     """
-    name = f"{conversion.stem}-compiled"
+    name = conversion.stem + COMPILED_SUFFIX
     if conversion == bundled_int8_path():
-        name = f"{content_hash(conversion)}-compiled"
+        name = content_hash(conversion) + COMPILED_SUFFIX
     try:
-        folder = user_cache_dir("networks") / name
+        folder = networks_dir() / name
         folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
     except (DataError, OSError):
         return None
     return folder if os.access(folder, os.W_OK) else None
@@ -264,6 +284,18 @@ def _cached_hash(model: Path, *_file_state: int) -> str:
     return hashlib.blake2b(model.read_bytes(), digest_size=DIGEST_BYTES).hexdigest()
 
 
+def networks_dir() -> Path:
+    """Returns the folder of converted and compiled networks in the user's cache.
+
+    Returns:
+        Its path, which may not exist yet.
+
+    Raises:
+        DataError: The user has no home folder.
+    """
+    return user_cache_dir("networks")
+
+
 def conversion_path(digest: str) -> Path:
     """Returns where the conversion of a model is kept in the cache.
 
@@ -276,4 +308,4 @@ def conversion_path(digest: str) -> Path:
     Raises:
         DataError: The user has no home folder.
     """
-    return user_cache_dir("networks") / f"{digest}-int8-{CONVERSION_VERSION}.onnx"
+    return networks_dir() / f"{digest}-int8-{CONVERSION_VERSION}.onnx"

@@ -26,14 +26,20 @@ from maskfit.errors import DataError, MaskfitError
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
 from maskfit.inference.engines.int8_conversion import PhotoCollection, can_convert, convert_to_int8, suits_int8
-from maskfit.inference.engines.int8_files import find_damage, find_int8, find_measured_int8, is_intact
+from maskfit.inference.engines.int8_files import (
+    find_damage,
+    find_int8,
+    find_measured_int8,
+    is_intact,
+    mark_used,
+    networks_dir,
+)
 from maskfit.inference.engines.int8_origin import foreign_processor_warning
 from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.image_loading import available_cpus
 from maskfit.model_file import read_model_metadata
 from maskfit.model_metadata import validate_model_file
 from maskfit.registry import ComponentSpec
-from maskfit.user_cache import user_cache_dir
 
 MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 """Forward passes (images times TTA views) from which on a slower start pays for a higher throughput; estimated."""
@@ -308,10 +314,11 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
     try:
-        converted = user_cache_dir("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
+        converted = networks_dir() / f"{digest}-{EXPORT_VERSION}.onnx"
     except DataError:
         return None  # there is no home folder, so no cache
     if is_intact(converted):
+        mark_used(converted)
         return converted
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
     if not exporter or num_passes * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
