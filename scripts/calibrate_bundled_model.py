@@ -4,6 +4,9 @@
 
 From each folder of photos as many faces are taken, as the bundled detector finds them; folders of different kinds make
 a conversion that suits all of them. To be run again whenever the bundled model changes: a test compares their hashes.
+Before and after it, list the networks of the package with their checksums, or a changed one counts as damaged:
+
+    (cd src/maskfit/weights && sha256sum *.onnx > SHA256SUMS)
 """
 
 from __future__ import annotations

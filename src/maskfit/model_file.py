@@ -17,7 +17,6 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +35,7 @@ from maskfit.file_io import atomic_write
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
+from maskfit.packaged_files import REINSTALL_HINT, find_packaged_damage, packaged_path
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.text import format_count, format_validation_error, parse_json
 from maskfit.version import __version__
@@ -64,15 +64,17 @@ def bundled_model_path() -> Path:
         Its `.onnx` file.
 
     Raises:
-        ModelFileError: This install is without it.
+        ModelFileError: This install is without it, or its content is not what was packaged.
     """
-    path = resources.files("maskfit") / "weights" / BUNDLED_MODEL_NAME
+    path = packaged_path(BUNDLED_MODEL_NAME)
     # A package inside of a zip archive has no file that ONNX Runtime could open.
-    if not isinstance(path, Path) or not path.is_file():
+    if not path.is_file():
         raise ModelFileError(
-            "the bundled model is missing from this install",
-            location=str(path),
-            hint="pip install --force-reinstall maskfit, or name a model",
+            "the bundled model is missing from this install", location=path, hint=f"{REINSTALL_HINT}, or name a model"
+        )
+    if (damage := find_packaged_damage(path)) is not None:
+        raise ModelFileError(
+            f"the bundled model is damaged: {damage}", location=path, hint=f"{REINSTALL_HINT}, or name a model"
         )
     return path
 
@@ -83,7 +85,7 @@ def bundled_int8_path() -> Path:
     Returns:
         Its `.onnx` file, which an install may lack: then the bundled model runs in f32.
     """
-    return Path(str(resources.files("maskfit") / "weights" / BUNDLED_INT8_NAME))
+    return packaged_path(BUNDLED_INT8_NAME)
 
 
 class ModelMetadata(BaseModel):

@@ -9,12 +9,12 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from maskfit.errors import DataError
 from maskfit.file_io import atomic_write
+from maskfit.packaged_files import REINSTALL_HINT, packaged_path
 from maskfit.registry import ComponentSpec
 from maskfit.user_cache import user_cache_dir
 
@@ -163,7 +163,9 @@ def find_weights(weights: WeightsFile) -> Path:
                     f"the weights file is damaged or a different one: its SHA-256 is {found}, expected "
                     f"{weights.sha256}",
                     location=path,
-                    hint="remove the file, then copy the right one there or let it be downloaded",
+                    hint=REINSTALL_HINT
+                    if path == packaged_weights(weights.name)
+                    else "remove the file, then copy the right one there or let it be downloaded",
                 )
             return path
     if not weights.url:
@@ -256,9 +258,9 @@ def packaged_weights(name: str) -> Path | None:
     Returns:
         The file; None where this install has none of that name.
     """
-    path = resources.files("maskfit") / "weights" / Path(name).name
     # A package inside of a zip archive has no file that ONNX Runtime could open.
-    return path if isinstance(path, Path) and path.is_file() else None
+    path = packaged_path(Path(name).name)
+    return path if path.is_file() else None
 
 
 def _candidates(weights: WeightsFile) -> Iterator[Path]:

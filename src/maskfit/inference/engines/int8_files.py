@@ -18,6 +18,7 @@ from maskfit.inference.precision_error import PrecisionErrorEstimate
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_file import bundled_int8_path, read_model_metadata
 from maskfit.model_metadata import read_metadata
+from maskfit.packaged_files import REINSTALL_HINT, find_packaged_damage
 from maskfit.user_cache import user_cache_dir
 
 CONVERSION_VERSION = 1
@@ -47,18 +48,19 @@ def find_int8(model: Path) -> Path | None:
         model: An ONNX model.
 
     Returns:
-        The conversion: the bundled one, or that in the cache, which may be damaged; None where there is none yet, or
-        the user cannot read the cache.
+        The conversion: the bundled one, or that in the cache; each may be damaged, but a whole one is preferred. None
+        where there is none yet, or the user cannot read the cache.
     """
     digest = content_hash(model)
     bundled = bundled_int8_path()
-    if is_intact(bundled) and read_metadata(bundled).get(CONVERSION_OF_KEY) == digest:
+    is_of_bundled = is_intact(bundled) and read_metadata(bundled).get(CONVERSION_OF_KEY) == digest
+    if is_of_bundled and find_packaged_damage(bundled) is None:
         return bundled
-    try:
+    with suppress(DataError, OSError):
         path = conversion_path(digest)
-        return path if path.is_file() else None
-    except (DataError, OSError):
-        return None
+        if path.is_file():
+            return path
+    return bundled if is_of_bundled else None
 
 
 def find_measured_int8(model: Path) -> Path | None:
@@ -144,7 +146,9 @@ def find_damage(conversion: Path, model: Path) -> str | None:
             return None
         if entries.get(CONVERSION_OF_KEY) != digest:
             return "it was made of another model"
-        # That of the bundled model has none: pip compared its content with the package's.
+        # That of the bundled model has none, but is listed with the package's other files.
+        if conversion == bundled_int8_path():
+            return find_packaged_damage(conversion)
         if CHECKSUM_KEY in entries and not _has_checksum(conversion.read_bytes()):
             return "its content is not what was written"
     except (ModelFileError, OSError) as error:
@@ -162,9 +166,8 @@ def damaged_conversion(conversion: Path, reason: str) -> ModelFileError:
     Returns:
         The error to raise.
     """
-    return ModelFileError(
-        f"this int8 conversion is damaged: {reason}", location=conversion, hint=REMOVE_CONVERSION_HINT
-    )
+    hint = REINSTALL_HINT if conversion == bundled_int8_path() else REMOVE_CONVERSION_HINT
+    return ModelFileError(f"this int8 conversion is damaged: {reason}", location=conversion, hint=hint)
 
 
 def add_checksum(content: bytes) -> bytes:
