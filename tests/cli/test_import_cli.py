@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from maskfit.config.loader import read_recipe
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -163,14 +165,31 @@ def test_the_next_commands_have_the_label_schema_of_what_is_known(command, root,
     printed = command("data", "import", root, "--out", target).out.splitlines()
     assert printed[-1] == f"next: maskfit data check '{target}' --schema mask"
     for options in ([], ["--schema", "mask"]):
-        printed = command("data", "check", target, *options).out.splitlines()
-        assert printed[-1] == f"next: maskfit train champion 'data.path={target}' data.label_schema=mask"
+        checked = command("data", "check", target, *options)
+        expected = f"next: maskfit train quick 'data.path={target}' data.label_schema=mask cv.num_folds=5"
+        assert checked.out.splitlines()[-1] == expected
+        assert "quick takes minutes and downloads nothing" in checked.err
     rows = ["path,person,mask,gender,age", *(f"{path},{path},wear,male,20" for path in root.rglob("*.png"))]
     target.write_text("\n".join(rows) + "\n")
-    assert command("data", "check", target).out.splitlines()[-1] == f"next: maskfit train champion 'data.path={target}'"
+    expected = f"next: maskfit train quick 'data.path={target}' cv.num_folds=5"
+    assert command("data", "check", target).out.splitlines()[-1] == expected
     # There is no label schema of mask and age, so there is no command that would train.
     target.write_text("\n".join(rows).replace("gender", "note").replace(",male,", ",,") + "\n")
     assert "next: maskfit train" not in command("data", "check", target).out
+
+
+def test_the_train_command_needs_no_download_and_holds_out_each_of_enough_persons(command, tmp_path):
+    assert read_recipe("quick", []).model.pretrained == "none"
+    target = tmp_path / "photos.csv"
+    for persons, folds in ((9, ""), (10, " cv.num_folds=5")):
+        rows = []
+        for number in range(persons):
+            copy = tmp_path / f"{number}.png"
+            Image.new("RGB", (40, 40), (20 * number, 0, 0)).save(copy)
+            rows.append(f"{copy},{number},{('wear', 'not_wear')[number % 2]}\n")
+        target.write_text("path,person,mask\n" + "".join(rows))
+        printed = command("data", "check", target).out.splitlines()
+        assert printed[-1] == f"next: maskfit train quick data.path={target} data.label_schema=mask{folds}"
 
 
 def test_a_train_command_keeps_codes_and_follows_no_fatal_problem(command, root, tmp_path):
@@ -181,7 +200,7 @@ def test_a_train_command_keeps_codes_and_follows_no_fatal_problem(command, root,
     codes = "{mask: {0: not_wear, 1: wear}}"
     printed = command("data", "check", target, "--codes", codes).out.splitlines()
     assert printed[-1] == (
-        f"next: maskfit train champion data.path={target} data.label_schema=mask 'data.codes={codes}'"
+        f"next: maskfit train quick data.path={target} data.label_schema=mask 'data.codes={codes}' cv.num_folds=5"
     )
 
 

@@ -46,7 +46,7 @@ def demo(
     print_next(
         f"predict {run} --images {quote(str(folder / 'eval' / 'images'))} --out answers.csv",
         f"model-card {run}",
-        "train champion data.path=YOUR_PHOTOS output_dir=runs/first",
+        "train quick data.path=YOUR_PHOTOS output_dir=runs/first",
     )
     if open_:
         for path in (result.run.report, result.prediction_grid):

@@ -35,7 +35,7 @@ RUNS_DIR = Path("runs")
 
 MODEL_HINTS = (
     "maskfit demo --out demo trains one on drawn faces in three minutes: maskfit app demo/run",
-    "maskfit train champion data.path=PHOTOS output_dir=runs/first trains one on your photos",
+    "maskfit train quick data.path=PHOTOS output_dir=runs/first trains one on your photos",
 )
 """How to get a model."""
 

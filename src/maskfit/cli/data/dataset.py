@@ -36,6 +36,15 @@ MAX_FOLD_COLUMNS = 12
 MAX_LISTED = 5
 """Warnings, or notes, of one kind that are listed one by one; `--json` lists all."""
 
+MIN_PERSONS_FOR_FOLDS = 10
+"""Persons from which on the proposed training has five folds, which hold out each of them once."""
+
+TRAIN_NOTE = (
+    "quick takes minutes and downloads nothing; its models are for research only, as the bundled model is. champion "
+    "has no such condition, takes longer and downloads ImageNet weights once"
+)
+"""What is said before the proposed training."""
+
 MAX_NAME_WIDTH = 48
 """Column width of file names; longer ones shift only their own line."""
 
@@ -84,7 +93,9 @@ def check(
         if not result.num_fatal and (known := _trainable_schema(result, labels, schema)):
             options = [f"data.path={source}", *([] if known == DEFAULT_SCHEMA else [f"data.label_schema={known}"])]
             options += [f"data.codes={codes}"] if codes else []
-            print_next(f"train champion {' '.join(map(shlex.quote, options))}")
+            options += ["cv.num_folds=5"] if len(result.photos.persons) >= MIN_PERSONS_FOR_FOLDS else []
+            err.print(TRAIN_NOTE, soft_wrap=True)
+            print_next(f"train quick {' '.join(map(shlex.quote, options))}")
     if result.num_fatal:
         raise typer.Exit(2)
 
