@@ -146,6 +146,46 @@ def test_the_command_prints_agreement_and_ties(
     assert (code, "1 photo does not exist:\n- d.png" in err, "--images DIR" in err) == (2, True, True)
 
 
+def test_of_two_annotators_every_disagreement_is_a_tie_which_a_third_settles(
+    table: Path, tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    anna, bert, carl = (tmp_path / "votes" / f"{name}.csv" for name in ("anna", "bert", "carl"))
+    anna.parent.mkdir()
+    anna.write_text("path,mask,gender\n../a.png,wear,male\n../b.png,wear,male\n../c.png,wear,\n")
+    bert.write_text("path,mask,gender\n../a.png,wear,female\n../b.png,not_wear,female\n../c.png,not_wear,\n")
+    target, joined = tmp_path / "manifest.csv", tmp_path / "joined.csv"
+    outputs = ("--out", target, "--votes", joined)
+    code, _, err = run_command("data", "majority", anna, bert, *outputs)
+    assert code == 0
+    assert "no photo has more than two votes, so every disagreement is a tie" in err
+    assert "--ties FILE writes 3 photos as a table for one more annotator" in err
+    code, _, err = run_command("data", "majority", anna, bert, *outputs, "--ties", carl, "--force")
+    assert code == 0
+    assert f"maskfit data majority {anna} {bert} {carl} " in err
+    assert read(carl) == [
+        {"path": "../a.png", "mask": "", "gender": "", "tied": "gender: male 1, female 1"},
+        {"path": "../b.png", "mask": "", "gender": "", "tied": "mask: wear 1, not_wear 1; gender: male 1, female 1"},
+        {"path": "../c.png", "mask": "", "gender": "", "tied": "mask: wear 1, not_wear 1"},
+    ]
+    # Not replaced by --force: it may be filled in.
+    code, _, err = run_command("data", "majority", anna, bert, *outputs, "--ties", carl, "--force")
+    assert (code, "may hold somebody's votes" in err) == (2, True)
+    code, _, err = run_command("data", "majority", anna, bert, *outputs, "--ties", anna, "--force")
+    assert (code, "is another file of this command" in err) == (2, True)
+    carl.write_text("path,mask,gender,tied\n../a.png,,male,\n../b.png,wear,female,\n../c.png,incorrect,,\n")
+    code, _, err = run_command("data", "majority", anna, bert, carl, *outputs, "--force")
+    assert code == 0
+    assert "every disagreement is a tie" not in err
+    assert [(row["mask"], row["gender"]) for row in read(target)] == [("wear", "male"), ("wear", "female"), ("", "")]
+    # Where the rows do not say whose votes they are, no further table can be joined.
+    table.write_text("path,mask\na.png,wear\na.png,not_wear\n")
+    code, _, err = run_command("data", "majority", table, "--out", target, "--force")
+    assert "every disagreement is a tie" in err
+    assert "add one more vote for this photo to the table" in err
+    code, _, err = run_command("data", "majority", joined, "--out", target, "--force", "--ties", tmp_path / "dora.csv")
+    assert f"maskfit data majority {joined} {tmp_path / 'dora.csv'} " in err
+
+
 def split(table: Path) -> list[Path]:
     """A table for each annotator, each in a folder of its own."""
     rows = [line.split(",") for line in LONG.splitlines()[1:]]

@@ -75,6 +75,11 @@ class MajorityLabels:
     ties: tuple[Tie, ...]
     agreement: Mapping[str, Agreement]
 
+    @property
+    def has_two_votes_at_most(self) -> bool:
+        """Whether no photo has three votes on an attribute, so that every disagreement is a tie."""
+        return all(item.pairs == item.photos for item in self.agreement.values())
+
 
 def find_majority(path: Path, schema: LabelSchema) -> MajorityLabels:
     """Finds the value with the most votes for each photo and attribute.
@@ -226,6 +231,30 @@ def write_majority(majority: MajorityLabels, table: Path, target: Path, images: 
         if file is not None
     )
     return write_csv(target, header, rows)
+
+
+def write_ties(majority: MajorityLabels, table: Path, target: Path, images: Path | None = None) -> Path:
+    """Writes the photos with a tie as a table for one more annotator, whose cells are empty.
+
+    Args:
+        majority: The labels.
+        table: The table of votes.
+        target: The CSV, `path,mask,tied`; paths of photos are relative to its folder, and `tied` has the votes so far.
+        images: Folder of the photos; that of the table by default.
+
+    Returns:
+        The path.
+    """
+    tied: dict[str, list[str]] = {}
+    for tie in majority.ties:
+        votes = ", ".join(f"{value} {count}" for value, count in tie.votes.items())
+        tied.setdefault(tie.photo, []).append(f"{tie.attribute}: {votes}")
+    names = [name for name in majority.labels if any(tie.attribute == name for tie in majority.ties)]
+    paths = PathWriter(target.parent)
+    # Ties are sorted by attribute, the table is in the order of the votes.
+    files = {name: find_file(name, images or table.parent) for name in majority.photos if name in tied}
+    rows = [[paths.write(file), *[""] * len(names), "; ".join(tied[name])] for name, file in files.items() if file]
+    return write_csv(target, ["path", *names, "tied"], rows)
 
 
 def _check_distinct(names: Sequence[str], files: Sequence[Path | None], table: Path) -> None:

@@ -15,6 +15,7 @@ from maskfit.text import format_count
 
 if TYPE_CHECKING:
     from maskfit.labels.schema import LabelSchema
+    from maskfit.training.majority_labels import MajorityLabels
 
 MAX_TIES = 20
 """Ties that are listed; `--json` lists all."""
@@ -41,6 +42,14 @@ def majority(
             "--votes", metavar="FILE", help="Table of all votes to write, for data.soft_labels; with several VOTES."
         ),
     ] = None,
+    tied: Annotated[
+        Path | None,
+        typer.Option(
+            "--ties",
+            metavar="FILE",
+            help="Table of the photos with a tie to write, for one more annotator to fill in; its name is theirs.",
+        ),
+    ] = None,
     schema: SchemaOption = DEFAULT_SCHEMA,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -50,18 +59,24 @@ def majority(
     Each attribute gets the value with the most votes. Ties stay empty and are listed. Ages in years are counted by
     their band; the cell is the median of the years in it. Prints how far the annotators agree.
 
+    Of two annotators every disagreement is a tie: `--ties` writes those photos as a table for a third.
+
     Examples:
 
         maskfit data majority votes.csv --out manifest.csv
 
         maskfit data majority anna.csv bert.csv carl.csv --out manifest.csv --votes joined.csv
 
+        maskfit data majority anna.csv bert.csv --out manifest.csv --votes joined.csv --ties carl.csv
+
         maskfit train baseline data.path=manifest.csv data.soft_labels=votes.csv
     """
     from maskfit.data.validation import find_smaller_schema
-    from maskfit.training.majority_labels import find_majority, write_majority
+    from maskfit.training.majority_labels import find_majority, write_majority, write_ties
 
     check_overwrite(target, force)
+    if tied is not None:
+        _check_ties_file(tied, [*tables, target, *([joined] if joined else [])])
     labels = find_schema(schema)
     votes = tables[0]
     if joined is not None or len(tables) > 1:
@@ -69,6 +84,8 @@ def majority(
         images = None
     found = find_majority(votes, labels)
     write_majority(found, votes, target, images)
+    if tied is not None and found.ties:
+        write_ties(found, votes, tied, images)
     known = {name: sum(map(bool, cells)) for name, cells in found.labels.items()}
     ties = {name: sum(tie.attribute == name for tie in found.ties) for name in found.labels}
     if json:
@@ -88,13 +105,7 @@ def majority(
     if not any(item.photos for item in found.agreement.values()):
         line = "no photo has votes of several annotators, so every label is the vote of one"
         err.print(line, style="yellow")
-    if found.ties:
-        err.print(f"{format_count(len(found.ties), 'label stays', 'labels stay')} empty, tied:", style="yellow")
-    for tie in found.ties[:MAX_TIES]:
-        said = ", ".join(f"{value} {count:,}" for value, count in tie.votes.items())
-        err.print(f"  {tie.photo}  {tie.attribute}: {said}", markup=False, highlight=False, soft_wrap=True)
-    if len(found.ties) > MAX_TIES:
-        err.print(f"  and {len(found.ties) - MAX_TIES:,} more; --json lists all")
+    _print_ties(found, tables, tied)
     if joined is not None:
         print_written(joined, "all votes", console=out)
     print_written(target, format_count(len(found.photos), "row"), console=out)
@@ -107,6 +118,54 @@ def majority(
         f"data check {quote(str(target))}{option}",
         f"train baseline data.path={quote(str(target))} data.soft_labels={quote(str(votes))}{key}",
     )
+
+
+def _check_ties_file(path: Path, others: list[Path]) -> None:
+    if path.resolve() in [other.resolve() for other in others]:
+        raise DataError("--ties is another file of this command", location=path, hint="choose a file of its own")
+    # Also with --force, which is given for the other files: somebody may have filled it in.
+    if path.exists():
+        raise DataError(
+            "the file exists, and may hold somebody's votes", location=path, hint="choose another file for --ties"
+        )
+
+
+def _print_ties(found: MajorityLabels, tables: list[Path], written: Path | None) -> None:
+    """Lists the ties, says why there are so many, and how to settle them."""
+    if not found.ties:
+        if written is not None:
+            err.print(f"there is no tie, so {written} is not written", soft_wrap=True)
+        return
+    err.print(f"{format_count(len(found.ties), 'label stays', 'labels stay')} empty, tied:", style="yellow")
+    for tie in found.ties[:MAX_TIES]:
+        said = ", ".join(f"{value} {count:,}" for value, count in tie.votes.items())
+        err.print(f"  {tie.photo}  {tie.attribute}: {said}", markup=False, highlight=False, soft_wrap=True)
+    if len(found.ties) > MAX_TIES:
+        err.print(f"  and {len(found.ties) - MAX_TIES:,} more; --json lists all")
+    if found.has_two_votes_at_most:
+        err.print("no photo has more than two votes, so every disagreement is a tie: only a third vote settles it")
+    photos = format_count(len({tie.photo for tie in found.ties}), "photo")
+    if len(tables) == 1 and not _has_annotators(tables[0]):
+        err.print(
+            f"next: add one more vote for {'this photo' if photos == '1 photo' else f'these {photos}'} to the table"
+        )
+    elif written is None:
+        err.print(
+            f"next: --ties FILE writes {photos} as a table for one more annotator, named after them", soft_wrap=True
+        )
+    else:
+        names = " ".join(quote(str(table)) for table in (*tables, written))
+        print_written(written, f"{photos} for one more annotator to fill in", console=err)
+        line = f"next: once it is filled in: maskfit data majority {names} --out manifest.csv --votes joined.csv"
+        err.print(line, markup=False, soft_wrap=True)
+
+
+def _has_annotators(table: Path) -> bool:
+    """Whether a table names the annotator of each vote, so that it can be joined with a further one."""
+    from maskfit.file_io import iter_csv
+    from maskfit.training.soft_labels import find_annotator_column
+
+    return bool(find_annotator_column(next(iter_csv(table, []), {})))
 
 
 def _join(
