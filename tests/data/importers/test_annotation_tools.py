@@ -446,6 +446,27 @@ class TestRetinanet:
         source = ImportSource(write_tree("a.jpg", texts={"faces.csv": text}))
         assert RetinanetImporter().detect(source, WordReader(LABEL_SCHEMAS["mask"])) is Confidence.NO
 
+    @pytest.mark.parametrize(
+        ("bad", "place", "reason"),
+        [
+            ("a.jpg,1,2,1O,20,with_mask", ": x2 is not a number: '1O'", "the cells are no box"),
+            ('a.jpg,1,2,"10,5",20,with_mask', ": x2 is not a number: '10,5'; it has a decimal comma, write 10.5", ""),
+            ("a.jpg,1,nan,12,20,with_mask", ": y1 is not a number: 'nan'", ""),
+            ("a.jpg,1,,12,20,with_mask", ": the box lacks y1", ""),
+            ("a.jpg,1,2,12,20,", "", "the box has no class"),
+            ("a,1,2,12,20,with_mask", "", "the photo does not exist"),
+        ],
+    )
+    def test_a_bad_row_is_named_and_the_others_are_read(self, write_tree, import_, bad, place, reason):
+        good = "a.jpg,1,2,12,20,with_mask\n"
+        root = write_tree("a.jpg", "b.jpg", texts={"faces.csv": f"{good}{bad}\n{good.replace('a.jpg', 'b.jpg')}"})
+        dataset = import_(root)
+        assert [face[0] for face in faces(dataset)] == ["a.jpg", "b.jpg"]
+        assert left_out(dataset) == [(f"faces.csv row 2{place}", reason or "the cells are no box")]
+        # As a dataset it is answered with the import too, not with a word about its header.
+        with pytest.raises(DataError, match="without a header row"):
+            read_photos(root / "faces.csv", LABEL_SCHEMAS["mask"])
+
     def test_as_a_dataset_it_is_answered_with_the_import(self, write_tree):
         root = write_tree("train/a.jpg", "train/b.jpg", texts={"annotations.csv": self.ROWS})
         with pytest.raises(DataError) as caught:

@@ -359,7 +359,7 @@ class TestTable:
             ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
             ("a.jpg", (12, 2, 24, 20), {"mask": "not_wear"}),
         ]
-        assert left_out(dataset) == [("scenes.csv row 4", "the cells are no box")]
+        assert left_out(dataset) == [("scenes.csv row 4: the box lacks xmax, ymax", "the cells are no box")]
 
     def test_words_in_a_column_label(self, write_tree, import_):
         text = "image,x,y,w,h,label\na.jpg,1,2,11,18,barefaced\n"

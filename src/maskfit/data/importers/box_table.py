@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
-from maskfit.data.importers.box_rows import BoxRows
+from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
 from maskfit.data.importers.interface import (
     ANY,
     BAND_SUFFIX,
@@ -34,8 +34,6 @@ WORD_COLUMNS = ("label", "class", "class_name", "classname", "name", "category",
 
 NAME_COLUMN = "name"
 """A column of words, or where its cells are names of photos the path."""
-
-NOT_A_BOX = "the cells are no box"
 
 
 class BoxTableImporter:
@@ -101,8 +99,8 @@ class BoxTableImporter:
                 named = row[person] if person else ""
                 try:
                     box = boxes.read(row)
-                except DataError:
-                    result.left_out.append(LeftOut(location, NOT_A_BOX))
+                except DataError as error:
+                    result.left_out.append(LeftOut(f"{location}: {error.message}", NOT_A_BOX))
                     continue
                 if box is None:
                     result.rows.append(RawRow(photo, location, words, named, extra=extra))

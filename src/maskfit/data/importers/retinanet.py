@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from math import isfinite
 from typing import ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows
+from maskfit.data.face_boxes import BoxColumns
+from maskfit.data.importers.box_rows import NO_BOX, NO_CLASS, NO_FACE, NOT_A_BOX, BoxRows
 from maskfit.data.importers.interface import ANY, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.photo_dataset import is_photo_name
@@ -17,6 +17,9 @@ from maskfit.labels.spellings import as_integer
 
 COLUMNS = ("path", "x1", "y1", "x2", "y2", "class")
 """Columns in their order: the photo, the edges left, upper, right, lower in pixels, and the class."""
+
+EDGES = BoxColumns(("x1", "y1", "x2", "y2"))
+"""The box of a row."""
 
 SHOWN_ROWS = 200
 """Rows from which a table is recognized."""
@@ -36,7 +39,8 @@ class RetinanetImporter:
             words: What the user says that words mean.
 
         Returns:
-            `SURE` where each row of a CSV has a photo, and a box with a class or neither.
+            `SURE` where more than half of the rows of a CSV have a photo and a box with a class; a number that cannot
+            be read in another row is named by `read`.
         """
         return Confidence.SURE if _tables(source) else Confidence.NO
 
@@ -66,10 +70,18 @@ class RetinanetImporter:
             for number, row in enumerate(iter_csv(source.root / name, (), COLUMNS), start=1):
                 location = f"{name} row {number}"
                 photo, reason = finder.find(row["path"], name)
-                box = _read_box(row)
-                if photo is None or box is None:
-                    without = NO_BOX if row["class"] or any(row[edge] for edge in COLUMNS[1:5]) else NO_FACE
-                    result.left_out.append(LeftOut(location, reason or without))
+                if photo is None:
+                    result.left_out.append(LeftOut(location, reason))
+                    continue
+                try:
+                    box = EDGES.read(row)
+                except DataError as error:
+                    result.left_out.append(LeftOut(f"{location}: {error.message}", NOT_A_BOX))
+                    continue
+                if box is None:
+                    result.left_out.append(LeftOut(location, NO_BOX if row["class"] else NO_FACE))
+                elif not row["class"]:
+                    result.left_out.append(LeftOut(location, NO_CLASS))
                 else:
                     rows.add(photo, location, [(ANY, row["class"])], box)
         rows.finish()
@@ -86,12 +98,10 @@ def _is_table(source: ImportSource, name: str) -> bool:
         rows = list(islice(iter_csv(source.root / name, (), COLUMNS), SHOWN_ROWS))
     except DataError:
         return False
-    boxes = [row for row in rows if any(row[column] for column in COLUMNS[1:])]
-    return (
-        bool(boxes)
-        and all(is_photo_name(row["path"]) for row in rows)
-        and all(row["class"] and _read_box(row) is not None for row in boxes)
-    )
+    with_box = [row for row in rows if any(row[column] for column in COLUMNS[1:])]
+    good = [row for row in with_box if is_photo_name(row["path"]) and row["class"] and _has_box(row)]
+    # The first row may be a header. Of the others most tell: each may have a typing error, which is named in `read`.
+    return bool(good) and is_photo_name(rows[0]["path"]) and len(good) > len(with_box) / 2
 
 
 def _is_class_list(source: ImportSource, name: str) -> bool:
@@ -103,9 +113,8 @@ def _is_class_list(source: ImportSource, name: str) -> bool:
     return bool(rows) and all(row["class"] and as_integer(row["number"]) is not None for row in rows)
 
 
-def _read_box(row: Mapping[str, str]) -> tuple[float, float, float, float] | None:
+def _has_box(row: Mapping[str, str]) -> bool:
     try:
-        left, upper, right, lower = (float(row[edge]) for edge in COLUMNS[1:5])
-    except ValueError:
-        return None
-    return (left, upper, right, lower) if all(map(isfinite, (left, upper, right, lower))) else None
+        return EDGES.read(row) is not None
+    except DataError:
+        return False
