@@ -108,6 +108,7 @@ def test_the_manifest_is_read_as_a_dataset(table: Path, tmp_path: Path) -> None:
         ("path,mask,person\na.png,wear,p1\na.png,wear,p2\n", "row 3: a.png is of p1 in a row above, and here of p2"),
         ("path,mask,left,upper,right,lower\na.png,wear,0,0,9,9\na.png,wear,9,9,19,19\n", "the table has boxes"),
         ("path,mask\na.png,0\na.png,1\n", "look like codes"),
+        ("path,mask=wear\na.png,wear\n", "row 2: mask=wear is 'wear', not a number"),
     ],
 )
 def test_what_is_no_table_of_votes_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -123,6 +124,7 @@ def test_the_command_prints_agreement_and_ties(
     code, out, err = run_command("data", "majority", table, "--out", target)
     assert code == 0
     assert "mask 2 1 2 0 25.0%" in " ".join(out.split())
+    assert "mask: 1 photo has no vote, and no label\n" in err
     assert "  b.png  mask: wear 1, incorrect 1\n" in err
     assert f"maskfit data check {target}\n" in out + err
     assert f"maskfit train baseline data.path={target} data.soft_labels={table}\n" in out + err

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from maskfit.data.data_problems import DataProblem, Severity
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
@@ -109,6 +110,12 @@ MAX_BAND_CODE = 9
 
 MAX_WORDS = 50
 """Number of different cells up to which an unread column is compared with the values of the label schema."""
+
+VOTES_HINT = (
+    "where they are votes, of one annotator or several, maskfit data majority FILE --out manifest.csv makes labels of "
+    "them; data.soft_labels=FILE, beside a manifest, trains on votes and on probabilities"
+)
+"""What to do with columns such as `mask=wear`."""
 
 FLAG_WORDS = frozenset({"yes", "no", "true", "false"})
 """Words that say too little about what an unread column holds."""
@@ -308,8 +315,12 @@ def find_likely_columns(rows: Rows, columns: ManifestColumns, schema: LabelSchem
                 hint = f"rename column {column} to person, if it says so; otherwise folds may leak"
                 problems.append(DataProblem("warning", "persons", f"column {column}", message, hint))
                 break
+    votes = find_vote_columns(columns.unread, schema)
     for column in columns.unread:
         words = _read_cells(rows, column)
+        if column in votes and words and all(_is_amount(word) for word in words):
+            continue
+        votes.pop(column, None)
         if len(words) > MAX_WORDS or not {word.casefold() for word in words} - FLAG_WORDS:
             continue
         for attribute in schema.attributes:
@@ -319,7 +330,34 @@ def find_likely_columns(rows: Rows, columns: ManifestColumns, schema: LabelSchem
                 hint = f"rename column {column} to {attribute.name}"
                 problems.append(DataProblem("warning", "labels", f"column {column}", message, hint))
                 break
+    if unlabeled := [name for name in dict.fromkeys(votes.values()) if name not in columns.labels]:
+        own = [column for column, name in votes.items() if name in unlabeled]
+        message = (
+            f"{', '.join(own)}: votes or probabilities of {' and '.join(unlabeled)}, which are no labels, are ignored"
+        )
+        problems.append(DataProblem("warning", "labels", f"column {own[0]}", message, VOTES_HINT))
     return problems
+
+
+def find_vote_columns(names: Iterable[str], schema: LabelSchema) -> dict[str, str]:
+    """Finds columns with votes for, or probabilities of, one value: `mask=wear`.
+
+    Args:
+        names: Names of columns.
+        schema: The label schema.
+
+    Returns:
+        Column -> its attribute.
+    """
+    parts = {name: name.partition("=")[0].strip() for name in names if "=" in name}
+    return {name: attribute for name, attribute in parts.items() if attribute in schema.names}
+
+
+def _is_amount(cell: str) -> bool:
+    try:
+        return isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def _check_few(column: str, cells: set[str], name: str, num_values: int, codes: LabelCodes) -> DataProblem | None:

@@ -153,6 +153,9 @@ def read_soft_labels(path: Path, schema: LabelSchema) -> SoftLabelTable:
     if found and columns:
         table = _read_values(path, names, columns, schema, problems)
         hint = "give each photo one row, with probabilities or numbers of votes"
+        attribute = columns[0].partition("=")[0].strip()
+        if first[columns[0]] in schema[attribute].values:
+            hint = f"column {columns[0]} holds values: rename it to {attribute}, and the table is one of labels"
     elif found and found.labels and (len(set(names)) < len(names) or find_annotator_column(first)):
         table = _count_votes(path, names, found.labels, schema, problems)
         problems += [

@@ -72,6 +72,21 @@ def test_a_table_that_needs_no_import(write_tree, import_):
         ("m.csv", "foo,mask\n1,wear\n", "no path column; its columns are foo, mask", "add one; then maskfit data"),
         ("m.csv", "a.jpg,wear\nb.jpg,wear\n", "first row is no header, but names a photo", "such as path,mask; then"),
         ("m.csv", "path,mask\n", "the manifest has no rows", "one row per photo; then maskfit data"),
+        ("m.csv", "path,note\na.jpg,x\n", "it has no column of labels, but note", "name a column mask or class; then"),
+        ("m.csv", "path\na.jpg\n", "it has no column of labels", "name a column mask or class; then"),
+        (
+            "m.csv",
+            "path,mask=wear\na.jpg,wear\n",
+            "holds values of mask: wear",
+            "rename column mask=wear to mask; then",
+        ),
+        (
+            "m.csv",
+            "path,mask=wear,mask=not_wear\na.jpg,1,0\n",
+            "votes or probabilities of mask",
+            "maskfit data majority",
+        ),
+        ("m.csv", "path,mask=wear\na.jpg,0.7\n", "mask=wear: votes or probabilities of mask", "data.soft_labels=FILE"),
         ("m.tsv", "path\tmask\na.jpg\twear\n", "a manifest already", "rename it to m.csv, use it as it is"),
     ],
 )
@@ -82,6 +97,8 @@ def test_what_a_table_lacks_is_said_and_not_sent_back_and_forth(write_tree, impo
         import_(table)
     assert hint in error.value.hint
     problems = scan_photos(table, LABEL_SCHEMAS["mask"])[1]
+    if "mask=" in text:
+        assert [problem.severity for problem in problems if problem.kind == "labels"] == ["warning"]
     assert "data import" not in " ".join(problem.hint for problem in problems)
     if name == "m.tsv":
         assert problems[0].hint == "rename it so that it ends in .csv; tabs are read"

@@ -105,6 +105,9 @@ def majority(
     if not any(item.photos for item in found.agreement.values()):
         line = "no photo has votes of several annotators, so every label is the vote of one"
         err.print(line, style="yellow")
+    for name, cells in found.labels.items():
+        if empty := len(cells) - known[name] - ties[name]:
+            err.print(f"{name}: {format_count(empty, 'photo has', 'photos have')} no vote, and no label")
     _print_ties(found, tables, tied)
     if joined is not None:
         print_written(joined, "all votes", console=out)

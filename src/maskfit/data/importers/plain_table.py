@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from maskfit.data.importers.source import ImportSource
-from maskfit.data.manifest_columns import find_columns
+from maskfit.data.manifest_columns import VOTES_HINT, find_columns, find_likely_columns
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import LabelSchema
@@ -39,6 +39,15 @@ def explain_table(source: ImportSource, schema: LabelSchema) -> DataError | None
         # The command that checks manifests names the same, and no command can know it.
         hint = f"{problems[0].hint}; then {rename}{command}"
         return DataError(f"nothing can be imported from this table: {problems[0].message}", location=path, hint=hint)
+    if not (columns.labels or columns.bands or columns.number):
+        likely = [problem for problem in find_likely_columns(rows, columns, schema) if problem.kind == "labels"]
+        problem = next(iter(likely), None)
+        hint = f"name a column {', '.join(schema.names)} or class" if problem is None else problem.hint
+        others = f", but {', '.join(columns.unread)}" if columns.unread else ""
+        message = f"it has no column of labels{others}" if problem is None else problem.message
+        # Labels of votes are written into another table.
+        hint += "" if hint == VOTES_HINT else f"; then {rename}{command}"
+        return DataError(f"nothing can be imported from this table: {message}", location=path, hint=hint)
     return DataError(
         f"this table is a manifest already, since column {columns.path} names the photos; nothing has to be imported",
         location=path,
