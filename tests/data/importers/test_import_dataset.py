@@ -72,8 +72,13 @@ def test_a_table_that_needs_no_import(write_tree, import_):
         ("m.csv", "foo,mask\n1,wear\n", "no path column; its columns are foo, mask", "add one; then maskfit data"),
         ("m.csv", "a.jpg,wear\nb.jpg,wear\n", "first row is no header, but names a photo", "such as path,mask; then"),
         ("m.csv", "path,mask\n", "the manifest has no rows", "one row per photo; then maskfit data"),
-        ("m.csv", "path,note\na.jpg,x\n", "it has no column of labels, but note", "name a column mask or class; then"),
-        ("m.csv", "path\na.jpg\n", "it has no column of labels", "name a column mask or class; then"),
+        (
+            "m.csv",
+            "path,note\na.jpg,x\n",
+            "it has no column of labels, but note",
+            "name a column mask, gender, age or class; then",
+        ),
+        ("m.csv", "path\na.jpg\n", "it has no column of labels", "name a column mask, gender, age or class; then"),
         (
             "m.csv",
             "path,mask=wear\na.jpg,wear\n",
