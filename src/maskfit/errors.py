@@ -17,6 +17,24 @@ _CONTROL_CHARACTERS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\
 """Terminal controls, line breaks, and what Python reads for bytes of a file name that are no UTF-8."""
 
 
+MODEL_SUFFIXES = frozenset(
+    {".safetensors", ".onnx", ".xml", ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"}
+)
+"""Suffixes of models: those that can be opened, and others, for which opening reports why not."""
+
+
+def is_model_name(path: str | Path) -> bool:
+    """Whether a path is named as a model, which errors about it in place of another file say.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        Whether its suffix is that of a model.
+    """
+    return Path(path).suffix.lower() in MODEL_SUFFIXES
+
+
 def printable(text: str, *, keep: str = "") -> str:
     r"""Escapes what must not reach a terminal or a table: control characters, line breaks, bytes that are no UTF-8.
 

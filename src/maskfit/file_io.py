@@ -22,7 +22,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from maskfit.errors import DataError, DiskFullError, MaskfitError, format_list
+from maskfit.errors import DataError, DiskFullError, MaskfitError, format_list, is_model_name
 from maskfit.file_locks import try_lock
 from maskfit.text import parse_json
 
@@ -390,6 +390,12 @@ def iter_csv(path: Path, required: Sequence[str], header: Sequence[str] = ()) ->
 
 def _read_rows(path: Path) -> Iterator[list[str]]:
     """Yields the cells of every row; an empty line is a row without cells, and there is none at the end."""
+    if is_model_name(path) and path.is_file():
+        raise DataError(
+            "this is a model, where a table is needed",
+            location=path,
+            hint="name a CSV, or the run folder where a run can be named",
+        )
     try:
         text = _decode(_read_content(path))
     except FileNotFoundError:

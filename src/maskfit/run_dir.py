@@ -261,3 +261,20 @@ def is_run_dir(path: Path) -> bool:
         Whether it is a folder with a `recipe.yaml`.
     """
     return path.is_dir() and RunDir(path).recipe.is_file()
+
+
+def explain_no_run(path: Path) -> RunError:
+    """Makes the error for a path that is not a run folder.
+
+    Args:
+        path: The path.
+
+    Returns:
+        The error to raise.
+    """
+    if path.is_file():
+        hint = "name the folder that maskfit train wrote: it has predictions of held-out photos, which a model lacks"
+        return RunError("this is a file, and a run is a folder", location=path, hint=hint)
+    if not path.exists():
+        return RunError("there is no such run", location=path, hint="check the path")
+    return RunError("this is not a run: it has no recipe.yaml", location=path, hint="name a run folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -12,7 +13,8 @@ from maskfit.cli import COMMAND_TABLE
 from maskfit.cli.lazy_commands import load_command
 from maskfit.cli.legacy_names import EVERYWHERE, OPTIONS
 from maskfit.cli.option_hints import OPTION_HINTS, check_foreign_options
-from maskfit.errors import MaskfitError
+from maskfit.errors import MODEL_SUFFIXES, MaskfitError
+from maskfit.model_metadata import METADATA_READERS
 
 PATHS = {name: item.import_path for entries in COMMAND_TABLE.values() for name, item in entries.items()}
 VALUES = {"N": "16", "X": "0.1", "NAME": "resnet18", "NAME_OR_FILE": "timm", "cuda": "cpu"}
@@ -45,6 +47,8 @@ def test_keys_are_keys_of_recipes(command):
         (["serve", "--model", "b.onnx"], "--model", "name it without an option: maskfit serve model.onnx"),
         (["serve", "--int8"], "--int8", "--calibrate PHOTOS"),
         (["evaluate", "a.csv", "--model", "b.onnx"], "--model", "maskfit predict model.onnx --images"),
+        (["evaluate", "--truth", "a.csv"], "--truth", "maskfit evaluate truth.csv submission.csv"),
+        (["evaluate", "a.csv", "--images", "b"], "--images", "maskfit predict model.onnx --images"),
         (["predict", "--source=a.jpg"], "--source", "without an option"),
     ],
 )
@@ -53,6 +57,53 @@ def test_the_command_says_what_to_write(command, arguments, option, hint):
     assert result.code == 2
     assert f"maskfit {arguments[0]} has no option {option}" in result.err
     assert hint in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (
+            ["video", "a b.mp4", "m.onnx", "--out", "x"],
+            "video takes no model",
+            "maskfit video 'a b.mp4' --model m.onnx",
+        ),
+        (["video", "m.onnx", "a.mp4"], "video takes no model", "maskfit video a.mp4 --model m.onnx"),
+        (["video", "a.mp4", "run"], "video takes no model", "maskfit video a.mp4 --model run"),
+        (["benchmark", "m.onnx", "m.onnx"], "benchmark takes no further model", "call it again"),
+        (["data", "explore", "a.csv", "m.onnx"], "data explore takes no model", "maskfit data explore --help"),
+        (["detectors", "m.onnx"], "detectors takes no model", "leave it out"),
+        (["report", "m.onnx"], "this is a file, and a run is a folder", "the folder that maskfit train wrote"),
+        (
+            ["compare", "m.onnx", "m.onnx"],
+            "this is a file, and a run is a folder",
+            "the folder that maskfit train wrote",
+        ),
+        (["calibrate", "m.onnx"], "this is a file, and a run is a folder", "the folder that maskfit train wrote"),
+        (["calibrate", "nowhere"], "there is no such run", "check the path"),
+        (["label-issues", "m.onnx", "--out", "x"], "this is a model, where a table is needed", "the run folder"),
+        (["pseudo-label", "m.onnx", "--images", "run", "--out", "x"], "this is a model, where a table", "name a CSV"),
+        (["train", "m.onnx"], "this is a model, not a recipe", "transfer model.init_from=m.onnx"),
+        (["train", "quick", "m.onnx"], "'m.onnx' is not key=value", "model.init_from=m.onnx"),
+        (["train", "quick", "x.y"], "'x.y' is not key=value", "trainer.epochs=3"),
+    ],
+)
+def test_a_model_in_the_wrong_place_is_answered_with_the_right_one(command, arguments, message, hint):
+    Path("m.onnx").write_bytes(b"\xff\xfe")
+    Path("run").mkdir()
+    Path("run", "recipe.yaml").touch()
+    result = command(*arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert hint in result.err
+
+
+def test_other_arguments_too_many_are_left_to_typer(command):
+    result = command("video", "a.mp4", "b.mp4")
+    assert (result.code, "unexpected extra argument" in result.err) == (2, True)
+
+
+def test_the_models_that_can_be_opened_are_known_as_models():
+    assert METADATA_READERS.keys() <= MODEL_SUFFIXES
 
 
 def test_a_command_of_two_words_says_it_too(command):

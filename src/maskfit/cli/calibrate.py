@@ -55,10 +55,10 @@ def calibrate(
     from maskfit.evaluation.fit_decisions import describe_fit
     from maskfit.inference.recalibrate import recalibrate
     from maskfit.model_file import read_model_metadata
-    from maskfit.run_dir import RunDir, is_run_dir
+    from maskfit.run_dir import RunDir, explain_no_run, is_run_dir
 
     if not is_run_dir(run):
-        raise DataError("the folder is not a run", location=run, hint="pass a folder written by maskfit train")
+        raise explain_no_run(run)
     result = recalibrate(RunDir(run), accuracy=min_accuracy, coverage=min_coverage, threshold=thresholds)
     calibration = result.calibration
     if calibration.warning:

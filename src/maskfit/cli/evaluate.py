@@ -14,7 +14,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.environment import OUTPUT, TRUTH
-from maskfit.errors import DataError, MaskfitError, did_you_mean, format_list
+from maskfit.errors import DataError, MaskfitError, did_you_mean, format_list, is_model_name
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
 
@@ -162,7 +162,6 @@ def _find_files(
     files: list[Path], ages: Path | None, schema: LabelSchema, codes: dict[str, dict[str, str] | str]
 ) -> tuple[Path, Path]:
     """Returns truth and submission, from the arguments or the environment."""
-    from maskfit.inference.input_resolution import MODEL_SUFFIXES
     from maskfit.inference.truth_files import find_truth
     from maskfit.run_dir import is_run_dir
 
@@ -170,7 +169,7 @@ def _find_files(
     if len(files) > 2:
         raise DataError(f"expected at most 2 files, got {len(files)}", location=str(files[2]), hint=usage)
     for path in files:
-        if is_run_dir(path) or path.suffix.lower() in MODEL_SUFFIXES:
+        if is_run_dir(path) or is_model_name(path):
             raise _explain_model(path, [other for other in files if other != path], schema)
     truth = files[0] if len(files) == 2 else _from_environment(TRUTH)
     submission = files[-1] if files else _from_environment(OUTPUT)

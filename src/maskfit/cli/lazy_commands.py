@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from maskfit.cli.legacy_names import upgrade_arguments
-from maskfit.cli.option_hints import check_foreign_options
+from maskfit.cli.option_hints import check_foreign_options, explain_extra_arguments
 from maskfit.cli.verbosity_options import make_options
 from maskfit.errors import MaskfitError
 from maskfit.verbosity import is_quiet
@@ -138,6 +138,9 @@ class _Group(TyperGroup):
             message = getattr(error, "message", None)
             if isinstance(message, str) and message.startswith("Value error, "):
                 error.message = message.removeprefix("Value error, ")  # type: ignore[attr-defined]
+            path = str(getattr(getattr(error, "ctx", None), "command_path", ""))
+            if refusal := explain_extra_arguments(path.partition(" ")[2], str(message), sys.argv[1:]):
+                raise refusal from None
             raise
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from maskfit.errors import MaskfitError
+from maskfit.errors import MaskfitError, is_model_name
 
 _RECIPE_OPTIONS: Mapping[str, str] = {
     "--epochs": "trainer.epochs=N",
@@ -35,6 +36,7 @@ _PHOTOS = "name the photos without an option: maskfit predict photo.jpg holiday/
 
 _INT8 = "the bundled model runs in int8 by itself; for a model of your own: --calibrate PHOTOS"
 _ANSWERS = "the answers are scored, which maskfit predict model.onnx --images PHOTOS --out answers.csv writes"
+_SCORED = "name both files without an option, the truth first: maskfit evaluate truth.csv submission.csv"
 _NAMED_ALONE: Mapping[str, str] = {
     "app": "maskfit app model.onnx",
     "benchmark": "maskfit benchmark model.onnx",
@@ -68,7 +70,10 @@ OPTION_HINTS: Mapping[str, Mapping[str, str]] = {
         "--csv": "write a table: --out FILE",
     },
     "video": {"--int8": _INT8},
-    "evaluate": {"--model": _ANSWERS, "--checkpoint": _ANSWERS},
+    "evaluate": {
+        **dict.fromkeys(("--model", "--checkpoint", "--images"), _ANSWERS),
+        **dict.fromkeys(("--truth", "--labels", "--submission", "--predictions"), _SCORED),
+    },
     **{
         command: {
             **dict.fromkeys(("--model", "--weights", "--checkpoint"), f"name it without an option: {line}"),
@@ -98,6 +103,45 @@ def check_foreign_options(command: str, args: Sequence[str]) -> None:
         if name in hints:
             value = value or (args[index + 1] if index + 1 < len(args) and args[index + 1][:1] != "-" else "")
             raise MaskfitError(f"maskfit {command} has no option {name}", hint=_fill_in(hints[name], value))
+
+
+_ONE_MODEL = "it takes one model: call it again for another"
+_EXTRA_MODELS: Mapping[str, str] = {
+    "benchmark": _ONE_MODEL,
+    "export": f"{_ONE_MODEL}; the file to write is named with --out FILE",
+    "inspect": f"{_ONE_MODEL}; maskfit compare takes several runs",
+    "model-card": _ONE_MODEL,
+    "video": "name it with an option: maskfit video {other} --model {model}",
+}
+"""Command that takes no model, or no further one, without an option -> what to write."""
+
+
+def explain_extra_arguments(command: str, message: str, args: Sequence[str]) -> MaskfitError | None:
+    """Explains an argument too many where it is a model.
+
+    Args:
+        command: The command's name.
+        message: What Typer says.
+        args: The arguments of the command line.
+
+    Returns:
+        The error; None for Typer's own.
+    """
+    if not message.startswith("Got unexpected extra argument"):
+        return None
+    models = [arg for arg in args if is_model_name(arg) or Path(arg, "recipe.yaml").is_file()]
+    if not models:
+        return None
+    extra = message.rpartition("(")[2].removesuffix(")").split()
+    named = args[args.index(command) + 1 :] if command in args else []
+    # The film is what is too many, or else, before the model, the first argument.
+    others = (arg for arg in (*extra, *named) if arg[:1] != "-" and arg not in models)
+    hint = _EXTRA_MODELS.get(command, "leave it out; maskfit {command} --help says what it takes")
+    return MaskfitError(
+        f"maskfit {command} takes no {'further ' if _ONE_MODEL in hint else ''}model as an argument",
+        location=models[-1],
+        hint=hint.format(command=command, other=shlex.quote(next(others, "FILM")), model=shlex.quote(models[-1])),
+    )
 
 
 def _fill_in(hint: str, value: str) -> str:

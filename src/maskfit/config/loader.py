@@ -21,7 +21,7 @@ from maskfit.config.monitor import OFF, parse_monitor
 from maskfit.config.presets import JITTER_SIZES, expand_presets, find_preset
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, DataConfig, Recipe, key_pattern
 from maskfit.config.recipe_files import RECIPE_SUFFIXES, read_recipe_text
-from maskfit.errors import RecipeError, did_you_mean, format_list
+from maskfit.errors import RecipeError, did_you_mean, format_list, is_model_name
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 from maskfit.safe_yaml import FLOAT_RESOLVER, parse_yaml
 from maskfit.text import format_count, format_validation_error, parse_json
@@ -432,7 +432,10 @@ def _parse(text: str, *, location: str) -> dict[str, Any]:
 def _parse_override(override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key or any(not part for part in key.split(".")):
-        raise RecipeError(f"'{override}' is not key=value", hint="write it like trainer.epochs=3, without spaces")
+        hint = "write it like trainer.epochs=3, without spaces"
+        if not equals and is_model_name(override):
+            hint = f"training starts from a model with model.init_from={override}"
+        raise RecipeError(f"'{override}' is not key=value", hint=hint)
     try:
         value = parse_yaml_value(text)
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from maskfit.errors import RecipeError, did_you_mean
+from maskfit.errors import RecipeError, did_you_mean, is_model_name
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """Suffixes of recipe files; a source with any other suffix is the name of a bundled recipe."""
@@ -47,6 +47,9 @@ def _describe_unreadable(source: Path, error: OSError | UnicodeDecodeError) -> R
         own = source / "recipe.yaml"
         hint = f"name the run's recipe: {own}" if own.is_file() else f"name a recipe file in it, or {names}"
         return RecipeError("this is a folder, not a recipe", location=source, hint=hint)
+    if source.is_file() and is_model_name(source):
+        hint = f"training starts from it with a key, beside a recipe: transfer model.init_from={source}; or {names}"
+        return RecipeError("this is a model, not a recipe", location=source, hint=hint)
     if source.is_file() and source.suffix not in RECIPE_SUFFIXES:
         return RecipeError(
             "this file is no recipe, which ends in .yaml or .json",

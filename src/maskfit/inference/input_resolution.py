@@ -15,13 +15,9 @@ from pathlib import Path
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.environment import MODEL
-from maskfit.errors import DataError, ModelFileError, format_list
+from maskfit.errors import DataError, ModelFileError, format_list, is_model_name
 from maskfit.model_file import bundled_model_path as bundled_model_path
-from maskfit.model_metadata import METADATA_READERS
 from maskfit.run_dir import FoldDir, RunDir, is_run_dir
-
-MODEL_SUFFIXES = frozenset({*METADATA_READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
-"""Suffixes of models: those that can be opened, and others, for which opening reports why not."""
 
 LIST_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".txt"})
 """Suffixes of image lists, which are no images."""
@@ -193,7 +189,7 @@ def _is_model(argument: str) -> bool:
     """
     path = Path(argument)
     if not path.is_dir():
-        return path.suffix.lower() in MODEL_SUFFIXES
+        return is_model_name(path)
     model = _is_run_or_fold(path)
     if model and _has_photos(path):
         raise DataError(

@@ -30,7 +30,7 @@ from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, Lab
 from maskfit.model_file import describe_bundled_training, read_model_metadata
 from maskfit.registry import ComponentSpec
 from maskfit.report.slice_columns import read_columns
-from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, explain_no_run, is_run_dir
 from maskfit.text import format_count
 
 History = Sequence[Mapping[str, float]]
@@ -186,7 +186,7 @@ def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Seque
 def _open(path: str | Path) -> RunDir:
     folder = RunDir(Path(path))
     if not is_run_dir(folder.path):
-        raise RunError("this is not a run: it has no recipe.yaml", location=path, hint="name a run directory")
+        raise explain_no_run(folder.path)
     if not folder.oof_probabilities.is_file():
         raise RunError(
             "this run has no out-of-fold predictions: its training is not complete",
