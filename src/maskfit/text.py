@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -89,7 +91,23 @@ def format_validation_error(error: ValidationError, shown: int = 3) -> str:
     Returns:
         The problems in one line.
     """
-    items = error.errors(include_input=False, include_url=False)
+    return format_validation_problems(error.errors(include_input=False, include_url=False), shown)
+
+
+def format_validation_problems(
+    items: Sequence[Any], shown: int = 3, messages: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Formats pydantic's list of errors as "key: problem", without its own words about them and without the input.
+
+    Args:
+        items: The errors, as pydantic or FastAPI lists them.
+        shown: Number of problems that are named.
+        messages: pydantic's type of an error -> what is said of it in place of the usual words.
+
+    Returns:
+        The problems in one line.
+    """
+    known = {**_MESSAGES, **messages}
     lines = []
     for item in items:
         place = item["loc"]
@@ -97,7 +115,21 @@ def format_validation_error(error: ValidationError, shown: int = 3) -> str:
         if item["type"] == "too_short" and any(len(other["loc"]) > len(place) for other in items):
             continue
         key = ".".join(map(str, place))
-        message = _MESSAGES.get(item["type"], str(item["msg"]).removeprefix("Value error, ").removeprefix("Input "))
-        message = message.format(**item.get("ctx", {})) if item["type"] in _MESSAGES else message
+        if item["type"] in known:
+            message = known[item["type"]].format(**item.get("ctx", {}))
+        else:
+            message = without_pydantic_prefix(str(item["msg"]))
         lines.append(f"{key}: {message}" if key else message)
     return "; ".join(lines[:shown])
+
+
+def without_pydantic_prefix(message: str) -> str:
+    """Takes pydantic's own words from the beginning of a message.
+
+    Args:
+        message: What pydantic says of a value.
+
+    Returns:
+        The message from "must be" or "should be" on.
+    """
+    return message.removeprefix("Value error, ").removeprefix("Input ")

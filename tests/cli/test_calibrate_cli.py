@@ -70,7 +70,7 @@ def test_user_errors_fit_nothing(command, run_dir, fits):
         ([run_dir, "--accuracy", "mask"], "expected NAME=NUMBER, got 'mask'"),
         ([run_dir, "--coverage", "age=much"], "expected NAME=NUMBER, got 'age=much'"),
         ([run_dir, "--threshold", "age=0.5", "--threshold", "age=0.6"], "attribute 'age' is given twice"),
-        (["."], "the folder is not a run"),
+        (["."], "this is not a run: it has no recipe.yaml"),
     ):
         result = command("calibrate", *args)
         assert (result.code, message in result.err) == (2, True), result.err

@@ -206,7 +206,7 @@ DATA_COMMANDS_TABLE = {
     "Image cache": {
         "cache": LazyCommand(
             "maskfit.cli.data.cache:cache",
-            "List the image caches, and cached features, with size and last use, and remove unused ones.",
+            "List image caches, cached features and converted networks, with size and last use; remove unused ones.",
         ),
     },
     "Split and crop": {

@@ -136,8 +136,10 @@ class _Group(TyperGroup):
         except Exception as error:
             # An error of usage, whose class has moved between versions of Typer.
             message = getattr(error, "message", None)
-            if isinstance(message, str) and message.startswith("Value error, "):
-                error.message = message.removeprefix("Value error, ")  # type: ignore[attr-defined]
+            if isinstance(message, str):
+                from maskfit.text import without_pydantic_prefix
+
+                error.message = without_pydantic_prefix(message)  # type: ignore[attr-defined]
             path = str(getattr(getattr(error, "ctx", None), "command_path", ""))
             if refusal := explain_extra_arguments(path.partition(" ")[2], str(message), sys.argv[1:]):
                 raise refusal from None

@@ -303,6 +303,14 @@ def test_a_refusal_says_what_to_send_instead(common, photo):
             common.post("/v1/predict", json={"photos": [{"data": "", "title": "one"}]}),
             "photos.0.title: there is no such parameter or field; /openapi.json lists them",
         ),
+        # Neither pydantic's words nor, of a body, the input.
+        (common.post("/v1/predict", json={"photos": [{"data": 7}]}), "photos.0.data: it is not text"),
+        (common.post("/v1/predict", json={"photos": [{}]}), "photos.0.data: this key is missing"),
+        (common.post("/v1/predict", json={"photos": 7}), "photos: should be a valid array"),
+        (
+            common.post("/v1/predict?faces=what", files={"files": ("a.png", image)}),
+            "query.faces: should be a valid boolean, unable to interpret input",
+        ),
     ):
         assert answer.json()["detail"].endswith(detail)
 

@@ -30,9 +30,10 @@ from maskfit.apps.service.problem_details import (
 )
 from maskfit.apps.service.schemas import StrictModel, build_response_model
 from maskfit.apps.service.service import InferenceService, on_shutdown_signal
-from maskfit.apps.service.uploads import Upload, describe_body, format_validation_errors, read_uploads
+from maskfit.apps.service.uploads import NO_SUCH_FIELD, Upload, describe_body, read_uploads
 from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.text import format_validation_problems
 from maskfit.version import __version__
 
 DESCRIPTION = (
@@ -165,7 +166,7 @@ def _add_exception_handlers(app: FastAPI, service: InferenceService) -> None:
     @app.exception_handler(RequestValidationError)
     async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
         service.metrics.rejections.labels("malformed").inc()
-        return to_response(422, format_validation_errors(error.errors()))
+        return to_response(422, format_validation_problems(error.errors(), messages=NO_SUCH_FIELD))
 
     @app.exception_handler(HTTPException)
     async def handle_http_exception(request: Request, error: HTTPException) -> Response:

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from maskfit.apps.service.problem_details import OPENAPI_PATH, HTTPProblemError
 from maskfit.apps.service.schemas import StrictModel
 from maskfit.apps.service.settings import Limits
-from maskfit.text import format_count
+from maskfit.text import format_count, format_validation_problems
 
 FORM, JSON = "multipart/form-data", "application/json"
 """Supported media types of a body."""
@@ -28,6 +28,9 @@ FILES_FIELD = "files"
 
 CURL_HINT = f"with curl use -F {FILES_FIELD}=@photo.jpg"
 """The end of a message about a form."""
+
+NO_SUCH_FIELD = {"extra_forbidden": f"there is no such parameter or field; {OPENAPI_PATH} lists them"}
+"""What is said of a parameter or field that does not exist, by pydantic's type of the error."""
 
 MAX_NAME_LENGTH = 255
 """Characters of a photo's name."""
@@ -289,7 +292,8 @@ class JsonBodyParser:
         try:
             payload = PhotosPayload.model_validate_json(self.body)
         except ValidationError as error:
-            raise _malformed(format_validation_errors(error.errors(include_input=False, include_url=False))) from None
+            problems = error.errors(include_input=False, include_url=False)
+            raise _malformed(format_validation_problems(problems, messages=NO_SUCH_FIELD)) from None
         if len(payload.photos) > self.limits.photos:
             raise too_many_photos(self.limits)
         return [Upload(photo.name, photo.data) for photo in payload.photos]
@@ -363,25 +367,6 @@ def describe_body(limits: Limits) -> dict[str, Any]:
             },
         },
     }
-
-
-def format_validation_errors(errors: Any) -> str:
-    """Formats the first three validation errors without quoting the input.
-
-    Args:
-        errors: Errors as pydantic lists them.
-
-    Returns:
-        "location: message" for each, separated by semicolons.
-    """
-    lines = []
-    for item in list(errors)[:3]:
-        location = ".".join(map(str, item["loc"]))
-        message = str(item["msg"]).removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = f"there is no such parameter or field; {OPENAPI_PATH} lists them"
-        lines.append(f"{location}: {message}" if location else message)
-    return "; ".join(lines)
 
 
 def too_many_photos(limits: Limits) -> HTTPProblemError:

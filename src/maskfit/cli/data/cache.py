@@ -36,7 +36,7 @@ def cache(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """List the image caches, cached features and converted networks, with size and last use, and remove unused ones.
+    """List image caches, cached features and converted networks, with size and last use; remove unused ones.
 
     A removed cache is rebuilt from its photos when a training needs it. A cache that is being filled is never removed.
     A removed int8 conversion is made again by `predict`, for `serve` and `video` with `--calibrate`.
