@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
-from maskfit.cli.predict_faces import load_face_predictor
+from maskfit.cli.predict_faces import load_face_predictor, print_training_photos
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def evaluate_scenes(
     dataset = import_dataset(boxes, predictor.schema, format=format, maps=maps or (), images=images)
     scenes, notes = group_scenes(dataset, predictor.schema)
     _print_notes(dataset, notes, json=json)
+    print_training_photos(predictor, (row.photo for row in dataset.rows))
     faces = load_face_predictor(predictor, "find", detector)
     faces.predict_whole_image = False
     with progress("evaluating scenes") as advance:

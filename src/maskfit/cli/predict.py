@@ -21,6 +21,7 @@ from maskfit.cli.predict_faces import (
     FacesOption,
     load_face_predictor,
     print_face_predictions,
+    print_training_photos,
     resolve_arguments,
 )
 from maskfit.cli.predict_options import (
@@ -191,6 +192,7 @@ def _predict_rows(
     writes_classes = bool(outputs.submission or outputs.probabilities)
     for line in predictor.describe(show_decisions=explicit, writes_classes=writes_classes):
         err.print(line, soft_wrap=True)
+    print_training_photos(predictor, (photo.path for photo in photos))
     _print_group_photos(photos)
     persons = _list_persons(predictor, photos, image_list) if by else None
     predict_all(predictor, photos, outputs, listed=image_list is not None, json=json, persons=persons)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,19 @@ class FaceResults:
     read: int = 0
     faces: int = 0
     without_face: int = 0
+
+
+def print_training_photos(predictor: Predictor, photos: Iterable[Path]) -> None:
+    """Says that photos which are predicted are those that the models were trained on, where that is known.
+
+    Args:
+        predictor: The models.
+        photos: Paths of the photos; they are listed only where a model lies in a run folder.
+    """
+    from maskfit.inference.training_photos import describe_training_photos
+
+    if line := describe_training_photos([member.name for member in predictor.members], photos):
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def load_face_predictor(predictor: Predictor, faces: str | None, detector: str | None) -> FacePredictor:
