@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,26 @@ def test_wrong_label_is_ranked_first_and_corrected(command, table, people, tmp_p
     assert (plain[0]["person"], plain[0]["photos"]) == (first, [])
 
 
+def test_the_file_says_what_is_not_in_it_and_the_next_command_writes_it_again(command, table, people, tmp_path):
+    path, _ = table
+    ranked = len(json.loads(command("label-issues", path, "--data", people, "--json").out))
+    target, proposed = tmp_path / "my issues.csv", tmp_path / "corrections.csv"
+    args = ("label-issues", path, "--data", people, "--out", target, "--corrections", proposed)
+    result = command(*args, "--min-score", "1")
+    assert (
+        f"written: {target}: 0 label issues, the most likely first, without the {ranked} of a lower score" in result.err
+    )
+    (line,) = [line for line in result.out.splitlines() if line.startswith("next: maskfit label-issues")]
+    assert line.endswith(f" --out '{target}' --force")
+    words = shlex.split(line.removeprefix("next: maskfit "))
+    again = command(*words)
+    assert again.code == 0, again.err
+    assert target.read_text().count("\n") > 1
+    everything = command(*args, "--min-score", "0", "--force")
+    assert "of a lower score" not in everything.err
+    assert "next: maskfit label-issues" not in everything.out
+
+
 def test_labels_that_were_not_held_out_are_counted(command, table, people, tmp_path):
     path, _ = table
     assert "held out" not in command("label-issues", path, "--data", people).err
@@ -105,10 +126,10 @@ def test_the_list_names_photos_and_leaves_out_low_scores(command, people, tmp_pa
     more = re.search(r"next: .*maskfit label-issues (.*)", result.out)
     assert more is not None
     assert f"review {people} --probabilities {path}" in result.out
-    shown = command("label-issues", *more[1].split())
-    assert (shown.code, "1 label issue " in shown.out, "label issues with a score" in shown.out) == (0, False, True)
     with (tmp_path / "issues.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)
+    shown = command("label-issues", *more[1].split())
+    assert (shown.code, "1 label issue " in shown.out, "label issues with a score" in shown.out) == (0, False, True)
     assert (row["photos"], row["attribute"]) == (photos[wrong].name, "mask")
     everything = json.loads(command("label-issues", path, "--data", people, "--json").out)
     assert len(everything) > 1

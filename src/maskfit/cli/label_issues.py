@@ -136,9 +136,10 @@ def label_issues(
     else:
         _print_issues(issues, least, ranked[len(issues) :])
     if target is not None:
-        print_written(
-            write_label_issues(target, issues), f"{format_count(len(issues), 'label issue')}, the most likely first"
-        )
+        lower = len(ranked) - len(issues)
+        without = f", without the {lower:,} of a lower score" if lower else ""
+        text = f"{format_count(len(issues), 'label issue')}, the most likely first{without}"
+        print_written(write_label_issues(target, issues), text)
     if tasks is not None:
         photos, labels = load_labeled_photos(sources, data, parse_codes(codes), named)
         _write_tasks(tasks, issues, photos, labels, url)
@@ -148,7 +149,9 @@ def label_issues(
             corrections, f"{format_count(count, 'row')} with a score of at least {least:g}; review them before training"
         )
     if not json and ranked:
-        _print_next_steps(sources, data, schema, noise, ranked[len(issues) :])
+        # Not --corrections: proposals of a lower score are better looked at first.
+        written = "" if target is None else f" --out {quote(str(target))} --force"
+        _print_next_steps(sources, data, schema, noise, ranked[len(issues) :], written)
 
 
 def _check_tasks(folder: Path, force: bool) -> None:
@@ -196,7 +199,7 @@ def _print_issues(issues: list[LabelIssue], min_score: float, below: list[LabelI
 
 
 def _print_next_steps(
-    sources: list[Path], data: Path | None, schema: str | None, noise: float, below: list[LabelIssue]
+    sources: list[Path], data: Path | None, schema: str | None, noise: float, below: list[LabelIssue], files: str
 ) -> None:
     """Prints the commands that list the labels below the minimum, and that show issues with their photos."""
     from maskfit.run_dir import is_run_dir
@@ -208,7 +211,7 @@ def _print_next_steps(
         least = math.floor(100 * below[:SHOWN][-1].score) / 100
         options = "" if data is None else f" --data {quote(str(data))}"
         options += "" if noise == DEFAULT_NOISE else f" --noise {noise:g}"
-        print_next(f"label-issues {members}{options}{named} --min-score {least:g}")
+        print_next(f"label-issues {members}{options}{named} --min-score {least:g}{files}")
     if is_run_dir(sources[0]):
         print_next(f"review {quote(str(sources[0]))}")
     elif data is not None:
