@@ -28,6 +28,7 @@ from maskfit.data.importers.fairface import FairFaceImporter
 from maskfit.data.importers.flat import FlatImporter
 from maskfit.data.importers.folders import FolderImporter
 from maskfit.data.importers.huggingface import HuggingFaceImporter
+from maskfit.data.importers.id_table import IdTableImporter
 from maskfit.data.importers.import_dataset import ImportedDataset, write_manifest
 from maskfit.data.importers.import_dataset import import_dataset as _import_dataset
 from maskfit.data.importers.interface import Importer
@@ -60,6 +61,7 @@ IMPORTERS: dict[str, Importer] = {
     "boxes": BoxTableImporter(),
     "retinanet": RetinanetImporter(),
     "one-hot": OneHotImporter(),
+    "ids": IdTableImporter(),
     "huggingface": HuggingFaceImporter(),
     "label-studio": LabelStudioImporter(),
     "utkface": UTKFaceImporter(),

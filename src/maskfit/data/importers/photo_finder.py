@@ -100,6 +100,28 @@ class PhotoFinder:
                 index.setdefault(key, []).append(path)
         return index
 
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """Folded file name without its suffix -> paths."""
+        index: dict[str, list[str]] = {}
+        for path in self.names:
+            index.setdefault(_fold(path.rpartition("/")[2].rpartition(".")[0]), []).append(path)
+        return index
+
+    def find_by_stem(self, name: str) -> list[str]:
+        """Finds the photos that a name without a suffix may mean.
+
+        Args:
+            name: The name, perhaps below some folders: `id7` or `train/id7`.
+
+        Returns:
+            POSIX paths relative to the folder, sorted, of the photos with this name and any suffix, in folders of these
+            names at least; none for an empty name.
+        """
+        folder, _, stem = _fold(name.replace("\\", "/").strip("/")).rpartition("/")
+        found = self._by_stem.get(stem, []) if stem else []
+        return [path for path in found if not folder or f"/{_fold(path)}".rpartition("/")[0].endswith(f"/{folder}")]
+
     def find(self, name: str, label_file: str = "") -> tuple[Path | None, str]:
         """Finds a photo.
 

@@ -1,0 +1,148 @@
+"""A CSV whose photos are named without suffix and folder, as Kaggle's and FiftyOne's tables have it: `id,mask`.
+
+An id is read as the photo of that name where there is exactly one, whatever its suffix and folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import ClassVar, NamedTuple
+
+from maskfit.data.importers.box_table import WORD_COLUMNS
+from maskfit.data.importers.interface import (
+    ANY,
+    BAND_SUFFIX,
+    Confidence,
+    ImportOptions,
+    ImportSource,
+    LeftOut,
+    RawImport,
+    RawRow,
+)
+from maskfit.data.importers.photo_finder import NOT_FOUND
+from maskfit.data.importers.word_reader import WordReader
+from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
+from maskfit.data.manifest_files import find_file
+from maskfit.data.photo_dataset import is_photo_name
+from maskfit.errors import DataError
+from maskfit.file_io import iter_csv
+from maskfit.labels.schema import LabelSchema
+from maskfit.text import format_count
+
+ID_COLUMNS = ("id", "uid", "image_name", "imagename", "img_id", "photo_id", "photo")
+"""Columns of ids, besides those that may hold paths."""
+
+SEVERAL = "several photos have this name; give the folder that is meant with --images, or write their suffix"
+
+SHOWN_ROWS = 200
+"""Rows from which a table is recognized."""
+
+
+class IdTableImporter:
+    """A CSV of ids and labels."""
+
+    title: ClassVar[str] = "a CSV that names photos without suffix and folder"
+    codes: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+
+    def detect(self, source: ImportSource, words: WordReader) -> Confidence:
+        """Says how sure it is that a source has such a CSV.
+
+        Args:
+            source: The source.
+            words: What the user says that words mean.
+
+        Returns:
+            `SURE` where some of its ids are photos of the source; `POSSIBLE` where a column of paths has ids, whose
+            photos may be in another folder.
+        """
+        found = [item for name in _tables(source) if (item := _find_columns(source, name, words.schema))]
+        if any(source.photo_finder.find_by_stem(cell) for item in found for cell in item.shown):
+            return Confidence.SURE
+        return Confidence.POSSIBLE if any(item.has_paths for item in found) else Confidence.NO
+
+    def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
+        """Reads all such tables.
+
+        Args:
+            source: The source.
+            options: Options of the import.
+
+        Returns:
+            A row per row.
+
+        Raises:
+            DataError: There is no such table, or it cannot be read.
+        """
+        result = RawImport()
+        finder = options.photo_finder(source)
+        example, count = "", 0
+        for name in _tables(source):
+            columns = _find_columns(source, name, options.words.schema)
+            if columns is None:
+                continue
+            result.files.append(name)
+            for number, row in enumerate(iter_csv(source.root / name, (columns.id,)), start=2):
+                cell, location = row[columns.id], f"{name} row {number}"
+                found = finder.find_by_stem(cell)
+                if len(found) == 1:
+                    example, count = example or f"{cell} as {found[0]}", count + 1
+                    words = [(key, row[column]) for key, column in columns.labels if row[column]]
+                    person = row[columns.person] if columns.person else ""
+                    result.rows.append(RawRow(finder.folder / found[0], location, words, person))
+                elif found:
+                    result.left_out.append(LeftOut(f"{location}: {cell} may be {', '.join(found[:4])}", SEVERAL))
+                else:
+                    result.left_out.append(LeftOut(f"{location}: {cell}", NOT_FOUND))
+            if columns.unread:
+                result.notes.append(f"{name}: columns that are not imported: {', '.join(columns.unread)}")
+        if not result.files:
+            hint = "name the columns id and mask; a table of paths is read as a manifest, without an import"
+            raise DataError("no CSV here names photos without a suffix", location=source.path, hint=hint)
+        if count:
+            what = format_count(count, "name is read as the only photo", "names are each read as the only photo")
+            result.notes.append(f"{what} of that name, such as {example}")
+        result.note_photos_without_row(finder)
+        return result
+
+
+class _Columns(NamedTuple):
+    """Columns of a table: the id, whether it may hold paths, labels, the person or "", others, and the first ids."""
+
+    id: str
+    has_paths: bool
+    labels: Sequence[tuple[str, str]]
+    person: str
+    unread: Sequence[str]
+    shown: Sequence[str]
+
+
+def _tables(source: ImportSource) -> tuple[str, ...]:
+    return source.with_suffix(".csv", ".tsv")
+
+
+def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:
+    """The columns of a table; None without labels, or where the names are paths of photos or have a suffix."""
+    try:
+        rows = list(islice(iter_csv(source.root / name, ()), SHOWN_ROWS))
+    except DataError:
+        return None
+    columns = {column.casefold(): column for column in (rows[0] if rows else ()) if column}
+    own = next((columns[key] for key in (*PATH_COLUMNS, *ID_COLUMNS) if key in columns), None)
+    if own is None:
+        return None
+    labels = [(key, columns[key.casefold()]) for key in schema.names if key.casefold() in columns]
+    labels += [
+        (item.name + BAND_SUFFIX, columns[item.name.casefold() + BAND_SUFFIX])
+        for item in schema.attributes
+        if item.bin_edges and item.name.casefold() + BAND_SUFFIX in columns
+    ]
+    labels += [(ANY, columns[key]) for key in WORD_COLUMNS if key in columns and columns[key] != own]
+    shown = [row[own] for row in rows if row[own]]
+    folder = (source.root / name).parent
+    if not labels or not shown or any(is_photo_name(cell) or find_file(cell, folder) for cell in shown):
+        return None
+    person = next((columns[key] for key in PERSON_COLUMNS if key in columns and columns[key] != own), "")
+    used = {own, person, *(column for _, column in labels)}
+    unread = [column for column in columns.values() if column not in used]
+    return _Columns(own, own.casefold() in PATH_COLUMNS, labels, person, unread, shown)

@@ -1,0 +1,73 @@
+"""Tables that name photos without suffix and folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from maskfit.data.importers.id_table import SEVERAL
+from maskfit.data.importers.photo_finder import NOT_FOUND
+from maskfit.data.read_dataset import scan_photos
+from maskfit.errors import DataError
+from maskfit.labels.schema import LABEL_SCHEMAS
+
+ROWS = "a,wear,p1\nB,without_mask,p2\n"
+
+
+@pytest.mark.parametrize("header", ["id,mask,person", "path,mask,person", "image_id,label,person", "UID,Class,person"])
+def test_each_id_is_read_as_the_only_photo_of_that_name(write_tree, import_, header):
+    root = write_tree("images/a.jpg", "images/deep/b.png", "images/c.jpg", texts={"labels.csv": f"{header}\n{ROWS}"})
+    for source in (root, root / "labels.csv"):
+        dataset = import_(source)
+        assert dataset.format == "ids"
+        assert [(row.photo.name, row.person, row.labels["mask"]) for row in dataset.rows] == [
+            ("a.jpg", "p1", "wear"),
+            ("b.png", "p2", "not_wear"),
+        ]
+        note = "2 names are each read as the only photo of that name, such as a as images/a.jpg"
+        assert note in dataset.notes
+        assert "1 photo has no row: images/c.jpg" in dataset.notes
+
+
+def test_several_photos_of_one_name_are_named_and_none_is_taken(write_tree, import_):
+    text = "id,mask\na,wear\nb,wear\nc,wear\nsub/a,not_wear\n"
+    root = write_tree("x/a.jpg", "x/sub/a.png", "x/b.jpg", texts={"labels.csv": text})
+    dataset = import_(root / "labels.csv")
+    assert [(row.photo.name, row.labels["mask"]) for row in dataset.rows] == [("b.jpg", "wear"), ("a.png", "not_wear")]
+    assert [(item.location, item.reason) for item in dataset.left_out] == [
+        ("labels.csv row 2: a may be x/a.jpg, x/sub/a.png", SEVERAL),
+        ("labels.csv row 4: c", NOT_FOUND),
+    ]
+
+
+def test_photos_in_another_folder_are_found_with_images(write_tree, import_, tmp_path):
+    write_tree("photos/a.jpg", "photos/b.jpg")
+    table = tmp_path / "elsewhere" / "labels.csv"
+    table.parent.mkdir()
+    table.write_text(f"path,mask,person\n{ROWS}")
+    (photos,) = tmp_path.rglob("photos")
+    dataset = import_(table, images=photos)
+    assert [row.photo for row in dataset.rows] == [photos / "a.jpg", photos / "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,mask\na.jpg,wear\n", "this table is a manifest already"),
+        ("path,mask\na,wear\n", "this table is a manifest already"),
+        ("id,mask\n7,wear\n", "the manifest has no path column; its columns are id, mask"),
+        ("path,note\nb,x\n", "it has no column of labels, but note"),
+    ],
+)
+def test_other_tables_are_not_taken_for_it(write_tree, import_, text, message):
+    root = write_tree("a.jpg", "b.jpg", texts={"labels.csv": text})
+    # A photo without a suffix is one as it stands.
+    (root / "a").write_bytes((root / "a.jpg").read_bytes())
+    with pytest.raises(DataError, match=message):
+        import_(root / "labels.csv")
+
+
+def test_as_a_dataset_it_is_answered_with_the_import(write_tree):
+    root = write_tree("images/a.jpg", "images/b.jpg", texts={"labels.csv": f"path,mask,person\n{ROWS}"})
+    (problem, *_) = scan_photos(root / "labels.csv", LABEL_SCHEMAS["mask"])[1]
+    assert "names photos without suffix and folder" in problem.message
+    assert "maskfit data import" in problem.hint
