@@ -32,7 +32,6 @@ FLOORS = (
         "memory_allocator",
         "onnx_metadata",
         "onnx_runtime",
-        "packaged_files",
         "process_supervisor",
         "progress_log",
         "safe_yaml",

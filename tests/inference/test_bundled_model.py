@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import maskfit
-import maskfit.model_file
+from maskfit.data import pretrained_weights
+from maskfit.data.pretrained_weights import CHECKSUMS_NAME
 from maskfit.errors import ModelFileError
 from maskfit.inference.predictor import Predictor
 from maskfit.model_file import BUNDLED_MODEL_NAME, bundled_model_path, read_model_metadata
@@ -20,13 +22,15 @@ MOST_BYTES = 8_000_000
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package without a box; gives the place of the model in it."""
-    monkeypatch.setattr(maskfit.model_file.resources, "files", lambda name: tmp_path)
+    monkeypatch.setattr(pretrained_weights.resources, "files", lambda name: tmp_path)
     return tmp_path / "weights" / BUNDLED_MODEL_NAME
 
 
 def test_it_is_found_in_the_package(package, exported, photos):
     package.parent.mkdir()
-    package.write_bytes(exported["attributes"].read_bytes())
+    content = exported["attributes"].read_bytes()
+    package.write_bytes(content)
+    package.with_name(CHECKSUMS_NAME).write_text(f"{hashlib.sha256(content).hexdigest()}  {package.name}\n")
     assert bundled_model_path() == package
     predictor = Predictor.default(tta="flip")
     assert [member.name for member in predictor.members] == [str(package)]
@@ -35,7 +39,7 @@ def test_it_is_found_in_the_package(package, exported, photos):
 
 def test_an_install_without_it_says_what_to_do(package):
     with pytest.raises(
-        ModelFileError, match=r"missing from this install(.|\n)*force-reinstall maskfit, or name a model"
+        ModelFileError, match=r"missing from this install(.|\n)*--force-reinstall(.|\n)*or name a model"
     ):
         bundled_model_path()
 

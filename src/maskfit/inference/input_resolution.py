@@ -15,7 +15,7 @@ from pathlib import Path
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.environment import MODEL
-from maskfit.errors import DataError, ModelFileError, format_list, is_model_name
+from maskfit.errors import MODEL_SUFFIXES, DataError, ModelFileError, format_list
 from maskfit.model_file import bundled_model_path as bundled_model_path
 from maskfit.run_dir import FoldDir, RunDir, is_run_dir
 
@@ -189,7 +189,7 @@ def _is_model(argument: str) -> bool:
     """
     path = Path(argument)
     if not path.is_dir():
-        return is_model_name(path)
+        return path.suffix.lower() in MODEL_SUFFIXES
     model = _is_run_or_fold(path)
     if model and _has_photos(path):
         raise DataError(

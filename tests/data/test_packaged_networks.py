@@ -11,15 +11,20 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from maskfit import packaged_files
+from maskfit.data import pretrained_weights
 from maskfit.data.detectors.bundled import Bundled
-from maskfit.data.pretrained_weights import find_weights
+from maskfit.data.pretrained_weights import (
+    CHECKSUMS_NAME,
+    REINSTALL_HINT,
+    find_packaged_damage,
+    find_weights,
+    packaged_path,
+)
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.engines import open_engine
 from maskfit.inference.engines.int8_files import find_measured_int8
 from maskfit.inference.engines.selection import select_continuous_engine
 from maskfit.model_file import bundled_int8_path, bundled_model_path
-from maskfit.packaged_files import CHECKSUMS_NAME, REINSTALL_HINT, find_packaged_damage, packaged_path
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def weights(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "maskfit" / "weights"
     shutil.copytree(packaged_path(""), folder)
-    monkeypatch.setattr(packaged_files, "resources", SimpleNamespace(files=lambda package: tmp_path / package))
+    monkeypatch.setattr(pretrained_weights, "resources", SimpleNamespace(files=lambda package: tmp_path / package))
     return folder
 
 
