@@ -43,7 +43,7 @@ def run_public_solutions(models: list[str], images: list[str], num_views: int, f
 
     from maskfit.model_file import load_model
 
-    class ImageFiles(Dataset):
+    class ImageFiles(Dataset[Any]):
         def __init__(self, mirrored: bool, size: tuple[int, int]) -> None:
             steps = [transforms.CenterCrop(384), transforms.Resize(size), transforms.ToTensor()]
             if mirrored:

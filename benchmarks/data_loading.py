@@ -54,7 +54,9 @@ def decode_opencv(paths: list[Path]) -> None:
 
     cv2.setNumThreads(1)
     for path in paths:
-        cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        image = cv2.imread(str(path))
+        assert image is not None
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def decode_torchvision(paths: list[Path]) -> None:
@@ -137,7 +139,8 @@ def dataloader_epoch(paths: list[Path]) -> None:
     from torch.utils.data import DataLoader
 
     torch.set_num_threads(2)
-    for batch in DataLoader(ImageFiles(paths), batch_size=BATCH, shuffle=True, num_workers=2):
+    files: Any = ImageFiles(paths)  # no Dataset, which would import torch above
+    for batch in DataLoader(files, batch_size=BATCH, shuffle=True, num_workers=2):
         batch.sum()
 
 
@@ -272,7 +275,8 @@ def main() -> None:
     parser.add_argument("--contender", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contender:
-        run_contender(*args.contender, args.images, args.max_images)
+        part, name = args.contender
+        run_contender(part, name, args.images, args.max_images)
         return
     with tempfile.TemporaryDirectory() as folder:
         if args.images is None:

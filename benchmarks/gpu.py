@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,7 @@ def main() -> None:
 
             args.images = write_train_set(args.scratch / "drawn", args.persons)
         run = args.scratch / "run"
-        parts = {
+        parts: dict[str, Callable[[], Any]] = {
             "training": lambda: measure_training(args, budget),
             "epoch": lambda: measure_epoch(args, budget, run),
             "prediction": lambda: measure_prediction(args, budget, run),

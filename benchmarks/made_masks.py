@@ -62,7 +62,7 @@ def make_photos(sources: list[Path], work: Path, persons: int) -> Path:
 
 def train(listed: Path, args: argparse.Namespace) -> Path:
     """Trains on the made photos; returns the run."""
-    folder = args.work / "run"
+    folder = Path(args.work, "run")
     if not (folder / "scores.json").is_file():
         run(
             *("train", "champion", f"data.path={listed}", "data.label_schema=mask", "data.image_size=96"),

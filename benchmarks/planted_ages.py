@@ -73,9 +73,9 @@ def main() -> None:
             for way, table in enumerate((None, AgeTable(ages.first, ages.shares[rows]))):
                 ranked = [int(item.person) for item in find_label_issues(*own, ages=table)]
                 found[way] += [len(set(ranked[:top]) & set(planted.tolist())) for top in TOPS]
-        for way, counts in zip(("by bands", "by years"), found / args.draws, strict=True):
+        for name, counts in zip(("by bands", "by years"), found / args.draws, strict=True):
             tops = ", ".join(f"{count:.2f} in the first {top}" for top, count in zip(TOPS, counts, strict=True))
-            print(f"{kind}, {way}: {tops}")
+            print(f"{kind}, {name}: {tops}")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def link_fold(args: argparse.Namespace, fold: int) -> Path:
 
     Every class has a folder in both, so that the class numbers of both are those of the schema.
     """
-    root = args.work / "folders" / f"fold{fold}"
+    root = Path(args.work, "folders", f"fold{fold}")
     if root.is_dir():
         return root
     photos = read_photos(args.data, SCHEMA)

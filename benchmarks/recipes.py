@@ -21,7 +21,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from maskfit.config.loader import recipe_names
+from maskfit.config.recipe_files import recipe_names
 from maskfit.file_io import read_json, write_text
 from maskfit.run_dir import RunDir, is_run_dir
 

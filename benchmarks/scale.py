@@ -138,7 +138,7 @@ def running_cluster() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        Path(sys.executable).with_name("ray"),
+        str(Path(sys.executable).with_name("ray")),
         "start",
         "--head",
         "--block",

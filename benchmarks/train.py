@@ -141,7 +141,7 @@ def run_network(args: argparse.Namespace, stopwatch: Stopwatch, kind: str | None
         read_recipe("baseline", [*overrides, f"output_dir={args.scratch}/{args.contender}"], registries=RECIPE_REGISTRY)
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = run.plan.network().to(device, memory_format=torch.channels_last).train()
+    network = run.plan.network().to(device).to(memory_format=torch.channels_last).train()
     if kind is None:
         network = prepare_network(network, run.plan.recipe.trainer, run.precision.kind)
     optimizer = adamw(network, lr=LEARNING_RATE)
@@ -154,7 +154,9 @@ def run_network(args: argparse.Namespace, stopwatch: Stopwatch, kind: str | None
         optimizer.zero_grad()
         with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             logits = network(batch)
-            loss = sum(torch.nn.functional.cross_entropy(logits[name], target) for name, target in targets.items())
+            loss = torch.zeros((), device=device)
+            for name, target in targets.items():
+                loss = loss + torch.nn.functional.cross_entropy(logits[name], target)
         loss.backward()
         optimizer.step()
         if device.type == "cuda":

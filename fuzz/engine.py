@@ -75,9 +75,14 @@ class Reader(Protocol):
             `module:name()` where they must also return. Several of one rank are separated by `|`.
     """
 
-    name: str
-    refusals: tuple[type[BaseException], ...]
-    checks: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def refusals(self) -> tuple[type[BaseException], ...]: ...
+
+    @property
+    def checks(self) -> tuple[str, ...]: ...
 
     def samples(self, folder: Path) -> Sequence[Sample]:
         """Makes the valid inputs.

@@ -192,7 +192,8 @@ class LabelExportReader:
             numbers = list(re.finditer(r"[\d.]+|with_mask", sample.data))
             match = numbers[rng.randrange(len(numbers))]
             new = str(rng.choice(SCALARS)) if rng.random() < 0.7 else mutate_text(rng, match[0])
-            return (sample.data[: match.start()] + new + sample.data[match.end() :]).encode("utf-8", "surrogatepass")
+            text: str = sample.data[: match.start()] + new + sample.data[match.end() :]
+            return text.encode("utf-8", "surrogatepass")
         return self.write(sample._replace(data=mutate_value(rng, sample.data)))
 
     def write(self, sample: Sample) -> bytes:

@@ -71,7 +71,7 @@ class ModelReader:
             return _mutate_safetensors(rng, sample.data)
         if sample.kind == "m.onnx":
             return PROTOBUF.mutate(rng, sample.data)
-        text = sample.data.decode()
+        text: str = sample.data.decode()
         before, value, after = (
             text.partition("{")[0],
             text[text.index("{") : text.rindex("}") + 1],

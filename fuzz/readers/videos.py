@@ -42,6 +42,7 @@ class VideoReader:
                 stream = out.add_stream(
                     codec if codec in av.codecs_available else "mpeg4", rate=10 if suffix != "ts" else 25
                 )
+                assert isinstance(stream, av.VideoStream)
                 stream.width, stream.height = 32, 32
                 stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
                 for number in range(6):

@@ -94,7 +94,7 @@ def check_gradients(
         torch.manual_seed(seed)
         logits = work(batch)
         losses = [_loss(logits[head], torch.from_numpy(mask)) for head, mask in targets.items()]
-        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack(losses).sum().backward()
     layers = [
         (name, layer) for name, layer in work.named_modules() if any(True for _ in layer.parameters(recurse=False))
     ]

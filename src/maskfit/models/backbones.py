@@ -154,7 +154,7 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
         _load_weights(body, name, weights)
     # Some networks end in a layer that is wider than `num_features`: MobileNetV3, VGG, GhostNet.
     features = getattr(body, "head_hidden_size", None) or body.num_features
-    config: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
+    config: dict[str, Any] = resolve_model_data_config(body)
     kernel: Filter = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bilinear"
     return Backbone(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel)
 

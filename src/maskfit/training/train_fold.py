@@ -273,7 +273,7 @@ def _build_network(
         from timm.layers.norm_act import convert_sync_batchnorm
 
         # BatchNorm over the whole batch, as on one device; torch supports SyncBatchNorm on GPUs only.
-        network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        network = convert_sync_batchnorm(network)
     return network
 
 

@@ -204,7 +204,7 @@ def _build_adam(network: nn.Module, rate: float) -> torch.optim.Adam:
 
 def _optimizer_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
 
 

@@ -90,7 +90,7 @@ def adamp(network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.0) -> Op
     import_timm()
     from timm.optim.adamp import AdamP
 
-    return AdamP(parameter_groups(network, weight_decay), lr=lr)  # type: ignore[no-untyped-call]
+    return AdamP(parameter_groups(network, weight_decay), lr=lr)
 
 
 def sgd(
