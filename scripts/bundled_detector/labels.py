@@ -89,10 +89,13 @@ def held_out(paths: Iterable[Path]) -> dict[Path, str]:
         splits.update(dict.fromkeys(order[first : first + count], split))
         first += count
     bits = np.array([difference_hash(path) for path in order])
-    for path, own in zip(order, bits, strict=True):
-        same = [order[index] for index in np.flatnonzero((bits != own).sum(1) <= SAME_PHOTO_BITS)]
-        if len({splits[other] for other in same}) > 1:
-            splits[path] = "train"
+    same = [np.flatnonzero((bits != own).sum(1) <= SAME_PHOTO_BITS).tolist() for own in bits]
+    # Again until nothing changes: a photo that is moved may be nearly the same as one that was looked at before.
+    while apart := [
+        path for path, near in zip(order, same, strict=True) if len({splits[order[index]] for index in near}) > 1
+    ]:
+        moved = [path for path in apart if splits[path] != "train"]
+        splits.update(dict.fromkeys(moved, "train"))
     return splits
 
 
