@@ -1,6 +1,6 @@
 """Soft labels of `train_bundled_model.py`: a teacher's genders, and distributions of ages around label and teacher.
 
-A teacher (`age_gender_teacher.py`) sees the bare face of a person; all photos of the person, also those with a
+A teacher (`face_teacher.py`) sees the bare face of a person; all photos of the person, also those with a
 synthetic mask, get its soft labels. An age label becomes a normal distribution around it (label distribution learning,
 Geng 2016, arXiv:1408.6027), mixed with the teacher's distribution. The teacher's is moved first, since its ages are
 too close to the middle: a line is fitted to labels and ages of the persons that are trained on, for each source of
@@ -27,7 +27,7 @@ YEARS = np.arange(18, 81)
 STD_YEARS = 3.0
 """Standard deviation of the normal distribution around a labeled age."""
 
-TEACHER_SHARE = 0.3
+TEACHER_SHARE = 0.5
 """Share of the teacher in a distribution of ages; genders are the teacher's."""
 
 Row = Mapping[str, str]

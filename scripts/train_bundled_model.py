@@ -13,10 +13,11 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
 4. lists: `photos.csv` holds the real photos, with held-out persons; `extra0.csv` and `extra1.csv` hold the photos of
    steps 2 and 3, for training only. Each face has its correct mask in one of them and its incorrect mask in the other.
 5. train: the recipe `bundled` with the first list; then from its weights at a larger image size with the second.
-6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5, or of --start.
+6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5 or of --start;
+   with --from-weights from --weights at once.
    Part of the photos of real masks are crops of street photos: no copy of a held-out photo or of a held-out face is
-   trained on (`street_faces.py`). With --teacher also on soft labels (`bundled_soft_labels.py`); where the teacher's
-   table is missing, the script ends with how to make it.
+   trained on (`street_faces.py`). With --teacher also on soft labels (`bundled_soft_labels.py`), and with both masks of
+   each face; where the teacher's table is missing, the script ends with how to make it.
 7. calibrate: temperatures, abstention thresholds and ages in years on the held-out persons.
 8. export: ONNX with 16-bit weights. With --start, the weights of the result are a mean of that file's and of step 6's
    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): better on every set than either alone or nearly so.
@@ -31,12 +32,17 @@ The second edition continued from the file of the first:
         --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv \
         --start bundled.onnx --work second --masked-faces 3100
 
-A third, with a teacher and a synthetic mask on every face, does not ship (docs/bundled-model.md):
+Candidates for a third, which do not ship (docs/bundled-model.md): from the second with a teacher, and from a network
+that recognizes faces.
 
+    python scripts/face_trained_weights.py --photos third/bare.csv --out face_mobilenetv1.safetensors
     python scripts/train_bundled_model.py --portraits masked-faces/train/images \
         --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
         --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv \
         --start bundled.onnx --work third --teacher third/teacher.csv
+    python scripts/train_bundled_model.py ... --weights face_mobilenetv1.safetensors --from-weights --work third \
+        --teacher third/teacher.csv --override data.image_size=128 --override trainer.epochs=3 \
+        --override optimizer.lr=6e-4 --override 'model.backbone={name: mobilenetv1_100, pad_type: same}'
 
 Without --portraits the model never sees them: a twin that recipes can start from and still be judged on the portraits
 (`--detector-weights FILE` where the cache holds no landmark detector). A small one:
@@ -97,17 +103,20 @@ LARGER_SIZE_OVERRIDES = (
 STREET_OVERRIDES = (
     "data.image_size=144",
     "trainer.epochs=2",
-    "optimizer.lr=5e-4",
-    "lr_scheduler.warmup=0.1",
+    "optimizer.lr=4e-4",
+    "lr_scheduler.warmup=0.15",
     "weight_averaging.decay=0.998",
 )
-"""Overrides of the epochs with street faces."""
+"""Overrides of the epochs with street faces; the second edition had a rate of 5e-4 and a warmup of 0.1."""
 
 OLDEST_REPETITIONS, OLDEST = 2, 57
 """How often a face of at least so many years is in an epoch with street faces: the oldest band has the fewest."""
 
 REAL_MASKS = "real masks"
 """Value of the column `source` for photos of real masks."""
+
+SYNTHETIC_MASKS = "synthetic masks"
+"""Value of the column `source` for faces with synthetic masks."""
 
 TARGET_ACCURACY = {"mask": 0.95, "gender": 0.98, "age": 0.8}
 """Accuracy of the predictions that are not abstained, by attribute."""
@@ -189,12 +198,18 @@ def list_extra(bare: Path, masked: Path, portraits: Path | None, crops: Path, pa
             continue
         person = sources[number - 1]
         labels = {name: row[name] for name in ("mask", "gender", "age")}
-        rows.append({"path": (masked / row["path"]).resolve(), "person": person, **labels, "source": "synthetic masks"})
+        rows.append({"path": (masked / row["path"]).resolve(), "person": person, **labels, "source": SYNTHETIC_MASKS})
     for photo in read_photos(portraits, LABEL_SCHEMAS["mask-gender-age"]) if portraits else ():
         crop = crops / photo.name
         if crop.is_file():
             rows.append({"path": crop.resolve(), "person": photo.person, **photo.labels, "source": "portrait crops"})
     write_manifest(out, rows)
+
+
+def list_other_masks(extra: Path, out: Path) -> Path:
+    """Writes the faces with synthetic masks of a list without its portrait crops, which the other list has too."""
+    write_manifest(out, [dict(row) for row in read_rows(extra) if row["source"] == SYNTHETIC_MASKS])
+    return out
 
 
 def list_street(photos: Path, splits: Path, scenes: Path, kept: Path, street: Path) -> None:
@@ -307,7 +322,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scenes", type=Path, help="CSV of street photos with boxes: path,xmin,ymin,xmax,ymax,mask")
     parser.add_argument("--start", type=Path, help="with --scenes: model file to go on from")
     parser.add_argument(
-        "--teacher", type=Path, metavar="FILE", help="with --scenes: table of a teacher (age_gender_teacher.py)"
+        "--from-weights", action="store_true", help="with --scenes: go on from --weights at once, without step 5"
+    )
+    parser.add_argument(
+        "--teacher", type=Path, metavar="FILE", help="with --scenes: table of a teacher (face_teacher.py)"
     )
     parser.add_argument(
         "--share", type=float, default=0.5, help="with --start: weight of the new network in the mean; default: 0.5"
@@ -350,7 +368,7 @@ def main() -> None:
     data = [f"data.path={photos}", f"model.pretrained={args.weights}"]
     if args.corrections:
         data.append(f"data.label_corrections=[{','.join(map(str, args.corrections))}]")
-    if args.start:
+    if args.start or args.from_weights:
         start, splits = args.start, work / "splits.csv"
         if not splits.is_file():
             maskfit("data", "split", photos, "--folds", 1, "--holdout", 0.1, "--out", splits)
@@ -361,10 +379,19 @@ def main() -> None:
         if not street.is_file():
             list_street(photos, splits, args.scenes, kept, street)
         last = work / "street"
-        lists = [f"data.path={kept}", f"data.extra_train=[{extra[1]},{street}]", f"cv.split_file={splits}"]
+        derived = [extra[1], street]
+        if args.teacher:
+            derived.append(list_other_masks(extra[0], work / "extra0_masks.csv"))
+        lists = [
+            f"data.path={kept}",
+            f"data.extra_train=[{','.join(map(str, derived))}]",
+            f"cv.split_file={splits}",
+        ]
         if args.teacher:
             lists.append(f"data.soft_labels={make_soft_labels(args.teacher, photos, extra, splits, work)}")
-        train(last, *data[1:], *lists, f"model.init_from={start}", *STREET_OVERRIDES, *args.override)
+        if start:
+            lists.append(f"model.init_from={start}")
+        train(last, *data[1:], *lists, *STREET_OVERRIDES, *args.override)
         start = best_model(last)
     calibrate(RunDir(Path(start).parent.parent), photos)
     out = args.out or work / "bundled.onnx"
@@ -379,8 +406,9 @@ def make_soft_labels(teacher: Path, photos: Path, extra: Sequence[Path], splits:
         to_teach = work / "to_teach.csv"
         write_manifest(to_teach, [dict(row) for row in photos_to_teach(read_rows(photos))])
         raise SystemExit(
-            f"{teacher} is missing: make it from {to_teach} as scripts/age_gender_teacher.py says, then run this "
-            "command again"
+            f"{teacher} is missing: make it by this command, with the file of scripts/face_trained_weights.py as FILE, "
+            f"then run this one again:\npython scripts/face_teacher.py {to_teach} --splits {splits} --weights FILE "
+            f"--out {teacher}"
         )
     soft = work / "soft.csv"
     derived = [row for path in extra for row in read_rows(path)]
