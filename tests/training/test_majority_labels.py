@@ -184,8 +184,42 @@ def test_of_two_annotators_every_disagreement_is_a_tie_which_a_third_settles(
     code, _, err = run_command("data", "majority", table, "--out", target, "--force")
     assert "every disagreement is a tie" in err
     assert "add one more vote for this photo to the table" in err
-    code, _, err = run_command("data", "majority", joined, "--out", target, "--force", "--ties", tmp_path / "dora.csv")
+    ties = ("--ties", tmp_path / "dora.csv")
+    code, _, err = run_command("data", "majority", table, "--out", target, "--force", *ties)
+    assert (code, "--ties is for votes with their annotators" in err) == (2, True)
+    code, _, err = run_command("data", "majority", joined, "--out", target, "--force", *ties)
     assert f"maskfit data majority {joined} {tmp_path / 'dora.csv'} " in err
+
+
+def test_the_command_for_the_ties_runs_as_it_is_printed(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    # The photos are in a folder of their own, and the files of the examples are there already.
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for name, vote in (("anna", "wear"), ("bert", "not_wear")):
+        Path(f"{name}.csv").write_text(f"path,mask\na.png,{vote}\nb.png,wear\n")
+    given = ("anna.csv", "bert.csv", "--images", "..", "--schema", "mask")
+    outputs = ("--out", "manifest.csv", "--votes", "joined.csv", "--ties", "carl.csv")
+    code, _, err = run_command("data", "majority", *given, *outputs)
+    assert code == 0
+    assert read(Path("carl.csv")) == [{"path": "a.png", "mask": "", "tied": "mask: wear 1, not_wear 1"}]
+    Path("carl.csv").write_text("path,mask,tied\na.png,wear,\n")
+    line = next(line for line in err.splitlines() if "once it is filled in" in line)
+    code, _, err = run_command(*line.partition("maskfit ")[2].split())
+    assert (code, "empty, tied" in err) == (0, False)
+    assert [row["mask"] for row in read(Path("manifest2.csv"))] == ["wear", "wear"]
+
+
+def test_votes_are_not_overwritten_by_the_manifest(
+    table: Path, tmp_path: Path, run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    tables = split(table)
+    before = tables[1].read_text()
+    command = ("data", "majority", *tables, "--out", tables[1], "--votes", tmp_path / "joined.csv", "--force")
+    code, _, err = run_command(*command)
+    assert (code, "this is a table of votes" in err, tables[1].read_text() == before) == (2, True, True)
+    assert not (tmp_path / "joined.csv").exists()
 
 
 def split(table: Path) -> list[Path]:

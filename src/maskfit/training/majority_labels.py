@@ -233,14 +233,17 @@ def write_majority(majority: MajorityLabels, table: Path, target: Path, images: 
     return write_csv(target, header, rows)
 
 
-def write_ties(majority: MajorityLabels, table: Path, target: Path, images: Path | None = None) -> Path:
+def write_ties(
+    majority: MajorityLabels, table: Path, target: Path, images: Path | None = None, root: Path | None = None
+) -> Path:
     """Writes the photos with a tie as a table for one more annotator, whose cells are empty.
 
     Args:
         majority: The labels.
         table: The table of votes.
-        target: The CSV, `path,mask,tied`; paths of photos are relative to its folder, and `tied` has the votes so far.
-        images: Folder of the photos; that of the table by default.
+        target: The CSV, `path,mask,tied`; `tied` has the votes so far.
+        images: Folder of the photos, if they are named from there; that of the table by default.
+        root: Folder that written paths start from; that of the target by default.
 
     Returns:
         The path.
@@ -250,7 +253,7 @@ def write_ties(majority: MajorityLabels, table: Path, target: Path, images: Path
         votes = ", ".join(f"{value} {count}" for value, count in tie.votes.items())
         tied.setdefault(tie.photo, []).append(f"{tie.attribute}: {votes}")
     names = [name for name in majority.labels if any(tie.attribute == name for tie in majority.ties)]
-    paths = PathWriter(target.parent)
+    paths = PathWriter(root or target.parent)
     # Ties are sorted by attribute, the table is in the order of the votes.
     files = {name: find_file(name, images or table.parent) for name in majority.photos if name in tied}
     rows = [[paths.write(file), *[""] * len(names), "; ".join(tied[name])] for name, file in files.items() if file]

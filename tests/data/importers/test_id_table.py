@@ -49,6 +49,29 @@ def test_photos_in_another_folder_are_found_with_images(write_tree, import_, tmp
     assert [row.photo for row in dataset.rows] == [photos / "a.jpg", photos / "b.jpg"]
 
 
+def test_ids_that_are_numbers_of_rows_are_not_taken_for_photos(write_tree, import_):
+    """The photo is in another column, whose name says nothing."""
+    root = write_tree("1.jpg", "2.jpg", texts={"labels.csv": "id,mask,shown\n1,wear,2.jpg\n2,not_wear,1.jpg\n"})
+    for format_ in (None, "ids"):
+        with pytest.raises(DataError, match=r"row 2: column id means 1\.jpg, and column shown means 2\.jpg"):
+            import_(root / "labels.csv", format=format_)
+    (root / "labels.csv").write_text("id,mask,source\n1,wear,https://example.org/1.jpg\n2,not_wear,old.jpg\n")
+    assert [row.photo.name for row in import_(root / "labels.csv").rows] == ["1.jpg", "2.jpg"]
+
+
+@pytest.mark.parametrize(("name", "format_"), [("id", None), ("path", "ids")])
+def test_boxes_beside_ids_are_read(write_tree, import_, name, format_):
+    text = f"{name},mask,xmin,ymin,xmax,ymax\na,wear,1,1,15,15\na,not_wear,12,1,23,15\nb,wear,,,,\nb,wear,1,x,9,9\n"
+    root = write_tree("a.jpg", "b.jpg", texts={"labels.csv": text})
+    dataset = import_(root / "labels.csv", format=format_)
+    assert [(row.photo.name, row.labels["mask"], row.box) for row in dataset.rows] == [
+        ("a.jpg", "wear", (1, 1, 15, 15)),
+        ("a.jpg", "not_wear", (12, 1, 23, 15)),
+        ("b.jpg", "wear", None),
+    ]
+    assert [item.location for item in dataset.left_out] == ["labels.csv row 5: ymin is not a number: 'x'"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

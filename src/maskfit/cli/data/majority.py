@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,17 +76,25 @@ def majority(
     from maskfit.training.majority_labels import find_majority, write_majority, write_ties
 
     check_overwrite(target, force)
+    if target.resolve() in [table.resolve() for table in tables]:
+        raise DataError("this is a table of votes", location=target, hint="choose another file for --out")
     if tied is not None:
         _check_ties_file(tied, [*tables, target, *([joined] if joined else [])])
     labels = find_schema(schema)
-    votes = tables[0]
+    votes, root = tables[0], images
     if joined is not None or len(tables) > 1:
         votes = _join(tables, joined, target, images, labels, force)
         images = None
     found = find_majority(votes, labels)
+    if tied is not None and found.ties and len(tables) == 1 and not _has_annotators(tables[0]):
+        raise DataError(
+            "--ties is for votes with their annotators, which a further table can join",
+            location=votes,
+            hint="leave out --ties, and add further votes to this table; or give a table of each annotator",
+        )
     write_majority(found, votes, target, images)
     if tied is not None and found.ties:
-        write_ties(found, votes, tied, images)
+        write_ties(found, votes, tied, images, root)
     known = {name: sum(map(bool, cells)) for name, cells in found.labels.items()}
     ties = {name: sum(tie.attribute == name for tie in found.ties) for name in found.labels}
     if json:
@@ -108,7 +117,9 @@ def majority(
     for name, cells in found.labels.items():
         if empty := len(cells) - known[name] - ties[name]:
             err.print(f"{name}: {format_count(empty, 'photo has', 'photos have')} no vote, and no label")
-    _print_ties(found, tables, tied)
+    options = f" --images {quote(str(root))}" if root else ""
+    options += "" if schema == DEFAULT_SCHEMA else f" --schema {quote(schema)}"
+    _print_ties(found, tables, tied, options)
     if joined is not None:
         print_written(joined, "all votes", console=out)
     print_written(target, format_count(len(found.photos), "row"), console=out)
@@ -133,7 +144,7 @@ def _check_ties_file(path: Path, others: list[Path]) -> None:
         )
 
 
-def _print_ties(found: MajorityLabels, tables: list[Path], written: Path | None) -> None:
+def _print_ties(found: MajorityLabels, tables: list[Path], written: Path | None, options: str) -> None:
     """Lists the ties, says why there are so many, and how to settle them."""
     if not found.ties:
         if written is not None:
@@ -159,8 +170,15 @@ def _print_ties(found: MajorityLabels, tables: list[Path], written: Path | None)
     else:
         names = " ".join(quote(str(table)) for table in (*tables, written))
         print_written(written, f"{photos} for one more annotator to fill in", console=err)
-        line = f"next: once it is filled in: maskfit data majority {names} --out manifest.csv --votes joined.csv"
+        files = f"--out {_new_name('manifest')} --votes {_new_name('joined')}"
+        line = f"next: once it is filled in: maskfit data majority {names}{options} {files}"
         err.print(line, markup=False, soft_wrap=True)
+
+
+def _new_name(stem: str) -> str:
+    """A file name in the current folder that is not taken."""
+    names = (f"{stem}{'' if number == 1 else number}.csv" for number in count(1))
+    return next(name for name in names if not Path(name).exists())
 
 
 def _has_annotators(table: Path) -> bool:

@@ -1,6 +1,7 @@
 """A CSV whose photos are named without suffix and folder, as Kaggle's and FiftyOne's tables have it: `id,mask`.
 
-An id is read as the photo of that name where there is exactly one, whatever its suffix and folder.
+An id is read as the photo of that name where there is exactly one, whatever its suffix and folder. A column that names
+another photo in the same row is an error: the ids may be numbers of rows.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import ClassVar, NamedTuple
 
+from maskfit.data.face_boxes import find_box_columns
+from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
 from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
@@ -20,7 +23,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
-from maskfit.data.importers.photo_finder import NOT_FOUND
+from maskfit.data.importers.photo_finder import NOT_FOUND, PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
 from maskfit.data.manifest_files import find_file
@@ -72,9 +75,10 @@ class IdTableImporter:
             A row per row.
 
         Raises:
-            DataError: There is no such table, or it cannot be read.
+            DataError: There is no such table, it cannot be read, or another of its columns names other photos.
         """
         result = RawImport()
+        boxed = BoxRows(result)
         finder = options.photo_finder(source)
         example, count = "", 0
         for name in _tables(source):
@@ -82,26 +86,39 @@ class IdTableImporter:
             if columns is None:
                 continue
             result.files.append(name)
+            boxes = find_box_columns({column.casefold(): column for column in columns.unread})
+            if boxes is not None and not boxes.is_standard:
+                result.notes.append(f"{name}: {boxes.describe()}")
             for number, row in enumerate(iter_csv(source.root / name, (columns.id,)), start=2):
                 cell, location = row[columns.id], f"{name} row {number}"
                 found = finder.find_by_stem(cell)
                 if len(found) == 1:
+                    _check_no_other_photo(row, columns, found[0], finder, name, number)
                     example, count = example or f"{cell} as {found[0]}", count + 1
                     words = [(key, row[column]) for key, column in columns.labels if row[column]]
                     person = row[columns.person] if columns.person else ""
-                    result.rows.append(RawRow(finder.folder / found[0], location, words, person))
+                    try:
+                        box = boxes.read(row) if boxes else None
+                    except DataError as error:
+                        result.left_out.append(LeftOut(f"{location}: {error.message}", NOT_A_BOX))
+                        continue
+                    if box is None:
+                        result.rows.append(RawRow(finder.folder / found[0], location, words, person))
+                    else:
+                        boxed.add(finder.folder / found[0], location, words, box, person=person)
                 elif found:
                     result.left_out.append(LeftOut(f"{location}: {cell} may be {', '.join(found[:4])}", SEVERAL))
                 else:
                     result.left_out.append(LeftOut(f"{location}: {cell}", NOT_FOUND))
-            if columns.unread:
-                result.notes.append(f"{name}: columns that are not imported: {', '.join(columns.unread)}")
+            if unread := [column for column in columns.unread if boxes is None or column not in boxes.names]:
+                result.notes.append(f"{name}: columns that are not imported: {', '.join(unread)}")
         if not result.files:
             hint = "name the columns id and mask; a table of paths is read as a manifest, without an import"
             raise DataError("no CSV here names photos without a suffix", location=source.path, hint=hint)
         if count:
             what = format_count(count, "name is read as the only photo", "names are each read as the only photo")
             result.notes.append(f"{what} of that name, such as {example}")
+        boxed.finish()
         result.note_photos_without_row(finder)
         return result
 
@@ -115,6 +132,21 @@ class _Columns(NamedTuple):
     person: str
     unread: Sequence[str]
     shown: Sequence[str]
+
+
+def _check_no_other_photo(
+    row: Mapping[str, str], columns: _Columns, photo: str, finder: PhotoFinder, name: str, number: int
+) -> None:
+    """Checks that no other column of a row names another photo of the folder."""
+    for column in columns.unread:
+        if is_photo_name(row[column]):
+            other, _ = finder.find(row[column], name)
+            if other is not None and other != finder.folder / photo:
+                raise DataError(
+                    f"row {number}: column {columns.id} means {photo}, and column {column} means {row[column]}",
+                    location=name,
+                    hint="name the column that says which photo it is `path`, and leave out the other",
+                )
 
 
 def _tables(source: ImportSource) -> tuple[str, ...]:
