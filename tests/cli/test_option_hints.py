@@ -69,6 +69,9 @@ def test_the_command_says_what_to_write(command, arguments, option, hint):
         ),
         (["video", "m.onnx", "a.mp4"], "video takes no model", "maskfit video a.mp4 --model m.onnx"),
         (["video", "a.mp4", "run"], "video takes no model", "maskfit video a.mp4 --model run"),
+        (["video", "m.onnx"], "this is a model, and a film or camera is needed", "maskfit video FILM --model m.onnx"),
+        (["video", "run"], "this is a model, and a film or camera is needed", "maskfit video FILM --model run"),
+        (["benchmark", "a.mp4"], "a model file ends in .safetensors, .onnx or .xml, got '.mp4'", "name a run folder"),
         (["benchmark", "m.onnx", "m.onnx"], "benchmark takes no further model", "call it again"),
         (["data", "explore", "a.csv", "m.onnx"], "data explore takes no model", "maskfit data explore --help"),
         (["detectors", "m.onnx"], "detectors takes no model", "leave it out"),
@@ -89,6 +92,7 @@ def test_the_command_says_what_to_write(command, arguments, option, hint):
 )
 def test_a_model_in_the_wrong_place_is_answered_with_the_right_one(command, arguments, message, hint):
     Path("m.onnx").write_bytes(b"\xff\xfe")
+    Path("a.mp4").touch()
     Path("run").mkdir()
     Path("run", "recipe.yaml").touch()
     result = command(*arguments)

@@ -57,6 +57,7 @@ def benchmark(
     from maskfit.inference.engines import check_engine
     from maskfit.inference.engines.int8_origin import foreign_processor_warning
     from maskfit.inference.input_resolution import find_models, resolve_models
+    from maskfit.model_metadata import read_metadata
 
     batch_sizes = _parse_batch_sizes(batch_size)
     for name in engine or ():
@@ -74,6 +75,9 @@ def benchmark(
             except MaskfitError as error:
                 failed[spec] = error.message
     if not rows:
+        if not engines:
+            # It says what a model file is.
+            read_metadata(path)
         raise MaskfitError("no engine could be measured: " + "; ".join(failed.values()), location=path)
     machine, recommendation = describe_machine(), _recommend(rows)
     if json:

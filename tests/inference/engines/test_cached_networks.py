@@ -89,6 +89,17 @@ def test_a_conversion_is_not_removed_while_it_is_made(conversion, model):
     assert conversion.is_file()
 
 
+def test_the_others_are_removed_while_one_is_made(conversion, model):
+    other = conversion.with_name(f"{'a' * 32}-2.onnx")
+    other.write_bytes(b"damaged")
+    with lock_conversion(conversion, model, print):
+        result = command("--prune", 0, "--yes")
+    assert isinstance(result.exception, DataError)
+    assert str(conversion) in str(result.exception)
+    assert f"removed: {other.name}, " in result.stdout
+    assert (conversion.is_file(), other.exists()) == (True, False)
+
+
 def test_the_command_lists_and_limits_networks_with_the_image_caches(conversion, model, tmp_path):
     open_engine(model, engine="onnx:precision=int8")
     listed = command()

@@ -7,6 +7,7 @@ read, supports network timeouts, and writes H.264 videos with variable frame rat
 from __future__ import annotations
 
 import re
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ from maskfit.apps.video.display_matrix import orient, read_display_matrix
 from maskfit.apps.video.frame_times import DEFAULT_FPS, FrameClock, declared_duration
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.image_opening import MAX_PIXELS
-from maskfit.errors import DataError, MissingExtraError
+from maskfit.errors import DataError, MissingExtraError, is_model_name
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -164,6 +165,12 @@ def parse_source(text: str) -> SourceAddress:
         ) from None
     if stat.S_ISCHR(status.st_mode):
         return SourceAddress("camera", str(path), str(path))
+    if is_model_name(path) or (path / "recipe.yaml").is_file():
+        raise DataError(
+            "this is a model, and a film or camera is needed",
+            location=path,
+            hint=f"name the film first: maskfit video FILM --model {shlex.quote(str(path))}",
+        )
     if stat.S_ISDIR(status.st_mode):
         raise DataError(
             "this is a folder", location=path, hint="name a video in it; photos are read by 'maskfit predict'"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table
-from maskfit.errors import DataError
+from maskfit.errors import DataError, MaskfitError
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -62,19 +62,29 @@ def cache(
     removed = least_recently_used([*caches, *networks], now=now, days=prune, keep_under=limit)
     if removed and not yes and not _confirm(removed, len(caches) + len(networks), cache_dir, json):
         removed = []
+    # One that is in use stays, and is named at the end.
+    failed: list[tuple[CacheInfo, MaskfitError]] = []
     for item in removed:
-        (remove_network if item in networks else remove_cache)(item)
+        try:
+            (remove_network if item in networks else remove_cache)(item)
+        except MaskfitError as error:
+            failed.append((item, error))
+    removed = [item for item in removed if all(item is not other for other, _ in failed)]
     caches, networks = ([item for item in items if item not in removed] for items in (caches, networks))
     if json:
         lists = {"stores": caches, "networks": networks, "removed": removed}
         records = {name: [item.to_dict() for item in items] for name, items in lists.items()}
         print_json({"folder": str(cache_dir), **records})
-        return
-    _print_caches(cache_dir, caches, now)
-    if networks_folder and networks:
-        _print_networks(networks_folder, networks, now)
-    for item in removed:
-        out.print(f"removed: {item.path.name}, {_gigabytes(item.size_bytes)}", soft_wrap=True)
+    else:
+        _print_caches(cache_dir, caches, now)
+        if networks_folder and networks:
+            _print_networks(networks_folder, networks, now)
+        for item in removed:
+            out.print(f"removed: {item.path.name}, {_gigabytes(item.size_bytes)}", soft_wrap=True)
+    for _, reason in failed[1:]:
+        err.print(f"not removed: {reason.message}: {reason.location}", markup=False, soft_wrap=True)
+    if failed:
+        raise failed[0][1]
 
 
 def _confirm(removed: Sequence[CacheInfo], total: int, location: Path, json: bool) -> bool:
