@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,17 @@ def test_a_folder_of_other_photos_is_not_read(run, photos, tmp_path, monkeypatch
     (run / "recipe.yaml").write_text(recipe_to_yaml(read_recipe("fast", settings)))
     monkeypatch.setattr("maskfit.inference.training_photos.read_photos", lambda *_, **__: pytest.fail("read"))
     assert describe_training_photos([run / "fold0" / "best.safetensors"], [tmp_path / "x" / "a.png"]) == ""
+
+
+def test_a_relative_path_is_followed_only_from_where_the_training_was_started(run, photos, tmp_path, monkeypatch):
+    """Elsewhere, other photos of the same names may lie under it."""
+    settings = ("data.path=photos.csv", "data.label_schema=mask", "output_dir=run")
+    (run / "recipe.yaml").write_text(recipe_to_yaml(read_recipe("fast", settings)))
+    model = run / "fold0" / "best.safetensors"
+    monkeypatch.chdir(tmp_path)
+    assert describe_training_photos([model], photos).startswith("4 of 6 photos")
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "photos", other / "photos")
+    shutil.copy("photos.csv", other)
+    monkeypatch.chdir(other)
+    assert describe_training_photos([model], sorted((other / "photos").iterdir())) == ""

@@ -18,8 +18,8 @@ from maskfit.text import format_count
 def describe_training_photos(models: Sequence[str | Path], photos: Iterable[Path]) -> str:
     """Says how many of the photos that are predicted the models were trained on.
 
-    A photo is known by its path; copies elsewhere are not. A run whose photos are gone, and a model outside of its run
-    folder, tell nothing.
+    A photo is known by its path; copies elsewhere are not. A run whose photos are gone, a model outside of its run
+    folder, and a relative path of a dataset from another folder than that of the training tell nothing.
 
     Args:
         models: Model files.
@@ -49,8 +49,13 @@ def describe_training_photos(models: Sequence[str | Path], photos: Iterable[Path
 def _find_trained(run: RunDir, models: Sequence[Path], predicted: set[str]) -> set[str]:
     """Paths of the photos that some of the models of a run were trained on."""
     try:
-        data = read_recipe(run.recipe).data
-        if data.path is None or not _may_overlap(data.path, predicted):
+        recipe = read_recipe(run.recipe)
+        data = recipe.data
+        if (
+            data.path is None
+            or not _is_found_from_here(data.path, recipe.output_dir, run.path)
+            or not _may_overlap(data.path, predicted)
+        ):
             return set()
         photos = read_photos(data.path, data.label_schema, data.codes, must_exist=False, must_use_codes=False)
         fold_of_person = read_splits(run.splits).fold_of_person
@@ -68,6 +73,19 @@ def _find_trained(run: RunDir, models: Sequence[Path], predicted: set[str]) -> s
             if held_out is None or fold_of_person.get(photo.person, held_out) != held_out
         }
     return trained
+
+
+def _is_found_from_here(source: str, output_dir: str | None, run: Path) -> bool:
+    """Whether a run's path of its dataset still means that dataset.
+
+    A relative one starts from the folder in which the training was started; in another one, other photos may lie under
+    the same path. The run lies below that folder, or where its own output folder says.
+    """
+    if os.path.isabs(source):
+        return True
+    place = os.path.realpath(run)
+    own = output_dir is not None and os.path.realpath(output_dir) == place
+    return own or Path(place).is_relative_to(os.path.realpath(os.curdir))
 
 
 def _may_overlap(source: str, predicted: set[str]) -> bool:
