@@ -38,9 +38,9 @@ def describe_training_photos(models: Sequence[str | Path], photos: Iterable[Path
         trained = _find_trained(RunDir(run), [model for model in own if model.parent.parent == run], predicted)
         if common := len(predicted & trained):
             shown = Path(os.path.relpath(run)) if run.is_relative_to(Path.cwd()) else run
-            some = f"{common:,} of {format_count(len(predicted), 'photo')}"
+            some = f"{common:,} of {format_count(len(predicted), 'photo')} {'was' if common == 1 else 'were'}"
             return (
-                f"{some} were trained on in {shown}: scores on them "
+                f"{some} trained on in {shown}: scores on them "
                 f"say nothing about other people; scores on people that it did not see are in {RunDir(shown).report}"
             )
     return ""
