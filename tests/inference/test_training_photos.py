@@ -60,7 +60,7 @@ def test_held_out_and_other_photos_are_not_mentioned(run, photos, tmp_path):
 def test_photos_are_known_through_a_link_to_their_folder(run, photos, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     line = describe_training_photos([run / "fold0" / "best.safetensors"], [tmp_path / "link" / "f.png"])
-    assert line.startswith("1 of 1 photo were trained on")
+    assert line.startswith("1 of 1 photo was trained on")
 
 
 def test_a_run_whose_photos_are_gone_says_nothing(run, photos, tmp_path):
