@@ -1,4 +1,4 @@
-"""The SM_* variables of SageMaker and of the competition's server, also from a `.env` file, as defaults.
+"""Environment variables: SM_* of SageMaker and of the competition's server, also from a `.env` file, and of libraries.
 
 What the caller names wins over the environment, the environment over `.env`.
 """
@@ -6,6 +6,8 @@ What the caller names wins over the environment, the environment over `.env`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -50,3 +52,24 @@ def read_variable(name: str) -> str | None:
         Its value; None where it is not set or empty.
     """
     return os.environ.get(name) or read_dotenv().get(name)
+
+
+@contextmanager
+def temporary_variables(**values: str) -> Iterator[None]:
+    """Sets variables of the environment and restores them in the end.
+
+    For libraries that read a variable when they are loaded, and for processes that are started meanwhile.
+
+    Args:
+        values: Value by name.
+    """
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

