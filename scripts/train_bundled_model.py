@@ -212,7 +212,7 @@ def list_other_masks(extra: Path, out: Path) -> Path:
     return out
 
 
-def list_street(photos: Path, splits: Path, scenes: Path, kept: Path, street: Path) -> None:
+def list_street(photos: Path, splits: Path, scenes: Path, kept: Path, street: Path, *, factor: int = 1) -> None:
     """Writes the list of street faces, and the real photos without copies of held-out street faces.
 
     Args:
@@ -221,6 +221,7 @@ def list_street(photos: Path, splits: Path, scenes: Path, kept: Path, street: Pa
         scenes: Street photos with boxes: `path,xmin,ymin,xmax,ymax,mask`.
         kept: The list of real photos to write, in which the oldest persons occur more often.
         street: The list of street faces to write.
+        factor: How many times as often as otherwise photos of real masks and street faces are in an epoch.
     """
     folds = read_splits(splits).fold_of_person
     rows = read_rows(photos)
@@ -234,12 +235,20 @@ def list_street(photos: Path, splits: Path, scenes: Path, kept: Path, street: Pa
     for row in rows:
         if row["age"] and float(row["age"]) >= OLDEST:
             row["times"] = str(OLDEST_REPETITIONS)
+        if row["source"] == REAL_MASKS:
+            row["times"] = str(factor * int(row["times"]))
     write_manifest(kept, [dict(row) for row in rows if row["path"] not in left_out])
     with street.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(("path", "left", "upper", "right", "lower", "person", "mask", "times"))
         table.writerows(
-            (face.path.resolve(), *face.box, f"street {face.path.name}", face.mask, STREET_REPETITIONS[face.mask])
+            (
+                face.path.resolve(),
+                *face.box,
+                f"street {face.path.name}",
+                face.mask,
+                factor * STREET_REPETITIONS[face.mask],
+            )
             for face in chosen
         )
 
@@ -328,6 +337,13 @@ def parse_arguments() -> argparse.Namespace:
         "--teacher", type=Path, metavar="FILE", help="with --scenes: table of a teacher (face_teacher.py)"
     )
     parser.add_argument(
+        "--real-mask-factor",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --scenes: photos of real masks and street faces N times as often as otherwise; default: 1",
+    )
+    parser.add_argument(
         "--share", type=float, default=0.5, help="with --start: weight of the new network in the mean; default: 0.5"
     )
     parser.add_argument("--out", type=Path, help="the model file; default: WORK/bundled.onnx")
@@ -377,7 +393,7 @@ def main() -> None:
     if args.scenes:
         kept, street = work / "kept.csv", work / "street.csv"
         if not street.is_file():
-            list_street(photos, splits, args.scenes, kept, street)
+            list_street(photos, splits, args.scenes, kept, street, factor=args.real_mask_factor)
         last = work / "street"
         derived = [extra[1], street]
         if args.teacher:

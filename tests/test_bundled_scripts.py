@@ -255,3 +255,23 @@ def test_street_faces_are_not_trained_on_where_a_copy_is_held_out(script, monkey
     chosen, may_train = module.choose_faces(faces, photos, [True, False, False])
     assert [item.path.name for item in chosen] == ["b"]
     assert may_train == [True, False, True]
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_real_masks_and_street_faces_occur_as_often_as_asked(script, tmp_path, monkeypatch, factor):
+    """Old persons and bare faces keep their number; a copy of a held-out face is in neither list."""
+    module = script("train_bundled_model")
+    face = script("street_faces").StreetFace(tmp_path / "s.png", (1, 2, 30, 40), "incorrect", False)
+    monkeypatch.setattr(module, "read_faces", lambda _: [face])
+    monkeypatch.setattr(module, "choose_faces", lambda faces, *_: (faces, [True, False, False]))
+    photos, splits = tmp_path / "photos.csv", write(tmp_path / "splits.csv", "person,fold", "o,1", "m,1", "c,1", "h,0")
+    rows = [{"path": f"/{person}.jpg", "person": person, "source": module.REAL_MASKS} for person in "mch"]
+    rows = [{**row, "mask": "wear", "times": module.REPETITIONS["wear"]} for row in rows]
+    module.write_manifest(photos, [{"path": "/o.jpg", "person": "o", "age": module.OLDEST, "source": "faces"}, *rows])
+    kept, street = tmp_path / "kept.csv", tmp_path / "street.csv"
+    module.list_street(photos, splits, tmp_path, kept, street, factor=factor)
+    often = str(factor * module.REPETITIONS["wear"])
+    assert [(row["person"], row["times"]) for row in rows_of(kept)] == [("o", "2"), ("m", often), ("h", often)]
+    (row,) = rows_of(street)
+    assert row["times"] == str(factor * module.STREET_REPETITIONS["incorrect"])
+    assert [row[name] for name in ("left", "upper", "right", "lower")] == ["1", "2", "30", "40"]
