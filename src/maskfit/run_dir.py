@@ -3,7 +3,7 @@
 RUN/
   recipe.yaml             the recipe, every default written out
   splits.csv              person -> fold
-  environment.json        versions, machine, command, and the precision that was chosen
+  environment.json        versions, machine, command, its folder, and the precision that was chosen
   oof_probabilities.csv   out-of-fold predictions: each photo by the fold that was not trained on its person
   oof_ages.csv            with narrow age bands: the probability of each year of age, out of fold
   scores.json             scores of the out-of-fold predictions
@@ -32,6 +32,9 @@ from pathlib import Path
 from maskfit.errors import MaskfitError, RunError
 from maskfit.file_io import read_json
 from maskfit.text import format_count
+
+WORKING_DIR = "working_dir"
+"""Key of `environment.json`: the folder in which the training was started, where relative paths of the recipe start."""
 
 _REPAIR_HINT = "restore the file, or train this fold again"
 
@@ -191,6 +194,18 @@ class RunDir:
     def environment(self) -> Path:
         """Versions, machine and command."""
         return self.path / "environment.json"
+
+    def read_working_dir(self) -> Path | None:
+        """Reads in which folder the training was started.
+
+        Returns:
+            The folder, which may be gone; None where the run does not record it.
+        """
+        try:
+            recorded = read_json(self.environment)[WORKING_DIR]
+        except (MaskfitError, KeyError, TypeError):
+            return None
+        return Path(recorded) if isinstance(recorded, str) and recorded else None
 
     @property
     def oof_probabilities(self) -> Path:

@@ -50,6 +50,19 @@ def test_every_face_has_a_line(command, bundled_model, with_detector, photo):
     assert len(result.err.splitlines()) == 2
 
 
+def test_a_named_photo_that_the_run_was_trained_on_is_said(command, with_detector, photo, run_dir):
+    from maskfit.config.loader import read_recipe, recipe_to_yaml
+
+    Path("faces.csv").write_text(f"path,person,mask\n{photo},a,wear\nother.png,b,wear\n")
+    (run_dir / "recipe.yaml").write_text(recipe_to_yaml(read_recipe("fast", ("data.path=faces.csv",))))
+    (run_dir / "environment.json").write_text(json.dumps({"working_dir": str(Path.cwd())}))
+    for held_out, said in (("b", True), ("a", False)):
+        (run_dir / "splits.csv").write_text("person,fold\n" + f"{held_out},0\n{'ab'.replace(held_out, '')},-1\n")
+        result = command("predict", run_dir, photo)
+        assert result.code == 0, result.err
+        assert ("1 of 1 photo was trained on in" in result.err) == said
+
+
 def test_the_last_line_counts_faces_and_answers(command, bundled_model, with_detector, photo, paint, model):
     Image.fromarray(paint(60, 50)).save("none.png")
     result = command("predict", photo, "none.png")

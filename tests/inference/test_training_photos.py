@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -87,3 +88,15 @@ def test_a_relative_path_is_followed_only_from_where_the_training_was_started(ru
     shutil.copy("photos.csv", other)
     monkeypatch.chdir(other)
     assert describe_training_photos([model], sorted((other / "photos").iterdir())) == ""
+
+
+@pytest.mark.parametrize("recorded", ["right", "gone", "damaged"])
+def test_a_relative_path_starts_where_the_run_says_that_it_was_started(run, photos, tmp_path, monkeypatch, recorded):
+    settings = ("data.path=photos.csv", "data.label_schema=mask", "output_dir=run")
+    (run / "recipe.yaml").write_text(recipe_to_yaml(read_recipe("fast", settings)))
+    folder = {"right": tmp_path, "gone": tmp_path / "gone"}.get(recorded)
+    (run / "environment.json").write_text(json.dumps({"working_dir": str(folder)}) if folder else "[1]")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    line = describe_training_photos([run / "fold0" / "best.safetensors"], photos)
+    assert line.startswith("4 of 6 photos") if recorded == "right" else line == ""

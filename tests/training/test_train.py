@@ -70,6 +70,7 @@ def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make
     """The crop, the size, the normalization and the weights of validation are those of prediction."""
     recipe = tiny("data.crop={name: center, scale: 0.8}", "data.image_size=[32, 24]")
     folder, _ = train(recipe)
+    assert folder.read_working_dir() == Path.cwd()
     table = read_table(folder.oof_probabilities)
     photos = [photo for photo in make_plan(recipe).photos if photo.name in set(table.names)]
     predicted = Predictor.load(folder.path).predict(photos).table.reindex(table.names)

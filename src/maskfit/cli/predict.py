@@ -149,6 +149,8 @@ def predict(
         # Loaded for few photos: faces are predicted batch by batch, without parallel batches.
         predictor = load(())
         _print_decisions(predictor, explicit=decide is not None)
+        if inputs.models:
+            print_training_photos(predictor, (photo.path for photo in inputs.photos))
         print_face_predictions(load_face_predictor(predictor, faces, detector), inputs.photos, annotator, json=json)
     elif shards is not None:
         plan = _shard_plan(inputs.models, images, image_list, format=format_, size=shard_size, **options)

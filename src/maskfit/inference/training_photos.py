@@ -18,8 +18,8 @@ from maskfit.text import format_count
 def describe_training_photos(models: Sequence[str | Path], photos: Iterable[Path]) -> str:
     """Says how many of the photos that are predicted the models were trained on.
 
-    A photo is known by its path; copies elsewhere are not. A run whose photos are gone, a model outside of its run
-    folder, and a relative path of a dataset from another folder than that of the training tell nothing.
+    A photo is known by its path; copies elsewhere are not. A run whose photos are gone and a model outside of its run
+    folder tell nothing.
 
     Args:
         models: Model files.
@@ -51,13 +51,10 @@ def _find_trained(run: RunDir, models: Sequence[Path], predicted: set[str]) -> s
     try:
         recipe = read_recipe(run.recipe)
         data = recipe.data
-        if (
-            data.path is None
-            or not _is_found_from_here(data.path, recipe.output_dir, run.path)
-            or not _may_overlap(data.path, predicted)
-        ):
+        source = data.path and _find_dataset(data.path, recipe.output_dir, run)
+        if not source or not _may_overlap(source, predicted):
             return set()
-        photos = read_photos(data.path, data.label_schema, data.codes, must_exist=False, must_use_codes=False)
+        photos = read_photos(source, data.label_schema, data.codes, must_exist=False, must_use_codes=False)
         fold_of_person = read_splits(run.splits).fold_of_person
     except (MaskfitError, OSError):
         return set()
@@ -75,17 +72,19 @@ def _find_trained(run: RunDir, models: Sequence[Path], predicted: set[str]) -> s
     return trained
 
 
-def _is_found_from_here(source: str, output_dir: str | None, run: Path) -> bool:
-    """Whether a run's path of its dataset still means that dataset.
+def _find_dataset(source: str, output_dir: str | None, run: RunDir) -> str | None:
+    """Where a run's path of its dataset leads from the current folder; None where that is not known.
 
     A relative one starts from the folder in which the training was started; in another one, other photos may lie under
-    the same path. The run lies below that folder, or where its own output folder says.
+    the same path. A run that does not record that folder lies below it, or where its own output folder says.
     """
     if os.path.isabs(source):
-        return True
-    place = os.path.realpath(run)
+        return source
+    if (folder := run.read_working_dir()) is not None:
+        return str(folder / source)
+    place = os.path.realpath(run.path)
     own = output_dir is not None and os.path.realpath(output_dir) == place
-    return own or Path(place).is_relative_to(os.path.realpath(os.curdir))
+    return source if own or Path(place).is_relative_to(os.path.realpath(os.curdir)) else None
 
 
 def _may_overlap(source: str, predicted: set[str]) -> bool:

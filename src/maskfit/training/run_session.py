@@ -43,7 +43,7 @@ from maskfit.progress_log import log_progress
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.report.run_statistics import RunStatistics
 from maskfit.report.summary_text import hold_out_more
-from maskfit.run_dir import RunDir, is_run_dir
+from maskfit.run_dir import WORKING_DIR, RunDir, is_run_dir
 from maskfit.text import format_count
 from maskfit.training.calibrate_run import calibrate_run, write_model_cards
 from maskfit.training.callbacks import EpochListener
@@ -336,6 +336,7 @@ def _environment() -> dict[str, Any]:
     return {
         "maskfit": __version__,
         "command": sys.argv,
+        WORKING_DIR: os.getcwd(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in packages},
         "system": platform.platform(),
