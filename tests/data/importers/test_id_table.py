@@ -28,6 +28,26 @@ def test_each_id_is_read_as_the_only_photo_of_that_name(write_tree, import_, hea
         assert "1 photo has no row: images/c.jpg" in dataset.notes
 
 
+def test_numbers_that_lost_or_gained_zeros_are_read_and_noted(write_tree, import_):
+    """Spreadsheets drop zeros in front, pandas adds `.0`; a number that two photos have is nobody's."""
+    text = "id,mask\n7,wear\n8.0,not_wear\n120,wear\n9,wear\n1.5,wear\n7.01,wear\n"
+    names = ("007.jpg", "008.jpg", "120.jpg", "09.jpg", "009.jpg", "015.jpg", "b7.jpg")
+    dataset = import_(write_tree(*names, texts={"labels.csv": text}) / "labels.csv")
+    assert dataset.format == "ids"
+    assert [(row.photo.name, row.labels["mask"]) for row in dataset.rows] == [
+        ("007.jpg", "wear"),
+        ("008.jpg", "not_wear"),
+        ("120.jpg", "wear"),
+    ]
+    assert [(item.location, item.reason) for item in dataset.left_out] == [
+        ("labels.csv row 5: 9 may be 009.jpg, 09.jpg", SEVERAL),
+        ("labels.csv row 6: 1.5", NOT_FOUND),
+        ("labels.csv row 7: 7.01", NOT_FOUND),
+    ]
+    note = "2 of these names differ from the photo's in zeros, as spreadsheets drop and add them: 7 as 007.jpg"
+    assert note in dataset.notes
+
+
 def test_several_photos_of_one_name_are_named_and_none_is_taken(write_tree, import_):
     text = "id,mask\na,wear\nb,wear\nc,wear\nsub/a,not_wear\n"
     root = write_tree("x/a.jpg", "x/sub/a.png", "x/b.jpg", texts={"labels.csv": text})

@@ -1,7 +1,8 @@
 """A CSV whose photos are named without suffix and folder, as Kaggle's and FiftyOne's tables have it: `id,mask`.
 
-An id is read as the photo of that name where there is exactly one, whatever its suffix and folder. A column that names
-another photo in the same row is an error: the ids may be numbers of rows.
+An id is read as the photo of that name where there is exactly one, whatever its suffix and folder; one that is a number
+also where only zeros in front, or a decimal `.0`, differ. A column that names another photo in the same row is an
+error: the ids may be numbers of rows.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class IdTableImporter:
             photos may be in another folder.
         """
         found = [item for name in _tables(source) if (item := _find_columns(source, name, words.schema))]
-        if any(source.photo_finder.find_by_stem(cell) for item in found for cell in item.shown):
+        if any(_find(source.photo_finder, cell)[0] for item in found for cell in item.shown):
             return Confidence.SURE
         return Confidence.POSSIBLE if any(item.has_paths for item in found) else Confidence.NO
 
@@ -81,6 +82,7 @@ class IdTableImporter:
         boxed = BoxRows(result)
         finder = options.photo_finder(source)
         example, count = "", 0
+        number_example, numbers = "", 0
         for name in _tables(source):
             columns = _find_columns(source, name, options.words.schema)
             if columns is None:
@@ -91,10 +93,12 @@ class IdTableImporter:
                 result.notes.append(f"{name}: {boxes.describe()}")
             for number, row in enumerate(iter_csv(source.root / name, (columns.id,)), start=2):
                 cell, location = row[columns.id], f"{name} row {number}"
-                found = finder.find_by_stem(cell)
+                found, is_number = _find(finder, cell)
                 if len(found) == 1:
                     _check_no_other_photo(row, columns, found[0], finder, name, number)
                     example, count = example or f"{cell} as {found[0]}", count + 1
+                    if is_number:
+                        number_example, numbers = number_example or f"{cell} as {found[0]}", numbers + 1
                     words = [(key, row[column]) for key, column in columns.labels if row[column]]
                     person = row[columns.person] if columns.person else ""
                     try:
@@ -118,9 +122,21 @@ class IdTableImporter:
         if count:
             what = format_count(count, "name is read as the only photo", "names are each read as the only photo")
             result.notes.append(f"{what} of that name, such as {example}")
+        if numbers:
+            what = format_count(numbers, "of these names differs", "of these names differ")
+            note = f"{what} from the photo's in zeros, as spreadsheets drop and add them: {number_example}"
+            result.notes.append(note)
         boxed.finish()
         result.note_photos_without_row(finder)
         return result
+
+
+def _find(finder: PhotoFinder, cell: str) -> tuple[list[str], bool]:
+    """The photos that an id may mean, and whether zeros in its number differ from theirs."""
+    if found := finder.find_by_stem(cell):
+        return found, False
+    found = finder.find_by_number(cell)
+    return found, bool(found)
 
 
 class _Columns(NamedTuple):

@@ -18,6 +18,9 @@ from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 NOT_FOUND = "the photo does not exist"
 AMBIGUOUS = "several photos have this name; give the folder that is meant with --images"
 
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
+_DECIMAL_ENDING = re.compile(r"\.0+$")
+
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What labeling tools put before the name of an uploaded file."""
 
@@ -121,6 +124,29 @@ class PhotoFinder:
         folder, _, stem = _fold(name.replace("\\", "/").strip("/")).rpartition("/")
         found = self._by_stem.get(stem, []) if stem else []
         return [path for path in found if not folder or f"/{_fold(path)}".rpartition("/")[0].endswith(f"/{folder}")]
+
+    @cached_property
+    def _by_number(self) -> dict[int, list[str]]:
+        """Number in a file name of digits only -> paths."""
+        index: dict[int, list[str]] = {}
+        for stem, paths in self._by_stem.items():
+            if _WHOLE_NUMBER.fullmatch(stem):
+                index.setdefault(int(stem), []).extend(paths)
+        return index
+
+    def find_by_number(self, cell: str) -> list[str]:
+        """Finds the photos that a number may mean which lost its leading zeros, or became a decimal: `7`, `7.0`.
+
+        Spreadsheets drop the zeros of `007`; pandas writes whole numbers as decimals where some are missing.
+
+        Args:
+            cell: The number as it is written.
+
+        Returns:
+            POSIX paths relative to the folder of the photos whose name is that number; none where it is none.
+        """
+        number = _DECIMAL_ENDING.sub("", cell)
+        return sorted(self._by_number.get(int(number), [])) if _WHOLE_NUMBER.fullmatch(number) else []
 
     def find(self, name: str, label_file: str = "") -> tuple[Path | None, str]:
         """Finds a photo.
