@@ -79,7 +79,7 @@ def test_ids_that_are_numbers_of_rows_are_not_taken_for_photos(write_tree, impor
     assert [row.photo.name for row in import_(root / "labels.csv").rows] == ["1.jpg", "2.jpg"]
 
 
-@pytest.mark.parametrize(("name", "format_"), [("id", None), ("path", "ids")])
+@pytest.mark.parametrize(("name", "format_"), [("id", None), ("path", None), ("path", "ids")])
 def test_boxes_beside_ids_are_read(write_tree, import_, name, format_):
     text = f"{name},mask,xmin,ymin,xmax,ymax\na,wear,1,1,15,15\na,not_wear,12,1,23,15\nb,wear,,,,\nb,wear,1,x,9,9\n"
     root = write_tree("a.jpg", "b.jpg", texts={"labels.csv": text})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import ClassVar, NamedTuple
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
@@ -24,6 +25,7 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS, PERSONS_COLUMN, REPEAT_COLUMN
+from maskfit.data.manifest_files import find_file
 from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
@@ -31,6 +33,9 @@ from maskfit.labels.schema import LabelSchema
 
 WORD_COLUMNS = ("label", "class", "class_name", "classname", "name", "category", "state")
 """Columns whose words may be of any attribute."""
+
+SHOWN_ROWS = 200
+"""Rows from which a table is recognized."""
 
 NAME_COLUMN = "name"
 """A column of words, or where its cells are names of photos the path."""
@@ -50,10 +55,15 @@ class BoxTableImporter:
             words: What the user says that words mean.
 
         Returns:
-            `SURE` where a CSV has a path, the four columns of a box, and a column of labels.
+            `SURE` where a CSV has a path, the four columns of a box, and a column of labels; `NO` where its photos are
+            named without suffix and folder, which the format `ids` reads, with boxes.
         """
         try:
-            found = any(_find_columns(source, name, words.schema) for name in _tables(source))
+            found = any(
+                not _names_ids(source, name, columns.path)
+                for name in _tables(source)
+                if (columns := _find_columns(source, name, words.schema))
+            )
         except DataError:
             # Its columns of a box cannot be read; `read` says why.
             return Confidence.POSSIBLE
@@ -126,6 +136,13 @@ class _Columns(NamedTuple):
     person: str
     extra: Mapping[str, str]
     unread: Sequence[str]
+
+
+def _names_ids(source: ImportSource, name: str, path: str) -> bool:
+    """Whether the first rows of a table name no photo as a file, neither by its suffix nor by its place."""
+    cells = [row[path] for row in islice(iter_csv(source.root / name, ()), SHOWN_ROWS) if row[path]]
+    folder = (source.root / name).parent
+    return bool(cells) and not any(is_photo_name(cell) or find_file(cell, folder) for cell in cells)
 
 
 def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:

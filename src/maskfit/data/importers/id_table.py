@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from maskfit.data.face_boxes import find_box_columns
 from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
-from maskfit.data.importers.box_table import WORD_COLUMNS
+from maskfit.data.importers.box_table import SHOWN_ROWS, WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
     BAND_SUFFIX,
@@ -38,9 +38,6 @@ ID_COLUMNS = ("id", "uid", "image_name", "imagename", "img_id", "photo_id", "pho
 """Columns of ids, besides those that may hold paths."""
 
 SEVERAL = "several photos have this name; give the folder that is meant with --images, or write their suffix"
-
-SHOWN_ROWS = 200
-"""Rows from which a table is recognized."""
 
 
 class IdTableImporter:
