@@ -152,7 +152,7 @@ def test_one_of_several_folds_must_be_named(command, run_dir):
         ("MODEL --out m.safetensors --format torch --half", "the format torch has no half"),
         ("MODEL --out m.onnx --half --int8 --calibrate EVAL", "fp16 or in int8, not both"),
         ("MODEL --out m.onnx --format tflite", "'tflite' is not"),
-        ("MODEL", "Missing option '--out'"),
+        ("MODEL", "maskfit export needs --out, what it writes"),
         ("--out m.onnx", "Missing argument"),
         (". --out m.onnx", "no run"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,29 @@ def test_a_wrong_value_is_not_answered_in_the_words_of_pydantic(command, words):
     assert result.code == 2
     assert not re.search("Value error|validation error|pydantic", result.err), result.err
     assert re.search(r"'onxx' is not one of|has no component name|should be a valid string", result.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["export", "m.onnx"], "maskfit export m.onnx --out OUT"),
+        (["export", "m.onnx", "my file.onnx"], "maskfit export m.onnx --out 'my file.onnx'"),
+        (["export", "m.onnx", "--json"], "maskfit export m.onnx --json --out OUT"),
+        (["data", "crop", "m.onnx", "cut"], "maskfit data crop m.onnx --out cut"),
+        (["data", "crop", "m.onnx", "m.onnx"], "maskfit data crop m.onnx m.onnx --out OUT"),
+        (["ensemble", "m.onnx", "b"], "maskfit ensemble m.onnx b --out OUT"),
+    ],
+)
+def test_a_missing_output_is_answered_with_the_command(command, arguments, hint):
+    Path("m.onnx").touch()
+    result = command(*arguments)
+    assert result.code == 2
+    assert "needs --out, what it writes" in result.err
+    assert hint in " ".join(result.err.split())
+
+
+def test_hints_do_not_depend_on_how_the_program_is_called(tmp_path):
+    """`python -m maskfit` is a name of three words."""
+    program = [sys.executable, "-m", "maskfit"]
+    done = subprocess.run([*program, "train", "quick", "--epochs", "3"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "write trainer.epochs=3" in done.stderr) == (2, True), done.stderr

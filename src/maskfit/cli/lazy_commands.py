@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from maskfit.cli.legacy_names import upgrade_arguments
-from maskfit.cli.option_hints import check_foreign_options, explain_extra_arguments
+from maskfit.cli.option_hints import check_foreign_options, explain_extra_arguments, explain_missing_out
 from maskfit.cli.verbosity_options import make_options
 from maskfit.errors import MaskfitError
 from maskfit.verbosity import is_quiet
@@ -94,6 +94,15 @@ def _warn(line: str) -> None:
         print(f"note: {line}", file=sys.stderr)
 
 
+def _command_name(ctx: Any) -> str:
+    """The words of a command behind the program, whose own name may be several: `python -m maskfit`."""
+    words: list[str] = []
+    while getattr(ctx, "parent", None) is not None:
+        words.insert(0, str(ctx.info_name))
+        ctx = ctx.parent
+    return " ".join(words)
+
+
 class _Group(TyperGroup):
     """Lists placeholders with a name and one line of help, and imports the command that is run."""
 
@@ -117,7 +126,7 @@ class _Group(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         rest = upgrade_arguments(str(name), rest, _warn)
         if not ctx.resilient_parsing:
-            check_foreign_options(ctx.command_path.partition(" ")[2] or str(name), rest)
+            check_foreign_options(_command_name(ctx) or str(name), rest)
         return name, command and self._load(str(name)), rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -140,9 +149,11 @@ class _Group(TyperGroup):
                 from maskfit.text import without_pydantic_prefix
 
                 error.message = without_pydantic_prefix(message)  # type: ignore[attr-defined]
-            path = str(getattr(getattr(error, "ctx", None), "command_path", ""))
-            if refusal := explain_extra_arguments(path.partition(" ")[2], str(message), sys.argv[1:]):
+            path = _command_name(getattr(error, "ctx", None))
+            if refusal := explain_extra_arguments(path, str(message), sys.argv[1:]):
                 raise refusal from None
+            if getattr(getattr(error, "param", None), "opts", None) == ["--out"] and not message:
+                raise explain_missing_out(path, sys.argv[1:]) from None
             raise
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:

@@ -144,6 +144,24 @@ def explain_extra_arguments(command: str, message: str, args: Sequence[str]) -> 
     )
 
 
+def explain_missing_out(command: str, args: Sequence[str]) -> MaskfitError:
+    """Says how to name what a command writes, where its `--out` is missing.
+
+    Args:
+        command: The command's name.
+        args: The arguments of the command line; the last one is taken for the output if it is nothing that exists.
+
+    Returns:
+        The error.
+    """
+    *before, last = args
+    # An ensemble takes any number of runs, of which the last may be misspelled.
+    may_be_output = command != "ensemble" and len(before) > len(command.split())
+    named = may_be_output and last[:1] != "-" and not Path(last).exists()
+    written = [*before, "--out", last] if named else [*args, "--out", "OUT"]
+    return MaskfitError(f"maskfit {command} needs --out, what it writes", hint=f"maskfit {shlex.join(written)}")
+
+
 def _fill_in(hint: str, value: str) -> str:
     """A recipe key with the value that was given; other hints as they are."""
     key, equals, _ = hint.partition("=")
