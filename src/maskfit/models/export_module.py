@@ -134,7 +134,9 @@ class ExportModule(nn.Module):
         if name not in self.merged_attributes:
             return probs
         matrix: Tensor = self.get_buffer(f"to_scored{self.merged_attributes.index(name)}")
-        return (probs.movedim(axis, -1) @ matrix).movedim(-1, axis)
+        # Not -1, which torch's older exporter would write into the graph, where it is invalid.
+        last = probs.dim() - 1
+        return (probs.movedim(axis, last) @ matrix).movedim(last, axis)
 
     def _marginal(self, cube: Tensor, name: str) -> Tensor:
         """Marginal probabilities of one attribute from joint ones (batch, values of each attribute ...)."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,12 @@ from maskfit.model_file import ModelMetadata, load_model
 if TYPE_CHECKING:
     from maskfit.models.export_module import ExportModule
     from maskfit.models.network import Network
+
+OPSET = 18
+"""Version of ONNX's operators, as torch's newer exporter writes."""
+
+BATCH = "batch"
+"""Name of the first dimension of every input and output."""
 
 Compress = Callable[[Any, ModelMetadata], Any]
 """Makes an ONNX program (`onnx.ModelProto`) smaller: `convert_weights_to_fp16`, or `quantize_static` with photos."""
@@ -59,7 +68,7 @@ def to_onnx(model: Path, compress: Compress | None = None) -> tuple[Any, ModelMe
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch's exporter fails late and unclearly without it)
-        import torch
+        import torch  # noqa: F401
     except ImportError:
         raise MissingExtraError("'maskfit export'", "train") from None
     network, metadata = load_model(model)
@@ -68,22 +77,109 @@ def to_onnx(model: Path, compress: Compress | None = None) -> tuple[Any, ModelMe
         raise ModelFileError(
             f"an attribute called '{taken.pop()}' cannot be exported: an input or output has that name", location=model
         )
-    program = torch.onnx.export(
-        _make_export_module(network, metadata),
-        # Two images: with one, the exporter would fix the batch size to 1.
-        (torch.zeros((2, *metadata.preprocessing.crop_resize.size, 3), dtype=torch.uint8),),
+    module = _make_export_module(network, metadata)
+    size, outputs = metadata.preprocessing.crop_resize.size, [*metadata.heads, PROBABILITIES]
+    program = _trace(module, size, outputs) or _export(module, size, outputs, model)
+    proto = program if compress is None else compress(program, metadata)
+    _strip_debug_info(proto)
+    onnx.checker.check_model(proto)
+    return proto, metadata
+
+
+def _trace(module: ExportModule, size: tuple[int, int], outputs: Sequence[str]) -> Any | None:
+    """Converts a network by tracing calls, with torch's older exporter: a tenth of the newer one's time.
+
+    A trace fixes every size. So two numbers of images are traced: where the programs are equal but for the first
+    dimension of inputs and outputs, the program holds for any number.
+
+    Returns:
+        The program (`onnx.ModelProto`); None where this exporter is missing, cannot convert a layer, or fixed the
+            number of images.
+    """
+    import onnx
+    import torch
+
+    from maskfit.inference.export.fixed_padding import fix_same_padding
+
+    own = deepcopy(module)
+    try:
+        fix_same_padding(own, torch.zeros((1, *size, 3), dtype=torch.uint8))
+        with warnings.catch_warnings():
+            # It is deprecated, and warns of Python code that depends on sizes.
+            warnings.simplefilter("ignore")
+            program, other = (_trace_once(own, number, size, outputs) for number in (2, 3))
+        onnx.checker.check_model(program, full_check=True)
+    except Exception:  # it raises nearly anything for a layer that it does not know
+        return None
+    return program if program == other else None
+
+
+def _trace_once(module: ExportModule, number: int, size: tuple[int, int], outputs: Sequence[str]) -> Any:
+    """Traces a call with a number of images; the program has any number, and no shapes but those of the outputs."""
+    import onnx
+    import torch
+
+    stream = BytesIO()
+    torch.onnx.export(
+        module,
+        (torch.zeros((number, *size, 3), dtype=torch.uint8),),
+        stream,  # type: ignore[arg-type]  # what the older exporter takes is not annotated
+        dynamo=False,
+        opset_version=OPSET,
         input_names=[FRAMES],
-        output_names=[*metadata.heads, PROBABILITIES],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65536)},),
+        output_names=list(outputs),
+    )
+    program = onnx.load_from_string(stream.getvalue())
+    graph = program.graph
+    del graph.value_info[:]
+    for item in (*graph.input, *graph.output):
+        item.type.tensor_type.shape.dim[0].dim_param = BATCH
+    _collect_constants(graph)
+    return program
+
+
+def _collect_constants(graph: Any) -> None:
+    """Makes constants initializers, each read under one name: so the newer exporter writes and quantization reads them.
+
+    Equal weights, such as new biases, are stored once by the older exporter, the others being nodes that repeat them.
+    """
+    kept, name_of = [], {item.name: item.name for item in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constant = graph.initializer.add()
+            constant.CopyFrom(node.attribute[0].t)
+            constant.name = name_of[node.output[0]] = node.output[0]
+        elif node.op_type == "Identity" and node.input[0] in name_of:
+            name_of[node.output[0]] = name_of[node.input[0]]
+        else:
+            kept.append(node)
+    for node in kept:
+        node.input[:] = [name_of.get(name, name) for name in node.input]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _export(module: ExportModule, size: tuple[int, int], outputs: Sequence[str], model: Path) -> Any:
+    """Converts a network with torch's newer exporter.
+
+    Raises:
+        MaskfitError: It returned nothing.
+    """
+    import torch
+
+    program = torch.onnx.export(
+        module,
+        # Two images: with one, the exporter would fix the batch size to 1.
+        (torch.zeros((2, *size, 3), dtype=torch.uint8),),
+        input_names=[FRAMES],
+        output_names=list(outputs),
+        dynamic_shapes=({0: torch.export.Dim(BATCH, min=1, max=65536)},),
         dynamo=True,
         verbose=False,
     )
     if program is None:
         raise MaskfitError("torch returned no ONNX program", location=model, hint="try another version of torch")
-    proto = program.model_proto if compress is None else compress(program.model_proto, metadata)
-    _strip_debug_info(proto)
-    onnx.checker.check_model(proto)
-    return proto, metadata
+    return program.model_proto
 
 
 def _strip_debug_info(program: Any) -> None:
