@@ -193,7 +193,7 @@ def serve(
         token_file=token_file,
         stop_seconds=stop_seconds,
     )
-    run(settings, host, port, lambda service: _print_started(service, host, port, calibrate is not None))
+    run(settings, host, port, lambda service: _print_started(service, host, port, calibrate is not None), err.print)
 
 
 def _face_predictor(predictor: Predictor, faces: bool, detector: str | None) -> FacePredictor:

@@ -186,7 +186,7 @@ def video(
         *models,
         decide=decide,
         age_borders=borders,
-        engine=select_continuous_engine(find_models(models, top_k), engine),
+        engine=select_continuous_engine(find_models(models, top_k), engine, err.print),
         threads=threads,
         top_k=top_k,
     )

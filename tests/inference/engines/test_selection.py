@@ -14,13 +14,15 @@ import maskfit.inference.engines.selection as choosing
 from maskfit import cpu_features
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError
-from maskfit.inference.engines import select_batch_size
+from maskfit.inference.engines import onnx_conversion, open_engine, select_batch_size
+from maskfit.inference.engines.engine import OnnxEngine, TorchEngine
 from maskfit.inference.engines.int8_origin import INT8_KEY, Int8Origin
 from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     MIN_IMAGES_TO_CONVERT,
     EngineChoice,
     configure_engine,
+    select_continuous_engine,
     select_engine,
     select_num_streams,
     select_num_workers,
@@ -42,7 +44,8 @@ def machine(monkeypatch):
         monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_BF16")
         monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-        monkeypatch.setattr(choosing, "_has_gpu", lambda: gpu)
+        for module in (choosing, onnx_conversion):
+            monkeypatch.setattr(module, "has_gpu", lambda: gpu)
         monkeypatch.setattr(choosing, "_has_bf16", lambda: bf16)
         spec = lambda name: (openvino or None) if name == "openvino" else find(name)  # noqa: E731
         monkeypatch.setattr(importlib.util, "find_spec", spec)
@@ -129,7 +132,7 @@ def test_weights_are_converted_once_where_it_pays(machine, models, exported, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(maskfit.inference.export, "export_model", export)
     model = models["attributes"]
-    looks = MIN_IMAGES_TO_CONVERT * choosing.REFERENCE_PIXELS // (32 * 24)
+    looks = -(-MIN_IMAGES_TO_CONVERT * choosing.REFERENCE_PIXELS // (32 * 24))
     said: list[str] = []
     assert select_engine(model, "auto", looks - 1, said.append) == EngineChoice(model, ComponentSpec.create("torch"))
     assert (made, said) == ([], [])
@@ -145,6 +148,45 @@ def test_weights_are_converted_once_where_it_pays(machine, models, exported, mon
     # Opened for real, so under the instruction sets that this process really has.
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", REAL_LIMIT)
     assert Predictor.load(model, num_images=looks, batch_size=None).members[0].name == str(model)
+
+
+def test_few_photos_take_a_conversion_that_is_there(machine, models, exported, monkeypatch, tmp_path):
+    """Importing torch takes longer than everything else then."""
+    machine()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = models["attributes"]
+    assert isinstance(open_engine(model), TorchEngine)
+    converted = onnx_conversion.converted_path(model)
+    converted.parent.mkdir(parents=True)
+    converted.write_bytes(exported["attributes"].read_bytes())
+    assert isinstance(open_engine(model), OnnxEngine)
+    assert isinstance(open_engine(model, engine="torch"), TorchEngine)
+    assert Predictor.load(model).members[0].name == str(model)
+    # Another content is another model, and a damaged conversion none.
+    assert isinstance(open_engine(models["sibling"]), TorchEngine)
+    converted.write_bytes(converted.read_bytes()[:1000])
+    assert isinstance(open_engine(model), TorchEngine)
+    converted.write_bytes(exported["attributes"].read_bytes())
+    machine(gpu=True)
+    assert isinstance(open_engine(model), TorchEngine)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_what_runs_on_and_on_converts_weights_first(machine, models, exported, monkeypatch, tmp_path, gpu):
+    import maskfit.inference.export
+
+    machine(gpu=gpu, openvino=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    export = lambda model, out: out.write_bytes(exported["attributes"].read_bytes())  # noqa: E731
+    monkeypatch.setattr(maskfit.inference.export, "export_model", export)
+    model, said = models["attributes"], []
+    for engine in ("torch", "auto", "auto"):
+        assert select_continuous_engine([model, model], engine, said.append).name == engine
+        assert onnx_conversion.find_converted(model) != model or gpu or engine == "torch"
+    assert ["converting" in line for line in said] == ([] if gpu else [True])
+    if not gpu:
+        with pytest.raises(ModelFileError, match="there is no such model"):
+            select_continuous_engine([tmp_path / "absent.safetensors"], "auto")
 
 
 def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, tmp_path):

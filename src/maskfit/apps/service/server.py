@@ -25,6 +25,7 @@ from maskfit.apps.service.metrics import MULTIPROC_DIR_VARIABLE
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import SETTINGS_VARIABLE, ServiceSettings
+from maskfit.inference.engines import Logger
 
 MAX_CONNECTIONS = 1000
 """Concurrent connections of one worker; further ones get 503."""
@@ -52,6 +53,7 @@ def serve(
     host: str,
     port: int,
     on_start: Callable[[InferenceService], object] = lambda service: None,
+    log: Logger = lambda line: None,
 ) -> None:
     """Serves until the process receives SIGTERM or SIGINT; running requests are completed within `stop_seconds`.
 
@@ -60,12 +62,13 @@ def serve(
         host: The address to listen on.
         port: The TCP port.
         on_start: Called with the service after its models are loaded, just before it listens.
+        log: Receives a line about what takes time before.
 
     Raises:
         MaskfitError: As `InferenceService`.
     """
     # Also where workers load their own models: errors are reported here, once, and weights are downloaded once.
-    service = InferenceService(settings)
+    service = InferenceService(settings, log)
     on_start(service)
     options: dict[str, Any] = {
         "host": host,

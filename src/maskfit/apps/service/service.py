@@ -15,6 +15,7 @@ from maskfit.apps.service.request_deadlines import RequestDeadlines
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
+from maskfit.inference.engines import Logger
 from maskfit.inference.engines.selection import select_continuous_engine
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.input_resolution import find_models
@@ -27,6 +28,7 @@ class InferenceService:
 
     Args:
         settings: The settings.
+        log: Receives a line about what takes time.
 
     Attributes:
         settings: The settings.
@@ -44,7 +46,7 @@ class InferenceService:
         MaskfitError: As `Predictor.load`.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, log: Logger = lambda line: None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.body_memory = BodyMemoryBudget(settings.limits.max_total_body_bytes)
@@ -59,7 +61,7 @@ class InferenceService:
             batch_size=settings.batch_size,
             threads=1,
             top_k=settings.top,
-            engine=select_continuous_engine(find_models(settings.models, settings.top), settings.engine),
+            engine=select_continuous_engine(find_models(settings.models, settings.top), settings.engine, log),
         )
         face_predictors = {False: FacePredictor(self.predictor, detect=False)}
         named = parse_detector(settings.detector) if settings.faces and settings.detector else None

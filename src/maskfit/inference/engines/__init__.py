@@ -11,6 +11,7 @@ from maskfit.config.loader import parse_component
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError, RecipeError, did_you_mean
 from maskfit.inference.engines.engine import Engine, OnnxEngine, TorchEngine
+from maskfit.inference.engines.onnx_conversion import find_converted
 from maskfit.inference.engines.openvino import OpenvinoEngine
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec, instantiate, validate_spec
@@ -104,7 +105,8 @@ def open_engine(
         path: The model.
         threads: Threads for one batch; None leaves the choice to the engine.
         engine: A name of `ENGINES`, with options as in `openvino:precision=bf16`, or `auto`: the engine that starts
-            soonest. For many images `select_engine` chooses the fastest.
+            soonest, which for weights is ONNX Runtime with their conversion, if the cache has it. For many images
+            `select_engine` chooses the fastest.
         num_streams: Batches that will be submitted at the same time, >= 1.
 
     Returns:
@@ -118,6 +120,8 @@ def open_engine(
     spec = parse_engine(engine)
     suffixes = {name: kind.suffixes for name, kind in ENGINES.items()}  # type: ignore[attr-defined]
     if spec.name == AUTO and not spec.options:
+        if path.suffix == ".safetensors":
+            path = find_converted(path)
         fitting = [name for name, own in suffixes.items() if path.suffix in own]
         if not fitting:
             read_model_metadata(path)  # raises what is wrong with it

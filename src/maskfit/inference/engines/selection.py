@@ -5,14 +5,12 @@ Few images run on the engine that starts soonest (`open_engine`). For many (docs
 - on a GPU: torch in bf16, close predictions recomputed in f32;
 - on a CPU: OpenVINO where it is installed, with close predictions recomputed in f32: in int8 where the processor has
   VNNI, or AVX2 and nothing newer, and the network suits it; in bf16 where the processor has that;
-- otherwise ONNX Runtime, and torch for a file that is no ONNX and not worth converting.
+- otherwise ONNX Runtime, and torch for a file that is no ONNX and cannot be converted or is not worth it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
@@ -22,7 +20,7 @@ from filelock import FileLock
 
 from maskfit.cpu_features import find_active_isa_limit, has_avx2_alone, has_vnni
 from maskfit.data.fast_downscale import import_resizer
-from maskfit.errors import DataError, MaskfitError
+from maskfit.errors import MaskfitError
 from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
 from maskfit.inference.engines.int8_conversion import PhotoCollection, can_convert, convert_to_int8, suits_int8
@@ -32,9 +30,9 @@ from maskfit.inference.engines.int8_files import (
     find_measured_int8,
     is_intact,
     mark_used,
-    networks_dir,
 )
 from maskfit.inference.engines.int8_origin import foreign_processor_warning
+from maskfit.inference.engines.onnx_conversion import converted_path, has_gpu
 from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.image_loading import available_cpus
 from maskfit.model_file import read_model_metadata
@@ -44,8 +42,12 @@ from maskfit.registry import ComponentSpec
 MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 """Forward passes (images times TTA views) from which on a slower start pays for a higher throughput; estimated."""
 
-MIN_IMAGES_TO_CONVERT = 3000
-"""Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays; estimated."""
+MIN_IMAGES_TO_CONVERT = 256
+"""Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays: for 300 photos converting
+takes as long as torch does, and later predictions find the conversion (docs/performance.md)."""
+
+MIN_PASSES_OF_CONTINUOUS = 100_000
+"""Forward passes that a service or a camera makes at least; estimated."""
 
 MIN_IMAGES_TO_QUANTIZE, MIN_IMAGES_TO_QUANTIZE_PLAIN = 1200, 4000
 """Forward passes at 224 x 224 pixels from which on calibrating an int8 conversion first pays, and where it only
@@ -60,9 +62,6 @@ f32's time for 280, 0.92 for 700 (docs/performance.md)."""
 INFER_BATCH_SIZES = {"f32": 2}
 """Images of `REFERENCE_PIXELS` per call of the network on a CPU, by precision; 4 where none is given. The activations
 of the early layers for more of them do not fit into a core's caches."""
-
-EXPORT_VERSION = 1
-"""Part of the file names of converted networks, so that a change of the export does not find old ones."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +106,13 @@ def select_engine(
         or num_passes < MIN_IMAGES_FOR_THROUGHPUT_MODE
         or path.suffix not in (".xml", ".onnx", ".safetensors")
     ):
-        return EngineChoice(path, spec, gpu=path.suffix == ".safetensors" and _has_gpu())
+        return EngineChoice(path, spec, gpu=path.suffix == ".safetensors" and has_gpu())
     validate_model_file(path)
     if path.suffix != ".safetensors":
         if _is_quantized(path) and (warning := foreign_processor_warning(path)):
             log(warning)
         return EngineChoice(path, _select_cpu_engine(path, num_passes, log, photos))
-    if _has_gpu():
+    if has_gpu():
         return EngineChoice(path, ComponentSpec.create("torch", precision="checked"), gpu=True)
     converted = _convert_to_onnx(path, num_passes, log)
     return (
@@ -149,8 +148,12 @@ def convert_where_asked(
             convert_to_int8(path, photos, log)
 
 
-def select_continuous_engine(paths: Sequence[Path], engine: str | ComponentSpec) -> ComponentSpec:
+def select_continuous_engine(
+    paths: Sequence[Path], engine: str | ComponentSpec, log: Logger = lambda line: None
+) -> ComponentSpec:
     """Selects the engine for what runs on and on, such as a service or a camera, photo by photo.
+
+    Weights are converted to ONNX first, without a GPU: `find_converted` then finds the conversion.
 
     `auto` takes a measured int8 conversion where the processor gains from it: nothing is estimated on the first photos
     then, so a photo's prediction does not depend on when it comes.
@@ -158,6 +161,7 @@ def select_continuous_engine(paths: Sequence[Path], engine: str | ComponentSpec)
     Args:
         paths: The models. An ensemble runs in f32: how rounding changes its votes was not measured.
         engine: What the user asked for; anything but `auto` is taken as it is.
+        log: Receives a line about what takes time.
 
     Returns:
         The engine with its options.
@@ -167,6 +171,11 @@ def select_continuous_engine(paths: Sequence[Path], engine: str | ComponentSpec)
         RecipeError: `engine` is no name with options.
     """
     spec = parse_engine(engine)
+    if spec.name == AUTO and not spec.options:
+        for path in paths:
+            if path.suffix == ".safetensors" and not has_gpu():
+                validate_model_file(path)
+                _convert_to_onnx(path, MIN_PASSES_OF_CONTINUOUS, log)
     if spec.name != AUTO or spec.options or len(paths) != 1 or paths[0].suffix != ".onnx":
         return spec
     validate_model_file(paths[0])
@@ -295,31 +304,15 @@ def _is_quantized(path: Path) -> bool:
         return content.find(b"QuantizeLinear") >= 0
 
 
-def _has_gpu() -> bool:
-    """Whether torch has a GPU; without a sign of one torch is not imported, which takes seconds."""
-    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
-    if sys.platform == "linux" and not any(device.exists() for device in devices):
-        return False
-    if importlib.util.find_spec("torch") is None:
-        return False
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     """The model as ONNX, from the cache or converted now; None where that does not pay or fails."""
-    if importlib.util.find_spec("openvino") is None:
+    converted = converted_path(path)
+    if converted is None:
         return None
-    height, width = read_model_metadata(path).preprocessing.crop_resize.size
-    digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    try:
-        converted = networks_dir() / f"{digest}-{EXPORT_VERSION}.onnx"
-    except DataError:
-        return None  # there is no home folder, so no cache
     if is_intact(converted):
         mark_used(converted)
         return converted
+    height, width = read_model_metadata(path).preprocessing.crop_resize.size
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
     if not exporter or num_passes * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
         return None
@@ -335,7 +328,10 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
             on_wait=lambda: log(f"another process is converting {path} to ONNX; waiting until it is done"),
         ):
             if not is_intact(converted):
-                log(f"converting {path} to ONNX once, which pays for so many images; cached in {converted.parent}")
+                log(
+                    f"converting {path} to ONNX once, so that it runs faster and starts without torch; cached in "
+                    f"{converted.parent}"
+                )
                 converted.unlink(missing_ok=True)
                 export_model(path, converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.

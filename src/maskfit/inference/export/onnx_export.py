@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from maskfit.models.export_module import ExportModule
     from maskfit.models.network import Network
 
-OPSET = 18
+OPSET = 20
 """Version of ONNX's operators, as torch's newer exporter writes."""
 
 BATCH = "batch"
@@ -99,7 +99,7 @@ def _trace(module: ExportModule, size: tuple[int, int], outputs: Sequence[str]) 
     import onnx
     import torch
 
-    from maskfit.inference.export.fixed_padding import fix_same_padding
+    from maskfit.models.fixed_padding import fix_same_padding
 
     own = deepcopy(module)
     try:
