@@ -113,13 +113,23 @@ def test_a_program_for_one_number_of_images_is_none(change: Callable[[Tensor], T
     assert (program is not None) == converts
 
 
+class _Convolutions(nn.Module):
+    """Three convolutions of the mean color."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        colors: Tensor = self.layers(frames.float().mean((1, 2))[:, :, None, None])
+        return colors[:, :, 0, 0]
+
+
 def test_equal_weights_are_read_under_one_name() -> None:
     """The exporter stores new biases, which are all 0, once; quantization looks for a layer's weights by their name."""
-    network = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
-    for layer in network:
+    module = _Convolutions().eval()
+    for layer in module.layers:
         nn.init.zeros_(layer.bias)
-    module = _Strange(lambda colors: network(colors[:, :, None, None])[:, :, 0, 0])
-    module.network = network
     program = _trace(module, (4, 5), ["colors"])  # type: ignore[arg-type]
     assert program is not None
     known = {item.name for item in program.graph.initializer}
