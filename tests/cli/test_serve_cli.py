@@ -40,7 +40,7 @@ def test_options_reach_the_service(command, monkeypatch, tmp_path):
     command(
         "serve", "a.onnx", "b.onnx", "--port", 18999, "--max-photo", 2, "--batch-wait", 7, "--portraits", "--workers", 3
     )
-    ((settings, host, port, _),) = calls
+    ((settings, host, port, *_),) = calls
     assert (host, port, settings.models) == ("127.0.0.1", 18999, ("a.onnx", "b.onnx"))
     assert (settings.limits.photo_bytes, settings.batch_wait, settings.faces, settings.workers) == (
         2_000_000,
