@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from maskfit.inference.engines.engine import FRAMES
+from maskfit.inference.export import onnx_export
 from maskfit.inference.export.onnx_export import _export, _make_export_module, _trace
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import load_model
@@ -94,8 +96,8 @@ class _Strange(nn.Module):
         super().__init__()
         self.change = change
 
-    def forward(self, frames: Tensor) -> Tensor:
-        return self.change(frames.float().mean((1, 2)))
+    def forward(self, frames: Tensor) -> tuple[Tensor]:
+        return (self.change(frames.float().mean((1, 2))),)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,12 @@ def test_a_program_for_one_number_of_images_is_none(change: Callable[[Tensor], T
     assert (program is not None) == converts
 
 
+def test_what_a_trace_cannot_convert_is_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """The exporter would print its graph where a command writes its results."""
+    assert _trace(_Strange(torch.linalg.det), (4, 5), ["colors"]) is None  # type: ignore[arg-type]
+    assert capfd.readouterr().out == ""
+
+
 class _Convolutions(nn.Module):
     """Three convolutions of the mean color."""
 
@@ -120,9 +128,9 @@ class _Convolutions(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor) -> tuple[Tensor]:
         colors: Tensor = self.layers(frames.float().mean((1, 2))[:, :, None, None])
-        return colors[:, :, 0, 0]
+        return (colors[:, :, 0, 0],)
 
 
 def test_equal_weights_are_read_under_one_name() -> None:
@@ -136,3 +144,18 @@ def test_equal_weights_are_read_under_one_name() -> None:
     convolutions = [node for node in program.graph.node if node.op_type == "Conv"]
     assert len(convolutions) == 3
     assert all(set(node.input[1:]) <= known for node in convolutions)
+
+
+def test_a_program_that_computes_something_else_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime's optimizations changed what a network with standardized weights computes."""
+
+    def trace_wrongly(*arguments: Any) -> onnx.ModelProto:
+        program = trace(*arguments)
+        weight = program.graph.initializer[0]
+        weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1.1), weight.name))
+        return program
+
+    module, trace = _Convolutions().eval(), onnx_export._trace_once
+    assert _trace(module, (4, 5), ["colors"]) is not None  # type: ignore[arg-type]
+    monkeypatch.setattr(onnx_export, "_trace_once", trace_wrongly)
+    assert _trace(module, (4, 5), ["colors"]) is None  # type: ignore[arg-type]
