@@ -148,6 +148,8 @@ def test_a_wrong_value_is_not_answered_in_the_words_of_pydantic(command, words):
         (["export", "m.onnx"], "maskfit export m.onnx --out OUT"),
         (["export", "m.onnx", "my file.onnx"], "maskfit export m.onnx --out 'my file.onnx'"),
         (["export", "m.onnx", "--json"], "maskfit export m.onnx --json --out OUT"),
+        (["export", "m.onnx", "--format", "onnx"], "maskfit export m.onnx --format onnx --out OUT"),
+        (["export", "m.onnx", "--half", "h.onnx"], "maskfit export m.onnx --half --out h.onnx"),
         (["data", "crop", "m.onnx", "cut"], "maskfit data crop m.onnx --out cut"),
         (["data", "crop", "m.onnx", "m.onnx"], "maskfit data crop m.onnx m.onnx --out OUT"),
         (["ensemble", "m.onnx", "b"], "maskfit ensemble m.onnx b --out OUT"),

@@ -103,6 +103,16 @@ def _command_name(ctx: Any) -> str:
     return " ".join(words)
 
 
+def _flags(ctx: Any) -> set[str]:
+    """The options of a command that take no value."""
+    options = [option for option in getattr(getattr(ctx, "command", None), "params", ()) if _is_flag(option)]
+    return {name for option in options for name in (*option.opts, *option.secondary_opts)}
+
+
+def _is_flag(option: Any) -> bool:
+    return bool(getattr(option, "is_flag", False) or getattr(option, "count", False))
+
+
 class _Group(TyperGroup):
     """Lists placeholders with a name and one line of help, and imports the command that is run."""
 
@@ -153,7 +163,7 @@ class _Group(TyperGroup):
             if refusal := explain_extra_arguments(path, str(message), sys.argv[1:]):
                 raise refusal from None
             if getattr(getattr(error, "param", None), "opts", None) == ["--out"] and not message:
-                raise explain_missing_out(path, sys.argv[1:]) from None
+                raise explain_missing_out(path, sys.argv[1:], _flags(getattr(error, "ctx", None))) from None
             raise
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:

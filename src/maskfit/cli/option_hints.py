@@ -7,7 +7,7 @@ models and photos without an option, and so do the other commands that take a mo
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from maskfit.errors import MaskfitError, is_model_name
@@ -144,12 +144,14 @@ def explain_extra_arguments(command: str, message: str, args: Sequence[str]) -> 
     )
 
 
-def explain_missing_out(command: str, args: Sequence[str]) -> MaskfitError:
+def explain_missing_out(command: str, args: Sequence[str], flags: Collection[str] = ()) -> MaskfitError:
     """Says how to name what a command writes, where its `--out` is missing.
 
     Args:
         command: The command's name.
-        args: The arguments of the command line; the last one is taken for the output if it is nothing that exists.
+        args: The arguments of the command line; the last one is taken for the output if it is nothing that exists, and
+            no value of the option before it.
+        flags: The command's options that take no value.
 
     Returns:
         The error.
@@ -157,7 +159,8 @@ def explain_missing_out(command: str, args: Sequence[str]) -> MaskfitError:
     *before, last = args
     # An ensemble takes any number of runs, of which the last may be misspelled.
     may_be_output = command != "ensemble" and len(before) > len(command.split())
-    named = may_be_output and last[:1] != "-" and not Path(last).exists()
+    is_value = bool(before) and before[-1][:1] == "-" and before[-1] not in flags and "=" not in before[-1]
+    named = may_be_output and last[:1] != "-" and not is_value and not Path(last).exists()
     written = [*before, "--out", last] if named else [*args, "--out", "OUT"]
     return MaskfitError(f"maskfit {command} needs --out, what it writes", hint=f"maskfit {shlex.join(written)}")
 
