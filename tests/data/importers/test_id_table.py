@@ -92,6 +92,13 @@ def test_boxes_beside_ids_are_read(write_tree, import_, name, format_):
     assert [item.location for item in dataset.left_out] == ["labels.csv row 5: ymin is not a number: 'x'"]
 
 
+def test_boxes_beside_urls_with_a_query_are_no_ids(write_tree, import_):
+    text = "path,mask,xmin,ymin,xmax,ymax\nhttps://example.org/p/a.jpg?sig=12,wear,1,1,15,15\n"
+    root = write_tree("p/a.jpg", texts={"labels.csv": text})
+    dataset = import_(root / "labels.csv")
+    assert (dataset.format, [row.photo.name for row in dataset.rows]) == ("boxes", ["a.jpg"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -23,6 +23,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
+from maskfit.data.importers.photo_finder import strip_url
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS, PERSONS_COLUMN, REPEAT_COLUMN
 from maskfit.data.manifest_files import find_file
@@ -142,7 +143,7 @@ def _names_ids(source: ImportSource, name: str, path: str) -> bool:
     """Whether the first rows of a table name no photo as a file, neither by its suffix nor by its place."""
     cells = [row[path] for row in islice(iter_csv(source.root / name, ()), SHOWN_ROWS) if row[path]]
     folder = (source.root / name).parent
-    return bool(cells) and not any(is_photo_name(cell) or find_file(cell, folder) for cell in cells)
+    return bool(cells) and not any(is_photo_name(strip_url(cell)) or find_file(cell, folder) for cell in cells)
 
 
 def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:

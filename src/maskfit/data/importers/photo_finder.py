@@ -172,7 +172,7 @@ class PhotoFinder:
             return self._place(written), ""
         if name in self._exact:
             return self.folder / name, ""
-        plain, text = name.replace("\\", "/"), _strip_url(name).replace("\\", "/")
+        plain, text = name.replace("\\", "/"), strip_url(name).replace("\\", "/")
         folded = _fold(text).removeprefix("./")
         for key in (_fold(plain).removeprefix("./"), folded):
             if (path := self._by_path.get(key)) is not None:
@@ -222,8 +222,15 @@ def _fold(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).lower()
 
 
-def _strip_url(name: str) -> str:
-    """The path in a URL, also in the query of a labeling tool's local files: `/data/local-files/?d=photos/a.jpg`."""
+def strip_url(name: str) -> str:
+    """Reads the path in a URL, also in the query of a labeling tool's local files: `/data/local-files/?d=photos/a.jpg`.
+
+    Args:
+        name: A path or URL.
+
+    Returns:
+        The path, without what is escaped in URLs.
+    """
     if "://" not in name and "?d=" not in name:
         return unquote(name) if "%" in name else name
     parsed = urlsplit(name)
