@@ -79,6 +79,15 @@ def test_ids_that_are_numbers_of_rows_are_not_taken_for_photos(write_tree, impor
     assert [row.photo.name for row in import_(root / "labels.csv").rows] == ["1.jpg", "2.jpg"]
 
 
+def test_row_numbers_beside_the_names_of_photos_are_no_ids(write_tree, import_):
+    rows = "1,003,1,wear\n2,001,2,not_wear\n3,002,3,wear\n"
+    root = write_tree("001.jpg", "002.jpg", "003.jpg", texts={"labels.csv": f"id,code,note,mask\n{rows}"})
+    with pytest.raises(DataError, match=r"row 2: column id means 001.jpg, and column code means 003.jpg"):
+        import_(root / "labels.csv")
+    (root / "labels.csv").write_text("id,code,mask\n1,001,wear\n2,5,not_wear\n")
+    assert [row.photo.name for row in import_(root / "labels.csv").rows] == ["001.jpg", "002.jpg"]
+
+
 @pytest.mark.parametrize(("name", "format_"), [("id", None), ("path", None), ("path", "ids")])
 def test_boxes_beside_ids_are_read(write_tree, import_, name, format_):
     text = f"{name},mask,xmin,ymin,xmax,ymax\na,wear,1,1,15,15\na,not_wear,12,1,23,15\nb,wear,,,,\nb,wear,1,x,9,9\n"

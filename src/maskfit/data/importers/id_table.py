@@ -93,6 +93,9 @@ class IdTableImporter:
                 found, is_number = _find(finder, cell)
                 if len(found) == 1:
                     _check_no_other_photo(row, columns, found[0], finder, name, number)
+                    if is_number:
+                        others = [column for column in columns.unread if boxes is None or column not in boxes.names]
+                        _check_no_other_name(row, columns.id, others, found[0], finder, name, number)
                     example, count = example or f"{cell} as {found[0]}", count + 1
                     if is_number:
                         number_example, numbers = number_example or f"{cell} as {found[0]}", numbers + 1
@@ -155,11 +158,25 @@ def _check_no_other_photo(
         if is_photo_name(row[column]):
             other, _ = finder.find(row[column], name)
             if other is not None and other != finder.folder / photo:
-                raise DataError(
-                    f"row {number}: column {columns.id} means {photo}, and column {column} means {row[column]}",
-                    location=name,
-                    hint="name the column that says which photo it is `path`, and leave out the other",
-                )
+                raise _other_photo(number, f"{columns.id} means {photo}", f"{column} means {row[column]}", name)
+
+
+def _check_no_other_name(
+    row: Mapping[str, str], id: str, others: Sequence[str], photo: str, finder: PhotoFinder, name: str, number: int
+) -> None:
+    """Checks that no other column of a row has another photo's very name, where the id's differs in zeros."""
+    for column in others:
+        named = finder.find_by_stem(row[column])
+        if named and photo not in named:
+            raise _other_photo(number, f"{id} means {photo}", f"{column} means {named[0]}", name)
+
+
+def _other_photo(number: int, meant: str, other: str, name: str) -> DataError:
+    return DataError(
+        f"row {number}: column {meant}, and column {other}",
+        location=name,
+        hint="name the column that says which photo it is `path`, and leave out the other",
+    )
 
 
 def _tables(source: ImportSource) -> tuple[str, ...]:
