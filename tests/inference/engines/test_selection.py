@@ -137,14 +137,21 @@ def test_weights_are_converted_once_where_it_pays(machine, models, exported, mon
     assert select_engine(model, "auto", looks - 1, said.append) == EngineChoice(model, ComponentSpec.create("torch"))
     assert (made, said) == ([], [])
     choice = select_engine(model, "auto", looks, said.append)
-    assert (choice.path, choice.engine) == (made[0], BF16)
+    assert (choice.path, choice.engine) == (onnx_conversion.converted_path(model), BF16)
     assert "converting" in said[0]
     # What is there is taken, however little there is to do.
     assert select_engine(model, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, said.append) == choice
     assert (len(made), len(said)) == (1, 1)
-    made[0].write_bytes(made[0].read_bytes()[:1000])
+    # Damaged weights in it would answer otherwise, and nobody would know.
+    content = choice.path.read_bytes()
+    choice.path.write_bytes(content[:4000] + bytes(400) + content[4400:])
+    assert onnx_conversion.find_converted(model) == model
     assert select_engine(model, "auto", looks, said.append) == choice
-    assert made == [choice.path] * 2
+    assert (len(made), choice.path.read_bytes() == content) == (2, True)
+    assert {path.suffix for path in choice.path.parent.iterdir()} <= {".onnx", ".lock", ".used"}
+    choice.path.write_bytes(choice.path.read_bytes()[:1000])
+    assert select_engine(model, "auto", looks, said.append) == choice
+    assert len(made) == 3
     # Opened for real, so under the instruction sets that this process really has.
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", REAL_LIMIT)
     assert Predictor.load(model, num_images=looks, batch_size=None).members[0].name == str(model)

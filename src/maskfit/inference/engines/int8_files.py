@@ -171,7 +171,7 @@ def damaged_conversion(conversion: Path, reason: str) -> ModelFileError:
 
 
 def add_checksum(content: bytes) -> bytes:
-    """Adds the entry by which `find_damage` tells whether a conversion is whole.
+    """Adds the entry by which `find_damage` and `is_intact` tell whether a conversion is whole.
 
     Args:
         content: An ONNX file.
@@ -253,13 +253,13 @@ def is_intact(path: Path) -> bool:
         path: The ONNX file.
 
     Returns:
-        Whether its metadata can be read, which are at its end.
+        Whether its metadata can be read, which are at its end, and it is what was written, where it records that.
     """
     try:
         read_model_metadata(path)
+        return CHECKSUM_KEY not in read_metadata(path) or _has_checksum(path.read_bytes())
     except (ModelFileError, OSError):
         return False
-    return True
 
 
 def content_hash(model: Path) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
@@ -25,6 +26,7 @@ from maskfit.file_locks import acquire_lock
 from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
 from maskfit.inference.engines.int8_conversion import PhotoCollection, can_convert, convert_to_int8, suits_int8
 from maskfit.inference.engines.int8_files import (
+    add_checksum,
     find_damage,
     find_int8,
     find_measured_int8,
@@ -333,7 +335,11 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
                     f"{converted.parent}"
                 )
                 converted.unlink(missing_ok=True)
-                export_model(path, converted)
+                with TemporaryDirectory(dir=converted.parent, prefix=f".{converted.name}.") as folder:
+                    draft = Path(folder) / converted.name
+                    export_model(path, draft)
+                    draft.write_bytes(add_checksum(draft.read_bytes()))
+                    draft.replace(converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
         log(f"the conversion failed, so torch runs the model: {_first_line(error)}")
         return None
