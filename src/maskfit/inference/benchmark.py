@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from maskfit.errors import MaskfitError
 from maskfit.inference.engines import ENGINES, open_engine
+from maskfit.inference.engines.onnx_conversion import has_gpu
 from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
 from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
@@ -117,14 +118,15 @@ def find_engines(path: Path) -> list[str]:
     Raises:
         ModelFileError: It is no model file.
     """
-    auto = select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, lambda line: None)
+    is_converted = path.suffix == ".safetensors" and not has_gpu()
+    # A conversion is another file, and nothing is converted in silence.
+    auto = None if is_converted else select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, lambda line: None)
     found = [
         name
         for name, kind in ENGINES.items()
         if path.suffix in kind.suffixes and importlib.util.find_spec(ENGINE_MODULES[name])  # type: ignore[attr-defined]
     ]
-    # A conversion in the cache is another file.
-    word = _format_engine(auto.engine) if auto.path == path and auto.engine.name != "auto" else ""
+    word = _format_engine(auto.engine) if auto and auto.engine.name != "auto" else ""
     return found + [word] * (bool(word) and word not in found)
 
 

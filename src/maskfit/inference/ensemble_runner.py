@@ -264,8 +264,9 @@ def open_members_for(
         RunError: A run has no finished fold, or a fold keeps fewer than `top_k` models.
         RecipeError: There is no such engine, or it has no such option.
     """
-    if photos:
-        convert_where_asked(find_models(sources, top_k), engine, photos, log)
+    paths = find_models(sources, top_k)
+    if photos or any(path.suffix == ".safetensors" for path in paths):
+        convert_where_asked(paths, engine, photos, log)
     if num_passes < MIN_IMAGES_FOR_THROUGHPUT_MODE:
         members = open_members(sources, threads, top_k, engine)
         engines = [member.engine for member in members]
@@ -273,7 +274,6 @@ def open_members_for(
             crop_resizes = [own.metadata.preprocessing.crop_resize for own in engines]
             batch_size = select_batch_size(crop_resizes, any(own.on_gpu for own in engines))
         return OpenedMembers(members, 1, batch_size)
-    paths = find_models(sources, top_k)
     choices = [select_engine(path, engine, num_passes, log, photos) for path in paths]
     num_streams = select_num_streams(choices, num_passes)
     if batch_size is None:

@@ -59,11 +59,14 @@ def test_several_photos_of_one_name_are_named_and_none_is_taken(write_tree, impo
     ]
 
 
-def test_photos_in_another_folder_are_found_with_images(write_tree, import_, tmp_path):
+@pytest.mark.parametrize(("header", "prefix"), [("path", ""), ("id", ""), ("path", "photos/"), ("id", "photos/")])
+def test_photos_in_another_folder_are_found_with_images(write_tree, import_, tmp_path, header, prefix):
+    """A name may begin with the folder that is named."""
     write_tree("photos/a.jpg", "photos/b.jpg")
     table = tmp_path / "elsewhere" / "labels.csv"
     table.parent.mkdir()
-    table.write_text(f"path,mask,person\n{ROWS}")
+    rows = "".join(f"{prefix}{row}\n" for row in ROWS.split())
+    table.write_text(f"{header},mask,person\n{rows}")
     (photos,) = tmp_path.rglob("photos")
     dataset = import_(table, images=photos)
     assert [row.photo for row in dataset.rows] == [photos / "a.jpg", photos / "b.jpg"]

@@ -196,6 +196,26 @@ def test_what_runs_on_and_on_converts_weights_first(machine, models, exported, m
             select_continuous_engine([tmp_path / "absent.safetensors"], "auto")
 
 
+def test_weights_are_converted_before_torch_is_imported_for_few_photos(
+    machine, models, exported, monkeypatch, tmp_path
+):
+    import maskfit.inference.export
+
+    machine()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    export = lambda model, out: out.write_bytes(exported["attributes"].read_bytes())  # noqa: E731
+    monkeypatch.setattr(maskfit.inference.export, "export_model", export)
+    model, said = models["attributes"], []
+    for imported, engine in ((True, "auto"), (False, "torch"), (False, "auto"), (False, "auto")):
+        monkeypatch.setattr(choosing, "_is_torch_imported", lambda imported=imported: imported)
+        assert Predictor.load(model, engine=engine, log=said.append).members[0].name == str(model)
+        assert bool(said) == (engine == "auto" and not imported)
+    (line,) = said
+    assert "converting" in line
+    # An engine that runs no weights runs their conversion.
+    assert isinstance(open_engine(model, engine="onnx"), OnnxEngine)
+
+
 def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, tmp_path):
     import maskfit.inference.export
 
@@ -208,6 +228,12 @@ def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, 
     said: list[str] = []
     assert select_engine(models["joint"], "auto", 10**9, said.append).engine == ComponentSpec.create("torch")
     assert said[-1].endswith("torch runs the model: no such layer")
+    # It is tried again with other packages only.
+    assert select_engine(models["joint"], "auto", 10**9, said.append).engine == ComponentSpec.create("torch")
+    assert len(said) == 2
+    monkeypatch.setattr(choosing, "_describe_exporter", lambda: "torch 99")
+    select_engine(models["joint"], "auto", 10**9, said.append)
+    assert len(said) == 4
 
 
 def test_without_a_cache_torch_runs_what_would_be_converted(machine, models, monkeypatch, tmp_path):

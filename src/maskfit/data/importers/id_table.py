@@ -54,13 +54,14 @@ class IdTableImporter:
             words: What the user says that words mean.
 
         Returns:
-            `SURE` where some of its ids are photos of the source; `POSSIBLE` where a column of paths has ids, whose
-            photos may be in another folder.
+            `SURE` where some of its ids are photos of the source; `POSSIBLE` where the photos may be in another folder:
+            where a column of paths has ids, and where there is no photo here.
         """
         found = [item for name in _tables(source) if (item := _find_columns(source, name, words.schema))]
         if any(_find(source.photo_finder, cell)[0] for item in found for cell in item.shown):
             return Confidence.SURE
-        return Confidence.POSSIBLE if any(item.has_paths for item in found) else Confidence.NO
+        elsewhere = any(item.has_paths for item in found) or (found and not source.photo_finder.names)
+        return Confidence.POSSIBLE if elsewhere else Confidence.NO
 
     def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
         """Reads all such tables.

@@ -119,11 +119,15 @@ class PhotoFinder:
 
         Returns:
             POSIX paths relative to the folder, sorted, of the photos with this name and any suffix, in folders of these
-            names at least; none for an empty name.
+            names at least, of which the folder itself may be one; none for an empty name.
         """
         folder, _, stem = _fold(name.replace("\\", "/").strip("/")).rpartition("/")
         found = self._by_stem.get(stem, []) if stem else []
-        return [path for path in found if not folder or f"/{_fold(path)}".rpartition("/")[0].endswith(f"/{folder}")]
+        if not folder:
+            return list(found)
+        # The folder of the photos itself may be among those that the name has.
+        root = _fold(Path(os.path.abspath(self.folder)).as_posix())
+        return [path for path in found if f"{root}/{_fold(path)}".rpartition("/")[0].endswith(f"/{folder}")]
 
     @cached_property
     def _by_number(self) -> dict[int, list[str]]:

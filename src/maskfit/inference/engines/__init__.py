@@ -119,9 +119,9 @@ def open_engine(
     """
     spec = parse_engine(engine)
     suffixes = {name: kind.suffixes for name, kind in ENGINES.items()}  # type: ignore[attr-defined]
+    if path.suffix == ".safetensors" and (spec == ComponentSpec.create(AUTO) or spec.name in ("onnx", "openvino")):
+        path = find_converted(path)
     if spec.name == AUTO and not spec.options:
-        if path.suffix == ".safetensors":
-            path = find_converted(path)
         fitting = [name for name, own in suffixes.items() if path.suffix in own]
         if not fitting:
             read_model_metadata(path)  # raises what is wrong with it

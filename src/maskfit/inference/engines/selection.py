@@ -11,8 +11,11 @@ Few images run on the engine that starts soonest (`open_engine`). For many (docs
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,8 +51,11 @@ MIN_IMAGES_TO_CONVERT = 256
 """Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays: for 300 photos converting
 takes as long as torch does, and later predictions find the conversion (docs/performance.md)."""
 
-MIN_PASSES_OF_CONTINUOUS = 100_000
-"""Forward passes that a service or a camera makes at least; estimated."""
+FAILED_SUFFIX = ".failed"
+"""End of the name of a file in place of a conversion that failed; it has the versions of the packages."""
+
+ANY_NUMBER = 2**40
+"""Stands for a number of forward passes for which every conversion pays."""
 
 MIN_IMAGES_TO_QUANTIZE, MIN_IMAGES_TO_QUANTIZE_PLAIN = 1200, 4000
 """Forward passes at 224 x 224 pixels from which on calibrating an int8 conversion first pays, and where it only
@@ -125,14 +131,17 @@ def select_engine(
 
 
 def convert_where_asked(
-    paths: Sequence[Path], engine: str | ComponentSpec, photos: PhotoCollection, log: Logger
+    paths: Sequence[Path], engine: str | ComponentSpec, photos: PhotoCollection | None, log: Logger
 ) -> None:
-    """Makes the int8 conversions that the user's engine asks for and that are not in the cache.
+    """Makes the conversions that the user's engine asks for and that are not in the cache.
+
+    These are int8 ones, and the ONNX ones of weights that an engine other than torch is to run. `auto` converts weights
+    too where torch would have to be imported: that takes longer than to convert, and next time neither is needed.
 
     Args:
         paths: The models.
         engine: What the user asked for.
-        photos: The photos that will be predicted, at least one.
+        photos: The photos that will be predicted; without them nothing is converted to int8.
         log: Receives a line about what takes time.
 
     Raises:
@@ -142,7 +151,9 @@ def convert_where_asked(
         RecipeError: `engine` is no name with options.
     """
     spec = parse_engine(engine)
-    if spec.name not in ("onnx", "openvino") or spec.options.get("precision") != "int8":
+    if (spec.name == AUTO and not spec.options and not _is_torch_imported()) or spec.name in ("onnx", "openvino"):
+        _convert_weights(paths, log)
+    if not photos or spec.name not in ("onnx", "openvino") or spec.options.get("precision") != "int8":
         return
     for path in paths:
         if path.suffix == ".onnx":
@@ -174,10 +185,7 @@ def select_continuous_engine(
     """
     spec = parse_engine(engine)
     if spec.name == AUTO and not spec.options:
-        for path in paths:
-            if path.suffix == ".safetensors" and not has_gpu():
-                validate_model_file(path)
-                _convert_to_onnx(path, MIN_PASSES_OF_CONTINUOUS, log)
+        _convert_weights(paths, log)
     if spec.name != AUTO or spec.options or len(paths) != 1 or paths[0].suffix != ".onnx":
         return spec
     validate_model_file(paths[0])
@@ -306,6 +314,18 @@ def _is_quantized(path: Path) -> bool:
         return content.find(b"QuantizeLinear") >= 0
 
 
+def _is_torch_imported() -> bool:
+    return "torch" in sys.modules
+
+
+def _convert_weights(paths: Sequence[Path], log: Logger) -> None:
+    """Converts those models that are weights to ONNX, for however few photos, unless there is a GPU."""
+    for path in paths:
+        if path.suffix == ".safetensors" and not has_gpu():
+            validate_model_file(path)
+            _convert_to_onnx(path, ANY_NUMBER, log)
+
+
 def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     """The model as ONNX, from the cache or converted now; None where that does not pay or fails."""
     converted = converted_path(path)
@@ -315,6 +335,9 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
         mark_used(converted)
         return converted
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
+    failed = converted.with_suffix(FAILED_SUFFIX)
+    if failed.is_file() and failed.read_text(encoding="utf-8") == _describe_exporter():
+        return None
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
     if not exporter or num_passes * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
         return None
@@ -342,8 +365,16 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
                     draft.replace(converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
         log(f"the conversion failed, so torch runs the model: {_first_line(error)}")
+        with suppress(OSError):
+            # Not to be tried again each time, for minutes.
+            failed.write_text(_describe_exporter(), encoding="utf-8")
         return None
     return converted
+
+
+def _describe_exporter() -> str:
+    """The versions on which it depends whether a network can be converted."""
+    return " ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnx", "onnxruntime"))
 
 
 def _first_line(error: Exception) -> str:
