@@ -38,7 +38,8 @@ def cache(
 ) -> None:
     """List image caches, cached features and converted networks, with size and last use; remove unused ones.
 
-    A removed cache is rebuilt from its photos when a training needs it, a converted network when it predicts. A cache that is being filled is never removed.
+    A removed cache is rebuilt from its photos when a training needs it, a converted network when it predicts. A cache
+    that is being filled is never removed.
     A removed int8 conversion is made again by `predict`, for `serve` and `video` with `--calibrate`.
 
     Examples:
