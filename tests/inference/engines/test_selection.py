@@ -236,6 +236,21 @@ def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, 
     assert len(said) == 4
 
 
+def test_a_full_disk_may_have_room_the_next_time(machine, models, monkeypatch, tmp_path):
+    import maskfit.inference.export
+
+    def export(model: Path, out: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    machine()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(maskfit.inference.export, "export_model", export)
+    said: list[str] = []
+    for _ in range(2):
+        assert select_engine(models["joint"], "auto", 10**9, said.append).engine == ComponentSpec.create("torch")
+    assert ["failed" in line for line in said] == [False, True] * 2
+
+
 def test_without_a_cache_torch_runs_what_would_be_converted(machine, models, monkeypatch, tmp_path):
     machine()
     (tmp_path / "file").touch()

@@ -335,11 +335,11 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
         mark_used(converted)
         return converted
     height, width = read_model_metadata(path).preprocessing.crop_resize.size
-    failed = converted.with_suffix(FAILED_SUFFIX)
-    if failed.is_file() and failed.read_text(encoding="utf-8") == _describe_exporter():
-        return None
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
     if not exporter or num_passes * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
+        return None
+    failed = converted.with_suffix(FAILED_SUFFIX)
+    if failed.is_file() and failed.read_text(encoding="utf-8") == _describe_exporter():
         return None
     from maskfit.inference.export import export_model
 
@@ -365,9 +365,10 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
                     draft.replace(converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
         log(f"the conversion failed, so torch runs the model: {_first_line(error)}")
-        with suppress(OSError):
-            # Not to be tried again each time, for minutes.
-            failed.write_text(_describe_exporter(), encoding="utf-8")
+        # Not to be tried again each time, for minutes; a full disk may have room the next time.
+        if not isinstance(error, OSError | MemoryError):
+            with suppress(OSError):
+                failed.write_text(_describe_exporter(), encoding="utf-8")
         return None
     return converted
 
