@@ -199,12 +199,11 @@ def test_what_runs_on_and_on_converts_weights_first(machine, models, exported, m
 def test_weights_are_converted_before_torch_is_imported_for_few_photos(
     machine, models, exported, monkeypatch, tmp_path
 ):
-    import maskfit.inference.export
-
     machine()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     export = lambda model, out: out.write_bytes(exported["attributes"].read_bytes())  # noqa: E731
-    monkeypatch.setattr(maskfit.inference.export, "export_model", export)
+    # Where torch is not imported, a process of its own exports.
+    monkeypatch.setattr("maskfit.inference.export.export_process.export_in_process", export)
     model, said = models["attributes"], []
     for imported, engine in ((True, "auto"), (False, "torch"), (False, "auto"), (False, "auto")):
         monkeypatch.setattr(choosing, "_is_torch_imported", lambda imported=imported: imported)

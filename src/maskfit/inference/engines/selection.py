@@ -341,8 +341,6 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
     failed = converted.with_suffix(FAILED_SUFFIX)
     if failed.is_file() and failed.read_text(encoding="utf-8") == _describe_exporter():
         return None
-    from maskfit.inference.export import export_model
-
     try:
         converted.parent.mkdir(parents=True, exist_ok=True)
         # A second process waits here and then finds the file.
@@ -360,7 +358,7 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
                 converted.unlink(missing_ok=True)
                 with TemporaryDirectory(dir=converted.parent, prefix=f".{converted.name}.") as folder:
                     draft = Path(folder) / converted.name
-                    export_model(path, draft)
+                    _export(path, draft)
                     draft.write_bytes(add_checksum(draft.read_bytes()))
                     draft.replace(converted)
     except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
@@ -371,6 +369,18 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
                 failed.write_text(_describe_exporter(), encoding="utf-8")
         return None
     return converted
+
+
+def _export(path: Path, out: Path) -> None:
+    """Exports in a process of its own, unless torch takes its memory here anyway."""
+    if _is_torch_imported() or not sys.executable:
+        from maskfit.inference.export import export_model
+
+        export_model(path, out)
+    else:
+        from maskfit.inference.export.export_process import export_in_process
+
+        export_in_process(path, out)
 
 
 def _describe_exporter() -> str:
