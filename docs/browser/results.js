@@ -32,8 +32,12 @@ export function percent(probability) {
 
 /** "worn 97 %", or "not sure (worn 51 %)". */
 export function answerText(decision, settings) {
-  const text = `${decision.displayName} ${percent(decision.probability)}`;
-  return decision.sure ? text : `${settings.words.notSure} (${text})`;
+  if (decision.sure) {
+    return `${decision.displayName} ${percent(decision.probability)}`;
+  }
+  // Rounded down: 94.7 % beside a threshold of 95 % would look like one that reaches it.
+  const share = Math.floor(100 * decision.probability + 1e-9);
+  return `${settings.words.notSure} (${decision.displayName} ${share} %)`;
 }
 
 /** How many faces have which answer of the first attribute: "2 worn, 1 not sure". */

@@ -38,6 +38,15 @@ def test_below_its_threshold_an_answer_is_not_sure_and_the_guess_is_still_said()
     assert "not sure (female 55%)" in format_prediction(said)
 
 
+def test_where_the_model_abstains_the_percentage_does_not_reach_the_threshold():
+    (below,) = decide(LABEL_SCHEMAS["gender"], np.array([[0.9496, 0.0504]]), {"gender": 0.95})
+    (above,) = decide(LABEL_SCHEMAS["gender"], np.array([[0.9496, 0.0504]]), {"gender": 0.9495})
+    assert (str(below[0]), str(above[0])) == ("not sure (male 94%)", "male 95%")
+    # 0.29 * 100 is a little less than 29.
+    (exact,) = decide(LABEL_SCHEMAS["mask"], np.array([[0.36, 0.35, 0.29]]), {"mask": 0.5}, {"mask": (1, 1, 9)})
+    assert str(exact[0]).endswith("29%)")
+
+
 def test_a_probability_at_the_threshold_is_sure():
     (said,) = decide(LABEL_SCHEMAS["gender"], np.array([[0.5, 0.5]]), {"gender": 0.5})
     assert said[0].is_confident

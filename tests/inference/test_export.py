@@ -78,6 +78,13 @@ def test_eight_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to)
     assert read_int8_origin(out) == Int8Origin(describe_instructions(), len(few))
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_bf16_is_compared_where_the_processor_multiplies_in_it(monkeypatch, bf16):
+    monkeypatch.setattr("maskfit.inference.export.has_bf16", lambda: bf16)
+    assert EXPORTS["openvino"].available_engines() == ("openvino", *["openvino:precision=bf16"] * bf16)
+    assert EXPORTS["onnx"].available_engines() == ("onnx",)
+
+
 def test_int8_is_timed_against_the_same_network_in_f32(models, tmp_path, quick, few):
     seen = []
 

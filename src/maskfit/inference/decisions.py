@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,9 @@ class AttributePrediction:
     age: AgeEstimate | None = None
 
     def __str__(self) -> str:
-        text = f"{self.display_name} {self.probability:.0%}"
+        # Rounded down where the model abstains: 94.7% beside a threshold of 95% would look like one that reaches it.
+        percent = f"{self.probability:.0%}" if self.is_confident else f"{floor(100 * self.probability + 1e-9)}%"
+        text = f"{self.display_name} {percent}"
         text = text if self.is_confident else f"{NOT_SURE} ({text})"
         return text if self.age is None else f"{text}: {self.age}"
 

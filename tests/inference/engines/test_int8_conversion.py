@@ -53,7 +53,7 @@ def cache(monkeypatch, tmp_path):
 def vnni(monkeypatch):
     """A processor with VNNI and bf16, and no restriction."""
     monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_BF16")
-    monkeypatch.setattr(choosing, "_has_bf16", lambda: True)
+    monkeypatch.setattr(choosing, "has_bf16", lambda: True)
     for name in cpu_features.ISA_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -240,7 +240,7 @@ def test_auto_takes_int8_where_it_pays_or_is_there(vnni, model, folder, monkeypa
 @pytest.mark.openvino
 def test_with_avx2_alone_auto_takes_int8_in_place_of_f32(vnni, model, folder, monkeypatch):
     monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX2")
-    monkeypatch.setattr(choosing, "_has_bf16", lambda: False)
+    monkeypatch.setattr(choosing, "has_bf16", lambda: False)
     photos, f32 = ImageFolder(folder), ComponentSpec.create("openvino", precision="f32")
     # In place of f32 with and without approximate pixels.
     monkeypatch.setattr(choosing, "import_resizer", lambda: None)

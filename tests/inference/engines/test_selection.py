@@ -46,7 +46,7 @@ def machine(monkeypatch):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
         for module in (choosing, onnx_conversion):
             monkeypatch.setattr(module, "has_gpu", lambda: gpu)
-        monkeypatch.setattr(choosing, "_has_bf16", lambda: bf16)
+        monkeypatch.setattr(choosing, "has_bf16", lambda: bf16)
         spec = lambda name: (openvino or None) if name == "openvino" else find(name)  # noqa: E731
         monkeypatch.setattr(importlib.util, "find_spec", spec)
 

@@ -230,6 +230,18 @@ def static_shape(item: Any) -> list[object]:
     return [None if side.is_dynamic else side.get_length() for side in shape] if shape.rank.is_static else [None]
 
 
+def has_bf16() -> bool:
+    """Whether OpenVINO can multiply in bfloat16 on this processor.
+
+    Returns:
+        Whether it can.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    return "BF16" in import_openvino("the engine 'openvino'").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def import_openvino(feature: str) -> Any:
     """Imports OpenVINO without its telemetry and without its model converter.
 

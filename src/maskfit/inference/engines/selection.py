@@ -38,7 +38,7 @@ from maskfit.inference.engines.int8_files import (
 )
 from maskfit.inference.engines.int8_origin import foreign_processor_warning
 from maskfit.inference.engines.onnx_conversion import converted_path, has_gpu
-from maskfit.inference.engines.openvino import import_openvino
+from maskfit.inference.engines.openvino import has_bf16
 from maskfit.inference.image_loading import available_cpus
 from maskfit.model_file import read_model_metadata
 from maskfit.model_metadata import validate_model_file
@@ -299,11 +299,7 @@ def _has_int8(path: Path, num_passes: int, log: Logger, photos: PhotoCollection)
 def _openvino_options() -> dict[str, str]:
     if importlib.util.find_spec("openvino") is None:
         return {}
-    return {"precision": "checked" if _has_bf16() and find_active_isa_limit() is None else "f32"}
-
-
-def _has_bf16() -> bool:
-    return "BF16" in import_openvino("the engine 'openvino'").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return {"precision": "checked" if has_bf16() and find_active_isa_limit() is None else "f32"}
 
 
 def _is_quantized(path: Path) -> bool:

@@ -15,6 +15,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.inference.engines import open_engine
 from maskfit.inference.engines.engine import Engine, TorchEngine
+from maskfit.inference.engines.openvino import has_bf16
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.onnx_export import Compress, write_onnx
 from maskfit.inference.export.other_formats import write_openvino, write_weights
@@ -70,6 +71,17 @@ class ExportFormat:
             The files, `out` first.
         """
         return (out, *(out.with_suffix(suffix) for suffix in self.companion_suffixes))
+
+    def available_engines(self) -> tuple[str, ...]:
+        """Lists the engines that are compared: those in bfloat16 where the processor multiplies in it.
+
+        Returns:
+            Engines as for `open_engine`.
+
+        Raises:
+            MissingExtraError: OpenVINO is not installed.
+        """
+        return tuple(name for name in self.engines if "bf16" not in name or has_bf16())
 
     def int8_engines(self) -> tuple[str, ...]:
         """Lists the engines that run an int8 file: ONNX Runtime and OpenVINO compute its layers otherwise.
@@ -160,7 +172,7 @@ def export_model(
         )
     _check_compression(export_format, format, half, calibrate is not None)
     compress, tolerance = (convert_weights_to_fp16, FP16_TOLERANCE) if half else (None, PARITY_TOLERANCE)
-    engines = export_format.engines
+    engines = export_format.available_engines()
     if calibrate is not None:
         calibrate, photos = _split_photos(calibrate, photos)
         compress = partial(quantize_static, photos=calibrate, fuses_activations=export_format.fuses_activations)
