@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import maskfit.data.remote_files
-from maskfit.data.remote_files import ImageRoot, is_url, read_image_names
+from maskfit.data.manifest_files import is_url
+from maskfit.data.remote_files import ImageRoot, read_image_names
 from maskfit.errors import DataError, MissingExtraError, PhotoError
 
 NAMES = ["b/2.jpg", "b/10.png", "a.jpeg", "b/c/3.JPG"]

@@ -462,5 +462,8 @@ def test_command_writes_a_dataset_and_refuses_to_overwrite_it(tmp_path):
     assert again.returncode == 2
     assert "not empty" in again.stderr
     assert "--resume" in again.stderr
-    assert "1 person, listed in" in run(*words, "--resume").stdout
+    resumed = run(*words, "--resume").stdout
+    assert "1 person, listed in" in resumed
+    # Not the competition's numbers of masks, so the list is read, not the folder.
+    assert resumed.splitlines()[-1].endswith(f"data check {Path('masked') / 'masks.csv'}")
     assert len(read_photos(tmp_path / "masked" / "masks.csv", SCHEMA)) == 8

@@ -40,7 +40,7 @@ def check_shard_options(images: str | None, *, ray: str | None, resume: bool) ->
     Raises:
         DataError: One is.
     """
-    from maskfit.data.remote_files import is_url
+    from maskfit.data.manifest_files import is_url
 
     misplaced = [name for name, present in (("--ray", ray is not None), ("--resume", resume)) if present]
     if images is not None and is_url(images):

@@ -47,7 +47,7 @@ from maskfit.data.manifest_columns import (
     find_likely_columns,
     read_label_cells,
 )
-from maskfit.data.manifest_files import PhotoFiles, find_likely_path
+from maskfit.data.manifest_files import PhotoFiles, find_likely_path, is_url
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset, find_conflicting_attributes
 from maskfit.data.unused_codes import find_unused_codes
 from maskfit.errors import DataError, LabelError
@@ -381,6 +381,9 @@ class _RowReader:
         elif os.path.isdir(self.root / cell):
             message, kind = f"{cell} is a folder", "folder"
             hint = "give one photo per row, or give the folder instead of this CSV"
+        elif is_url(cell):
+            message, kind = f"{cell} is a URL, and photos of a table are read from folders", "url"
+            hint = "download the photos, then: maskfit data import TABLE --images DIR --out FILE"
         else:
             message, kind = f"{cell} does not exist", "missing"
             # One hint for all rows, which are counted together.

@@ -17,6 +17,18 @@ ROWS_BEFORE_LISTING = 8
 """Rows of one folder whose photos are looked up one by one; from the next one on the folder is listed."""
 
 
+def is_url(text: str) -> bool:
+    """Returns whether a photo or folder is named by a URL.
+
+    Args:
+        text: A path or a URL.
+
+    Returns:
+        Whether it contains `://`.
+    """
+    return "://" in text
+
+
 class FoundFile(NamedTuple):
     """A photo of a manifest.
 

@@ -15,6 +15,7 @@ from typing import Any
 from maskfit.data.face_boxes import BoxColumns, find_box_columns, name_with_box
 from maskfit.data.image_lists import FolderEntry, ImageFolder, check_entry_name, find_id_column, read_image_list
 from maskfit.data.image_opening import MAX_BYTES
+from maskfit.data.manifest_files import is_url
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list, printable
 from maskfit.file_io import iter_csv
@@ -28,18 +29,6 @@ PROTOCOL_PACKAGES = {
     "abfs": "adlfs",
 }
 """Package that fsspec needs for a protocol."""
-
-
-def is_url(root: str) -> bool:
-    """Returns whether a root is a URL instead of a local folder.
-
-    Args:
-        root: A folder or a URL.
-
-    Returns:
-        Whether it contains `://`.
-    """
-    return "://" in root
 
 
 class ImageRoot:

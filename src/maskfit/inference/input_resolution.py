@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskfit.data.image_lists import ImageFolder
+from maskfit.data.manifest_files import is_url
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.environment import MODEL
 from maskfit.errors import MODEL_SUFFIXES, DataError, ModelFileError, format_list
@@ -213,6 +215,12 @@ def _find_photos(argument: str) -> list[Photo | ImageFolder]:
         raise DataError("this is a list, not a photo", location=argument, hint=f"--image-list {argument} --images DIR")
     if path.exists():
         return [Photo(path, argument, argument)]
+    if is_url(argument):
+        raise DataError(
+            "a photo at a URL is not downloaded",
+            location=argument,
+            hint=f"curl -O {shlex.quote(argument)}; a whole folder at a URL is read by --images URL",
+        )
     if glob.has_magic(argument):
         return list(_match_pattern(argument))
     raise DataError("there is no such photo or model", location=argument, hint="check the path")

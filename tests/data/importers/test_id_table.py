@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from maskfit.data.importers.id_table import SEVERAL
-from maskfit.data.importers.photo_finder import NOT_FOUND
-from maskfit.data.read_dataset import scan_photos
+from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND
+from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
 
@@ -46,6 +46,49 @@ def test_numbers_that_lost_or_gained_zeros_are_read_and_noted(write_tree, import
     ]
     note = "2 of these names differ from the photo's in zeros, as spreadsheets drop and add them: 7 as 007.jpg"
     assert note in dataset.notes
+
+
+@pytest.mark.parametrize("header", ["path,mask", "image,mask", "image_url,label", "URL,mask"])
+def test_urls_are_read_as_the_downloaded_photos(write_tree, import_, tmp_path, header):
+    """The name is at the end of the path, in folders of the URL where that decides, or in the query."""
+    text = (
+        f"{header}\nhttps://a.example/p/One%201.jpg?sig=b.c&w=200,wear\nhttps://a.example/get?file=two.png,not_wear\n"
+        "s3://bucket/x/3.jpg,wear\ns3://bucket/y/3.jpg,not_wear\nhttps://a.example/photos/four,wear\n"
+        "https://a.example/200,wear\nhttps://b.example/p/One%201.jpg?sig=d,wear\n"
+    )
+    photos = ("One 1.jpg", "deep/two.png", "x/3.jpg", "y/3.jpg", "four.webp")
+    root = write_tree(*photos, texts={"labels/t.csv": text})
+    dataset = import_(root / "labels" / "t.csv", images=root)
+    assert dataset.format == "ids"
+    assert [(row.photo.relative_to(root).as_posix(), row.labels["mask"]) for row in dataset.rows] == [
+        ("One 1.jpg", "wear"),
+        ("deep/two.png", "not_wear"),
+        ("x/3.jpg", "wear"),
+        ("y/3.jpg", "not_wear"),
+        ("four.webp", "wear"),
+    ]
+    assert [(item.location, item.reason) for item in dataset.left_out] == [
+        ("t.csv row 7: https://a.example/200", NOT_DOWNLOADED)
+    ]
+
+
+@pytest.mark.parametrize("url", ["https://a.example/{}/1.jpg", "https://a.example/get?photo={}/1.jpg"])
+def test_a_photo_that_two_urls_mean_is_refused(write_tree, import_, url):
+    text = f"path,mask\n{url.format('x')},wear\n{url.format('y')},not_wear\n"
+    with pytest.raises(DataError, match=r"row 3: 1.jpg would be the photo of two URLs") as caught:
+        import_(write_tree("1.jpg", texts={"t.csv": text}) / "t.csv")
+    assert "folders" in caught.value.hint
+
+
+def test_urls_without_their_photos_say_how_to_go_on(write_tree, import_):
+    """Also as a dataset, whose table is then a manifest of photos that are not there."""
+    path = write_tree(texts={"t.csv": "path,mask\nhttps://a.example/1.jpg,wear\n"}) / "t.csv"
+    with pytest.raises(DataError, match=NOT_DOWNLOADED) as caught:
+        import_(path)
+    assert "--images DIR" in caught.value.hint
+    with pytest.raises(DataError, match="is a URL, and photos of a table are read from folders") as caught:
+        read_photos(path, LABEL_SCHEMAS["mask"])
+    assert "maskfit data import TABLE --images DIR" in caught.value.hint
 
 
 def test_several_photos_of_one_name_are_named_and_none_is_taken(write_tree, import_):
@@ -131,5 +174,5 @@ def test_other_tables_are_not_taken_for_it(write_tree, import_, text, message):
 def test_as_a_dataset_it_is_answered_with_the_import(write_tree):
     root = write_tree("images/a.jpg", "images/b.jpg", texts={"labels.csv": f"path,mask,person\n{ROWS}"})
     (problem, *_) = scan_photos(root / "labels.csv", LABEL_SCHEMAS["mask"])[1]
-    assert "names photos without suffix and folder" in problem.message
+    assert "names photos by ids or URLs" in problem.message
     assert "maskfit data import" in problem.hint

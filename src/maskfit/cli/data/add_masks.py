@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_table, print_written, progress
+from maskfit.cli.console import err, out, print_json, print_next, print_table, print_written, progress
 from maskfit.cli.dataset_options import CodesOption, parse_codes
 from maskfit.file_locks import claim
 from maskfit.text import format_count
@@ -94,7 +95,7 @@ def add_masks(
     """
     from maskfit.synthesis.masks.face_selection import select_faces
     from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
-    from maskfit.synthesis.masks.write_dataset import check_output_dir, write_masked_dataset
+    from maskfit.synthesis.masks.write_dataset import MANIFEST, check_output_dir, write_masked_dataset
 
     meanings = parse_codes(codes)
     check_output_dir(source, target, resume=resume)
@@ -118,6 +119,9 @@ def add_masks(
         print_json({**asdict(result), "images": str(result.images), "others": faces.others})
         return
     _print_summary(result, faces.others, target)
+    # Only the competition's numbers of masks make a folder in its layout.
+    is_layout = (num_correct, num_incorrect) == (5, 1)
+    print_next(f"data check {shlex.quote(str(result.images if is_layout else target / MANIFEST))}")
 
 
 def _print_summary(result: MaskDatasetResult, num_skipped: int, target: Path) -> None:

@@ -1,15 +1,18 @@
-"""A CSV whose photos are named without suffix and folder, as Kaggle's and FiftyOne's tables have it: `id,mask`.
+"""A CSV whose photos are named without suffix and folder (`id,mask`), as Kaggle and FiftyOne do, or by URLs.
 
 An id is read as the photo of that name where there is exactly one, whatever its suffix and folder; one that is a number
 also where only zeros in front, or a decimal `.0`, differ. A column that names another photo in the same row is an
-error: the ids may be numbers of rows.
+error: the ids may be numbers of rows. A URL is read as the downloaded photo with the name at the end of its path, or in
+its query; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import ClassVar, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from maskfit.data.face_boxes import find_box_columns
 from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
@@ -24,17 +27,20 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
-from maskfit.data.importers.photo_finder import NOT_FOUND, PhotoFinder
+from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
-from maskfit.data.manifest_files import find_file
+from maskfit.data.manifest_files import find_file, is_url
 from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 
-ID_COLUMNS = ("id", "uid", "image_name", "imagename", "img_id", "photo_id", "photo")
+URL_COLUMNS = ("url", "image_url", "img_url", "photo_url", "image_link")
+"""Columns of URLs, which come before ids in the same table."""
+
+ID_COLUMNS = (*URL_COLUMNS, "id", "uid", "image_name", "imagename", "img_id", "photo_id", "photo")
 """Columns of ids, besides those that may hold paths."""
 
 SEVERAL = "several photos have this name; give the folder that is meant with --images, or write their suffix"
@@ -43,7 +49,7 @@ SEVERAL = "several photos have this name; give the folder that is meant with --i
 class IdTableImporter:
     """A CSV of ids and labels."""
 
-    title: ClassVar[str] = "a CSV that names photos without suffix and folder"
+    title: ClassVar[str] = "a CSV that names photos by ids or URLs"
     codes: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     def detect(self, source: ImportSource, words: WordReader) -> Confidence:
@@ -79,8 +85,9 @@ class IdTableImporter:
         result = RawImport()
         boxed = BoxRows(result)
         finder = options.photo_finder(source)
-        example, count = "", 0
-        number_example, numbers = "", 0
+        example, names = "", set[str]()
+        number_example, numbers = "", set[str]()
+        url_of: dict[str, str] = {}
         for name in _tables(source):
             columns = _find_columns(source, name, options.words.schema)
             if columns is None:
@@ -97,9 +104,13 @@ class IdTableImporter:
                     if is_number:
                         others = [column for column in columns.unread if boxes is None or column not in boxes.names]
                         _check_no_other_name(row, columns.id, others, found[0], finder, name, number)
-                    example, count = example or f"{cell} as {found[0]}", count + 1
+                    if is_url(cell):
+                        _check_one_url(cell, url_of.setdefault(found[0], cell), found[0], name, number)
+                    example = example or f"{cell} as {found[0]}"
+                    names.add(cell)
                     if is_number:
-                        number_example, numbers = number_example or f"{cell} as {found[0]}", numbers + 1
+                        number_example = number_example or f"{cell} as {found[0]}"
+                        numbers.add(cell)
                     words = [(key, row[column]) for key, column in columns.labels if row[column]]
                     person = row[columns.person] if columns.person else ""
                     try:
@@ -114,17 +125,18 @@ class IdTableImporter:
                 elif found:
                     result.left_out.append(LeftOut(f"{location}: {cell} may be {', '.join(found[:4])}", SEVERAL))
                 else:
-                    result.left_out.append(LeftOut(f"{location}: {cell}", NOT_FOUND))
+                    reason = NOT_DOWNLOADED if is_url(cell) else NOT_FOUND
+                    result.left_out.append(LeftOut(f"{location}: {cell}", reason))
             if unread := [column for column in columns.unread if boxes is None or column not in boxes.names]:
                 result.notes.append(f"{name}: columns that are not imported: {', '.join(unread)}")
         if not result.files:
             hint = "name the columns id and mask; a table of paths is read as a manifest, without an import"
             raise DataError("no CSV here names photos without a suffix", location=source.path, hint=hint)
-        if count:
-            what = format_count(count, "name is read as the only photo", "names are each read as the only photo")
+        if names:
+            what = format_count(len(names), "name is read as the only photo", "names are each read as the only photo")
             result.notes.append(f"{what} of that name, such as {example}")
         if numbers:
-            what = format_count(numbers, "of these names differs", "of these names differ")
+            what = format_count(len(numbers), "of these names differs", "of these names differ")
             note = f"{what} from the photo's in zeros, as spreadsheets drop and add them: {number_example}"
             result.notes.append(note)
         boxed.finish()
@@ -134,10 +146,31 @@ class IdTableImporter:
 
 def _find(finder: PhotoFinder, cell: str) -> tuple[list[str], bool]:
     """The photos that an id may mean, and whether zeros in its number differ from theirs."""
+    if is_url(cell):
+        return _find_url(finder, cell), False
     if found := finder.find_by_stem(cell):
         return found, False
     found = finder.find_by_number(cell)
     return found, bool(found)
+
+
+def _find_url(finder: PhotoFinder, url: str) -> list[str]:
+    """The downloaded photos that a URL may mean: those with most of its folders, and its suffix where one has it."""
+    for text in _paths_in_url(url):
+        parts = [part for part in text.replace("\\", "/").split("/") if part]
+        name = parts[-1] if parts else ""
+        stem = name.rpartition(".")[0] if is_photo_name(name) else name
+        for start in range(len(parts)):
+            if found := finder.find_by_stem("/".join((*parts[start:-1], stem))):
+                same = [path for path in found if path.rpartition("/")[2].casefold() == name.casefold()]
+                return same or found
+    return []
+
+
+def _paths_in_url(url: str) -> tuple[str, ...]:
+    """A URL's path, and photos in its query; other values there are sizes and signatures."""
+    parsed = urlsplit(url)
+    return (unquote(parsed.path), *(value for _, value in parse_qsl(parsed.query) if is_photo_name(value)))
 
 
 class _Columns(NamedTuple):
@@ -172,6 +205,16 @@ def _check_no_other_name(
             raise _other_photo(number, f"{id} means {photo}", f"{column} means {named[0]}", name)
 
 
+def _check_one_url(url: str, first: str, photo: str, name: str, number: int) -> None:
+    """Checks that a photo is not meant by two URLs; servers and signatures in the query may differ."""
+    if _paths_in_url(url) != _paths_in_url(first):
+        raise DataError(
+            f"row {number}: {photo} would be the photo of two URLs, {first} and {url}",
+            location=name,
+            hint="download the photos into folders named as in the URLs, or give them names of their own",
+        )
+
+
 def _other_photo(number: int, meant: str, other: str, name: str) -> DataError:
     return DataError(
         f"row {number}: column {meant}, and column {other}",
@@ -184,8 +227,12 @@ def _tables(source: ImportSource) -> tuple[str, ...]:
     return source.with_suffix(".csv", ".tsv")
 
 
+def _is_path(cell: str, folder: Path) -> bool:
+    return not is_url(cell) and (is_photo_name(cell) or find_file(cell, folder) is not None)
+
+
 def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:
-    """The columns of a table; None without labels, or where the names are paths of photos or have a suffix."""
+    """The columns of a table; None without labels, or where the names are paths or have a suffix and are no URLs."""
     try:
         rows = list(islice(iter_csv(source.root / name, ()), SHOWN_ROWS))
     except DataError:
@@ -203,8 +250,10 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
     labels += [(ANY, columns[key]) for key in WORD_COLUMNS if key in columns and columns[key] != own]
     shown = [row[own] for row in rows if row[own]]
     folder = (source.root / name).parent
-    if not labels or not shown or any(is_photo_name(cell) or find_file(cell, folder) for cell in shown):
+    if not labels or not shown or any(_is_path(cell, folder) for cell in shown):
         return None
+    if any(map(is_url, shown)) and find_box_columns(columns) is not None:
+        return None  # the format `boxes` reads URLs too
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns and columns[key] != own), "")
     used = {own, person, *(column for _, column in labels)}
     unread = [column for column in columns.values() if column not in used]

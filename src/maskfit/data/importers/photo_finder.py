@@ -12,10 +12,11 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from maskfit.data.manifest_files import find_file, name_inside
+from maskfit.data.manifest_files import find_file, is_url, name_inside
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 
 NOT_FOUND = "the photo does not exist"
+NOT_DOWNLOADED = "the photo is named by a URL, and no photo in the folder has the name in it"
 AMBIGUOUS = "several photos have this name; give the folder that is meant with --images"
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
@@ -193,7 +194,7 @@ class PhotoFinder:
                     best = _longest_common_end([*parts[:-1], candidate], paths)
                     path = self._by_path[best] if best else ""
                     return (self.folder / path, "") if path else (None, AMBIGUOUS)
-        return None, NOT_FOUND
+        return None, NOT_DOWNLOADED if is_url(name) else NOT_FOUND
 
     def _place(self, file: Path) -> Path:
         """The path of an existing photo, in the folder where it is there, so that it is one photo however named."""
