@@ -1,4 +1,4 @@
-"""Tests of sets that say labels in the paths of photos: AFAD, FG-NET, MORPH, CACD."""
+"""Tests of sets that say labels in the paths of photos: AFAD, FG-NET, MORPH, CACD, AgeDB."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ def rows(dataset) -> list[tuple[str, str, dict[str, str]]]:
                 "14_Aaron_Johnson_0001.jpg": ("Aaron_Johnson", {"age": "14"}),
                 "53_Robin_Williams_0002.jpg": ("Robin_Williams", {"age": "53"}),
                 "54_Robin_Williams_0010.jpg": ("Robin_Williams", {"age": "54"}),
+            },
+        ),
+        (
+            "agedb",
+            {
+                "AgeDB/0_MariaCallas_35_f.jpg": ("MariaCallas", {"gender": "female", "age": "35"}),
+                "AgeDB/10000_GlennClose_62_f.jpg": ("GlennClose", {"gender": "female", "age": "62"}),
+                "AgeDB/16516_PeterO'Toole_101_m.jpg": ("PeterO'Toole", {"gender": "male", "age": "101"}),
             },
         ),
     ],

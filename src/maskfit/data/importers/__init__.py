@@ -20,7 +20,9 @@ from pathlib import Path
 
 from maskfit.data.importers.adience import AdienceImporter
 from maskfit.data.importers.all_age_faces import AllAgeFacesImporter
+from maskfit.data.importers.appa_real import AppaRealImporter
 from maskfit.data.importers.box_table import BoxTableImporter
+from maskfit.data.importers.celeba import CelebaImporter
 from maskfit.data.importers.coco import CocoImporter
 from maskfit.data.importers.createml import CreatemlImporter
 from maskfit.data.importers.cvat import CvatImporter
@@ -32,12 +34,13 @@ from maskfit.data.importers.id_table import IdTableImporter
 from maskfit.data.importers.import_dataset import ImportedDataset, write_manifest
 from maskfit.data.importers.import_dataset import import_dataset as _import_dataset
 from maskfit.data.importers.interface import Importer
+from maskfit.data.importers.json_lines import JsonLinesImporter
 from maskfit.data.importers.label_studio import LabelStudioImporter
 from maskfit.data.importers.labelme import LabelmeImporter
 from maskfit.data.importers.medical_mask import MedicalMaskImporter
 from maskfit.data.importers.mmpretrain import MMPretrainImporter
 from maskfit.data.importers.one_hot import OneHotImporter
-from maskfit.data.importers.path_patterns import AfadImporter, CacdImporter, FgNetImporter, MorphImporter
+from maskfit.data.importers.path_patterns import AfadImporter, AgeDbImporter, CacdImporter, FgNetImporter, MorphImporter
 from maskfit.data.importers.retinanet import RetinanetImporter
 from maskfit.data.importers.utkface import UTKFaceImporter
 from maskfit.data.importers.via import ViaImporter
@@ -63,6 +66,7 @@ IMPORTERS: dict[str, Importer] = {
     "one-hot": OneHotImporter(),
     "ids": IdTableImporter(),
     "huggingface": HuggingFaceImporter(),
+    "json-lines": JsonLinesImporter(),
     "label-studio": LabelStudioImporter(),
     "utkface": UTKFaceImporter(),
     "all-age-faces": AllAgeFacesImporter(),
@@ -72,6 +76,9 @@ IMPORTERS: dict[str, Importer] = {
     "fg-net": FgNetImporter(),
     "morph": MorphImporter(),
     "cacd": CacdImporter(),
+    "agedb": AgeDbImporter(),
+    "appa-real": AppaRealImporter(),
+    "celeba": CelebaImporter(),
     "mmpretrain": MMPretrainImporter(),
 }
 """Import formats by their name in `--format`."""

@@ -4,6 +4,7 @@
   (https://afad-dataset.github.io).
 - FG-NET: `001A43a.JPG`, person and age, a letter where a person has several photos at one age.
 - MORPH: `009055_1M54.JPG`, person, number of the photo, gender and age.
+- AgeDB: `0_MariaCallas_35_f.jpg`, number of the photo, name, age and gender.
 - CACD: `14_Aaron_Johnson_0001.jpg`, age (year of the photo less year of birth) and name.
 """
 
@@ -107,3 +108,12 @@ class CacdImporter(PathPatternImporter):
 
     title: ClassVar[str] = "CACD: age and name in file names, 14_Aaron_Johnson_0001"
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"(?:^|/)(?P<age>\d{2})_(?P<person>[^/\d_][^/\d]*)_\d{4}$")
+
+
+class AgeDbImporter(PathPatternImporter):
+    """AgeDB."""
+
+    title: ClassVar[str] = "AgeDB: name, age and gender in file names, 0_MariaCallas_35_f"
+    pattern: ClassVar[re.Pattern[str]] = re.compile(
+        r"(?:^|/)\d{1,6}_(?P<person>[^/\d_][^/_]*)_(?P<age>\d{1,3})_(?P<gender>[mf])$"
+    )

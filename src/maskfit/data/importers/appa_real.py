@@ -1,0 +1,90 @@
+"""APPA-REAL: `gt_avg_train.csv` and its siblings, with the real age of each photo, beside the photos' folders.
+
+Each photo is there twice: `000000.jpg` as it was, which may show others too, and `000000.jpg_face.jpg`, its face turned
+upright, with a margin. Source: https://chalearnlap.cvc.uab.cat/dataset/26/description/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from maskfit.data.importers.interface import Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
+from maskfit.data.importers.word_reader import WordReader
+from maskfit.errors import DataError
+from maskfit.file_io import iter_csv
+from maskfit.text import format_count
+
+COLUMNS = ("file_name", "apparent_age_avg", "real_age")
+FACE_ENDING = "_face.jpg"
+
+
+class AppaRealImporter:
+    """APPA-REAL."""
+
+    title: ClassVar[str] = "APPA-REAL: a CSV with file_name,apparent_age_avg,real_age"
+    codes: ClassVar[Mapping[str, Mapping[str, str]]] = {"age": {}}
+
+    def detect(self, source: ImportSource, words: WordReader) -> Confidence:
+        """Says how sure it is that a source has APPA-REAL's label files.
+
+        Args:
+            source: The source.
+            words: What the user says that words mean.
+
+        Returns:
+            `SURE` where a CSV has its columns.
+        """
+        return Confidence.SURE if _label_files(source) else Confidence.NO
+
+    def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
+        """Reads the real age of each photo, of its face where that is there.
+
+        Args:
+            source: The source.
+            options: Options of the import.
+
+        Returns:
+            A row per line whose photo exists.
+
+        Raises:
+            DataError: There is no such table.
+        """
+        result = RawImport(files=_label_files(source))
+        if not result.files:
+            hint = f"its columns are {', '.join(COLUMNS)}; name another format with --format"
+            raise DataError("there is no CSV of APPA-REAL here", location=source.path, hint=hint)
+        finder = options.photo_finder(source)
+        # Names are counted anew in each part, so a photo is looked for in the folder of its own.
+        parts = {name.split("/")[0] for name in finder.names if "/" in name}
+        num_faces = 0
+        for file in result.files:
+            part = file.rpartition(".")[0].rpartition("_")[2]
+            folder = f"{part}/" if part in parts else ""
+            for number, row in enumerate(iter_csv(source.root / file, COLUMNS), start=2):
+                location = f"{file} row {number}"
+                photo, reason = finder.find(f"{folder}{row['file_name']}{FACE_ENDING}", file)
+                is_face = photo is not None
+                if photo is None:
+                    photo, reason = finder.find(folder + row["file_name"], file)
+                if photo is None:
+                    result.left_out.append(LeftOut(f"{location}: {row['file_name']}", reason))
+                    continue
+                num_faces += is_face
+                result.rows.append(RawRow(photo, location, [("age", row["real_age"])]))
+        if num_faces:
+            result.notes.append(
+                f"{format_count(num_faces, 'row takes', 'rows take')} the cropped face, NAME{FACE_ENDING}, in place of "
+                "the whole photo, which may show others too"
+            )
+        result.notes.append("the age is real_age; apparent_age_avg, what people guessed, is not imported")
+        return result
+
+
+def _label_files(source: ImportSource) -> list[str]:
+    files = []
+    for name in source.with_suffix(".csv"):
+        header = {cell.strip().strip('"') for cell in source.head(name).partition("\n")[0].split(",")}
+        if {*COLUMNS} <= header:
+            files.append(name)
+    return files

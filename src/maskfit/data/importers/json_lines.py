@@ -1,0 +1,285 @@
+"""JSON Lines: an object per photo with its name and labels; also of Amazon SageMaker Ground Truth and of Prodigy.
+
+The name is in `path`, `image`, `file_name` or another column name of a manifest, in a URL, or in `source-ref`. A key
+that is an attribute (`mask`), or `label`, `class` and the like, holds its labels: words, a list of them, or an index.
+
+- Ground Truth ("augmented manifest"): beside each labeling job's key stands `KEY-metadata`, which names the classes of
+  the indexes and of boxes (https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html).
+- Prodigy: `answer` is `accept`, `reject` or `ignore`, `accept` lists the chosen options, and `spans` are boxes
+  (https://prodi.gy/docs/api-interfaces).
+
+A folder's `metadata.jsonl` with `file_name` is Hugging Face's, a line with `data_row` Labelbox's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+from maskfit.data.face_boxes import BoxColumns, find_box_columns
+from maskfit.data.importers.box_rows import NO_BOX, BoxRows, extent, to_numbers, to_points
+from maskfit.data.importers.huggingface import FILE_NAME, LABEL_KEYS
+from maskfit.data.importers.id_table import URL_COLUMNS
+from maskfit.data.importers.interface import (
+    ANY,
+    Box,
+    Confidence,
+    ImportOptions,
+    ImportSource,
+    LeftOut,
+    RawImport,
+    RawRow,
+)
+from maskfit.data.importers.word_reader import WordReader
+from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
+from maskfit.errors import DataError
+
+SUFFIXES = (".jsonl", ".ndjson", ".manifest", ".json")
+SHOWN_LINES = 20
+"""Lines from which a file is recognized."""
+
+PHOTO_KEYS = ("source-ref", *PATH_COLUMNS, *URL_COLUMNS)
+METADATA_SUFFIX = "-metadata"
+
+DAMAGED_LINE = "the line is no JSON object"
+NO_NAME = "the line names no photo"
+EMBEDDED = "the photo is in the line itself; save it as a file, and name that"
+NO_CLASS = "the index has no name in the line's metadata"
+OTHER_BOXES = "the line has boxes in a form that is not read"
+NOT_ACCEPTED = "the annotator did not accept the line"
+
+BOX_KEYS = frozenset({"bbox", "bboxes", "box", "boxes", "bounding_box", "boundingbox", "objects", "annotations"})
+"""Keys of boxes whose numbers may mean corners or sides, so that no label of theirs is one of the photo."""
+
+Labels = list[tuple[str, str]]
+
+
+class JsonLinesImporter:
+    """JSON Lines."""
+
+    title: ClassVar[str] = "JSON Lines: an object with a photo and labels per line, as of Ground Truth and Prodigy"
+    codes: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+
+    def detect(self, source: ImportSource, words: WordReader) -> Confidence:
+        """Says how sure it is that a source has JSON Lines with photos.
+
+        Args:
+            source: The source.
+            words: What the user says that words mean.
+
+        Returns:
+            `SURE` where the lines of a file name photos and a label.
+        """
+        return Confidence.SURE if _label_files(source, words) else Confidence.NO
+
+    def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
+        """Reads all files of lines.
+
+        Args:
+            source: The source.
+            options: Options of the import.
+
+        Returns:
+            A row per photo, or per box where it has some.
+
+        Raises:
+            DataError: There is no such file.
+        """
+        result = RawImport(files=_label_files(source, options.words))
+        if not result.files:
+            hint = "each line has a photo's name, such as image, and a label, such as mask or label"
+            raise DataError("there are no JSON Lines with photos here", location=source.path, hint=hint)
+        rows = BoxRows(result)
+        finder = options.photo_finder(source)
+        unread: dict[str, None] = {}
+        for name in result.files:
+            for number, item in _lines(source, name):
+                location = f"{name} line {number}"
+                key = _photo_key(item)
+                cell = item[key] if key else ""
+                if not key or cell.startswith("data:"):
+                    reason = EMBEDDED if key else NO_NAME if item else DAMAGED_LINE
+                    result.left_out.append(LeftOut(location, reason))
+                    continue
+                if item.get("answer", "accept") != "accept":
+                    result.left_out.append(LeftOut(location, NOT_ACCEPTED))
+                    continue
+                photo, reason = finder.find(cell, name)
+                if photo is None:
+                    result.left_out.append(LeftOut(f"{location}: {cell}", reason))
+                    continue
+                person = next((str(item[column]) for column in PERSON_COLUMNS if _is_text(item.get(column))), "")
+                if BOX_KEYS & {key.casefold() for key in item}:
+                    result.left_out.append(LeftOut(location, OTHER_BOXES))
+                    continue
+                labels, boxes = _read_item(item, key, options.words, location, result, unread)
+                if not boxes:
+                    result.rows.append(RawRow(photo, location, labels, person))
+                for count, (box, own, size) in enumerate(boxes, start=1):
+                    where = f"{location} box {count}"
+                    if box is None:
+                        result.left_out.append(LeftOut(where, NO_BOX))
+                    else:
+                        rows.add(photo, where, [*own, *labels], box, size, person=person)
+        if unread:
+            result.notes.append(f"keys that hold no label, ignored: {', '.join(unread)}")
+        result.note_photos_without_row(finder)
+        rows.finish()
+        return result
+
+
+Boxes = list[tuple[Box | None, Labels, tuple[float, float] | None]]
+"""Each box with its labels, and the size of the photo that it was drawn on."""
+
+
+def _label_files(source: ImportSource, words: WordReader) -> list[str]:
+    return [
+        name
+        for name in source.with_suffix(*SUFFIXES)
+        if PurePosixPath(name).name != FILE_NAME and _has_photos(source.head(name), words)
+    ]
+
+
+def _has_photos(head: str, words: WordReader) -> bool:
+    """Whether the first lines are objects, most of which name a photo, and one has what may be a label."""
+    lines = [line for line in head.split("\n")[: SHOWN_LINES + 1] if line.strip()]
+    if not lines or not lines[0].lstrip().startswith("{"):
+        return False
+    # The last line may be cut.
+    items = [item for line in lines[: max(1, len(lines) - 1)] if (item := _parse(line))]
+    named = [item for item in items if _photo_key(item)]
+    return 2 * len(named) > len(items) and any(
+        key.casefold() in LABEL_KEYS
+        or words.find_key(key)
+        or f"{key}{METADATA_SUFFIX}" in item
+        or key in ("accept", "spans")
+        for item in named
+        for key in item
+    )
+
+
+def _lines(source: ImportSource, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The lines of a file with their numbers; an empty mapping for one that is no JSON object."""
+    try:
+        with (source.root / name).open(encoding="utf-8-sig", errors="replace", newline="\n") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield number, _parse(line)
+    except OSError as error:
+        raise DataError(
+            f"the file cannot be read: {error.strerror}", location=source.describe(name), hint="check its permissions"
+        ) from None
+
+
+def _parse(line: str) -> Mapping[str, Any]:
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return item if isinstance(item, dict) else {}
+
+
+def _photo_key(item: Mapping[str, Any]) -> str:
+    """The key of the photo's name; empty where the line has none, or is of another format."""
+    if isinstance(item.get("data_row"), Mapping):
+        return ""
+    keys = {key.casefold(): key for key in item}
+    return next((keys[key] for key in PHOTO_KEYS if key in keys and _is_name(item[keys[key]])), "")
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _read_item(
+    item: Mapping[str, Any],
+    photo_key: str,
+    words: WordReader,
+    location: str,
+    result: RawImport,
+    unread: dict[str, None],
+) -> tuple[Labels, Boxes]:
+    """The labels of a line, and its boxes with theirs."""
+    labels: Labels = []
+    boxes: Boxes = []
+    others = {photo_key, "answer", "options", *PERSON_COLUMNS}
+    columns = find_box_columns({key.casefold(): key for key in item})
+    if columns is not None:
+        others |= set(columns.names)
+        boxes.append((_read_row_box(columns, item), [], None))
+    if isinstance(item.get("spans"), list):
+        others |= {"spans", "width", "height"}
+        size = to_numbers([item.get("width"), item.get("height")])
+        boxes += [_read_span(span, (size[0], size[1]) if size else None) for span in item["spans"]]
+    for key, value in item.items():
+        metadata = item.get(f"{key}{METADATA_SUFFIX}")
+        if key in others or value is None or (key.endswith(METADATA_SUFFIX) and key[: -len(METADATA_SUFFIX)] in item):
+            continue
+        own = words.find_key(key)
+        if isinstance(metadata, Mapping):
+            if isinstance(value, Mapping):
+                boxes += _read_boxes(value, metadata, own or ANY)
+            else:
+                names = _class_names(value, metadata)
+                labels += [(own or ANY, name) for name in names]
+                if not names:
+                    result.left_out.append(LeftOut(f"{location} {key}", NO_CLASS))
+            continue
+        values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        for word in filter(None, (str(part).strip() for part in values if _is_text(part))):
+            if own is not None or key.casefold() in LABEL_KEYS or key == "accept" or words.knows_alone(word):
+                labels.append((own or ANY, word))
+            else:
+                unread[key] = None
+        if isinstance(value, Mapping | bool):
+            unread[key] = None
+    return labels, boxes
+
+
+def _class_names(value: Any, metadata: Mapping[str, Any]) -> list[str]:
+    """The names of Ground Truth's indexes: of one class, or of several (`class-map`)."""
+    if _is_text(metadata.get("class-name")):
+        return [str(metadata["class-name"])]
+    class_map = metadata.get("class-map")
+    if not isinstance(class_map, Mapping):
+        return [value] if _is_name(value) else []
+    indexes = value if isinstance(value, list) else [value]
+    return [str(class_map[f"{index}"]) for index in indexes if _is_text(class_map.get(f"{index}"))]
+
+
+def _read_row_box(columns: BoxColumns, item: Mapping[str, Any]) -> Box | None:
+    try:
+        return columns.read({name: f"{item[name]}" for name in columns.names})
+    except DataError:
+        return None
+
+
+def _read_span(span: Any, size: tuple[float, float] | None) -> tuple[Box | None, Labels, tuple[float, float] | None]:
+    """Prodigy's rectangle or polygon: its corners in pixels of the photo's declared size, and a label."""
+    points = to_points(span.get("points")) if isinstance(span, Mapping) else None
+    label = span.get("label") if isinstance(span, Mapping) else None
+    return extent(points) if points else None, [(ANY, label)] if isinstance(label, str) and label else [], size
+
+
+def _read_boxes(value: Mapping[str, Any], metadata: Mapping[str, Any], key: str) -> Boxes:
+    """Ground Truth's boxes: left, top, width and height in pixels, and the index of a class."""
+    found: Boxes = []
+    sizes = value.get("image_size")
+    first = sizes[0] if isinstance(sizes, list) and sizes and isinstance(sizes[0], Mapping) else {}
+    side = to_numbers([first.get("width"), first.get("height")])
+    annotations = value.get("annotations")
+    for item in annotations if isinstance(annotations, list) else ():
+        if not isinstance(item, Mapping):
+            found.append((None, [], None))
+            continue
+        edges = to_numbers([item.get(edge) for edge in ("left", "top", "width", "height")])
+        names = _class_names(item.get("class_id"), metadata)
+        box = (edges[0], edges[1], edges[0] + edges[2], edges[1] + edges[3]) if edges else None
+        found.append((box, [(key, name) for name in names], (side[0], side[1]) if side else None))
+    return found

@@ -1,0 +1,145 @@
+"""JSON Lines of any program, of Ground Truth and of Prodigy."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maskfit.data.importers.box_rows import NO_BOX
+from maskfit.data.importers.json_lines import (
+    DAMAGED_LINE,
+    EMBEDDED,
+    NO_CLASS,
+    NO_NAME,
+    NOT_ACCEPTED,
+    OTHER_BOXES,
+)
+from maskfit.data.importers.photo_finder import NOT_FOUND
+from maskfit.errors import DataError
+
+
+def lines(*items) -> str:
+    return "".join(f"{item if isinstance(item, str) else json.dumps(item)}\n" for item in items)
+
+
+def rows(dataset) -> list[tuple[str, str, dict[str, str], object]]:
+    return [(row.photo.name, row.person, dict(row.labels), row.box) for row in dataset.rows]
+
+
+def reasons(dataset) -> list[str]:
+    return [item.reason for item in dataset.left_out]
+
+
+@pytest.mark.parametrize("name", ["labels.jsonl", "labels.ndjson", "labels.json"])
+def test_a_line_has_a_photo_and_labels(write_tree, import_, name):
+    """Labels are under an attribute's name, under `label`, in a list, or a word that is a value whatever its key is."""
+    text = lines(
+        {"image": "img/a.jpg", "mask": "with_mask", "Sex": "F", "age": 31, "person": "p1", "score": 0.5},
+        {"image": "https://a.example/img/b.jpg?x=1", "label": ["without_mask", "male"], "note": {"x": 1}},
+        {"image": "img/absent.jpg", "label": "with_mask"},
+        {"label": "with_mask"},
+        "{damaged",
+        {"image": "data:image/png;base64,AAAA", "label": "with_mask"},
+    )
+    dataset = import_(write_tree("img/a.jpg", "img/b.jpg", "img/c.jpg", texts={name: text}))
+    assert dataset.format == "json-lines"
+    assert rows(dataset) == [
+        ("a.jpg", "p1", {"mask": "wear", "gender": "female", "age": "31"}, None),
+        ("b.jpg", "", {"mask": "not_wear", "gender": "male"}, None),
+    ]
+    assert reasons(dataset) == [NOT_FOUND, NO_NAME, DAMAGED_LINE, EMBEDDED]
+    assert "keys that hold no label, ignored: score, note" in dataset.notes
+    assert "1 photo has no row: img/c.jpg" in dataset.notes
+
+
+def test_ground_truths_indexes_are_read_by_their_names(write_tree, import_):
+    """The number of a class says nothing: the metadata beside it has the name."""
+    size = [{"width": 24, "height": 32, "depth": 3}]
+    boxes = [{"class_id": 1, "left": 2, "top": 4, "width": 10, "height": 12}, {"class_id": 7, "left": "x"}, 3]
+    text = lines(
+        {"source-ref": "s3://b/a.jpg", "mask-job": 0, "mask-job-metadata": {"class-name": "with_mask"}},
+        {"source-ref": "s3://b/b.jpg", "who": [0, 2], "who-metadata": {"class-map": {"0": "female", "2": "with_mask"}}},
+        {
+            "source-ref": "s3://b/c.jpg",
+            "faces": {"image_size": size, "annotations": boxes},
+            "faces-metadata": {"class-map": {"1": "without_mask"}, "type": "groundtruth/object-detection"},
+        },
+        {"source-ref": "s3://b/a.jpg", "mask-job": 5, "mask-job-metadata": {"failure-reason": "ClientError"}},
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"output.manifest": text}))
+    assert dataset.format == "json-lines"
+    assert rows(dataset) == [
+        ("a.jpg", "", {"mask": "wear"}, None),
+        ("b.jpg", "", {"mask": "wear", "gender": "female"}, None),
+        ("c.jpg", "", {"mask": "not_wear"}, (2.0, 4.0, 12.0, 16.0)),
+    ]
+    assert {NO_BOX, NO_CLASS} <= set(reasons(dataset))
+
+
+def test_prodigys_choices_spans_and_answers_are_read(write_tree, import_):
+    square = [[2, 4], [2, 16], [12, 16], [12, 4]]
+    text = lines(
+        {"image": "a.jpg", "options": [{"id": "with_mask"}], "accept": ["with_mask"], "answer": "accept"},
+        {"image": "b.jpg", "label": "with_mask", "answer": "reject"},
+        {"image": "b.jpg", "label": "with_mask", "answer": "ignore"},
+        {
+            "image": "c.jpg",
+            "width": 24,
+            "height": 32,
+            "spans": [{"label": "without_mask", "points": square}, {"label": "with_mask"}],
+            "answer": "accept",
+        },
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"annotations.jsonl": text}))
+    assert rows(dataset) == [
+        ("a.jpg", "", {"mask": "wear"}, None),
+        ("c.jpg", "", {"mask": "not_wear"}, (2.0, 4.0, 12.0, 16.0)),
+    ]
+    assert reasons(dataset) == [NOT_ACCEPTED, NOT_ACCEPTED, NO_BOX]
+
+
+def test_a_label_of_a_box_is_none_of_the_photo(write_tree, import_):
+    """Four numbers of a box may be corners or sides; four named ones are read."""
+    text = lines(
+        {"image": "a.jpg", "bbox": [2, 4, 12, 16], "label": "with_mask"},
+        {"image": "b.jpg", "xmin": 2, "ymin": 4, "xmax": 12, "ymax": 16, "label": "with_mask"},
+        {"image": "b.jpg", "xmin": 2, "ymin": None, "xmax": 12, "ymax": 16, "label": "with_mask"},
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"t.jsonl": text}))
+    assert rows(dataset) == [("b.jpg", "", {"mask": "wear"}, (2.0, 4.0, 12.0, 16.0))]
+    assert reasons(dataset) == [OTHER_BOXES, NO_BOX]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"image": "a.jpg", "text": "hello"}\n',
+        '{"data_row": {"external_id": "a.jpg"}, "image": "a.jpg", "label": "with_mask"}\n',
+        '{"text": "a.jpg", "label": "with_mask"}\n',
+        '[{"image": "a.jpg", "label": "with_mask"}]\n',
+        "1\n2\n",
+    ],
+)
+def test_other_lines_are_not_taken_for_it(write_tree, import_, text):
+    with pytest.raises(DataError, match=r"none of the formats|no JSON Lines"):
+        import_(write_tree("a.jpg", texts={"t.jsonl": text}))
+
+
+def test_lines_of_other_types_are_left_out(write_tree, import_):
+    text = lines(
+        {"image": "a.jpg", "mask": "with_mask"},
+        {"image": ["a.jpg"], "mask": "with_mask"},
+        {"image": "a.jpg", "mask": None, "x": True, "x-metadata": [], "spans": "no"},
+        {"image": "a.jpg", "faces": {"annotations": "no", "image_size": 3}, "faces-metadata": {}},
+        {"image": "a.jpg", "spans": [3, {"points": [[1]]}]},
+        [1],
+    )
+    dataset = import_(write_tree("a.jpg", texts={"t.jsonl": text}))
+    assert [labels for *_, labels, _ in rows(dataset)] == [{"mask": "wear"}]
+    assert [reason for reason in reasons(dataset) if reason in (NO_NAME, NO_BOX, DAMAGED_LINE)] == [
+        NO_NAME,
+        NO_BOX,
+        NO_BOX,
+        DAMAGED_LINE,
+    ]
