@@ -13,6 +13,7 @@ import pytest
 from maskfit.data.image_lists import ImageFolder, default_folder, find_images, read_image_list
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
+from maskfit.inference.submission import read_truth
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 
@@ -130,6 +131,16 @@ def test_the_folder_of_a_list_beside_images(listing, tmp_path, text, folder):
 def test_other_files_are_rejected(listing, text, match):
     with pytest.raises(DataError, match=match):
         read_image_list(*listing(text))
+
+
+@pytest.mark.parametrize("header", ["id,mask", "Image_URL,label", "photo_id,x"])
+def test_ids_and_urls_are_answered_with_the_import(listing, header):
+    path, images = listing(f"{header}\na,wear\n")
+    with pytest.raises(DataError, match=f"'{header.partition(',')[0]}' may be their ids or URLs") as caught:
+        read_image_list(path, images)
+    assert f"maskfit data import {path} --images DIR" in caught.value.hint
+    with pytest.raises(DataError, match="may be their ids or URLs"):
+        read_truth(path, LABEL_SCHEMAS["mask"])
 
 
 def test_subfolders_are_searched(tmp_path):

@@ -19,7 +19,7 @@ from typing import NamedTuple, overload
 from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.face_boxes import find_box_columns, name_with_box, split_name
 from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError
-from maskfit.data.manifest_columns import PATH_COLUMNS
+from maskfit.data.manifest_columns import ID_COLUMNS, PATH_COLUMNS
 from maskfit.data.manifest_files import PhotoFiles, find_file, name_inside
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list, printable
@@ -359,12 +359,20 @@ def find_id_column(path: Path) -> str:
         neither.
 
     Raises:
-        DataError: The file is not a CSV.
+        DataError: The file is not a CSV, or it has ids or URLs in place of names.
     """
     columns = {column.casefold(): column for column in next(iter_csv(path, ()), {})}
     if ID_COLUMN in columns.values():
         return ID_COLUMN
-    return next((columns[name] for name in PATH_COLUMNS if name in columns), ID_COLUMN)
+    named = next((columns[name] for name in PATH_COLUMNS if name in columns), "")
+    if not named and (other := next((columns[name] for name in ID_COLUMNS if name in columns), "")):
+        raise DataError(
+            f"no column names the photos; '{other}' may be their ids or URLs",
+            location=path,
+            hint=f"call it {ID_COLUMN} if it holds names with suffix, such as a.jpg; a table with labels becomes one "
+            f"of paths by: maskfit data import {shlex.quote(str(path))} --images DIR --out list.csv",
+        )
+    return named or ID_COLUMN
 
 
 def _add_box(boxes: BoxReader, number: int, name: str, row: Mapping[str, str], folder: Path) -> tuple[str, str]:

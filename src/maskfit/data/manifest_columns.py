@@ -35,6 +35,12 @@ PERSON_COLUMNS = ("person", "person_id")
 PERSONS_COLUMN = "persons"
 """Column with a CSV whose column `person` lists all persons that a generated photo was made of."""
 
+URL_COLUMNS = ("url", "image_url", "img_url", "photo_url", "image_link")
+"""Columns of URLs of photos, which come before ids in the same table."""
+
+ID_COLUMNS = (*URL_COLUMNS, "id", "uid", "image_name", "imagename", "img_id", "photo_id", "photo")
+"""Columns of ids of photos, besides those that may hold paths; `maskfit data import` finds their photos."""
+
 REPEAT_COLUMN = "times"
 """Column with the number of repetitions per training epoch, for giving rare photos more weight."""
 

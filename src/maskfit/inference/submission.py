@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.data.face_boxes import find_box_columns, name_with_box
+from maskfit.data.image_lists import find_id_column
 from maskfit.data.label_codes import CLASS_COLUMNS, CodesOption
 from maskfit.data.manifest import read_manifest
 from maskfit.data.manifest_columns import BAND_SUFFIXES, COLUMN_SYNONYMS, PATH_COLUMNS
@@ -153,6 +154,8 @@ def read_truth(path: Path, schema: LabelSchema, codes: CodesOption | None = None
                     location=path,
                     hint="leave them out, or give a manifest or folder with the labels",
                 )
+            if not is_submission(path):
+                find_id_column(path)  # raises where the photos are named by ids or URLs
             return Truth(read_submission(path, schema.num_classes))
         photos = read_manifest(path, schema, codes, must_exist=False)
     classes = schema.to_class_index(photos.attribute_indices(schema)).tolist()

@@ -29,19 +29,13 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
-from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
+from maskfit.data.manifest_columns import ID_COLUMNS, PATH_COLUMNS, PERSON_COLUMNS
 from maskfit.data.manifest_files import find_file, is_url
 from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
-
-URL_COLUMNS = ("url", "image_url", "img_url", "photo_url", "image_link")
-"""Columns of URLs, which come before ids in the same table."""
-
-ID_COLUMNS = (*URL_COLUMNS, "id", "uid", "image_name", "imagename", "img_id", "photo_id", "photo")
-"""Columns of ids, besides those that may hold paths."""
 
 SEVERAL = "several photos have this name; give the folder that is meant with --images, or write their suffix"
 

@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.importers.box_rows import NO_BOX, BoxRows, extent, to_numbers, to_points
 from maskfit.data.importers.huggingface import FILE_NAME, LABEL_KEYS
-from maskfit.data.importers.id_table import URL_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
     Box,
@@ -33,7 +32,7 @@ from maskfit.data.importers.interface import (
     RawRow,
 )
 from maskfit.data.importers.word_reader import WordReader
-from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
+from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS, URL_COLUMNS
 from maskfit.errors import DataError
 
 SUFFIXES = (".jsonl", ".ndjson", ".manifest", ".json")
