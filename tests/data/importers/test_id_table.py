@@ -58,6 +58,8 @@ def test_urls_are_read_as_the_downloaded_photos(write_tree, import_, tmp_path, h
     )
     photos = ("One 1.jpg", "deep/two.png", "x/3.jpg", "y/3.jpg", "four.webp")
     root = write_tree(*photos, texts={"labels/t.csv": text})
+    # Photos beside the table are others.
+    write_tree("labels/other.jpg")
     dataset = import_(root / "labels" / "t.csv", images=root)
     assert dataset.format == "ids"
     assert [(row.photo.relative_to(root).as_posix(), row.labels["mask"]) for row in dataset.rows] == [

@@ -55,7 +55,7 @@ class IdTableImporter:
 
         Returns:
             `SURE` where some of its ids are photos of the source; `POSSIBLE` where the photos may be in another folder:
-            where a column of paths has ids, and where there is no photo here.
+            where a column of paths has ids, where there are URLs, and where there is no photo here.
         """
         found = [item for name in _tables(source) if (item := _find_columns(source, name, words.schema))]
         if any(_find(source.photo_finder, cell)[0] for item in found for cell in item.shown):
@@ -168,7 +168,7 @@ def _paths_in_url(url: str) -> tuple[str, ...]:
 
 
 class _Columns(NamedTuple):
-    """Columns of a table: the id, whether it may hold paths, labels, the person or "", others, and the first ids."""
+    """Columns of a table: the id, whether it may hold paths or URLs, labels, the person or "", others, and the first ids."""
 
     id: str
     has_paths: bool
@@ -251,4 +251,5 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns and columns[key] != own), "")
     used = {own, person, *(column for _, column in labels)}
     unread = [column for column in columns.values() if column not in used]
-    return _Columns(own, own.casefold() in PATH_COLUMNS, labels, person, unread, shown)
+    has_paths = own.casefold() in PATH_COLUMNS or any(map(is_url, shown))
+    return _Columns(own, has_paths, labels, person, unread, shown)
