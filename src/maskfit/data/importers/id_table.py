@@ -168,7 +168,7 @@ def _paths_in_url(url: str) -> tuple[str, ...]:
 
 
 class _Columns(NamedTuple):
-    """Columns of a table: the id, whether it may hold paths or URLs, labels, the person or "", others, and the first ids."""
+    """Columns of a table: the id, whether it may be a path or URL, labels, the person or "", others, first ids."""
 
     id: str
     has_paths: bool
