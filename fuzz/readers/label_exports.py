@@ -123,6 +123,23 @@ BOXES = (
     "a.jpg,24,20,with_mask,1,2,12,15",
     "b.jpg,24,20,no mask,3,3,9,9",
 )
+URLS = ("image_url,label", "https://a.example/x/a.jpg?sig=1,with_mask", "https://a.example/get?file=b.jpg,no mask")
+APPA_REAL = ("file_name,num_ratings,apparent_age_avg,apparent_age_std,real_age", "a.jpg,3,20.1,1,21", "b.jpg,3,40,1,47")
+CELEBA = ("3", "5_o_Clock_Shadow Male Young", "a.jpg -1 1 1", "b.jpg -1 -1 1")
+JSON_LINES: list[dict[str, Any]] = [
+    {"image": "a.jpg", "mask": "wear", "age": 31, "label": ["with_mask", "male"], "person": "eve"},
+    {"source-ref": "s3://x/b.jpg", "job": 0, "job-metadata": {"class-name": "with_mask"}},
+    {
+        "source-ref": "s3://x/images/c.jpg",
+        "faces": {
+            "image_size": [{"width": 24, "height": 20, "depth": 3}],
+            "annotations": [{"class_id": 0, "left": 1, "top": 2, "width": 10, "height": 12}],
+        },
+        "faces-metadata": {"class-map": {"0": "without_mask"}},
+    },
+    {"image": "b.jpg", "answer": "accept", "spans": [{"label": "with_mask", "points": [[1, 2], [9, 2], [9, 12]]}]},
+    {"image": "a.jpg", "xmin": 1, "ymin": 2, "xmax": 9, "ymax": 12, "label": "with_mask"},
+]
 NAMES = (
     "25_1_0_20170109150557335.jpg",
     "34_0_1_20170109150557336.jpg.chip.jpg",
@@ -156,6 +173,9 @@ class LabelExportReader:
             "fairface:labels.csv": (FAIRFACE, ","),
             "adience:fold_0_data.txt": (ADIENCE, "\t"),
             "boxes:t.csv": (BOXES, ","),
+            "ids:u.csv": (URLS, ","),
+            "appa-real:gt_avg_train.csv": (APPA_REAL, ","),
+            "celeba:list_attr_celeba.txt": (CELEBA, " "),
         }
         return [
             Sample("voc:a.xml", VOC),
@@ -164,6 +184,7 @@ class LabelExportReader:
             Sample("yolo:", YOLO),
             Sample("label-studio:e.json", STUDIO),
             Sample("mmpretrain:m.json", MMPRETRAIN),
+            Sample("json-lines:l.jsonl", JSON_LINES),
             Sample("utkface:", list(NAMES[:2])),
             Sample("folders:", list(NAMES[2:4])),
             Sample("all-age-faces:", list(NAMES[4:5])),
@@ -201,8 +222,10 @@ class LabelExportReader:
         if isinstance(sample.data, str) and not sample.kind.endswith(".json") and sample.kind not in NAMED:
             return sample.data.encode()
         if sample.kind.endswith((".csv", ".txt")):
-            mark = "\t" if sample.kind.startswith("adience") else ","
+            mark = {"adience": "\t", "celeba": " "}.get(sample.kind.partition(":")[0], ",")
             return "\n".join(mark.join(row) for row in sample.data).encode()
+        if sample.kind.endswith(".jsonl") and isinstance(sample.data, list):
+            return "\n".join(map(json.dumps, sample.data)).encode()
         return json.dumps(sample.data).encode()
 
     def read(self, kind: str, data: bytes) -> None:
