@@ -41,9 +41,9 @@ def import_(
             "--format",
             metavar="NAME",
             help="Format of the source, found by itself where it is certain: folders, flat, voc, yolo, coco, cvat, "
-            "labelme, via, createml, medical-mask, boxes, retinanet, one-hot, ids, huggingface, "
-            "json-lines, label-studio, utkface, all-age-faces, fairface, adience, afad, fg-net, morph, cacd, agedb, "
-            "appa-real, celeba, mmpretrain.",
+            "datumaro, supervisely, labelme, via, createml, medical-mask, boxes, retinanet, one-hot, ids, huggingface, "
+            "json-lines, label-studio, labelbox, utkface, all-age-faces, fairface, adience, afad, fg-net, morph, cacd, "
+            "agedb, appa-real, celeba, mmpretrain.",
         ),
     ] = None,
     maps: Annotated[

@@ -26,6 +26,7 @@ from maskfit.data.importers.celeba import CelebaImporter
 from maskfit.data.importers.coco import CocoImporter
 from maskfit.data.importers.createml import CreatemlImporter
 from maskfit.data.importers.cvat import CvatImporter
+from maskfit.data.importers.datumaro import DatumaroImporter
 from maskfit.data.importers.fairface import FairFaceImporter
 from maskfit.data.importers.flat import FlatImporter
 from maskfit.data.importers.folders import FolderImporter
@@ -36,12 +37,14 @@ from maskfit.data.importers.import_dataset import import_dataset as _import_data
 from maskfit.data.importers.interface import Importer
 from maskfit.data.importers.json_lines import JsonLinesImporter
 from maskfit.data.importers.label_studio import LabelStudioImporter
+from maskfit.data.importers.labelbox import LabelboxImporter
 from maskfit.data.importers.labelme import LabelmeImporter
 from maskfit.data.importers.medical_mask import MedicalMaskImporter
 from maskfit.data.importers.mmpretrain import MMPretrainImporter
 from maskfit.data.importers.one_hot import OneHotImporter
 from maskfit.data.importers.path_patterns import AfadImporter, AgeDbImporter, CacdImporter, FgNetImporter, MorphImporter
 from maskfit.data.importers.retinanet import RetinanetImporter
+from maskfit.data.importers.supervisely import SuperviselyImporter
 from maskfit.data.importers.utkface import UTKFaceImporter
 from maskfit.data.importers.via import ViaImporter
 from maskfit.data.importers.voc import VocImporter
@@ -57,6 +60,8 @@ IMPORTERS: dict[str, Importer] = {
     "yolo": YoloImporter(),
     "coco": CocoImporter(),
     "cvat": CvatImporter(),
+    "datumaro": DatumaroImporter(),
+    "supervisely": SuperviselyImporter(),
     "labelme": LabelmeImporter(),
     "via": ViaImporter(),
     "createml": CreatemlImporter(),
@@ -68,6 +73,7 @@ IMPORTERS: dict[str, Importer] = {
     "huggingface": HuggingFaceImporter(),
     "json-lines": JsonLinesImporter(),
     "label-studio": LabelStudioImporter(),
+    "labelbox": LabelboxImporter(),
     "utkface": UTKFaceImporter(),
     "all-age-faces": AllAgeFacesImporter(),
     "fairface": FairFaceImporter(),

@@ -25,6 +25,7 @@ NO_FACE = "the photo has no box"
 NO_BOX = "the object has no box"
 NOT_A_BOX = "the cells are no box"
 NO_CLASS = "the box has no class"
+OTHER_SHAPE = "the shape is no box"
 NO_NAME = "the entry names no photo"
 DAMAGED = "the JSON cannot be read"
 OTHER_FILE = "the JSON is of another format"
@@ -158,6 +159,24 @@ def turn_box(box: Box, orientation: int, size: tuple[float, float]) -> Box:
     }[orientation]
     (x0, y0), (x1, y1) = turned
     return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+
+
+def turned_extent(box: Box, angle: float) -> Box:
+    """Returns the upright box around a box that is rotated around its center.
+
+    Args:
+        box: Left, upper, right, lower before the rotation.
+        angle: The angle in radians; its sign makes no difference.
+
+    Returns:
+        Left, upper, right, lower.
+    """
+    left, upper, right, lower = box
+    cosine, sine = abs(math.cos(angle)) / 2, abs(math.sin(angle)) / 2
+    half_width = cosine * (right - left) + sine * (lower - upper)
+    half_height = cosine * (lower - upper) + sine * (right - left)
+    x, y = (left + right) / 2, (upper + lower) / 2
+    return (x - half_width, y - half_height, x + half_width, y + half_height)
 
 
 def extent(points: Sequence[tuple[float, float]]) -> Box:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from math import cos, radians, sin
+from math import radians
 from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, without_neutral
+from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, OTHER_SHAPE, BoxRows, turned_extent, without_neutral
 from maskfit.data.importers.coco import read_attributes
 from maskfit.data.importers.interface import Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
 from maskfit.data.importers.voc import DAMAGED
 from maskfit.data.importers.word_reader import WordReader
 
-OTHER_SHAPE = "the shape is no box"
 TRACK = "the object is a track of a video; export as 'CVAT for images 1.1'"
 
 _ROOT = re.compile(r"<annotations[\s>]")
@@ -133,11 +132,7 @@ def _read_box(item: ElementTree.Element) -> Box | None:
     angle = radians(_number(item, "rotation") or 0.0)
     if not angle:
         return (left, upper, right, lower)
-    width, height = right - left, lower - upper
-    half_width = (abs(cos(angle)) * width + abs(sin(angle)) * height) / 2
-    half_height = (abs(sin(angle)) * width + abs(cos(angle)) * height) / 2
-    x, y = (left + right) / 2, (upper + lower) / 2
-    return (x - half_width, y - half_height, x + half_width, y + half_height)
+    return turned_extent((left, upper, right, lower), angle)
 
 
 def _number(element: ElementTree.Element, name: str) -> float | None:
