@@ -43,7 +43,7 @@ NO_LABEL = "the data row has no label"
 SHARED_PHOTO = "data rows of several row_data have the name of this photo"
 
 _ROW = re.compile(r'"data_row"\s*:\s*\{')
-_OTHER_KEYS = re.compile(r'"(?:row_data|global_key|external_id|media_attributes|projects)"\s*:')
+_OTHER_KEYS = re.compile(r'"(?:row_data|media_attributes|projects)"\s*:')
 _NAMES = ("external_id", "global_key", "row_data")
 
 Pairs = list[tuple[str, str]]
