@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from pathlib import Path
@@ -141,3 +142,29 @@ def test_listing_follows_links_without_circles_and_omits_hidden_files(tmp_path):
     os.symlink(tmp_path / "real", tmp_path / "photos" / "linked")
     os.symlink(tmp_path / "photos", tmp_path / "real" / "circle")
     assert list_files(tmp_path / "photos") == ("linked/a.jpg",)
+
+
+def test_names_that_end_in_one_photo_are_known(finder, tmp_path):
+    """Of different folders, they may be those of other photos; the end of one name is the same photo's."""
+    photo, other = tmp_path / "x" / "y" / "once.jpg", tmp_path / "train" / "1.jpg"
+    for name in ("once.jpg", "y/once.jpg", "/home/x/y/once.jpg", "train/1.jpg", "./train/1.jpg"):
+        assert finder.find(name)[0] in (photo, other)
+    assert finder.look_up("b/once.jpg") == photo
+    assert finder.several_names(photo) == finder.several_names(other) == ()
+    assert finder.find("b/once.jpg")[0] == photo
+    assert finder.several_names(photo) == ("/home/x/y/once.jpg", "b/once.jpg")
+    assert finder.is_taken(photo, "b/once.jpg")
+    assert not finder.is_taken(photo, "y/once.jpg")
+    assert finder.find("c/8f3a1c01-once.jpg")[0] == photo
+    assert finder.is_taken(photo, "c/8f3a1c01-once.jpg")
+
+
+def test_formats_note_photos_that_several_names_end_in(write_tree, import_):
+    images = [{"id": number, "file_name": f"{part}/a.jpg"} for number, part in enumerate("xy")]
+    boxes = [{"image_id": number, "category_id": 1, "bbox": [1, 2, 11, 9 + number]} for number in range(2)]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "with_mask"}]}
+    dataset = import_(write_tree("a.jpg", texts={"t.json": json.dumps(content)}))
+    note = (
+        "1 photo was found by the end of several names, which may be those of other photos: a.jpg by x/a.jpg, y/a.jpg"
+    )
+    assert note in dataset.notes

@@ -14,6 +14,7 @@ from maskfit.data.importers.box_rows import note_faces_boxed_twice
 from maskfit.data.importers.format_detection import WRONG_TYPES, detect_format
 from maskfit.data.importers.interface import PART_FOLDER, Box, Importer, ImportOptions, LeftOut, RawImport, RawRow
 from maskfit.data.importers.path_writer import PathWriter
+from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, SEVERAL_NAMES, PhotoFinder
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import CodeReading, WordReader
 from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
@@ -34,6 +35,9 @@ OTHER_IMAGES = frozenset({".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".j
 
 VERSION_NAME = re.compile(r"([^/\\]+)\.rf\.[0-9A-Za-z]+\.\w+$")
 """Name of a photo that Roboflow exported, `NAME_jpg.rf.HASH.jpg`; augmented versions of a photo differ in the hash."""
+
+MISSING_PHOTO = (NOT_FOUND, NOT_DOWNLOADED, SEVERAL_NAMES)
+"""Reasons that another folder of photos may mend, as do those of names that several photos have."""
 
 SKIPPED_WORD = "left out by --map"
 NOT_UTF8_PERSON = "the person is not UTF-8 text"
@@ -166,8 +170,9 @@ def import_dataset(
     format = format or detect_format(source, importers, WordReader(schema, maps=maps))
     importer = importers[format]
     words = WordReader(schema, importer.codes, maps)
-    raw = _read(importer, format, source, ImportOptions(words, images))
-    notes = list(raw.notes)
+    options = ImportOptions(words, images)
+    raw = _read(importer, format, source, options)
+    notes = [*raw.notes, *_note_several_names(raw, options.finders)]
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
     notes += [*_note_parts(raw, images or source.root), *_group_versions(raw)]
@@ -335,6 +340,18 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
     return f"persons are read from the paths of {of_rows}: {format_count(len(counts), 'person')}, such as {shown}"
 
 
+def _note_several_names(raw: RawImport, finders: Sequence[PhotoFinder]) -> list[str]:
+    """A note on photos of rows that were found by names of different folders, which may be those of other photos."""
+    photos = sorted({row.photo for row in raw.rows})
+    shared = [(photo.name, names) for photo in photos for finder in finders if (names := finder.several_names(photo))]
+    if not shared:
+        return []
+    photo, names = shared[0]
+    listed = ", ".join(names[:SHOWN_FILES]) + (", ..." if len(names) > SHOWN_FILES else "")
+    what = format_count(len(shared), "photo was", "photos were")
+    return [f"{what} found by the end of several names, which may be those of other photos: {photo} by {listed}"]
+
+
 def _note_parts(raw: RawImport, root: Path) -> list[str]:
     """A note where photos of several parts become one dataset, by the folders that they lie in."""
     prefix = len(os.fspath(root)) + 1
@@ -417,7 +434,7 @@ def _note_single_values(rows: Sequence[ImportedRow]) -> list[str]:
 
 def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:
     """Notes on label files of the source, and on photos in other formats, that were not read."""
-    suffixes = (".csv", ".tsv", ".json", ".xml", ".xlsx", ".mat", ".parquet")
+    suffixes = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".manifest", ".xml", ".xlsx", ".mat", ".parquet")
     unread = [name for name in source.with_suffix(*suffixes) if name not in raw.files] if source.is_folder else []
     notes = []
     if unread:
@@ -440,6 +457,6 @@ def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftO
     hint = "check that the format is right, and name another with --format"
     if any("--map" in reason for reason in reasons) and len(reasons) == 1:
         hint = "map at least one word to a value"
-    if any("photo" in reason for reason in reasons):
+    if any(reason in MISSING_PHOTO or reason.startswith("several photos") for reason in reasons):
         hint = "give the folder of the photos with --images DIR"
     return DataError(message + (f"; {listed}" if listed else ""), location=path, hint=hint)

@@ -118,10 +118,12 @@ class ImportOptions:
     Attributes:
         words: What the user says that words mean; `words.knows` tells whether a name is a label.
         images: Folder of the photos, where they are not in the source.
+        finders: What `photo_finder` returned, for what they know after the import.
     """
 
     words: WordReader
     images: Path | None = None
+    finders: list[PhotoFinder] = field(default_factory=list)
 
     def photo_finder(self, source: ImportSource) -> PhotoFinder:
         """Returns what finds the photos that label files name.
@@ -132,7 +134,10 @@ class ImportOptions:
         Returns:
             A finder of photos in `images`, or in the source's folder.
         """
-        return PhotoFinder(self.images, label_root=source.root) if self.images else source.photo_finder
+        finder = PhotoFinder(self.images, label_root=source.root) if self.images else source.photo_finder
+        if finder not in self.finders:
+            self.finders.append(finder)
+        return finder
 
 
 class Importer(Protocol):

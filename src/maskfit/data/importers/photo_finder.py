@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +17,7 @@ from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 
 NOT_FOUND = "the photo does not exist"
 NOT_DOWNLOADED = "the photo is named by a URL, and no photo in the folder has the name in it"
+SEVERAL_NAMES = "names of several folders end in this photo's; give the folder that is meant with --images"
 AMBIGUOUS = "several photos have this name; give the folder that is meant with --images"
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
@@ -73,6 +74,8 @@ class PhotoFinder:
         self._files = files
         self._label_root = label_root
         self._resolved: dict[Path, tuple[Path, list[str]]] = {}
+        self._longest_name: dict[Path, tuple[str, bool]] = {}
+        self._other_names: dict[Path, dict[str, None]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -168,33 +171,87 @@ class PhotoFinder:
         Returns:
             The file and ""; None and the reason where there is no such photo, or more than one.
         """
+        photo, reason, is_guess = self._find(name, label_file)
+        if photo is not None:
+            first, was_guess = self._longest_name.setdefault(photo, (name, is_guess))
+            if first != name:
+                if not _may_be_one_photo(first, name):
+                    if is_guess or was_guess:
+                        self._other_names.setdefault(photo, {first: None})[name] = None
+                elif len(name) > len(first):
+                    self._longest_name[photo] = name, is_guess
+        return photo, reason
+
+    def look_up(self, name: str, label_file: str = "") -> Path | None:
+        """Finds a photo as `find` does, for a name that is only compared: it is none of `several_names`.
+
+        Args:
+            name: As for `find`.
+            label_file: As for `find`.
+
+        Returns:
+            The file; None where there is no such photo, or more than one.
+        """
+        return self._find(name, label_file)[0]
+
+    def several_names(self, photo: Path) -> tuple[str, ...]:
+        """Lists the names that a photo was found by, where they can hardly be of one photo: `a/1.jpg` and `b/1.jpg`.
+
+        Args:
+            photo: A photo, as `find` gives it.
+
+        Returns:
+            The names; none where all that found it may be those of one photo.
+        """
+        return tuple(self._other_names.get(photo, ()))
+
+    def is_taken(self, photo: Path, name: str) -> bool:
+        """Returns whether a photo may be that of another name, which has as much of its path or more.
+
+        Args:
+            photo: A photo that `find` gave for a name.
+            name: The name.
+
+        Returns:
+            Whether it is, of all names that were looked for until now.
+        """
+        path = photo.relative_to(self.folder) if photo.is_relative_to(self.folder) else photo
+        own = _name_parts(path.as_posix())
+        length = _common_end(own, _name_parts(name))
+        return any(
+            not _may_be_one_photo(name, other) and _common_end(own, _name_parts(other)) >= length
+            for other in self.several_names(photo)
+        )
+
+    def _find(self, name: str, label_file: str) -> tuple[Path | None, str, bool]:
+        """As `find`; also whether the photo is a guess by the end of its path."""
         label_folder = posixpath.dirname(label_file)
         if name in self._exact and (self._label_root is not None or not label_folder):
-            return self.folder / name, ""
+            return self.folder / name, "", False
         # Before any guess by name: photos of other folders have equal names.
         written = find_file(name, (self._label_root or self.folder) / label_folder)
         if written is not None and is_photo_name(written.name):
-            return self._place(written), ""
+            return self._place(written), "", False
         if name in self._exact:
-            return self.folder / name, ""
+            return self.folder / name, "", False
         plain, text = name.replace("\\", "/"), strip_url(name).replace("\\", "/")
         folded = _fold(text).removeprefix("./")
         for key in (_fold(plain).removeprefix("./"), folded):
             if (path := self._by_path.get(key)) is not None:
-                return (self.folder / path, "") if path else (None, AMBIGUOUS)
+                return (self.folder / path, "", False) if path else (None, AMBIGUOUS, False)
         if os.path.isabs(text) and os.path.isfile(text) and is_photo_name(text):
-            return self._place(Path(text)), ""
+            return self._place(Path(text)), "", False
         parts = [part for part in folded.split("/") if part not in ("", ".", "..")]
         if not parts:
-            return None, NOT_FOUND
+            return None, NOT_FOUND, False
         bare = _UPLOAD_PREFIX.sub("", parts[-1])
         for key in dict.fromkeys((parts[-1], bare)):
             for candidate in dict.fromkeys((key, key.replace(" ", "_"))):
                 if paths := self._by_name.get(candidate):
                     best = _longest_common_end([*parts[:-1], candidate], paths)
                     path = self._by_path[best] if best else ""
-                    return (self.folder / path, "") if path else (None, AMBIGUOUS)
-        return None, NOT_DOWNLOADED if is_url(name) else NOT_FOUND
+                    return (self.folder / path, "", True) if path else (None, AMBIGUOUS, False)
+        return None, NOT_DOWNLOADED if is_url(name) else NOT_FOUND, False
 
     def _place(self, file: Path) -> Path:
         """The path of an existing photo, in the folder where it is there, so that it is one photo however named."""
@@ -214,13 +271,26 @@ def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:
     if len(paths) == 1:
         return paths[0]
 
-    def length(path: str) -> int:
-        pairs = zip(reversed(parts[:-1]), reversed(path.split("/")[:-1]), strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-    lengths = [length(path) for path in paths]
+    lengths = [_common_end(parts[:-1], path.split("/")[:-1]) for path in paths]
     best = max(lengths)
     return paths[lengths.index(best)] if lengths.count(best) == 1 else None
+
+
+def _common_end(parts: Sequence[str], others: Sequence[str]) -> int:
+    """The number of parts at the end that are the same."""
+    pairs = zip(reversed(parts), reversed(others), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _may_be_one_photo(one: str, other: str) -> bool:
+    """Whether two names may be of one photo: one of them is the end of the other, but for case and an upload prefix."""
+    shorter, longer = sorted((_name_parts(one), _name_parts(other)), key=len)
+    return longer[len(longer) - len(shorter) :] == shorter
+
+
+def _name_parts(name: str) -> list[str]:
+    parts = [part for part in _fold(strip_url(name).replace("\\", "/")).split("/") if part not in ("", ".", "..")]
+    return [*parts[:-1], *(_UPLOAD_PREFIX.sub("", part).replace(" ", "_") for part in parts[-1:])]
 
 
 def _fold(text: str) -> str:
