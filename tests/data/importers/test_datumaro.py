@@ -102,6 +102,13 @@ def test_photos_are_those_of_their_subset(write_tree, import_):
     assert left_out(dataset) == [("annotations/val.json item b", "the photo does not exist")]
 
 
+def test_photos_are_those_of_their_folder(write_tree, import_):
+    text = datumaro(item("x/a", tag(0), path="x/a.jpg"), item("b", tag(1), path="b.jpg"))
+    dataset = import_(write_tree("images/train/y/a.jpg", "images/train/b.jpg", texts={"annotations/train.json": text}))
+    assert faces(dataset) == [("b.jpg", None, {"mask": "not_wear"})]
+    assert left_out(dataset) == [("annotations/train.json item x/a", "the photo does not exist")]
+
+
 @pytest.mark.parametrize("photo", ["images/a.jpg", "images/train/a.jpg", "elsewhere/a.jpg"])
 @pytest.mark.parametrize("path", ["a.jpg", "", "C:\\photos\\a.jpg"])
 def test_photos_in_other_places(write_tree, import_, photo, path):

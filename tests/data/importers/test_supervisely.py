@@ -193,3 +193,18 @@ def test_other_files_are_not_taken_for_it(write_tree, name):
 def test_a_source_without_annotations_is_refused(write_tree, import_):
     with pytest.raises(DataError, match="no annotation of Supervisely"):
         import_(write_tree("a.jpg"), "supervisely")
+
+
+def test_no_photo_of_another_dataset_is_taken(write_tree, import_, tmp_path):
+    """Photos of several datasets have the same names; one may not be there."""
+    texts = {
+        "one/ann/a.jpg.json": annotation(shape("with_mask", [[2, 2], [20, 20]])),
+        "two/ann/b.jpg.json": annotation(shape("without_mask", [[2, 2], [20, 20]])),
+        "two/ann/c.json": annotation(shape("without_mask", [[2, 2], [20, 20]])),
+    }
+    project = write_tree("two/img/a.jpg", "two/img/b.jpg", "one/img/c.jpg", texts=texts)
+    apart = write_tree("two/img/a.jpg", "two/img/b.jpg", "one/img/c.jpg", folder="apart")
+    labels = write_tree(texts=texts, folder="labels")
+    for dataset in (import_(project), import_(labels, images=apart)):
+        assert [name for name, *_ in faces(dataset)] == ["b.jpg"]
+        assert [name for name, _ in left_out(dataset)] == ["one/ann/a.jpg.json", "two/ann/c.json"]

@@ -7,15 +7,18 @@ upright, with a margin. Source: https://chalearnlap.cvc.uab.cat/dataset/26/descr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from maskfit.data.importers.interface import Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
+from maskfit.data.importers.photo_finder import NOT_FOUND, SEVERAL_NAMES, PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
 from maskfit.text import format_count
 
 COLUMNS = ("file_name", "apparent_age_avg", "real_age")
+PARTS = ("train", "valid", "test")
 FACE_ENDING = "_face.jpg"
 
 
@@ -55,23 +58,26 @@ class AppaRealImporter:
             hint = f"its columns are {', '.join(COLUMNS)}; name another format with --format"
             raise DataError("there is no CSV of APPA-REAL here", location=source.path, hint=hint)
         finder = options.photo_finder(source)
-        # Names are counted anew in each part, so a photo is looked for in the folder of its own.
-        parts = {name.split("/")[0] for name in finder.names if "/" in name}
-        num_faces = 0
+        found: list[tuple[str, Path, str, str]] = []
         for file in result.files:
-            part = file.rpartition(".")[0].rpartition("_")[2]
-            folder = f"{part}/" if part in parts else ""
             for number, row in enumerate(iter_csv(source.root / file, COLUMNS), start=2):
-                location = f"{file} row {number}"
-                photo, reason = finder.find(f"{folder}{row['file_name']}{FACE_ENDING}", file)
-                is_face = photo is not None
+                location, name = f"{file} row {number}", row["file_name"]
+                path = _path_in_part(name, file)
+                photo, reason = _find(finder, path + FACE_ENDING, file)
                 if photo is None:
-                    photo, reason = finder.find(folder + row["file_name"], file)
+                    photo, reason = _find(finder, path, file)
                 if photo is None:
-                    result.left_out.append(LeftOut(f"{location}: {row['file_name']}", reason))
-                    continue
-                num_faces += is_face
-                result.rows.append(RawRow(photo, location, [("age", row["real_age"])]))
+                    result.left_out.append(LeftOut(f"{location}: {name}", reason))
+                else:
+                    found.append((location, photo, path, row["real_age"]))
+        num_faces = 0
+        for location, photo, path, age in found:
+            is_face = photo.name.endswith(FACE_ENDING)
+            if finder.is_taken(photo, path + FACE_ENDING * is_face):
+                result.left_out.append(LeftOut(f"{location}: {photo.name}", SEVERAL_NAMES))
+                continue
+            num_faces += is_face
+            result.rows.append(RawRow(photo, location, [("age", age)]))
         if num_faces:
             result.notes.append(
                 f"{format_count(num_faces, 'row takes', 'rows take')} the cropped face, NAME{FACE_ENDING}, in place of "
@@ -79,6 +85,24 @@ class AppaRealImporter:
             )
         result.notes.append("the age is real_age; apparent_age_avg, what people guessed, is not imported")
         return result
+
+
+def _path_in_part(name: str, file: str) -> str:
+    """The name of a photo below the folder of its part, which the label file's name says."""
+    part = file.rpartition(".")[0].rpartition("_")[2].casefold()
+    return f"{part}/{name}" if part in PARTS else name
+
+
+def _find(finder: PhotoFinder, path: str, file: str) -> tuple[Path | None, str]:
+    """The photo of a row and ""; None and the reason where there is none.
+
+    Names are counted anew in each part: a photo in the folder of another part is another photo.
+    """
+    photo, reason = finder.find(path, file)
+    part = path.rpartition("/")[0]
+    if photo is not None and part and photo.absolute().parent.name.casefold() in {*PARTS} - {part}:
+        return None, NOT_FOUND
+    return photo, reason
 
 
 def _label_files(source: ImportSource) -> list[str]:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import radians
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar, NamedTuple
 
 from maskfit.data.importers.box_rows import (
@@ -161,7 +161,9 @@ class _Photos:
         places = (posixpath.join(self._above, "images", part, path) for part in (self._subset, ""))
         named = next((place for place in places if (self._folder / place).is_file()), "")
         photo, reason = self._finder.find(named or posixpath.join("images", self._subset, path), self._name)
-        return (None, NOT_FOUND) if photo is not None and self._is_of_other_subset(photo) else (photo, reason)
+        if photo is not None and (self._is_of_other_subset(photo) or self._is_in_other_folder(photo, path)):
+            return None, NOT_FOUND
+        return photo, reason
 
     def _find_by_id(self, key: str) -> tuple[Path | None, str]:
         if not key:
@@ -171,6 +173,17 @@ class _Photos:
         if len(found) != 1:
             return None, AMBIGUOUS if found else NOT_FOUND
         return self._finder.folder / found[0], ""
+
+    def _is_in_other_folder(self, photo: Path, path: str) -> bool:
+        """Whether a photo beside the file is in another folder of its subset than the item says."""
+        folder = posixpath.dirname(path)
+        if (
+            not folder
+            or PureWindowsPath(path).anchor
+            or not (self._folder / self._above / "images" / self._subset).is_dir()
+        ):
+            return False
+        return not photo.parent.as_posix().casefold().endswith(f"/{folder}".casefold())
 
     def _is_of_other_subset(self, photo: Path) -> bool:
         """Whether a photo is in the folder of another subset, where photos may have equal names."""

@@ -12,7 +12,7 @@ import base64
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -32,6 +32,7 @@ from maskfit.data.importers.box_rows import (
 )
 from maskfit.data.importers.interface import Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
 from maskfit.data.importers.named_words import NamedWords, Pairs, find_person, to_words
+from maskfit.data.importers.photo_finder import NOT_FOUND
 from maskfit.data.importers.voc import stem_index
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.errors import DataError
@@ -84,6 +85,7 @@ class SuperviselyImporter:
         result = RawImport(files=[*files, *(name for name in source.files if PurePosixPath(name).name == META)])
         finder = options.photo_finder(source)
         stems = stem_index(source, options)
+        datasets = {_dataset(source, name) for name in files}
         read: list[tuple[str, Path, Mapping[str, Any]]] = []
         for name in files:
             content = source.load_json(name)
@@ -95,6 +97,8 @@ class SuperviselyImporter:
             if photo is None:
                 # Old projects have a.json for a.jpg.
                 photo, _ = stems.find(name)
+            if photo is not None and _is_of_other_dataset(photo, _dataset(source, name), datasets, source.root):
+                photo, reason = None, NOT_FOUND
             if photo is None:
                 result.left_out.append(LeftOut(name, reason))
             else:
@@ -112,6 +116,20 @@ class SuperviselyImporter:
 
 def _label_files(source: ImportSource) -> list[str]:
     return [name for name in source.with_suffix(".json") if (source.root / name).absolute().parent.name == "ann"]
+
+
+def _dataset(source: ImportSource, name: str) -> Path:
+    return (source.root / name).absolute().parent.parent
+
+
+def _is_of_other_dataset(photo: Path, own: Path, datasets: Set[Path], root: Path) -> bool:
+    """Whether a photo is in the folder `img` of another dataset, where photos may have equal names."""
+    folder = photo.absolute().parent
+    if folder.name != "img" or folder.parent == own:
+        return False
+    # Photos that are apart from the annotations are known by the names of the datasets alone.
+    is_beside = folder.is_relative_to(root.absolute())
+    return is_beside or folder.parent.name in {path.name for path in datasets} - {own.name}
 
 
 def _add_objects(name: str, photo: Path, content: Mapping[str, Any], names: NamedWords, rows: BoxRows) -> None:
