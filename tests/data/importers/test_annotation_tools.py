@@ -393,6 +393,18 @@ class TestHuggingFace:
         ]  # fmt: skip
         assert "keys that hold no label, ignored: blurred" in dataset.notes
 
+    def test_objects_that_are_a_list(self, write_tree, import_):
+        """As in COCO's annotations, a mapping for each face; what is no label is named."""
+        objects = [{"bbox": [1, 2, 11, 18], "category": "wear"}, {"bbox": [3, 4, 10, 10], "mask": "no mask"}, 3]
+        line = json.dumps({"file_name": "a.jpg", "objects": objects, "note": [{"by": "x"}]})
+        dataset = import_(write_tree("a.jpg", texts={"metadata.jsonl": line}))
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"mask": "wear"}),
+            ("a.jpg", (3, 4, 13, 14), {"mask": "not_wear"}),
+        ]
+        assert left_out(dataset) == [("metadata.jsonl line 1 object 3", "the object has no box")]
+        assert "keys that hold no label, ignored: note" in dataset.notes
+
     def test_codes_are_asked_for(self, write_tree, import_):
         text = '{"file_name": "a.jpg", "label": 0}\n'
         root = write_tree("a.jpg", texts={"metadata.jsonl": text})

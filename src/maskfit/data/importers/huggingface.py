@@ -83,8 +83,7 @@ class HuggingFaceImporter:
                     continue
                 person = next((str(item[key]) for key in PERSON_COLUMNS if item.get(key) is not None), "")
                 labels = _read_labels(item, options.words, unread)
-                objects = item.get("objects")
-                objects = objects if isinstance(objects, Mapping) else {}
+                objects = _read_objects(item.get("objects"))
                 boxes = objects.get("bbox") or []
                 if not boxes:
                     result.rows.append(RawRow(photo, location, labels, person))
@@ -137,12 +136,22 @@ def _read_labels(item: Mapping[str, Any], words: WordReader, unread: dict[str, N
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         texts = [str(part).strip() for part in values if isinstance(part, str | int | float)]
         key = words.find_key(str(name))
+        if len(texts) < len(values):
+            unread[str(name)] = None
         for word in filter(None, texts):
-            if key is not None or str(name).casefold() in LABEL_KEYS or words.knows_alone(word):
+            if key is not None or str(name).casefold() in LABEL_KEYS or words.knows_value(word):
                 found.append((key or ANY, word))
             else:
                 unread[str(name)] = None
     return found
+
+
+def _read_objects(value: Any) -> Mapping[str, Any]:
+    """The objects of a line as a mapping with lists, also where they are a list with a mapping for each."""
+    if isinstance(value, Mapping):
+        return value
+    each = [item if isinstance(item, Mapping) else {} for item in value] if isinstance(value, list) else []
+    return {key: [item.get(key) for item in each] for key in dict.fromkeys(("bbox", *(k for i in each for k in i)))}
 
 
 def _read_box(value: Any) -> Box | None:

@@ -34,7 +34,7 @@ class NamedWords:
         self._keys: dict[str, str | None] = {}
         self._ignored: Counter[str] = Counter()
         for name, word in dict.fromkeys(pairs):
-            if self._keys.setdefault(name, words.find_key(name)) is None and word and words.knows_alone(word):
+            if self._keys.setdefault(name, words.find_key(name)) is None and word and words.knows_value(word):
                 self._keys[name] = ANY
 
     def read(self, pairs: Pairs) -> list[tuple[str, str]]:

@@ -197,7 +197,7 @@ def _read_attributes(values: Mapping[str, Any], words: WordReader, unread: dict[
         for word in (word.strip() for word in chosen if word.strip()):
             if key is not None:
                 found.append((key, word))
-            elif str(name).casefold() in LABEL_NAMES or words.knows_alone(word):
+            elif str(name).casefold() in LABEL_NAMES or words.knows_value(word):
                 found.append((ANY, word))
             else:
                 unread[str(name)] = None

@@ -156,6 +156,18 @@ class WordReader:
         reading = self._read_new(ANY, word)
         return self.knows(ANY, word) and (reading.how == "--map" or fold_spelling(word) not in GENERIC_WORDS)
 
+    def knows_value(self, word: str) -> bool:
+        """Returns whether a value is a label whatever the attribute, tag or key that has it is called.
+
+        Args:
+            word: A value under a name that says nothing.
+
+        Returns:
+            As `knows_alone`, but False for every number: where `--map 1=wear` says what the labels mean, the 1 of an
+            `id` or `track` means something else.
+        """
+        return as_number(word) is None and self.knows_alone(word)
+
     def find_key(self, name: str) -> str | None:
         """Finds the key that a column, task or control stands for by its name.
 
