@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from maskfit.data.importers.box_rows import NO_BOX
+from maskfit.data.importers.box_rows import NO_BOX, NO_FACE
 from maskfit.data.importers.json_lines import (
     DAMAGED_LINE,
     EMBEDDED,
@@ -14,8 +14,9 @@ from maskfit.data.importers.json_lines import (
     NO_NAME,
     NOT_ACCEPTED,
     OTHER_BOXES,
+    SEVERAL_PHOTOS,
 )
-from maskfit.data.importers.photo_finder import NOT_FOUND
+from maskfit.data.importers.photo_finder import NOT_FOUND, SEVERAL_NAMES
 from maskfit.errors import DataError
 
 
@@ -139,7 +140,73 @@ def test_lines_of_other_types_are_left_out(write_tree, import_):
     assert [labels for *_, labels, _ in rows(dataset)] == [{"mask": "wear"}]
     assert [reason for reason in reasons(dataset) if reason in (NO_NAME, NO_BOX, DAMAGED_LINE)] == [
         NO_NAME,
-        NO_BOX,
-        NO_BOX,
         DAMAGED_LINE,
+        NO_BOX,
+        NO_BOX,
     ]
+
+
+def test_a_photo_that_several_names_end_in_is_that_of_the_nearest(write_tree, import_):
+    """Downloaded into one folder, `a/1.jpg` and `b/1.jpg` may be either photo."""
+    near = lines(
+        {"image": "s3://x/a/1.jpg", "mask": "with_mask"},
+        {"image": "s3://x/b/1.jpg", "mask": "without_mask"},
+        {"image": "s3://x/b/2.jpg", "mask": "without_mask"},
+        {"image": "2.jpg", "image_url": "https://x.example/3f/2.jpg", "mask": "without_mask"},
+    )
+    dataset = import_(write_tree("b/1.jpg", "b/2.jpg", texts={"t.jsonl": near}))
+    assert rows(dataset) == [("1.jpg", "", {"mask": "not_wear"}, None), ("2.jpg", "", {"mask": "not_wear"}, None)]
+    assert [(item.location, item.reason) for item in dataset.left_out] == [
+        ("t.jsonl line 1: s3://x/a/1.jpg", SEVERAL_NAMES)
+    ]
+    dataset = import_(write_tree("1.jpg", "2.jpg", texts={"t.jsonl": near}, folder="flat"))
+    assert reasons(dataset) == [SEVERAL_NAMES, SEVERAL_NAMES]
+
+
+def test_objects_in_other_forms_are_no_labels_of_the_photo(write_tree, import_):
+    """Their lines are left out, or their keys named; a photo without an object has no face."""
+    size = {"image_size": [{"width": 24, "height": 32}], "annotations": []}
+    text = lines(
+        {"image": "a.jpg", "mask": "with_mask", "landmarks": [[1, 2], [3, 4]], "image_size": [{"width": 3}]},
+        {"image": "b.jpg", "mask": "with_mask", "labels": [{"name": "without_mask", "box": [1, 2, 3, 4]}]},
+        {"image": "b.jpg", "mask": "with_mask", "faces": [{"x": 1, "y": 2, "mask": "without_mask"}]},
+        {"image": "b.jpg", "spans": []},
+        {"image": "b.jpg", "faces": size, "faces-metadata": {"class-map": {"0": "with_mask"}}},
+        {"image": "b.jpg", "file_name": "a.jpg", "mask": "with_mask"},
+        {"image": "b.jpg", "file_name": "b.jpg", "mask": "with_mask"},
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"t.jsonl": text}))
+    assert rows(dataset) == [("a.jpg", "", {"mask": "wear"}, None), ("b.jpg", "", {"mask": "wear"}, None)]
+    assert sorted(reasons(dataset)) == sorted([OTHER_BOXES, OTHER_BOXES, NO_FACE, NO_FACE, SEVERAL_PHOTOS])
+    assert "keys that hold no label, ignored: landmarks, image_size" in dataset.notes
+
+
+def test_truth_values_answers_and_keys_in_capitals(write_tree, import_):
+    text = lines(
+        {"Image": "a.jpg", "Person": "p1", "Mask": True, "male": True, "female": False},
+        {"Image": "b.jpg", "Person": 2, "Mask": False, "answer": "female"},
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"t.jsonl": text}))
+    assert rows(dataset) == [
+        ("a.jpg", "p1", {"mask": "wear", "gender": "male"}, None),
+        ("b.jpg", "2", {"mask": "not_wear", "gender": "female"}, None),
+    ]
+
+
+def test_a_mapped_number_is_no_label_under_any_key(write_tree, import_):
+    text = lines({"image": "a.jpg", "id": 0, "fold": "1", "label": 1}, {"image": "b.jpg", "id": 1, "label": 0})
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"t.jsonl": text}), None, "0=not_wear", "1=wear")
+    assert rows(dataset) == [("a.jpg", "", {"mask": "wear"}, None), ("b.jpg", "", {"mask": "not_wear"}, None)]
+    assert "keys that hold no label, ignored: id, fold" in dataset.notes
+
+
+def test_lines_of_a_printed_json_are_none(write_tree, import_):
+    text = '{\n"data": [\n{"image": "a.jpg", "label": "with_mask"},\n{"image": "a.jpg", "label": "male"}\n]\n}\n'
+    with pytest.raises(DataError, match="no JSON Lines"):
+        import_(write_tree("a.jpg", texts={"t.json": text}), "json-lines")
+
+
+def test_lines_that_another_format_does_not_read_are_named(write_tree, import_):
+    texts = {"t.jsonl": "{}\n", "labels.csv": "id,mask\na,with_mask\n"}
+    dataset = import_(write_tree("a.jpg", texts=texts), "ids")
+    assert "1 file that may hold labels was not read: t.jsonl" in dataset.notes

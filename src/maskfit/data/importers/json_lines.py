@@ -14,12 +14,12 @@ A folder's `metadata.jsonl` with `file_name` is Hugging Face's, a line with `dat
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
-from maskfit.data.importers.box_rows import NO_BOX, BoxRows, extent, to_numbers, to_points
+from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, extent, to_numbers, to_points
 from maskfit.data.importers.huggingface import FILE_NAME, LABEL_KEYS
 from maskfit.data.importers.interface import (
     ANY,
@@ -31,6 +31,8 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
+from maskfit.data.importers.named_words import to_words
+from maskfit.data.importers.photo_finder import SEVERAL_NAMES, PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS, URL_COLUMNS
 from maskfit.errors import DataError
@@ -47,10 +49,19 @@ NO_NAME = "the line names no photo"
 EMBEDDED = "the photo is in the line itself; save it as a file, and name that"
 NO_CLASS = "the index has no name in the line's metadata"
 OTHER_BOXES = "the line has boxes in a form that is not read"
+SEVERAL_PHOTOS = "keys of the line name several files"
 NOT_ACCEPTED = "the annotator did not accept the line"
 
 BOX_KEYS = frozenset({"bbox", "bboxes", "box", "boxes", "bounding_box", "boundingbox", "objects", "annotations"})
 """Keys of boxes whose numbers may mean corners or sides, so that no label of theirs is one of the photo."""
+
+EDGE_KEYS = frozenset(["x", "y", "x0", "y0", "x1", "y1", "xmin", "ymin", "x_min", "y_min", "left", "top", "upper"])
+"""Keys of which an object that is a box has two."""
+
+OBJECT_KEYS = frozenset({"spans", "options", "meta", "tokens"})
+"""Prodigy's keys with lists of objects, and with what a program notes for itself."""
+
+OTHER_ANSWERS = ("reject", "ignore")
 
 Labels = list[tuple[str, str]]
 
@@ -93,35 +104,37 @@ class JsonLinesImporter:
         rows = BoxRows(result)
         finder = options.photo_finder(source)
         unread: dict[str, None] = {}
+        found: list[tuple[str, Path, str, Mapping[str, Any]]] = []
         for name in result.files:
             for number, item in _lines(source, name):
                 location = f"{name} line {number}"
-                key = _photo_key(item)
-                cell = item[key] if key else ""
-                if not key or cell.startswith("data:"):
-                    reason = EMBEDDED if key else NO_NAME if item else DAMAGED_LINE
-                    result.left_out.append(LeftOut(location, reason))
-                    continue
-                if item.get("answer", "accept") != "accept":
-                    result.left_out.append(LeftOut(location, NOT_ACCEPTED))
-                    continue
-                photo, reason = finder.find(cell, name)
+                photo, key, reason = _find_photo(item, finder, name)
                 if photo is None:
-                    result.left_out.append(LeftOut(f"{location}: {cell}", reason))
-                    continue
-                person = next((str(item[column]) for column in PERSON_COLUMNS if _is_text(item.get(column))), "")
-                if BOX_KEYS & {key.casefold() for key in item}:
-                    result.left_out.append(LeftOut(location, OTHER_BOXES))
-                    continue
-                labels, boxes = _read_item(item, key, options.words, location, result, unread)
-                if not boxes:
-                    result.rows.append(RawRow(photo, location, labels, person))
-                for count, (box, own, size) in enumerate(boxes, start=1):
-                    where = f"{location} box {count}"
-                    if box is None:
-                        result.left_out.append(LeftOut(where, NO_BOX))
-                    else:
-                        rows.add(photo, where, [*own, *labels], box, size, person=person)
+                    where = f"{location}: {item[key]}" if key and reason != EMBEDDED else location
+                    result.left_out.append(LeftOut(where, reason))
+                else:
+                    found.append((location, photo, key, item))
+        for location, photo, key, item in found:
+            if finder.is_taken(photo, item[key]):
+                result.left_out.append(LeftOut(f"{location}: {item[key]}", SEVERAL_NAMES))
+                continue
+            if _has_other_boxes(item):
+                result.left_out.append(LeftOut(location, OTHER_BOXES))
+                continue
+            keys = {own.casefold(): own for own in item}
+            named = (item[keys[column]] for column in PERSON_COLUMNS if column in keys)
+            person = next((str(value) for value in named if _is_text(value)), "")
+            labels, boxes = _read_item(item, key, options.words, location, result, unread)
+            if not boxes and not labels and _has_box_list(item):
+                result.left_out.append(LeftOut(location, NO_FACE))
+            elif not boxes:
+                result.rows.append(RawRow(photo, location, labels, person))
+            for count, (box, own, size) in enumerate(boxes, start=1):
+                where = f"{location} box {count}"
+                if box is None:
+                    result.left_out.append(LeftOut(where, NO_BOX))
+                else:
+                    rows.add(photo, where, [*own, *labels], box, size, person=person)
         if unread:
             result.notes.append(f"keys that hold no label, ignored: {', '.join(unread)}")
         result.note_photos_without_row(finder)
@@ -142,14 +155,14 @@ def _label_files(source: ImportSource, words: WordReader) -> list[str]:
 
 
 def _has_photos(head: str, words: WordReader) -> bool:
-    """Whether the first lines are objects, most of which name a photo, and one has what may be a label."""
+    """Whether most of the first lines are objects that name a photo, and one has what may be a label."""
     lines = [line for line in head.split("\n")[: SHOWN_LINES + 1] if line.strip()]
     if not lines or not lines[0].lstrip().startswith("{"):
         return False
     # The last line may be cut.
-    items = [item for line in lines[: max(1, len(lines) - 1)] if (item := _parse(line))]
-    named = [item for item in items if _photo_key(item)]
-    return 2 * len(named) > len(items) and any(
+    lines = lines[: max(1, len(lines) - 1)]
+    named = [item for line in lines if (item := _parse(line)) and _photo_key(item)]
+    return 2 * len(named) > len(lines) and any(
         key.casefold() in LABEL_KEYS
         or words.find_key(key)
         or f"{key}{METADATA_SUFFIX}" in item
@@ -188,6 +201,50 @@ def _photo_key(item: Mapping[str, Any]) -> str:
     return next((keys[key] for key in PHOTO_KEYS if key in keys and _is_name(item[keys[key]])), "")
 
 
+def _find_photo(item: Mapping[str, Any], finder: PhotoFinder, file: str) -> tuple[Path | None, str, str]:
+    """The photo of a line, the key of its name, and ""; None, the key and the reason where there is none."""
+    key = _photo_key(item)
+    if not key:
+        return None, "", NO_NAME if item else DAMAGED_LINE
+    if item[key].startswith("data:"):
+        return None, key, EMBEDDED
+    if item.get("answer") in OTHER_ANSWERS:
+        return None, key, NOT_ACCEPTED
+    photo, reason = finder.find(item[key], file)
+    if photo is None:
+        return None, key, reason
+    others = (value for own, value in item.items() if own != key and own.casefold() in PHOTO_KEYS)
+    if any(finder.look_up(value, file) not in (None, photo) for value in others if _is_name(value)):
+        return None, key, SEVERAL_PHOTOS
+    return photo, key, ""
+
+
+def _has_other_boxes(item: Mapping[str, Any]) -> bool:
+    """Whether a line has boxes, or lists of objects, in another form than those of Ground Truth and Prodigy."""
+    return any(
+        key.casefold() in BOX_KEYS or any(isinstance(part, Mapping) and _has_edges(part) for part in _list(value))
+        for key, value in item.items()
+        if not (key in OBJECT_KEYS or f"{key}{METADATA_SUFFIX}" in item or key.endswith(METADATA_SUFFIX))
+    )
+
+
+def _has_edges(item: Mapping[Any, Any]) -> bool:
+    keys = {str(key).casefold() for key in item}
+    return bool((BOX_KEYS | {"points", "polygon"}) & keys) or len(EDGE_KEYS & keys) > 1
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _has_box_list(item: Mapping[str, Any]) -> bool:
+    """Whether a line may have boxes: Prodigy's spans, or Ground Truth's annotations, of which there may be none."""
+    return isinstance(item.get("spans"), list) or any(
+        isinstance(value, Mapping) and "annotations" in value and f"{key}{METADATA_SUFFIX}" in item
+        for key, value in item.items()
+    )
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
@@ -207,7 +264,10 @@ def _read_item(
     """The labels of a line, and its boxes with theirs."""
     labels: Labels = []
     boxes: Boxes = []
-    others = {photo_key, "answer", "options", *PERSON_COLUMNS}
+    known = {*PHOTO_KEYS, *PERSON_COLUMNS}
+    others = {photo_key, "options", *(key for key in item if key.casefold() in known)}
+    if item.get("answer") in ("accept", None):
+        others.add("answer")
     columns = find_box_columns({key.casefold(): key for key in item})
     if columns is not None:
         others |= set(columns.names)
@@ -230,13 +290,15 @@ def _read_item(
                 if not names:
                     result.left_out.append(LeftOut(f"{location} {key}", NO_CLASS))
             continue
-        values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        for word in filter(None, (str(part).strip() for part in values if _is_text(part))):
-            if own is not None or key.casefold() in LABEL_KEYS or key == "accept" or words.knows_alone(word):
+        if isinstance(value, bool) and own is None and words.knows_alone(key):
+            labels += [(ANY, key)] if value else []  # "with_mask": true
+            continue
+        for word in to_words(value):
+            if own is not None or key.casefold() in LABEL_KEYS or key == "accept" or words.knows_value(word):
                 labels.append((own or ANY, word))
             else:
                 unread[key] = None
-        if isinstance(value, Mapping | bool):
+        if any(isinstance(part, Mapping | list) for part in _list(value)):
             unread[key] = None
     return labels, boxes
 
