@@ -54,3 +54,9 @@ def test_another_folder_is_none(write_tree, import_):
     root = write_tree("a.jpg", texts={"labels.txt": "Male Young\na.jpg 1 1\n"})
     with pytest.raises(DataError, match="no list of CelebA's attributes"):
         import_(root, "celeba")
+
+
+def test_a_readme_that_names_the_attributes_is_none(write_tree, import_):
+    texts = {"README.txt": "Attributes such as 5_o_Clock_Shadow and Male were dropped.\nSee the paper of 2015.\n"}
+    dataset = import_(write_tree("with_mask/a.jpg", "without_mask/b.jpg", texts=texts))
+    assert dataset.format == "folders"

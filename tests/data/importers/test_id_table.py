@@ -178,3 +178,9 @@ def test_as_a_dataset_it_is_answered_with_the_import(write_tree):
     (problem, *_) = scan_photos(root / "labels.csv", LABEL_SCHEMAS["mask"])[1]
     assert "names photos by ids or URLs" in problem.message
     assert "maskfit data import" in problem.hint
+
+
+def test_a_photo_in_the_query_comes_before_a_path_that_names_none(write_tree, import_):
+    texts = {"t.csv": "image_url,mask\nhttps://a.example/view/42?file=a.jpg,wear\n"}
+    dataset = import_(write_tree("a.jpg", "42.jpg", texts=texts))
+    assert [row.photo.name for row in dataset.rows] == ["a.jpg"]

@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import ClassVar
 
@@ -18,6 +20,11 @@ from maskfit.errors import DataError
 
 GENDER_COLUMN, OTHER_COLUMN = "Male", "5_o_Clock_Shadow"
 """The attribute that is imported, and one that no other table has."""
+
+HEADER_CHARACTERS = 4_000
+"""Characters in which the header and the first photo end."""
+
+_NUMBER = re.compile(r"-?[0-9]+")
 
 PERSONS_FILE = "identity_celeba.txt"
 """Name in lower case of the file of persons."""
@@ -92,8 +99,18 @@ class CelebaImporter:
 
 
 def _label_files(source: ImportSource) -> list[str]:
-    names = source.with_suffix(".txt", ".csv")
-    return [name for name in names if OTHER_COLUMN in (head := source.head(name)[:2000]) and GENDER_COLUMN in head]
+    return [
+        name for name in source.with_suffix(".txt", ".csv") if _has_attributes(source.head(name)[:HEADER_CHARACTERS])
+    ]
+
+
+def _has_attributes(head: str) -> bool:
+    """Whether one of the first lines is the header, with numbers below it: a read-me may name the attributes too."""
+    lines = [[cell.strip('"') for cell in re.split(r"[,\s]+", line.strip())] for line in head.split("\n")[:3]]
+    return any(
+        {GENDER_COLUMN, OTHER_COLUMN} <= {*header} and any(_NUMBER.fullmatch(cell) for cell in first[1:])
+        for header, first in pairwise(lines)
+    )
 
 
 def _lines(source: ImportSource, name: str) -> Iterator[tuple[int, Sequence[str]]]:

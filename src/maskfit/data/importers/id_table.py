@@ -164,7 +164,9 @@ def _find_url(finder: PhotoFinder, url: str) -> list[str]:
 def _paths_in_url(url: str) -> tuple[str, ...]:
     """A URL's path, and photos in its query; other values there are sizes and signatures."""
     parsed = urlsplit(url)
-    return (unquote(parsed.path), *(value for _, value in parse_qsl(parsed.query) if is_photo_name(value)))
+    path, in_query = unquote(parsed.path), [value for _, value in parse_qsl(parsed.query) if is_photo_name(value)]
+    # /view/42?file=a.jpg is a.jpg, also where there is a 42.jpg.
+    return (path, *in_query) if is_photo_name(path) or not in_query else (*in_query, path)
 
 
 class _Columns(NamedTuple):
