@@ -1,5 +1,6 @@
 """ONNX export in a process of its own: the same file, its errors, and no torch in the process that asks for it."""
 
+import os
 import subprocess
 import sys
 
@@ -51,3 +52,20 @@ def test_torch_is_not_imported_where_the_conversion_is_asked_for(models, tmp_pat
     )
     done = subprocess.run([sys.executable, "-c", program, models["attributes"]], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_process_imports_from_the_folders_that_a_program_added(models, tmp_path, monkeypatch):
+    """Also a package that is installed nowhere; and what lies in the current folder does not come before others."""
+    packages = os.pathsep.join(path for path in sys.path if path)
+    (tmp_path / "json.py").write_text("raise SystemExit('the current folder comes first')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    asked: list[dict[str, object]] = []
+    run = lambda command, **options: asked.append(options) or subprocess.CompletedProcess(command, 0)  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", run)
+        export_in_process(models["attributes"], tmp_path / "m.onnx")
+    (options,) = asked
+    assert options["env"]["PYTHONPATH"] == os.pathsep.join((packages, str(tmp_path)))
+    program = "from maskfit.inference.export.export_process import main"
+    assert subprocess.run([sys.executable, "-S", "-P", "-c", program], env=options["env"]).returncode == 0

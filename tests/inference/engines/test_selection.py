@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import onnx
@@ -233,6 +234,43 @@ def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, 
     monkeypatch.setattr(choosing, "_describe_exporter", lambda: "torch 99")
     select_engine(models["joint"], "auto", 10**9, said.append)
     assert len(said) == 4
+
+
+def test_what_a_killed_conversion_left_is_removed(machine, models, exported, monkeypatch, tmp_path):
+    import maskfit.inference.export
+
+    machine()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    export = lambda model, out: out.write_bytes(exported["attributes"].read_bytes())  # noqa: E731
+    monkeypatch.setattr(maskfit.inference.export, "export_model", export)
+    networks = tmp_path / "maskfit" / "networks"
+    drafts = [
+        networks / f".{name}.onnx.x1y2z3" / "draft"
+        for name in (onnx_conversion.converted_path(models["joint"]).stem, "other")
+    ]
+    for draft in drafts:
+        draft.mkdir(parents=True)
+    select_engine(models["joint"], "auto", 10**9, lambda line: None)
+    assert [draft.exists() for draft in drafts] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("executable", "is_frozen", "is_apart"),
+    [("/usr/bin/python3", False, True), ("/usr/bin/uwsgi", False, False), ("", False, False), ("/python", True, False)],
+)
+def test_only_python_is_started_for_a_conversion(monkeypatch, tmp_path, executable, is_frozen, is_apart):
+    """A program with Python inside would start itself again."""
+    asked: list[str] = []
+    monkeypatch.setattr(choosing, "_is_torch_imported", lambda: False)
+    monkeypatch.setattr(
+        "maskfit.inference.export.export_process.export_in_process", lambda model, out: asked.append("apart")
+    )
+    monkeypatch.setattr("maskfit.inference.export.export_model", lambda model, out: asked.append("here"))
+    monkeypatch.setattr(sys, "executable", executable)
+    if is_frozen:
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    choosing._export(tmp_path / "m.safetensors", tmp_path / "m.onnx")
+    assert asked == ["apart" if is_apart else "here"]
 
 
 def test_a_full_disk_may_have_room_the_next_time(machine, models, monkeypatch, tmp_path):

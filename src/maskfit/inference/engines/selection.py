@@ -10,7 +10,9 @@ Few images run on the engine that starts soonest (`open_engine`). For many (docs
 
 from __future__ import annotations
 
+import glob
 import importlib.util
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -352,6 +354,9 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
                     f"{converted.parent}"
                 )
                 converted.unlink(missing_ok=True)
+                # Of a process that was killed: with the lock, no other one writes here.
+                for draft in converted.parent.glob(f".{glob.escape(converted.name)}.*"):
+                    shutil.rmtree(draft, ignore_errors=True)
                 with TemporaryDirectory(dir=converted.parent, prefix=f".{converted.name}.") as folder:
                     draft = Path(folder) / converted.name
                     _export(path, draft)
@@ -368,8 +373,12 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
 
 
 def _export(path: Path, out: Path) -> None:
-    """Exports in a process of its own, unless torch takes its memory here anyway."""
-    if _is_torch_imported() or not sys.executable:
+    """Exports in a process of its own, unless torch takes its memory here anyway, or there is no Python to start.
+
+    A program with Python inside, such as uWSGI, or a frozen one, is its own `sys.executable`, and would start again.
+    """
+    is_python = not hasattr(sys, "frozen") and "py" in Path(sys.executable or "").name.casefold()
+    if _is_torch_imported() or not is_python:
         from maskfit.inference.export import export_model
 
         export_model(path, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,15 @@ def export_in_process(model: Path, out: Path) -> None:
     """
     # -P: the current folder does not come before the installed packages.
     command = [sys.executable, "-P", "-m", __name__, str(model), str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(_module_folders())},
+    )
     if done.returncode < 0:
         raise MemoryError(f"the process that exports was killed by signal {-done.returncode}")
     if not done.returncode:
@@ -37,6 +46,13 @@ def export_in_process(model: Path, out: Path) -> None:
         # Python itself failed, or torch while it was imported.
         report = {"kind": "", "reason": (done.stderr.strip().splitlines() or ["no error message"])[-1]}
     raise {"MemoryError": MemoryError, "OSError": OSError}.get(report["kind"], MaskfitError)(report["reason"])
+
+
+def _module_folders() -> list[str]:
+    """The folders from which this process imports, also those that a program added itself; the current one is last."""
+    current = os.getcwd()
+    folders = [os.path.abspath(folder) for folder in sys.path]
+    return [*(folder for folder in folders if folder != current), *([current] if current in folders else [])]
 
 
 def main() -> int:
