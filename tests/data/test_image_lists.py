@@ -143,6 +143,15 @@ def test_ids_and_urls_are_answered_with_the_import(listing, header):
         read_truth(path, LABEL_SCHEMAS["mask"])
 
 
+@pytest.mark.parametrize("header", ["path", "ImageID"])
+def test_urls_in_a_column_of_paths_are_answered_with_the_import(listing, header):
+    path, images = listing(f"{header},mask\nhttps://a.example/a.jpg,wear\n")
+    with pytest.raises(DataError) as caught:
+        read_image_list(path, images)
+    assert caught.value.hint.startswith("photos at URLs are not downloaded")
+    assert f"maskfit data import {path} --images DIR" in caught.value.hint
+
+
 def test_subfolders_are_searched(tmp_path):
     for name in ("b/z.JPG", "b/a.png", "a.jpg", ".hidden/x.jpg", "b/._a.png", "notes.txt", "__MACOSX/y.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

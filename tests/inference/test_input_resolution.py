@@ -94,6 +94,22 @@ def test_what_is_neither_or_both_is_refused(here, word, what):
     assert "- nowhere: " in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("https://a.example/x/a.jpg", "curl -L -o a.jpg https://a.example/x/a.jpg; "),
+        ("https://a.example/a%20b.jpg?x=1&y", "curl -L -o 'a b.jpg' 'https://a.example/a%20b.jpg?x=1&y'; "),
+        ("https://a.example/a b.jpg", "curl -L -o 'a b.jpg' https://a.example/a%20b.jpg; "),
+        ("https://a.example/view/", "download it, and name the file; "),
+        ("s3://bucket/a.jpg", "download it, and name the file; "),
+    ],
+)
+def test_a_url_is_answered_with_a_command_that_works(url, hint):
+    with pytest.raises(DataError, match="is not downloaded") as caught:
+        resolve_inputs([url])
+    assert caught.value.hint.startswith(hint)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user")
 def test_a_folder_that_may_not_be_looked_into_is_named(here):
     (here / "trip").chmod(0)

@@ -20,7 +20,7 @@ from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.face_boxes import find_box_columns, name_with_box, split_name
 from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError
 from maskfit.data.manifest_columns import ID_COLUMNS, PATH_COLUMNS
-from maskfit.data.manifest_files import PhotoFiles, find_file, name_inside
+from maskfit.data.manifest_files import PhotoFiles, find_file, is_url, name_inside
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list, printable
 from maskfit.file_io import iter_csv
@@ -259,7 +259,7 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
     """
     problems: list[str] = []
     first_rows: dict[str, int] = {}
-    num_repeated = 0
+    num_repeated = num_urls = 0
     boxes = BoxReader(None)
     column = find_id_column(path)
     find = partial(_find_listed, folder) if column == ID_COLUMN else _ManifestNames(path.parent, folder).find
@@ -274,6 +274,7 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
             num_repeated += 1
         if problem:
             problems.append(f"row {number}: {problem}")
+            num_urls += is_url(row[column])
     if not first_rows and not problems:
         raise DataError("the list has no rows", location=path, hint=f"write one {ID_COLUMN} per row")
     if problems:
@@ -282,6 +283,8 @@ def read_image_list(path: Path, folder: Path) -> ListedImages:
         hint = _hint_for_list(folder, column, any(problem.endswith(LEADS_OUT) for problem in problems))
         if elsewhere:
             hint = f"the photos are in another folder: --images {shlex.quote(str(elsewhere))}"
+        elif num_urls == len(problems):
+            hint = f"photos at URLs are not downloaded: download them; {_hint_for_import(path)}"
         elif num_repeated == len(problems):
             hint = "name each photo in one row"
         raise DataError(
@@ -315,6 +318,11 @@ def _hint_for_list(folder: Path, column: str, leads_out: bool) -> str:
             "list; in a manifest, whose column is path, paths are relative to it or absolute, and may lead anywhere"
         )
     return f"give a folder that holds the photos with --images (now {place}), or leave it out: paths start at the list"
+
+
+def _hint_for_import(path: Path) -> str:
+    table = shlex.quote(str(path))
+    return f"a table with labels becomes one of paths by: maskfit data import {table} --images DIR --out list.csv"
 
 
 def _open_boxes(path: Path, row: Mapping[str, str]) -> BoxReader:
@@ -369,8 +377,7 @@ def find_id_column(path: Path) -> str:
         raise DataError(
             f"no column names the photos; '{other}' may be their ids or URLs",
             location=path,
-            hint=f"call it {ID_COLUMN} if it holds names with suffix, such as a.jpg; a table with labels becomes one "
-            f"of paths by: maskfit data import {shlex.quote(str(path))} --images DIR --out list.csv",
+            hint=f"call it {ID_COLUMN} if it holds names with suffix, such as a.jpg; {_hint_for_import(path)}",
         )
     return named or ID_COLUMN
 

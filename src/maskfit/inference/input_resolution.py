@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.manifest_files import is_url
@@ -202,6 +203,16 @@ def _is_model(argument: str) -> bool:
     return model
 
 
+def _hint_for_download(url: str) -> str:
+    """How to download a photo: as a command where curl has the protocol, and the path a name for the file."""
+    parsed = urlsplit(url)
+    name = unquote(parsed.path).rpartition("/")[2]
+    if parsed.scheme not in ("http", "https", "ftp") or not is_photo_name(name):
+        return "download it, and name the file"
+    # In quotes for the shell, and without spaces, which curl refuses.
+    return f"curl -L -o {shlex.quote(name)} {shlex.quote(url.replace(' ', '%20'))}"
+
+
 def _find_photos(argument: str) -> list[Photo | ImageFolder]:
     """The images of an argument that is no model.
 
@@ -219,7 +230,7 @@ def _find_photos(argument: str) -> list[Photo | ImageFolder]:
         raise DataError(
             "a photo at a URL is not downloaded",
             location=argument,
-            hint=f"curl -O {shlex.quote(argument)}; a whole folder at a URL is read by --images URL",
+            hint=f"{_hint_for_download(argument)}; a whole folder at a URL is read by --images URL",
         )
     if glob.has_magic(argument):
         return list(_match_pattern(argument))
