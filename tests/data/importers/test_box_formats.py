@@ -471,3 +471,10 @@ def test_names_relative_to_a_label_file_in_a_subfolder(write_tree, import_):
     root = write_tree("photos/1.jpg", "labels/1.jpg", texts={"labels/coco.json": json.dumps(content)})
     for source in (root, root / "labels" / "coco.json"):
         assert [row.photo for row in import_(source).rows] == [root / "photos" / "1.jpg"]
+
+
+def test_a_label_file_is_of_no_photo_of_another_part(write_tree, import_):
+    texts = {f"{part}/labels/{name}.txt": "0 0.5 0.5 0.6 0.6\n" for part, name in (("train", "a"), ("valid", "b"))}
+    root = write_tree("train/images/b.jpg", "valid/images/b.jpg", "valid/images/a.jpg", texts=texts)
+    dataset = import_(root, "yolo", "0=wear")
+    assert [row.photo.relative_to(root).as_posix() for row in dataset.rows] == ["valid/images/b.jpg"]

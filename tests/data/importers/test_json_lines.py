@@ -210,3 +210,27 @@ def test_lines_that_another_format_does_not_read_are_named(write_tree, import_):
     texts = {"t.jsonl": "{}\n", "labels.csv": "id,mask\na,with_mask\n"}
     dataset = import_(write_tree("a.jpg", texts=texts), "ids")
     assert "1 file that may hold labels was not read: t.jsonl" in dataset.notes
+
+
+def test_predictions_are_no_labels(write_tree, import_):
+    line = {"photo": "a.jpg", "class": 15, "answer": "not worn", "probability": 0.9, "attributes": {"mask": {}}}
+    with pytest.raises(DataError, match="predictions of maskfit"):
+        import_(write_tree("a.jpg", texts={"p.jsonl": lines(line)}))
+
+
+def test_a_name_is_no_photo_of_another_part(write_tree, import_):
+    """Parts may have photos of equal names; names with folders are found wherever they lead."""
+    texts = {
+        "train/t.jsonl": lines({"image": "a.jpg", "mask": "wear"}, {"image": "b.jpg", "mask": "not_wear"}),
+        "test/t.jsonl": lines({"image": "b.jpg", "mask": "wear"}, {"image": "../train/c.jpg", "mask": "wear"}),
+        "labels/val/t.jsonl": lines({"image": "a.jpg", "mask": "not_wear"}),
+    }
+    root = write_tree("train/a.jpg", "train/c.jpg", "test/b.jpg", "images/dev/a.jpg", texts=texts)
+    dataset = import_(root)
+    assert {row.photo.relative_to(root).as_posix(): dict(row.labels) for row in dataset.rows} == {
+        "train/a.jpg": {"mask": "wear"},
+        "train/c.jpg": {"mask": "wear"},
+        "test/b.jpg": {"mask": "wear"},
+        "images/dev/a.jpg": {"mask": "not_wear"},
+    }
+    assert [item.location for item in dataset.left_out] == ["train/t.jsonl line 2: b.jpg"]

@@ -14,7 +14,7 @@ from maskfit.data.face_boxes import MIN_BOX_SIDE, clip_to_photo
 from maskfit.data.image_header import read_size_and_orientation
 from maskfit.data.image_opening import FIRST_SIDEWAYS
 from maskfit.data.importers.interface import Box, LeftOut, RawImport, RawRow
-from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND
+from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND, are_of_other_parts
 from maskfit.errors import PhotoError
 from maskfit.text import format_count
 
@@ -285,6 +285,7 @@ class StemIndex:
         """
         path = PurePosixPath(label_file)
         found = self._by_stem.get(path.stem.casefold(), [])
+        found = [name for name in found if not are_of_other_parts(path.parts[:-1], PurePosixPath(name).parts[:-1])]
         if not found:
             return None, NOT_FOUND
         if len(found) > 1:

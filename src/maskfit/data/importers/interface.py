@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from maskfit.data.importers.photo_finder import PhotoFinder
+from maskfit.data.importers.photo_finder import PART_FOLDER, PhotoFinder
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import ANY, BAND_SUFFIX, WordReader
 from maskfit.text import format_count
@@ -27,9 +26,6 @@ __all__ = [
     "RawImport",
     "RawRow",
 ]
-
-PART_FOLDER = re.compile(r"(?:train|val|valid|test|dev|eval)(?:ing|idation|\d{4})?")
-"""Folder of a part of a dataset, as `fold_spelling` gives it: `train`, `valid`, `val2017`."""
 
 SHOWN_PHOTOS = 3
 """Photos without a row that a note lists."""

@@ -95,12 +95,19 @@ class JsonLinesImporter:
             A row per photo, or per box where it has some.
 
         Raises:
-            DataError: There is no such file.
+            DataError: There is no such file, or it has predictions.
         """
         result = RawImport(files=_label_files(source, options.words))
         if not result.files:
             hint = "each line has a photo's name, such as image, and a label, such as mask or label"
             raise DataError("there are no JSON Lines with photos here", location=source.path, hint=hint)
+        for name in result.files:
+            if _is_prediction(next((item for _, item in _lines(source, name)), {})):
+                raise DataError(
+                    "these are predictions of maskfit, no labels",
+                    location=source.describe(name),
+                    hint="a table of them, to correct and train on: maskfit predict --images DIR --out FILE",
+                )
         rows = BoxRows(result)
         finder = options.photo_finder(source)
         unread: dict[str, None] = {}
@@ -226,6 +233,11 @@ def _has_other_boxes(item: Mapping[str, Any]) -> bool:
         for key, value in item.items()
         if not (key in OBJECT_KEYS or f"{key}{METADATA_SUFFIX}" in item or key.endswith(METADATA_SUFFIX))
     )
+
+
+def _is_prediction(item: Mapping[str, Any]) -> bool:
+    """Whether a line is one that `maskfit predict --jsonl` writes, whose class is its own number."""
+    return isinstance(item.get("attributes"), Mapping) and {"photo", "class", "answer", "probability"} <= item.keys()
 
 
 def _has_edges(item: Mapping[Any, Any]) -> bool:

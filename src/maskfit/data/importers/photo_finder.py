@@ -14,11 +14,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from maskfit.data.manifest_files import find_file, is_url, name_inside
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
+from maskfit.labels.spellings import fold_spelling
 
 NOT_FOUND = "the photo does not exist"
 NOT_DOWNLOADED = "the photo is named by a URL, and no photo in the folder has the name in it"
 SEVERAL_NAMES = "names of several folders end in this photo's; give the folder that is meant with --images"
 AMBIGUOUS = "several photos have this name; give the folder that is meant with --images"
+
+PART_FOLDER = re.compile(r"(?:train|val|valid|test|dev|eval)(?:ing|idation|\d{4})?")
+"""Folder of a part of a dataset, as `fold_spelling` gives it: `train`, `valid`, `val2017`."""
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
 _DECIMAL_ENDING = re.compile(r"\.0+$")
@@ -162,6 +166,7 @@ class PhotoFinder:
         Tried in this order: the path as it is written, relative to the label file or absolute; relative to the folder;
         the file's name anywhere in the folder, where the longest common end of both paths decides; the same without an
         upload prefix (`8f3a1c01-`) on either side. Case and Unicode form do not matter, a URL is read as its path.
+        A name without a folder, in a label file of `train`, is no photo of `test`.
         Where the photos are in another folder than the label files, a path relative to it comes first.
 
         Args:
@@ -245,9 +250,12 @@ class PhotoFinder:
         if not parts:
             return None, NOT_FOUND, False
         bare = _UPLOAD_PREFIX.sub("", parts[-1])
+        # A name alone in a label file of train is no photo of test, whose photos may have equal names.
+        label_parts = _folders(label_file) if len(parts) == 1 else []
         for key in dict.fromkeys((parts[-1], bare)):
             for candidate in dict.fromkeys((key, key.replace(" ", "_"))):
-                if paths := self._by_name.get(candidate):
+                found = self._by_name.get(candidate, [])
+                if paths := [path for path in found if not are_of_other_parts(label_parts, _folders(path))]:
                     best = _longest_common_end([*parts[:-1], candidate], paths)
                     path = self._by_path[best] if best else ""
                     return (self.folder / path, "", True) if path else (None, AMBIGUOUS, False)
@@ -274,6 +282,30 @@ def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:
     lengths = [_common_end(parts[:-1], path.split("/")[:-1]) for path in paths]
     best = max(lengths)
     return paths[lengths.index(best)] if lengths.count(best) == 1 else None
+
+
+def are_of_other_parts(folders: Iterable[str], others: Iterable[str]) -> bool:
+    """Returns whether two files are of different parts of a dataset, as `train` and `test` are.
+
+    Args:
+        folders: The folders that one is in.
+        others: Those of the other.
+
+    Returns:
+        Whether both are in folders of parts, and in none that may be the same.
+    """
+    parts, other_parts = _parts(folders), _parts(others)
+    return bool(parts and other_parts) and not parts & other_parts
+
+
+def _parts(folders: Iterable[str]) -> set[str]:
+    """The parts that folders stand for; all names of a part for tuning are one."""
+    found = (folder for folder in map(fold_spelling, folders) if PART_FOLDER.fullmatch(folder))
+    return {folder[:4] if folder.startswith(("train", "test")) else "val" for folder in found}
+
+
+def _folders(path: str) -> list[str]:
+    return path.split("/")[:-1]
 
 
 def _common_end(parts: Sequence[str], others: Sequence[str]) -> int:
