@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from maskfit.data.importers import write_manifest
 from maskfit.data.importers.celeba import NO_VALUE, OFF_LINE
 from maskfit.errors import DataError
 
@@ -60,3 +61,10 @@ def test_a_readme_that_names_the_attributes_is_none(write_tree, import_):
     texts = {"README.txt": "Attributes such as 5_o_Clock_Shadow and Male were dropped.\nSee the paper of 2015.\n"}
     dataset = import_(write_tree("with_mask/a.jpg", "without_mask/b.jpg", texts=texts))
     assert dataset.format == "folders"
+
+
+def test_the_persons_file_beside_the_list_is_never_replaced(write_tree, import_):
+    root = write_tree(*PHOTOS, texts={"list_attr_celeba.txt": LIST, "identity_CelebA.txt": "000001.jpg 2880\n"})
+    dataset = import_(root / "list_attr_celeba.txt")
+    with pytest.raises(DataError, match="a file of the source"):
+        write_manifest(dataset, root / "identity_CelebA.txt")

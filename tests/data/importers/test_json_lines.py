@@ -184,7 +184,7 @@ def test_objects_in_other_forms_are_no_labels_of_the_photo(write_tree, import_):
 def test_truth_values_answers_and_keys_in_capitals(write_tree, import_):
     text = lines(
         {"Image": "a.jpg", "Person": "p1", "Mask": True, "male": True, "female": False},
-        {"Image": "b.jpg", "Person": 2, "Mask": False, "answer": "female"},
+        {"Image": "b.jpg", "Person": 2, "Mask": False, "answer": "female", "_session_id": "male"},
     )
     dataset = import_(write_tree("a.jpg", "b.jpg", texts={"t.jsonl": text}))
     assert rows(dataset) == [

@@ -134,7 +134,6 @@ def _read_persons(source: ImportSource, result: RawImport) -> dict[str, str]:
     beside = source if source.is_folder else ImportSource(source.root)
     for name in beside.other_files:
         if PurePosixPath(name).name.casefold() == PERSONS_FILE:
-            if source.is_folder:
-                result.files.append(name)
+            result.files.append(name)
             person_of.update({cells[0].casefold(): cells[1] for _, cells in _lines(beside, name) if len(cells) == 2})
     return person_of

@@ -306,7 +306,9 @@ def _read_item(
             labels += [(ANY, key)] if value else []  # "with_mask": true
             continue
         for word in to_words(value):
-            if own is not None or key.casefold() in LABEL_KEYS or key == "accept" or words.knows_value(word):
+            # What begins with _ is a program's own, such as the name of Prodigy's session.
+            is_value = not key.startswith("_") and words.knows_value(word)
+            if own is not None or key.casefold() in LABEL_KEYS or key == "accept" or is_value:
                 labels.append((own or ANY, word))
             else:
                 unread[key] = None
