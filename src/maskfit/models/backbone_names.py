@@ -46,8 +46,19 @@ OWN_BACKBONES: dict[str, Callable[..., Any]] = {
 }
 """maskfit's own backbones by name."""
 
+_SHIPPED = dict(OWN_BACKBONES)
+
 _REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 """A model in timm's source: a decorated function of that name."""
+
+
+def has_added_backbones() -> bool:
+    """Returns whether a program has backbones of its own in `OWN_BACKBONES`, which another process does not know.
+
+    Returns:
+        Whether it has.
+    """
+    return OWN_BACKBONES != _SHIPPED
 
 
 class _Backbones(Mapping[str, Callable[..., Any]]):

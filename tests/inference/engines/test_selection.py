@@ -29,7 +29,8 @@ from maskfit.inference.engines.selection import (
     select_num_workers,
 )
 from maskfit.inference.predictor import Predictor
-from maskfit.registry import ComponentSpec
+from maskfit.models.backbone_names import OWN_BACKBONES
+from maskfit.registry import ComponentSpec, LazyComponent
 
 BF16, F32 = ComponentSpec.create("openvino", precision="checked"), ComponentSpec.create("openvino", precision="f32")
 REAL_LIMIT = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
@@ -271,6 +272,9 @@ def test_only_python_is_started_for_a_conversion(monkeypatch, tmp_path, executab
         monkeypatch.setattr(sys, "frozen", True, raising=False)
     choosing._export(tmp_path / "m.safetensors", tmp_path / "m.onnx")
     assert asked == ["apart" if is_apart else "here"]
+    monkeypatch.setitem(OWN_BACKBONES, "mine", LazyComponent("maskfit.models.backbones:small_cnn"))
+    choosing._export(tmp_path / "m.safetensors", tmp_path / "m.onnx")
+    assert asked[1:] == ["here"]
 
 
 def test_a_full_disk_may_have_room_the_next_time(machine, models, monkeypatch, tmp_path):

@@ -44,6 +44,7 @@ from maskfit.inference.engines.openvino import has_bf16
 from maskfit.inference.image_loading import available_cpus
 from maskfit.model_file import read_model_metadata
 from maskfit.model_metadata import validate_model_file
+from maskfit.models.backbone_names import has_added_backbones
 from maskfit.registry import ComponentSpec
 
 MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
@@ -373,12 +374,13 @@ def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
 
 
 def _export(path: Path, out: Path) -> None:
-    """Exports in a process of its own, unless torch takes its memory here anyway, or there is no Python to start.
+    """Exports in a process of its own, unless torch takes its memory here anyway, or that process could not do it.
 
+    It does not know the backbones that this program added.
     A program with Python inside, such as uWSGI, or a frozen one, is its own `sys.executable`, and would start again.
     """
     is_python = not hasattr(sys, "frozen") and "py" in Path(sys.executable or "").name.casefold()
-    if _is_torch_imported() or not is_python:
+    if _is_torch_imported() or not is_python or has_added_backbones():
         from maskfit.inference.export import export_model
 
         export_model(path, out)
