@@ -14,16 +14,29 @@ only (`path,mask`); ImageNet weights of MobileNetV2. Steps:
    steps 2 and 3, for training only. Each face has its correct mask in one of them and its incorrect mask in the other.
 5. train: the recipe `bundled` with the first list; then from its weights at a larger image size with the second.
 6. street, with --scenes: two more epochs with the faces of street photos, from the weights of step 5 or of --start;
-   with --from-weights from --weights at once.
+   with --from-weights five epochs from --weights, which are those of `face_trained_weights.py`, at once.
    Part of the photos of real masks are crops of street photos: no copy of a held-out photo or of a held-out face is
    trained on (`street_faces.py`). With --teacher also on soft labels (`bundled_soft_labels.py`), and with both masks of
    each face; where the teacher's table is missing, the script ends with how to make it.
 7. calibrate: temperatures, abstention thresholds and ages in years on the held-out persons.
 8. export: ONNX with 16-bit weights. With --start, the weights of the result are a mean of that file's and of step 6's
    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): better on every set than either alone or nearly so.
-   `evaluate_bundled_model.py --fit-calibration`, then `--fit-ages`, calibrate that file.
+   With --from-weights they are the mean of the last three epochs (Izmailov et al. 2018, "Averaging weights leads to
+   wider optima and better generalization"). `evaluate_bundled_model.py --fit-calibration`, then `--fit-ages`, calibrate
+   such a mean.
 
 Intermediate files are in --work. On two cores this takes about an hour and a half; the same command resumes it.
+
+The third edition, which ships. Before the first command is there a list of bare faces, so the second ends with the
+command that makes the teacher's table, and is run again; the last two calibrate the file:
+
+    python scripts/train_bundled_model.py --portraits masked-faces/train/images \
+        --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
+        --weights face_mobilenetv1.safetensors --from-weights --scenes street-scenes/scenes.csv --work third \
+        --teacher third/teacher.csv --real-mask-factor 3
+    python scripts/face_trained_weights.py --photos third/bare.csv --out face_mobilenetv1.safetensors
+    python scripts/evaluate_bundled_model.py third/bundled.onnx --work third --fit-calibration
+    python scripts/evaluate_bundled_model.py third/bundled.onnx --work third --fit-ages
 
 The second edition continued from the file of the first:
 
@@ -31,18 +44,6 @@ The second edition continued from the file of the first:
         --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
         --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv \
         --start bundled.onnx --work second --masked-faces 3100
-
-Candidates for a third, which do not ship (docs/bundled-model.md): from the second with a teacher, and from a network
-that recognizes faces.
-
-    python scripts/face_trained_weights.py --photos third/bare.csv --out face_mobilenetv1.safetensors
-    python scripts/train_bundled_model.py --portraits masked-faces/train/images \
-        --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
-        --weights mobilenetv2_100.imagenet.safetensors --scenes street-scenes/scenes.csv \
-        --start bundled.onnx --work third --teacher third/teacher.csv
-    python scripts/train_bundled_model.py ... --weights face_mobilenetv1.safetensors --from-weights --work third \
-        --teacher third/teacher.csv --override data.image_size=128 --override trainer.epochs=3 \
-        --override optimizer.lr=6e-4 --override 'model.backbone={name: mobilenetv1_100, pad_type: same}'
 
 Without --portraits the model never sees them: a twin that recipes can start from and still be judged on the portraits
 (`--detector-weights FILE` where the cache holds no landmark detector). A small one:
@@ -66,9 +67,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-import onnx
+from average_weights import average_epochs, average_networks
 from bundled_soft_labels import photos_to_teach, read_rows, write_soft_labels
-from onnx import numpy_helper
 from street_faces import REPETITIONS as STREET_REPETITIONS
 from street_faces import choose_faces, read_faces
 
@@ -80,7 +80,6 @@ from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.probability_table import read_table
 from maskfit.exploration.image_stats import collect_all_image_stats
 from maskfit.exploration.near_duplicates import find_near_duplicates
-from maskfit.file_io import atomic_write
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import RunDir
@@ -108,6 +107,22 @@ STREET_OVERRIDES = (
     "weight_averaging.decay=0.998",
 )
 """Overrides of the epochs with street faces; the second edition had a rate of 5e-4 and a warmup of 0.1."""
+
+IMAGENET_OVERRIDES = ("model.backbone={name: mobilenetv2_100, pad_type: same}", "data.image_size=112")
+"""Overrides of the first two editions."""
+
+FACE_OVERRIDES = (
+    "trainer.epochs=5",
+    "optimizer.lr=6e-4",
+    "lr_scheduler.warmup=0.1",
+    "heads.mask.loss_weight=2",
+    "trainer.save_top_k=5",
+    "progressive_resizing={name: linear, initial_scale: 0.75, delay_fraction: 0.45, finetune_fraction: 0.25}",
+)
+"""Overrides of the training from a network that recognizes faces: masks, which it never saw, weigh more."""
+
+MEAN_EPOCHS = 3
+"""Last epochs whose weights are averaged after that training."""
 
 OLDEST_REPETITIONS, OLDEST = 2, 57
 """How often a face of at least so many years is in an epoch with street faces: the oldest band has the fewest."""
@@ -407,9 +422,12 @@ def main() -> None:
             lists.append(f"data.soft_labels={make_soft_labels(args.teacher, photos, extra, splits, work)}")
         if start:
             lists.append(f"model.init_from={start}")
-        train(last, *data[1:], *lists, *STREET_OVERRIDES, *args.override)
+        overrides = FACE_OVERRIDES if args.from_weights else (*IMAGENET_OVERRIDES, *STREET_OVERRIDES)
+        train(last, *data[1:], *lists, *overrides, *args.override)
         start = best_model(last)
     calibrate(RunDir(Path(start).parent.parent), photos)
+    if args.from_weights:
+        start = average_epochs(Path(start).parent, MEAN_EPOCHS, work / "mean.safetensors")
     out = args.out or work / "bundled.onnx"
     maskfit("export", start, "--format", "onnx", "--half", "--out", out)
     if args.start:
@@ -432,32 +450,18 @@ def make_soft_labels(teacher: Path, photos: Path, extra: Sequence[Path], splits:
     return soft
 
 
-def average_networks(first: Path, second: Path, share: float, out: Path) -> None:
-    """Writes the second of two exported networks of one architecture, with a weighted mean of the weights of both."""
-    networks = [onnx.load(path) for path in (first, second)]
-    weights = [[numpy_helper.to_array(item) for item in network.graph.initializer] for network in networks]
-    for item, one, other in zip(networks[1].graph.initializer, *weights, strict=True):
-        if one.shape != other.shape or one.dtype != other.dtype:
-            raise SystemExit(f"{first} and {second} are of different networks: {item.name}")
-        if one.dtype.kind == "f":
-            mean = (1 - share) * one.astype(np.float32) + share * other.astype(np.float32)
-            item.CopyFrom(numpy_helper.from_array(mean.astype(one.dtype), item.name))
-    with atomic_write(out) as temporary:
-        temporary.write_bytes(networks[1].SerializeToString())
-
-
 def train_from_imagenet(args: argparse.Namespace, data: list[str], extra: Sequence[Path]) -> Path:
     """Trains the first edition from ImageNet weights, step 5; returns its model file."""
     work: Path = args.work
     last = work / "far"
     # Without a second training both lists are for the first.
     first = f"[{extra[0]},{extra[1]}]" if args.one_size else extra[0]
-    train(last, *data, f"data.extra_train={first}", *args.override)
+    train(last, *data, *IMAGENET_OVERRIDES, f"data.extra_train={first}", *args.override)
     if not args.one_size:
         data.append(f"cv.split_file={work / 'far' / 'splits.csv'}")
         start = f"model.init_from={best_model(last)}"
         last = work / "near"
-        train(last, *data, f"data.extra_train={extra[1]}", start, *LARGER_SIZE_OVERRIDES)
+        train(last, *data, *IMAGENET_OVERRIDES, f"data.extra_train={extra[1]}", start, *LARGER_SIZE_OVERRIDES)
     return best_model(last)
 
 

@@ -6,6 +6,7 @@ A mistake there would show nowhere else: what ships would have been judged on wh
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from importlib import import_module
 from itertools import pairwise
@@ -19,7 +20,7 @@ from PIL import Image
 pytest.importorskip("onnx")
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
-MODULES = ("bundled_soft_labels", "street_faces", "train_bundled_model", "labels")
+MODULES = ("average_weights", "bundled_soft_labels", "street_faces", "train_bundled_model", "labels")
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ def test_the_mean_of_two_networks_is_weighted_and_other_networks_are_refused(scr
         onnx.save(helper.make_model(graph), tmp_path / name)
         return tmp_path / name
 
-    module = script("train_bundled_model")
+    module = script("average_weights")
     module.average_networks(save("a.onnx", 1), save("b.onnx", 5), 0.25, tmp_path / "mean.onnx")
     weights, counts = onnx.load(tmp_path / "mean.onnx").graph.initializer
     assert numpy_helper.to_array(weights).tolist() == [2, 2]
@@ -192,6 +193,27 @@ def test_the_mean_of_two_networks_is_weighted_and_other_networks_are_refused(scr
     assert numpy_helper.to_array(counts).tolist() == [5]
     with pytest.raises(SystemExit, match="different networks"):
         module.average_networks(save("a.onnx", 1), save("c.onnx", 1, size=3), 0.5, tmp_path / "no.onnx")
+
+
+def test_the_mean_of_the_last_epochs_needs_all_of_them(script, tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    kept = []
+    for epoch in range(4):
+        weights = {"w": np.full(2, epoch, np.float32), "n": np.array([epoch])}
+        file = f"epoch{epoch:03}.safetensors" if epoch != 2 else "best.safetensors"
+        save_file(weights, tmp_path / file, metadata={"epoch": str(epoch)})
+        kept.insert(0 if epoch == 2 else len(kept), {"file": file, "epoch": epoch})
+    (tmp_path / "models.json").write_text(json.dumps(kept))
+    average = script("average_weights").average_epochs
+    mean = load_file(average(tmp_path, 3, tmp_path / "mean.safetensors"))
+    assert (mean["w"].tolist(), mean["w"].dtype, mean["n"].tolist()) == ([2, 2], np.float32, [3])
+    with safe_open(tmp_path / "mean.safetensors", "numpy") as stream:
+        assert stream.metadata() == {"epoch": "3"}
+    (tmp_path / "models.json").write_text(json.dumps(kept[1:]))  # without that of epoch 2
+    with pytest.raises(SystemExit, match=r"the last 3 epochs are needed, kept are \[0, 1, 3\]"):
+        average(tmp_path, 3, tmp_path / "no.safetensors")
 
 
 # Street photos

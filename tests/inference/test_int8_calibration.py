@@ -360,7 +360,7 @@ def test_the_bundled_model_comes_with_its_conversion():
     """Where this fails after a new edition: scripts/calibrate_bundled_model.py makes the conversion again."""
     assert find_measured_int8(bundled_model_path()) == bundled_int8_path()
     assert read_metadata(bundled_int8_path())["maskfit.int8_of"] == content_hash(bundled_model_path())
-    assert bundled_int8_path().stat().st_size < 3e6
+    assert bundled_int8_path().stat().st_size < 4e6
 
 
 def test_the_bundled_conversion_predicts_as_f32(vnni, faces):

@@ -19,6 +19,7 @@ from maskfit.model_file import load_model
 from maskfit.models.export_module import DatasetNormalize, ExportModule
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
+from maskfit.training.exported_start import read_convolutions
 
 SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 OUTPUTS = [*SCHEMA.names, "probabilities"]
@@ -79,6 +80,30 @@ def test_same_padding_becomes_numbers_of_the_convolutions(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("mobilenetv1_100", {"pad_type": "same"}),
+        ("mobilenetv2_100", {"pad_type": "same"}),
+        ("mobilenetv3_small_050", {}),
+        ("tf_efficientnet_b0", {}),
+        ("resnet18", {}),
+        ("small", {}),
+    ],
+)
+def test_convolutions_are_named_as_in_the_network(tmp_path: Path, backbone: str, options: dict[str, object]) -> None:
+    """Training from an exported file finds them by their names, of either exporter."""
+    module, size = make_module(backbone, **options), (64, 64)
+    program = _trace(module, size, OUTPUTS)
+    assert program is not None
+    check(program, module, size)
+    onnx.save(program, tmp_path / "m.onnx")
+    found = read_convolutions(tmp_path / "m.onnx")
+    layers = {name: layer for name, layer in module.network.backbone.named_modules() if isinstance(layer, nn.Conv2d)}
+    assert found.keys() == layers.keys()
+    assert all(weight.shape == layers[name].weight.shape for name, (weight, _) in found.items())
+
+
 def test_both_exporters_write_the_same_layers() -> None:
     module = make_module("mobilenetv2_100", pad_type="same")
     traced, exported = _trace(module, (64, 64), OUTPUTS), _export(module, (64, 64), OUTPUTS, Path("m.safetensors"))

@@ -15,7 +15,7 @@ from maskfit.training.train import train
 from maskfit.training.warm_start import start_path, validate_start
 
 Make = Callable[..., Recipe]
-BACKBONE = "model.backbone={name: mobilenetv2_100, pad_type: same}"
+BACKBONE = "model.backbone={name: mobilenetv1_100, pad_type: same}"
 
 
 def test_bundled_stands_for_the_bundled_model(tiny: Make) -> None:
@@ -29,7 +29,7 @@ def test_another_backbone_is_refused_before_anything_is_written(tiny: Make) -> N
     with pytest.raises(RecipeError) as caught:
         make_plan(recipe)
     assert caught.value.location == "model.init_from"
-    assert caught.value.hint == "model.backbone='{name: mobilenetv2_100, pad_type: same}'"
+    assert caught.value.hint == "model.backbone='{name: mobilenetv1_100, pad_type: same}'"
 
 
 def test_a_missing_model_is_refused_before_anything_is_written(tiny: Make) -> None:

@@ -91,7 +91,7 @@ def calibrate_int8(
         face_predictor: The model with the detector that it will run with, in f32.
         photos: Photos such as those that will come; those that cannot be read are left out. They are taken until there
             are enough faces.
-        target: The file; None is the cache, where `find_int8` looks.
+        target: The file of the package; None is the cache, where `find_int8` looks and each file holds its checksum.
         source: Where the photos are, for errors.
 
     Returns:
@@ -151,7 +151,9 @@ def calibrate_int8(
             (INT8_KEY, Int8Origin(describe_instructions(), len(calibrating)).to_json()),
         ):
             quantized.metadata_props.add(key=key, value=value)
-        draft.write_bytes(add_checksum(quantized.SerializeToString()))
+        content = quantized.SerializeToString()
+        # The package lists the checksum of its own.
+        draft.write_bytes(add_checksum(content) if target is None else content)
     return _describe(path, len(calibrating), error, fast, exact, unreadable)
 
 

@@ -152,6 +152,7 @@ def _trace_once(module: ExportModule, number: int, size: tuple[int, int], output
     for item in (*graph.input, *graph.output):
         item.type.tensor_type.shape.dim[0].dim_param = BATCH
     _collect_constants(graph)
+    _name_folded_weights(graph, module)
     return program
 
 
@@ -174,6 +175,42 @@ def _collect_constants(graph: Any) -> None:
         node.input[:] = [name_of.get(name, name) for name in node.input]
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _name_folded_weights(graph: Any, module: ExportModule) -> None:
+    """Gives the weights of convolutions with a folded batch normalization their names in the network.
+
+    The older exporter numbers them. By their names a training from the exported file puts them back.
+    """
+    layers = dict(module.named_modules())
+    taken = {item.name for item in graph.initializer}
+    new_name: dict[str, str] = {}
+    for node in graph.node:
+        layer = _find_layer(node.name)
+        if node.op_type != "Conv" or not hasattr(layers.get(layer), "weight"):
+            continue
+        for old, name in zip(node.input[1:], (f"{layer}.weight", f"{layer}.bias"), strict=False):
+            # A layer that is called twice may be folded with two normalizations.
+            if old in taken and old not in new_name and name not in taken:
+                new_name[old] = name
+                taken.add(name)
+    for item in graph.initializer:
+        item.name = new_name.get(item.name, item.name)
+    for node in graph.node:
+        node.input[:] = [new_name.get(name, name) for name in node.input]
+
+
+def _find_layer(node: str) -> str:
+    """The layer of a node, which is named by its calls: "/body/blocks/blocks.0/conv/Conv" is of body.blocks.0.conv.
+
+    A child of a list or sequence has the list's name too.
+    """
+    parts: list[str] = []
+    before = ""
+    for part in node.split("/")[1:-1]:
+        parts.append(part.removeprefix(f"{before}.") if before else part)
+        before = part
+    return ".".join(parts)
 
 
 def _export(module: ExportModule, size: tuple[int, int], outputs: Sequence[str], model: Path) -> Any:
