@@ -158,12 +158,14 @@ def run_recipe(args: argparse.Namespace, fold: int, out: Path, name: str) -> Non
     """Trains a fold of a recipe of maskfit."""
     run = out.parent / "run"
     start = f"model.init_from={args.start}" if name in BUNDLED_START else f"model.pretrained={args.weights}"
+    backbone = [f"model.backbone={{name: {BACKBONE}, pad_type: same}}"]
     length = [f"trainer.epochs={args.epochs}", f"trainer.batch_size={args.batch}"]
     overrides = [
         f"data.path={args.data}",
         f"data.image_size={args.size}",
-        f"model.backbone={{name: {BACKBONE}, pad_type: same}}",
         start,
+        # The bundled model has a backbone of its own, which its recipes name.
+        *(backbone if args.start != "bundled" or name not in BUNDLED_START else ()),
         *(length if name != "quick" else ()),
         "trainer.monitor=off",
         f"cv.split_file={args.work / 'splits.csv'}",
