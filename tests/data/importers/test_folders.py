@@ -46,7 +46,7 @@ def test_unknown_words_are_asked_for_all_at_once_and_mapped(write_tree, import_,
         "- 'lady' (1 row)",
         "- 'rest' (1 row)",
     ]
-    assert "--map covered=wear" in error.value.hint
+    assert "--map covered=VALUE (values: wear, incorrect, not_wear" in error.value.hint
     dataset = import_(root, None, "covered=wear", "lady=not_wear,female", "rest=skip")
     assert labels_of(dataset) == {
         "a.jpg": {"mask": "wear"},

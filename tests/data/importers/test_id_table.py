@@ -88,6 +88,13 @@ def test_urls_without_their_photos_say_how_to_go_on(write_tree, import_):
     with pytest.raises(DataError, match=NOT_DOWNLOADED) as caught:
         import_(path)
     assert "--images DIR" in caught.value.hint
+    write_tree("photos/other.jpg")
+    with pytest.raises(DataError, match=NOT_DOWNLOADED) as caught:
+        import_(path, images=path.parent / "photos")
+    assert "compare the names" in caught.value.hint
+    with pytest.raises(DataError, match="the folder of the photos does not exist") as caught:
+        import_(path, images=path.parent / "absent")
+    assert caught.value.location == str(path.parent / "absent")
     with pytest.raises(DataError, match="is a URL, and photos of a table are read from folders") as caught:
         read_photos(path, LABEL_SCHEMAS["mask"])
     assert "maskfit data import TABLE --images DIR" in caught.value.hint

@@ -165,6 +165,9 @@ def import_dataset(
         DataError: The format is unknown, a word has no meaning, or there is no label at all.
     """
     source = ImportSource(path)
+    if images is not None and not images.is_dir():
+        reason = "is a file, not a folder" if images.exists() else "does not exist"
+        raise DataError(f"the folder of the photos {reason}", location=images, hint="check the path of --images")
     if format is not None and format not in importers:
         raise DataError(f"the format '{format}' is unknown; {did_you_mean(format, importers)}", location="--format")
     format = format or detect_format(source, importers, WordReader(schema, maps=maps))
@@ -198,7 +201,7 @@ def import_dataset(
     known = {name for row in rows for name in row.labels}
     if not known:
         notes = [f"labels that differ and stay empty: {len(disagreements):,}"] if disagreements else []
-        raise _no_labels(path, format, replace(raw, notes=[*raw.notes, *notes]), left_out)
+        raise _no_labels(path, format, replace(raw, notes=[*raw.notes, *notes]), left_out, images)
     return ImportedDataset(
         source=path,
         format=format,
@@ -449,7 +452,7 @@ def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:
     return notes
 
 
-def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftOut]) -> DataError:
+def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftOut], images: Path | None) -> DataError:
     reasons = Counter(item.reason for item in left_out)
     listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(4))
     message = f"the import as {format} gives no label at all, of {format_count(len(raw.rows), 'row')}"
@@ -459,4 +462,6 @@ def _no_labels(path: Path, format: str, raw: RawImport, left_out: Sequence[LeftO
         hint = "map at least one word to a value"
     if any(reason in MISSING_PHOTO or reason.startswith("several photos") for reason in reasons):
         hint = "give the folder of the photos with --images DIR"
+        if images is not None:
+            hint = f"compare the names in the labels with those of the files in {images}, or name another --images"
     return DataError(message + (f"; {listed}" if listed else ""), location=path, hint=hint)

@@ -407,10 +407,10 @@ class WordReader:
         if len(unknown) > SHOWN_WORDS:
             lines.append(f"- and {len(unknown) - SHOWN_WORDS:,} more")
         (key, word), _ = unknown[0]
-        attribute = self._attribute(key) or self._own.attributes[0]
         example = f"{key}:{word}" if key else word
         quote = "'" if re.search(r"[^\w.:-]", example) else ""
-        examples = [f"--map {quote}{example}={attribute.values[0]}{quote}", f"--map {quote}{example}={SKIP}{quote}"]
+        # No value as an example: whoever copies it would give the word a meaning unread.
+        examples = [f"--map {quote}{example}=VALUE{quote}", f"--map {quote}{example}={SKIP}{quote}"]
         plural = format_count(len(unknown), "word is", "words are")
         values = " | ".join(", ".join(item.values) for item in self._own.attributes)
         raise DataError(
