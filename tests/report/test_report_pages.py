@@ -23,6 +23,7 @@ from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.report.calibration_sections import calibration_values
 from maskfit.report.run_comparison import compare
 from maskfit.report.run_data import load_run_data
+from maskfit.report.run_page import summary_points
 from maskfit.report.run_statistics import describe
 from maskfit.run_dir import RunDir
 
@@ -292,7 +293,13 @@ def test_a_page_names_the_bundled_start(make_run, tmp_path, parsed):
     assert "backbone of the bundled model" in text
     assert "The bundled model was trained on:" in text
     assert "Scores on photos of these sets are optimistic." in text
-    assert "optimistic" in summary_text.best_epoch(describe(load_run_data(run), draws=5))
+    statistics = describe(load_run_data(run), draws=5)
+    assert "optimistic" in summary_text.best_epoch(statistics)
+    # Beside the headline, not only among the settings at the end.
+    points = [sentence for sentence, _ in summary_points(statistics)]
+    (place,) = [place for place, sentence in enumerate(points) if sentence.startswith("Training started from the bun")]
+    assert place <= 2
+    assert not summary_text.bundled_start(describe(load_run_data(make_run("other")), draws=5))
 
 
 def test_a_page_of_few_persons_without_an_error_does_not_call_abstention_needless(make_run, tmp_path, parsed):

@@ -82,6 +82,7 @@ def summary_points(statistics: RunStatistics) -> list[tuple[str, str]]:
     points = [
         (summary_text.few_persons(statistics), "classes"),
         (summary_text.headline(statistics), "classes"),
+        (summary_text.bundled_start(statistics), "settings"),
         (summary_text.attributes(statistics), "attributes"),
     ]
     if statistics.ages is not None:

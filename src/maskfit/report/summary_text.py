@@ -104,6 +104,23 @@ def few_persons(statistics: RunStatistics) -> str:
     )
 
 
+def bundled_start(statistics: RunStatistics) -> str:
+    """Warns that the start network may have learned from the photos that are scored.
+
+    Args:
+        statistics: The run's statistics.
+
+    Returns:
+        A sentence; "" for another start.
+    """
+    if statistics.run.settings.get("model.init_from") != "bundled":
+        return ""
+    return (
+        "Training started from the bundled model: where these photos are among those that it learned from, all scores "
+        "here are optimistic."
+    )
+
+
 def headline(statistics: RunStatistics) -> str:
     """Describes the fraction of photos on which all attributes are correct.
 
