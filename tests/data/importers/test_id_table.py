@@ -82,6 +82,30 @@ def test_a_photo_that_two_urls_mean_is_refused(write_tree, import_, url):
     assert "folders" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "HITId,WorkerId,Input.image_url,Answer.category.label",
+        "ASSIGNMENT:task_id,ASSIGNMENT:worker_id,INPUT:image,OUTPUT:result",
+        "task_id,worker_id,image_url,label",
+    ],
+)
+def test_votes_of_crowdsourcing_are_merged_and_counted_where_asked(write_tree, import_, labels_of, header):
+    """Three workers: two of three agree on a, all on b, and c is a tie of two."""
+    votes = [("a", "with_mask"), ("a", "without_mask"), ("a", "with_mask"), *[("b", "without_mask")] * 3]
+    votes += [("c", "with_mask"), ("c", "without_mask")]
+    rows = "".join(f"1,w{number},https://x.example/{name}.jpg,{word}\n" for number, (name, word) in enumerate(votes))
+    path = write_tree("a.jpg", "b.jpg", "c.jpg", texts={"votes.csv": f"{header}\n{rows}"}) / "votes.csv"
+    dataset = import_(path)
+    assert labels_of(dataset) == {"a.jpg": {}, "b.jpg": {"mask": "not_wear"}, "c.jpg": {}}
+    assert [item.photo.name for item in dataset.disagreements] == ["a.jpg", "c.jpg"]
+    assert any("--majority takes the label of most rows" in note for note in dataset.notes)
+    dataset = import_(path, majority=True)
+    assert labels_of(dataset) == {"a.jpg": {"mask": "wear"}, "b.jpg": {"mask": "not_wear"}, "c.jpg": {}}
+    assert [item.photo.name for item in dataset.disagreements] == ["c.jpg"]
+    assert any("labels that differ: 1 taken from most rows, the others stay empty" in n for n in dataset.notes)
+
+
 def test_urls_without_their_photos_say_how_to_go_on(write_tree, import_):
     """Also as a dataset, whose table is then a manifest of photos that are not there."""
     path = write_tree(texts={"t.csv": "path,mask\nhttps://a.example/1.jpg,wear\n"}) / "t.csv"

@@ -68,6 +68,14 @@ def import_(
             "first group is the person: `^([^/]+)/` for the outermost folder, `([^/_]+)_[^/]*$` for names before `_`.",
         ),
     ] = None,
+    majority: Annotated[
+        bool,
+        typer.Option(
+            "--majority",
+            help="Where rows of one photo differ, as those of several annotators, take the label of most rows; a tie "
+            "stays empty, as all that differ do without this option.",
+        ),
+    ] = False,
     crop: Annotated[
         Path | None,
         typer.Option(
@@ -99,7 +107,9 @@ def import_(
     check_overwrite(target, force)
     if crop is not None and target is None:
         raise DataError("--crop needs --out", hint="add --out manifest.csv, from whose rows the copies are made")
-    dataset = import_dataset(source, labels, format=format, maps=maps or (), images=images, person=person)
+    dataset = import_dataset(
+        source, labels, format=format, maps=maps or (), images=images, person=person, majority=majority
+    )
     if target is not None:
         write_manifest(dataset, target)
     crops = None if crop is None or target is None else _write_crops(target, crop, labels)

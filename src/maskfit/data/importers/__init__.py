@@ -98,6 +98,7 @@ def import_dataset(
     maps: Sequence[str] = (),
     images: Path | None = None,
     person: str | None = None,
+    majority: bool = False,
 ) -> ImportedDataset:
     """Imports a source in one of `IMPORTERS`.
 
@@ -108,6 +109,7 @@ def import_dataset(
         maps: Meanings of words, each as `[KEY:]WORD=VALUE` (`word_reader`).
         images: Folder of the photos, where they are not in the source.
         person: Regular expression of the part of a photo's path that is the person; by default the format says it.
+        majority: Whether the label of most rows counts where rows of one photo differ, such as several annotators'.
 
     Returns:
         The rows, and how they were read.
@@ -115,4 +117,6 @@ def import_dataset(
     Raises:
         DataError: The format is unknown, a word has no meaning, or there is no label at all.
     """
-    return _import_dataset(path, IMPORTERS, schema, format=format, maps=maps, images=images, person=person)
+    return _import_dataset(
+        path, IMPORTERS, schema, format=format, maps=maps, images=images, person=person, majority=majority
+    )

@@ -8,6 +8,7 @@ its query; nothing is downloaded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -36,6 +37,12 @@ from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
+
+_CROWD_COLUMN = re.compile(r"(?:input|answer|output)[.:](?:.*\.)?([^.:]+)", re.IGNORECASE)
+"""Columns of Amazon Mechanical Turk, `Input.image_url` and `Answer.category.label`, and of Toloka, `OUTPUT:result`."""
+
+CROWD_WORD_COLUMNS = ("result", "answer")
+"""Further columns whose words may be of any attribute."""
 
 SEVERAL = "several photos have this name; give the folder that is meant with --images, or write their suffix"
 
@@ -234,6 +241,10 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
     except DataError:
         return None
     columns = {column.casefold(): column for column in (rows[0] if rows else ()) if column}
+    # Names that a crowdsourcing service puts a prefix before: the columns without one come first.
+    for column in list(columns.values()):
+        if match := _CROWD_COLUMN.fullmatch(column):
+            columns.setdefault(match[1].casefold(), column)
     own = next((columns[key] for key in (*PATH_COLUMNS, *ID_COLUMNS) if key in columns), None)
     if own is None:
         return None
@@ -243,7 +254,9 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
         for item in schema.attributes
         if item.bin_edges and item.name.casefold() + BAND_SUFFIX in columns
     ]
-    labels += [(ANY, columns[key]) for key in WORD_COLUMNS if key in columns and columns[key] != own]
+    labels += [
+        (ANY, columns[key]) for key in (*WORD_COLUMNS, *CROWD_WORD_COLUMNS) if key in columns and columns[key] != own
+    ]
     shown = [row[own] for row in rows if row[own]]
     folder = (source.root / name).parent
     if not labels or not shown or any(_is_path(cell, folder) for cell in shown):
@@ -252,6 +265,6 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
         return None  # the format `boxes` reads URLs too
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns and columns[key] != own), "")
     used = {own, person, *(column for _, column in labels)}
-    unread = [column for column in columns.values() if column not in used]
+    unread = [column for column in dict.fromkeys(columns.values()) if column not in used]
     has_paths = own.casefold() in PATH_COLUMNS or any(map(is_url, shown))
     return _Columns(own, has_paths, labels, person, unread, shown)

@@ -145,6 +145,7 @@ def import_dataset(
     maps: Sequence[str] = (),
     images: Path | None = None,
     person: str | None = None,
+    majority: bool = False,
 ) -> ImportedDataset:
     """Imports a source.
 
@@ -157,6 +158,7 @@ def import_dataset(
         images: Folder of the photos, where they are not in the source.
         person: Regular expression that is searched for in the path of each photo, relative to the source; its first
             group, or all of it, is the person. By default the format says who is on a photo.
+        majority: Whether the label of most rows counts where rows of one photo differ; else it stays empty.
 
     Returns:
         The rows, and how they were read.
@@ -179,7 +181,7 @@ def import_dataset(
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
     notes += [*_note_parts(raw, images or source.root), *_group_versions(raw)]
-    merger = _Merger()
+    merger = _Merger(majority)
     left_out = list(raw.left_out)
     reader = _LabelReader(words)
     for row in raw.rows:
@@ -266,8 +268,13 @@ def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
 
 @dataclass(slots=True)
 class _Merger:
-    """Merges rows of one photo (and box): labels that all rows agree on are kept, others stay empty."""
+    """Merges rows of one photo (and box): labels that all rows agree on are kept, others stay empty.
 
+    With `majority` the label of more rows than any other is kept too.
+    """
+
+    majority: bool = False
+    decided: int = 0
     order: dict[tuple[str, Box | None], list[tuple[RawRow, Mapping[str, str]]]] = field(default_factory=dict)
     agreements: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -295,7 +302,10 @@ class _Merger:
             notes.append(f"{count} of several persons, of whom the first is taken: {listed}")
         if repeated:
             photos = format_count(repeated, f"{noun} is", f"{noun}s are")
-            notes.append(f"{photos} in several rows, which were merged; labels that differ stay empty")
+            differing = "stay empty; --majority takes the label of most rows"
+            if self.majority:
+                differing = f"{self.decided:,} taken from most rows, the others stay empty"
+            notes.append(f"{photos} in several rows, which were merged; labels that differ: {differing}")
         for name, (same, compared) in self.agreements.items():
             notes.append(f"{name}: the rows of one {noun} agree in {same:,} of {format_count(compared, noun)}")
         return rows, disagreements
@@ -312,9 +322,17 @@ class _Merger:
                 self.agreements[name] = same + agree, compared + 1
             if agree:
                 merged[name] = readings[0][1]
+            elif (most := self._find_majority([cell for _, cell in readings])) is not None:
+                merged[name] = most
+                self.decided += 1
             else:
                 disagreements.append(Disagreement(group[0][0].photo, name, readings, group[0][0].box))
         return merged
+
+    def _find_majority(self, cells: Sequence[str]) -> str | None:
+        """The cell of more rows than any other, where that is asked for; None for a tie."""
+        (cell, count), (_, second) = Counter(cells).most_common(2)
+        return cell if self.majority and count > second else None
 
 
 def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:

@@ -34,7 +34,8 @@ def explain_table(source: ImportSource, schema: LabelSchema) -> DataError | None
     columns, problems = find_columns(list(rows[0]) if rows else [], schema)
     is_csv = path.suffix.lower() == TABLE_SUFFIXES[0]
     command = f"maskfit data check {shlex.quote(str(path if is_csv else path.with_suffix('.csv')))}"
-    rename = "" if is_csv else f"rename it to {path.with_suffix('.csv').name}, "
+    rename = "" if is_csv else f"rename it to {path.with_suffix('.csv').name} and run "
+    name_it = "" if is_csv else f"rename it to {path.with_suffix('.csv').name}, "
     if columns is None:
         # The command that checks manifests names the same, and no command can know it.
         hint = f"{problems[0].hint}; then {rename}{command}"
@@ -51,5 +52,5 @@ def explain_table(source: ImportSource, schema: LabelSchema) -> DataError | None
     return DataError(
         f"this table is a manifest already, since column {columns.path} names the photos; nothing has to be imported",
         location=path,
-        hint=f"{rename}use it as it is; what has to be changed in it, if anything, is listed by: {command}",
+        hint=f"{name_it}use it as it is; what has to be changed in it, if anything, is listed by: {command}",
     )
