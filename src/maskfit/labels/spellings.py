@@ -207,6 +207,9 @@ GENERIC_WORDS = frozenset(
 """Folded spellings that answer other questions as well, such as whether glasses are worn: they say a label only where
 the question is known."""
 
+YES_NO_WORDS = frozenset({"yes", "no", "true", "false", "y", "n"})
+"""Those of `GENERIC_WORDS` that name no state: without a question they are labels where there is one attribute only."""
+
 MISSING_WORDS = frozenset({"none", "nan", "null", "n/a", "na", "#n/a", "unknown", "unk", "u", "?", "-", "없음", "모름"})
 """Cells, in lower case, that stand for no label wherever they are not a value."""
 

@@ -164,13 +164,25 @@ def test_a_code_of_an_attribute_is_also_that_of_a_folder():
 
 @pytest.mark.parametrize(
     ("word", "alone"),
-    [("with_mask", True), ("Mask On", True), ("female", True), ("yes", False), ("Not_Worn", False), ("normal", False)],
+    [("with_mask", True), ("Mask On", True), ("female", True), ("Not_Worn", False), ("normal", False)],
 )
 def test_words_that_answer_other_questions_say_nothing_alone(word, alone):
     words = WordReader(LABEL_SCHEMAS["mask-gender-age"])
     assert words.knows("", word)
     assert words.knows_alone(word) == alone
     assert WordReader(LABEL_SCHEMAS["mask-gender-age"], maps=[f"{word}=wear"]).knows_alone(word)
+
+
+def test_yes_and_no_need_a_question_where_there_are_several_attributes():
+    """Under `label` nobody knows whether a mask or glasses were asked for; the schema of masks says so."""
+    words = WordReader(SCHEMA)
+    assert words.read(ANY, "Yes").problem == "it answers a question that is not named"
+    assert words.read("mask", "no").labels == {"mask": "not_wear"}
+    assert WordReader(LABEL_SCHEMAS["mask"]).read(ANY, "Yes").labels == {"mask": "wear"}
+    mapped = WordReader(SCHEMA, maps=["yes=wear"])
+    assert mapped.read(ANY, "Yes").labels == {"mask": "wear"}
+    with pytest.raises(DataError, match=r"'Yes' \(1 row\): it answers a question that is not named"):
+        words.finish()
 
 
 def test_two_meanings_of_one_word_are_an_error():

@@ -19,7 +19,7 @@ from maskfit.data.manifest_columns import COLUMN_SYNONYMS, look_like_bands
 from maskfit.data.photo_dataset import read_label
 from maskfit.errors import DataError, LabelError
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema, as_number
-from maskfit.labels.spellings import GENERIC_WORDS, MISSING_WORDS, as_integer, fold_spelling, parse_range
+from maskfit.labels.spellings import GENERIC_WORDS, MISSING_WORDS, YES_NO_WORDS, as_integer, fold_spelling, parse_range
 from maskfit.text import format_count
 
 ANY = ""
@@ -360,6 +360,8 @@ class WordReader:
 
     def _read_any(self, word: str) -> Reading:
         found = self._find_attributes(word)
+        if len(found) == 1 and fold_spelling(word) in YES_NO_WORDS and len(self._own.attributes) > 1:
+            return Reading(problem="it answers a question that is not named")
         if len(found) == 1:
             return Reading({found[0].name: _to_cell(found[0], word)})
         if len(found) > 1:
