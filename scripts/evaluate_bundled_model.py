@@ -10,7 +10,7 @@ python scripts/evaluate_bundled_model.py box/bundled.onnx --work box --fit-calib
 file's metadata; the printed figures are cross-fitted over persons. `--fit-decisions` does so with decision weights for
 macro F1, on all held-out photos whose attributes are known; they are written where they gain on other persons.
 `--fit-calibration` fits temperatures and abstention thresholds, as `train_bundled_model.py` does for a run; ages come
-after it.
+after it. `--card` writes the texts of the recipe `bundled`'s card into the file's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from train_bundled_model import REAL_MASKS, TARGET_ACCURACY
 
 from maskfit.calibration import weighted_classes
+from maskfit.config.loader import read_recipe
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import read_splits
@@ -198,10 +199,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("box"), help="working folder of train_bundled_model.py")
     parser.add_argument("--tta", default="original", help="test-time augmentation")
     parser.add_argument("--max-images", type=int, help="approximate number of photos per source; default: all")
+    parser.add_argument("--card", action="store_true", help="write the texts of the recipe's model card into the model")
     parser.add_argument("--fit-ages", action="store_true", help="fit ages in years and write them into the model")
     parser.add_argument("--fit-decisions", action="store_true", help="fit decision weights and write those that gain")
     parser.add_argument("--fit-calibration", action="store_true", help="fit temperatures and thresholds and write them")
     args = parser.parse_args()
+    if args.card:
+        texts = read_recipe("bundled").card.model_dump()
+        card = read_model_metadata(args.model).card
+        update_metadata(Path(args.model), {"card": card and card.model_copy(update=texts)})
+        return
     if args.fit_calibration:
         fit_file_calibration(Path(args.model), held_out_photos(args.work))
         return
