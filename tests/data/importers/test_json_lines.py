@@ -54,6 +54,19 @@ def test_a_line_has_a_photo_and_labels(write_tree, import_, name):
     assert "1 photo has no row: img/c.jpg" in dataset.notes
 
 
+def test_a_photos_name_in_a_urls_query_is_read_as_in_tables(write_tree, import_):
+    """In every format: of lines, and of boxes."""
+    url = "https://a.example/view/42?file=a.jpg&w=b"
+    texts = {
+        "lines/t.jsonl": lines({"image": url, "mask": "with_mask"}),
+        "boxes/t.csv": f"path,mask,left,upper,right,lower\n{url},wear,1,2,20,24\n",
+    }
+    root = write_tree("a.jpg", "42.jpg", texts=texts)
+    for part, name in (("lines", "t.jsonl"), ("boxes", "t.csv")):
+        dataset = import_(root / part / name, images=root)
+        assert [(row.photo.name, row.labels["mask"]) for row in dataset.rows] == [("a.jpg", "wear")]
+
+
 def test_ground_truths_indexes_are_read_by_their_names(write_tree, import_):
     """The number of a class says nothing: the metadata beside it has the name."""
     size = [{"width": 24, "height": 32, "depth": 3}]

@@ -38,7 +38,7 @@ class AppaRealImporter:
         Returns:
             `SURE` where a CSV has its columns.
         """
-        return Confidence.SURE if _label_files(source) else Confidence.NO
+        return Confidence.SURE if source.tables_with(*COLUMNS) else Confidence.NO
 
     def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
         """Reads the real age of each photo, of its face where that is there.
@@ -53,7 +53,7 @@ class AppaRealImporter:
         Raises:
             DataError: There is no such table.
         """
-        result = RawImport(files=_label_files(source))
+        result = RawImport(files=source.tables_with(*COLUMNS))
         if not result.files:
             hint = f"its columns are {', '.join(COLUMNS)}; name another format with --format"
             raise DataError("there is no CSV of APPA-REAL here", location=source.path, hint=hint)
@@ -103,12 +103,3 @@ def _find(finder: PhotoFinder, path: str, file: str) -> tuple[Path | None, str]:
     if photo is not None and part and photo.absolute().parent.name.casefold() in {*PARTS} - {part}:
         return None, NOT_FOUND
     return photo, reason
-
-
-def _label_files(source: ImportSource) -> list[str]:
-    files = []
-    for name in source.with_suffix(".csv"):
-        header = {cell.strip().strip('"') for cell in source.head(name).partition("\n")[0].split(",")}
-        if {*COLUMNS} <= header:
-            files.append(name)
-    return files

@@ -28,6 +28,7 @@ NO_CLASS = "the box has no class"
 OTHER_SHAPE = "the shape is no box"
 NO_NAME = "the entry names no photo"
 DAMAGED = "the JSON cannot be read"
+DAMAGED_LINE = "the line is no JSON object"
 OTHER_FILE = "the JSON is of another format"
 
 ASPECT_TOLERANCE = 0.02

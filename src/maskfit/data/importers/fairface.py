@@ -41,7 +41,7 @@ class FairFaceImporter:
         Returns:
             `SURE` where a CSV has its columns.
         """
-        return Confidence.SURE if _label_files(source) else Confidence.NO
+        return Confidence.SURE if source.tables_with(*COLUMNS) else Confidence.NO
 
     def read(self, source: ImportSource, options: ImportOptions) -> RawImport:
         """Reads all label files of the source.
@@ -53,7 +53,7 @@ class FairFaceImporter:
         Returns:
             A row per line whose photo exists.
         """
-        result = RawImport(files=_label_files(source) or list(source.with_suffix(".csv")))
+        result = RawImport(files=source.tables_with(*COLUMNS) or list(source.with_suffix(".csv")))
         finder = options.photo_finder(source)
         num_dates = 0
         for file in result.files:
@@ -73,12 +73,3 @@ class FairFaceImporter:
             )
         result.notes.append("race and service_test are not imported")
         return result
-
-
-def _label_files(source: ImportSource) -> list[str]:
-    files = []
-    for name in source.with_suffix(".csv"):
-        header = {cell.strip().strip('"').lower() for cell in source.head(name).partition("\n")[0].split(",")}
-        if {*COLUMNS} <= header:
-            files.append(name)
-    return files

@@ -6,12 +6,11 @@ them. A `metadata.csv` is a manifest as it is.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, BoxRows, to_numbers
+from maskfit.data.importers.box_rows import DAMAGED_LINE, NO_BOX, BoxRows, to_numbers
 from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
@@ -28,7 +27,6 @@ from maskfit.data.manifest_columns import PERSON_COLUMNS
 from maskfit.errors import DataError
 
 FILE_NAME = "metadata.jsonl"
-DAMAGED_LINE = "the line is no JSON object"
 NO_NAME = "the line has no file_name"
 
 LABEL_KEYS = frozenset({*WORD_COLUMNS, "labels", "categories", "category_name"})
@@ -74,7 +72,7 @@ class HuggingFaceImporter:
         finder = options.photo_finder(source)
         unread: dict[str, None] = {}
         for name in result.files:
-            for number, item in _read_lines(source, name):
+            for number, item in source.json_lines(name):
                 location = f"{name} line {number}"
                 file = item.get("file_name") if item else None
                 photo, reason = finder.find(str(file), name) if file else (None, NO_NAME if item else DAMAGED_LINE)
@@ -108,23 +106,6 @@ def _label_files(source: ImportSource) -> list[str]:
         for name in source.with_suffix(".jsonl")
         if PurePosixPath(name).name == FILE_NAME and '"file_name"' in source.head(name)
     ]
-
-
-def _read_lines(source: ImportSource, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The lines of a file with their numbers; an empty mapping for one that is no JSON object."""
-    try:
-        text = (source.root / name).read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise DataError(
-            f"the file cannot be read: {error.strerror}", location=source.describe(name), hint="check its permissions"
-        ) from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                item = json.loads(line)
-            except (ValueError, RecursionError):
-                item = None
-            yield number, item if isinstance(item, Mapping) else {}
 
 
 def _read_labels(item: Mapping[str, Any], words: WordReader, unread: dict[str, None]) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from maskfit.data.face_boxes import find_box_columns
 from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
@@ -28,7 +27,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
-from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, PhotoFinder
+from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, PhotoFinder, paths_in_url
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import ID_COLUMNS, PATH_COLUMNS, PERSON_COLUMNS
 from maskfit.data.manifest_files import find_file, is_url
@@ -157,7 +156,7 @@ def _find(finder: PhotoFinder, cell: str) -> tuple[list[str], bool]:
 
 def _find_url(finder: PhotoFinder, url: str) -> list[str]:
     """The downloaded photos that a URL may mean: those with most of its folders, and its suffix where one has it."""
-    for text in _paths_in_url(url):
+    for text in paths_in_url(url):
         parts = [part for part in text.replace("\\", "/").split("/") if part]
         name = parts[-1] if parts else ""
         stem = name.rpartition(".")[0] if is_photo_name(name) else name
@@ -166,14 +165,6 @@ def _find_url(finder: PhotoFinder, url: str) -> list[str]:
                 same = [path for path in found if path.rpartition("/")[2].casefold() == name.casefold()]
                 return same or found
     return []
-
-
-def _paths_in_url(url: str) -> tuple[str, ...]:
-    """A URL's path, and photos in its query; other values there are sizes and signatures."""
-    parsed = urlsplit(url)
-    path, in_query = unquote(parsed.path), [value for _, value in parse_qsl(parsed.query) if is_photo_name(value)]
-    # /view/42?file=a.jpg is a.jpg, also where there is a 42.jpg.
-    return (path, *in_query) if is_photo_name(path) or not in_query else (*in_query, path)
 
 
 class _Columns(NamedTuple):
@@ -210,7 +201,7 @@ def _check_no_other_name(
 
 def _check_one_url(url: str, first: str, photo: str, name: str, number: int) -> None:
     """Checks that a photo is not meant by two URLs; servers and signatures in the query may differ."""
-    if _paths_in_url(url) != _paths_in_url(first):
+    if paths_in_url(url) != paths_in_url(first):
         raise DataError(
             f"row {number}: {photo} would be the photo of two URLs, {first} and {url}",
             location=name,

@@ -13,13 +13,12 @@ A folder's `metadata.jsonl` with `file_name` is Hugging Face's, a line with `dat
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, extent, to_numbers, to_points
+from maskfit.data.importers.box_rows import DAMAGED_LINE, NO_BOX, NO_FACE, BoxRows, extent, to_numbers, to_points
 from maskfit.data.importers.huggingface import FILE_NAME, LABEL_KEYS
 from maskfit.data.importers.interface import (
     ANY,
@@ -33,6 +32,7 @@ from maskfit.data.importers.interface import (
 )
 from maskfit.data.importers.named_words import to_words
 from maskfit.data.importers.photo_finder import SEVERAL_NAMES, PhotoFinder
+from maskfit.data.importers.source import parse_json_line
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS, URL_COLUMNS
 from maskfit.errors import DataError
@@ -44,7 +44,6 @@ SHOWN_LINES = 20
 PHOTO_KEYS = ("source-ref", *PATH_COLUMNS, *URL_COLUMNS)
 METADATA_SUFFIX = "-metadata"
 
-DAMAGED_LINE = "the line is no JSON object"
 NO_NAME = "the line names no photo"
 EMBEDDED = "the photo is in the line itself; save it as a file, and name that"
 NO_CLASS = "the index has no name in the line's metadata"
@@ -102,7 +101,7 @@ class JsonLinesImporter:
             hint = "each line has a photo's name, such as image, and a label, such as mask or label"
             raise DataError("there are no JSON Lines with photos here", location=source.path, hint=hint)
         for name in result.files:
-            if _is_prediction(next((item for _, item in _lines(source, name)), {})):
+            if _is_prediction(next((item for _, item in source.json_lines(name)), {})):
                 raise DataError(
                     "these are predictions of maskfit, no labels",
                     location=source.describe(name),
@@ -113,7 +112,7 @@ class JsonLinesImporter:
         unread: dict[str, None] = {}
         found: list[tuple[str, Path, str, Mapping[str, Any]]] = []
         for name in result.files:
-            for number, item in _lines(source, name):
+            for number, item in source.json_lines(name):
                 location = f"{name} line {number}"
                 photo, key, reason = _find_photo(item, finder, name)
                 if photo is None:
@@ -168,7 +167,7 @@ def _has_photos(head: str, words: WordReader) -> bool:
         return False
     # The last line may be cut.
     lines = lines[: max(1, len(lines) - 1)]
-    named = [item for line in lines if (item := _parse(line)) and _photo_key(item)]
+    named = [item for line in lines if (item := parse_json_line(line)) and _photo_key(item)]
     return 2 * len(named) > len(lines) and any(
         key.casefold() in LABEL_KEYS
         or words.find_key(key)
@@ -177,27 +176,6 @@ def _has_photos(head: str, words: WordReader) -> bool:
         for item in named
         for key in item
     )
-
-
-def _lines(source: ImportSource, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The lines of a file with their numbers; an empty mapping for one that is no JSON object."""
-    try:
-        with (source.root / name).open(encoding="utf-8-sig", errors="replace", newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, _parse(line)
-    except OSError as error:
-        raise DataError(
-            f"the file cannot be read: {error.strerror}", location=source.describe(name), hint="check its permissions"
-        ) from None
-
-
-def _parse(line: str) -> Mapping[str, Any]:
-    try:
-        item = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return item if isinstance(item, dict) else {}
 
 
 def _photo_key(item: Mapping[str, Any]) -> str:

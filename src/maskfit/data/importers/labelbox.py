@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from maskfit.data.importers.box_rows import (
     DAMAGED,
+    DAMAGED_LINE,
     NO_BOX,
     OTHER_SHAPE,
     BoxRows,
@@ -28,7 +29,6 @@ from maskfit.data.importers.box_rows import (
     without_neutral,
 )
 from maskfit.data.importers.coco import NO_OBJECT
-from maskfit.data.importers.huggingface import DAMAGED_LINE
 from maskfit.data.importers.interface import Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport, RawRow
 from maskfit.data.importers.label_studio import EMPTY, SKIPPED
 from maskfit.data.importers.named_words import NamedWords, find_person, to_words

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from maskfit.data.manifest_files import find_file, is_url, name_inside
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
@@ -340,6 +340,22 @@ def strip_url(name: str) -> str:
     """
     if "://" not in name and "?d=" not in name:
         return unquote(name) if "%" in name else name
-    parsed = urlsplit(name)
-    query = parse_qs(parsed.query).get("d")
-    return query[0] if query else unquote(parsed.path)
+    query = parse_qs(urlsplit(name).query).get("d")
+    return query[0] if query else paths_in_url(name)[0]
+
+
+def paths_in_url(url: str) -> tuple[str, ...]:
+    """Reads the paths in a URL that may be a photo's: its own, and photos' names in its query.
+
+    Other values of a query are sizes and signatures. A photo's name in the query comes before a path that is none:
+    `/view/42?file=a.jpg` is a.jpg, also where there is a 42.jpg.
+
+    Args:
+        url: The URL.
+
+    Returns:
+        The paths, the likeliest first, without what is escaped in URLs.
+    """
+    parsed = urlsplit(url)
+    path, in_query = unquote(parsed.path), [value for _, value in parse_qsl(parsed.query) if is_photo_name(value)]
+    return (path, *in_query) if is_photo_name(path) or not in_query else (*in_query, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -110,6 +111,44 @@ class ImportSource:
         except (ValueError, OSError, RecursionError):
             return None
 
+    def json_lines(self, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Reads a file of JSON Lines.
+
+        Args:
+            name: One of `files`.
+
+        Yields:
+            Number and object of each line; an empty mapping for one that is no JSON object.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        try:
+            with (self.root / name).open(encoding="utf-8-sig", errors="replace", newline="\n") as stream:
+                for number, line in enumerate(stream, start=1):
+                    if line.strip():
+                        yield number, parse_json_line(line)
+        except OSError as error:
+            raise DataError(
+                f"the file cannot be read: {error.strerror}", location=self.describe(name), hint="check its permissions"
+            ) from None
+
+    def tables_with(self, *columns: str) -> list[str]:
+        """Finds the CSV files whose first row has columns.
+
+        Args:
+            columns: Names of columns in lower case.
+
+        Returns:
+            Those of `files`.
+        """
+        found = []
+        for name in self.with_suffix(".csv"):
+            header = {cell.strip().strip('"').lower() for cell in self.head(name).partition("\n")[0].split(",")}
+            if {*columns} <= header:
+                found.append(name)
+        return found
+
     def describe(self, name: str) -> str:
         """Returns how a file is named in messages.
 
@@ -120,3 +159,19 @@ class ImportSource:
             Its path as the user can open it.
         """
         return os.fspath(self.root / name)
+
+
+def parse_json_line(line: str) -> Mapping[str, Any]:
+    """Reads a line of JSON Lines.
+
+    Args:
+        line: The line.
+
+    Returns:
+        The object; an empty mapping for what is none.
+    """
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return item if isinstance(item, dict) else {}
