@@ -146,6 +146,28 @@ def test_the_command_prints_agreement_and_ties(
     (tmp_path / "d.png").unlink()
     code, _, err = run_command("data", "majority", table, "--out", target, "--force")
     assert (code, "1 photo does not exist:\n- d.png" in err, "--images DIR" in err) == (2, True, True)
+    urls = tmp_path / "urls.csv"
+    rows = "".join(f"https://x.example/{name}.png,{who},wear\n" for name in "ab" for who in ("anna", "bert"))
+    urls.write_text(f"path,annotator,mask\n{rows}")
+    code, _, err = run_command("data", "majority", urls, "--out", target, "--force")
+    assert code == 2
+    assert f"maskfit data import {urls} --images DIR --majority --out FILE" in " ".join(err.split())
+    # As it stands, with the folder and a file: the votes are counted.
+    command = (
+        "data",
+        "import",
+        urls,
+        "--images",
+        tmp_path,
+        "--majority",
+        "--schema",
+        "mask",
+        "--out",
+        target,
+        "--force",
+    )
+    assert run_command(*command)[0] == 0
+    assert target.read_text().count("wear") == 2
 
 
 def test_of_two_annotators_every_disagreement_is_a_tie_which_a_third_settles(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.importers.path_writer import PathWriter
 from maskfit.data.manifest_columns import ManifestColumns, find_columns
-from maskfit.data.manifest_files import find_file
+from maskfit.data.manifest_files import find_file, is_url
 from maskfit.errors import DataError, LabelError, format_list
 from maskfit.file_io import iter_csv, write_csv
 from maskfit.labels.schema import Labels, LabelSchema
@@ -120,12 +121,28 @@ def _rows(
             hint="correct these rows: each is the vote of one annotator for one photo, and empty cells are no vote",
         )
     if missing:
-        raise DataError(
-            f"{format_count(len(missing), 'photo does', 'photos do')} not exist:\n"
-            f"{format_list(missing, shown=MAX_LISTED)}",
-            location=table,
-            hint="name the folder that the table's paths start from: --images DIR",
-        )
+        raise describe_missing_photos(missing, table, table)
+
+
+def describe_missing_photos(missing: Sequence[str], location: Path, table: Path) -> DataError:
+    """Makes the error for photos of a table of votes that do not exist.
+
+    Args:
+        missing: The photos, or rows with them.
+        location: The folder or table where they are missing.
+        table: The table of votes.
+
+    Returns:
+        The error; its next step is another one where all are URLs, which are not downloaded.
+    """
+    hint = "name the folder that the table's paths start from: --images DIR"
+    if all(map(is_url, missing)):
+        command = f"maskfit data import {shlex.quote(str(table))} --images DIR --majority --out FILE"
+        hint = f"photos at URLs are not downloaded: download them, then count the votes by: {command}"
+    listed = format_list(missing, shown=MAX_LISTED)
+    return DataError(
+        f"{format_count(len(missing), 'photo does', 'photos do')} not exist:\n{listed}", location=location, hint=hint
+    )
 
 
 def _problems_of_cells(cells: Labels, schema: LabelSchema, number: int) -> Iterator[str]:

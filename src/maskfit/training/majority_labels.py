@@ -17,6 +17,7 @@ from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv, write_csv
 from maskfit.labels.schema import Attribute, LabelSchema, as_number
 from maskfit.text import format_count
+from maskfit.training.annotator_tables import describe_missing_photos
 from maskfit.training.soft_labels import SoftLabelTable, read_soft_labels
 
 
@@ -215,12 +216,7 @@ def write_majority(majority: MajorityLabels, table: Path, target: Path, images: 
     files = [find_file(name, root) for name in majority.photos]
     missing = [name for name, file in zip(majority.photos, files, strict=True) if file is None]
     if missing:
-        raise DataError(
-            f"{format_count(len(missing), 'photo does', 'photos do')} not exist:\n"
-            f"{format_list(missing, shown=MAX_LISTED)}",
-            location=root,
-            hint="name the folder that the table's paths start from: --images DIR",
-        )
+        raise describe_missing_photos(missing, root, table)
     _check_distinct(majority.photos, files, table)
     paths = PathWriter(target.parent)
     has_person = any(majority.persons)
