@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from face_trained_weights import BACKBONE
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
@@ -29,6 +28,7 @@ from maskfit.data.crops.face import FaceCrop
 from maskfit.data.splits import read_splits
 from maskfit.file_io import write_csv
 from maskfit.labels.schema import FloatArray
+from maskfit.models.backbone_names import FACES_BACKBONE
 
 SIDE = 224
 MARGINS = (0.4, 0.7)
@@ -76,7 +76,7 @@ def compute_features(paths: Sequence[str], weights: Path) -> Tensor:
     Returns:
         (photos, views, features).
     """
-    network = timm.create_model(BACKBONE, num_classes=0, pad_type="same").eval()
+    network = timm.create_model(FACES_BACKBONE.name, num_classes=0, **FACES_BACKBONE.options).eval()
     network.load_state_dict(load_file(weights))
     network.to(memory_format=torch.channels_last)
     crop, rows = FaceCrop(), []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from rich.console import Console
+from tests.face_weights_archive import use_as_package, write_mobilenet
 
 from maskfit.config.aliases import OldNameWarning
 from maskfit.config.recipe import Recipe
@@ -59,3 +63,15 @@ def test_a_run_starts_from_the_bundled_backbone_with_new_heads(tiny: Make) -> No
     assert metadata.recipe["model"]["init_from"] == "bundled"
     assert set(network.heads) == {"mask", "gender", "age"}
     assert scores.photos > 0
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_the_weights_of_faces(tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = write_mobilenet(tmp_path / "human-3.3.6.tgz")
+    use_as_package(archive, monkeypatch)
+    console = Console(record=True, width=200, file=io.StringIO())
+    recipe = tiny("model.pretrained=faces", BACKBONE, "trainer.epochs=1", "data.image_size=32")
+    folder, _ = train(recipe, console=console)
+    assert "model.pretrained: a MobileNet that was trained to recognize faces" in console.export_text()
+    _, metadata = load_model(folder.fold(0).model)
+    assert metadata.recipe["model"]["pretrained"] == "faces"

@@ -106,7 +106,7 @@ def check(
 
     registries = available_registries()
     resolved = read_recipe(recipe, overrides or [], registries=registries)
-    check_pretrained(resolved.model.backbone.name, resolved.model.pretrained)
+    check_pretrained(resolved.model.backbone, resolved.model.pretrained)
     if not no_files:
         check_input_files(resolved, f"if they are on another machine: maskfit check {quote(recipe)} --no-files")
         check_dataset_labels(resolved)

@@ -102,7 +102,7 @@ def read_checked_recipe(source: str, overrides: list[str] | None) -> Recipe:
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     recipe = read_recipe(source, [*from_environment(), *(overrides or [])], registries=RECIPE_REGISTRY)
-    check_pretrained(recipe.model.backbone.name, recipe.model.pretrained)
+    check_pretrained(recipe.model.backbone, recipe.model.pretrained)
     check_input_files(recipe)
     check_dataset_labels(recipe)
     return recipe

@@ -171,7 +171,8 @@ class ModelConfig(FrozenConfig):
 
     Attributes:
         backbone: One of maskfit's small CNNs, or any timm model with its options.
-        pretrained: `none` for random weights, `timm` for timm's published weights, or a local weight file.
+        pretrained: `none` for random weights, `timm` for timm's published weights, `faces` for a MobileNet that was
+            trained to recognize faces (`mobilenetv1_100`), or a local weight file.
         head: Classification head on the backbone features.
         init_from: maskfit model to fine-tune from, with this label schema or another. Of a `.safetensors` file layers
             that fit are loaded and the others listed; of an exported `.onnx` file, or `bundled`, the backbone.

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.errors import ModelFileError
-from maskfit.registry import LazyComponent
+from maskfit.registry import ComponentSpec, LazyComponent
 
-NONE, TIMM = "none", "timm"
-"""Values of `model.pretrained` that are no path: random initialization, and timm's published weights."""
+NONE, TIMM, FACES = "none", "timm", "faces"
+"""Values of `model.pretrained` that are no path: random initialization, timm's published weights, and those of a
+MobileNet that was trained to recognize faces."""
+
+FACES_BACKBONE = ComponentSpec.create("mobilenetv1_100", pad_type="same")
+"""The backbone that has the weights `faces`."""
 
 REFUSED_OPTIONS = {
     "pretrained",
@@ -81,21 +85,29 @@ class _Backbones(Mapping[str, Callable[..., Any]]):
         return len({**OWN_BACKBONES, **self._timm})
 
 
-def check_pretrained(name: str, weights: str) -> None:
-    """Checks that a backbone can have pretrained weights: maskfit's own have none.
+def check_pretrained(backbone: ComponentSpec, weights: str) -> None:
+    """Checks that a backbone can have pretrained weights: maskfit's own have none, and those of faces are for one.
 
     Args:
-        name: Name of the backbone.
+        backbone: Name of the backbone, with its options.
         weights: Value of `model.pretrained`.
 
     Raises:
-        ModelFileError: It is one of maskfit's own, and weights are named.
+        ModelFileError: It is one of maskfit's own, and weights are named; or the weights are of another backbone.
     """
-    if name in OWN_BACKBONES and weights != NONE:
+    if backbone.name in OWN_BACKBONES and weights != NONE:
         raise ModelFileError(
-            f"the backbone '{name}' has no published weights",
+            f"the backbone '{backbone.name}' has no published weights",
             location=f"model.pretrained={weights}",
             hint="model.pretrained=none",
+        )
+    padding = backbone.options.get("pad_type")
+    if weights == FACES and (backbone.name, padding) != (FACES_BACKBONE.name, FACES_BACKBONE.options["pad_type"]):
+        raise ModelFileError(
+            "these weights are of a MobileNet (version 1), not of the backbone "
+            + (backbone.name if backbone.name != FACES_BACKBONE.name else f"{backbone.name} with other padding"),
+            location=f"model.pretrained={weights}",
+            hint="model.backbone='{name: mobilenetv1_100, pad_type: same}', or model.pretrained=timm",
         )
 
 

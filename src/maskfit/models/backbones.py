@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from maskfit.deferred_packages import import_timm
 from maskfit.errors import ModelFileError
-from maskfit.models.backbone_names import BACKBONES, NONE, REFUSED_OPTIONS, TIMM, check_pretrained
+from maskfit.models.backbone_names import BACKBONES, FACES, NONE, REFUSED_OPTIONS, TIMM, check_pretrained
+from maskfit.models.face_weights import load_face_weights
 from maskfit.models.hub_access import hub_access
 from maskfit.models.reference_cnns import CustomDark, ThreeConv
 from maskfit.models.small_cnn import SmallCNN
@@ -109,7 +110,7 @@ def custom_dark(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1,
 
 
 def _own_backbone(name: str, body: SmallCNN | ThreeConv | CustomDark, weights: str) -> Backbone:
-    check_pretrained(name, weights)
+    check_pretrained(ComponentSpec.create(name), weights)
     return Backbone(body, body.num_features, body.mean, body.std, "bilinear")
 
 
@@ -118,8 +119,8 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
 
     Args:
         name: A name in `timm.list_models()`. timm is imported here, since maskfit's own backbones do without it.
-        weights: "none", "timm" for the published weights, or a weight file: .safetensors, or a PyTorch state dict,
-            which is loaded without executing code.
+        weights: "none", "timm" for the published weights, "faces" (see `face_weights`), or a weight file: .safetensors,
+            or a PyTorch state dict, which is loaded without executing code.
         **options: Passed to `timm.create_model`, such as `pad_type="same"` or `drop_path_rate=0.1`. Those in
             `REFUSED_OPTIONS` are refused.
 
@@ -133,9 +134,11 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
     refused = sorted(REFUSED_OPTIONS & set(options))
     if refused:
         raise ValueError(f"the option {refused[0]} may not be set; weights are chosen by model.pretrained")
-    if weights not in (NONE, TIMM) and not Path(weights).is_file():
+    check_pretrained(ComponentSpec(name=name, options=options), weights)
+    is_file = weights not in (NONE, TIMM, FACES)
+    if is_file and not Path(weights).is_file():
         raise ModelFileError(
-            "there is no such weight file", location=weights, hint="set model.pretrained to none, timm or a file"
+            "there is no such weight file", location=weights, hint="set model.pretrained to none, timm, faces or a file"
         )
     timm = import_timm()
     from timm.data.config import resolve_model_data_config
@@ -150,7 +153,9 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
         if weights == TIMM:
             raise _download_error(name, obstacle or str(error).strip() or type(error).__name__) from error
         raise ValueError(f"timm could not build it: {error}") from error
-    if weights not in (NONE, TIMM):
+    if weights == FACES:
+        load_face_weights(body)
+    if is_file:
         _load_weights(body, name, weights)
     # Some networks end in a layer that is wider than `num_features`: MobileNetV3, VGG, GhostNet.
     features = getattr(body, "head_hidden_size", None) or body.num_features

@@ -117,7 +117,7 @@ def build_network(
         backbone: A name in `backbones.BACKBONES` with its options.
         head: A name in `heads.HEADS` with its options.
         sizes: Attribute name to number of values.
-        weights: Initial weights of the backbone: "none", "timm" or a file, see `backbones.timm_backbone`.
+        weights: Initial weights of the backbone: "none", "timm", "faces" or a file, see `backbones.timm_backbone`.
         age_regression: Whether to add an `AgeRegressor`.
 
     Returns:

@@ -8,7 +8,8 @@ then computes nearly the same too, where BatchNorms of mean 0 and variance 1 wou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -89,14 +90,36 @@ def load_exported_backbone(backbone: Backbone, path: Path, batches: Iterable[Ten
         for name, (weight, bias) in convolutions.items():
             modules[name].weight.copy_(torch.from_numpy(weight))
             _set_bias(modules[name], norm_of.get(name), bias)
-        statistics = _measure_inputs(backbone, list(norm_of.values()), first, images)
-        for norm, (mean, variance) in zip(norm_of.values(), statistics, strict=True):
-            norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-            norm.running_var.copy_(variance)  # type: ignore[union-attr]
-            norm.bias.add_(mean)
-            norm.weight.copy_((variance + norm.eps).sqrt())
+        measure_batch_norms(backbone, chain([first], images), list(norm_of.values()))
     backbone.train(training)
     return len(convolutions)
+
+
+@torch.no_grad()
+def measure_batch_norms(
+    backbone: Backbone, batches: Iterable[Tensor], norms: Sequence[nn.BatchNorm2d] | None = None
+) -> None:
+    """Measures the statistics of batch normalizations, whose scale and offset change so that outputs stay the same.
+
+    Args:
+        backbone: The backbone, changed in place.
+        batches: Normalized training images (batch, 3, height, width), at least two images.
+        norms: The normalizations; None for all.
+    """
+    if norms is None:
+        norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    training = backbone.training
+    backbone.eval()
+    for norm, (mean, variance) in zip(norms, _measure_inputs(backbone, norms, batches), strict=True):
+        old_mean, old_variance = norm.running_mean, norm.running_var
+        assert old_mean is not None
+        assert old_variance is not None
+        scale = norm.weight / (old_variance + norm.eps).sqrt()
+        norm.bias.add_(scale * (mean - old_mean))
+        norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+        old_mean.copy_(mean)
+        old_variance.copy_(variance)
+    backbone.train(training)
 
 
 def _check_fit(modules: Mapping[str, nn.Conv2d], convolutions: Convolutions, backbone: Backbone, path: Path) -> None:
@@ -174,7 +197,7 @@ def _set_bias(convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, bias: NDArray
 
 
 def _measure_inputs(
-    backbone: Backbone, norms: list[nn.BatchNorm2d], first: Tensor, batches: Iterable[Tensor]
+    backbone: Backbone, norms: Sequence[nn.BatchNorm2d], batches: Iterable[Tensor]
 ) -> list[tuple[Tensor, Tensor]]:
     """Returns mean and variance of each BatchNorm's input by channel."""
     sums: dict[nn.Module, list[Tensor]] = {
@@ -190,7 +213,6 @@ def _measure_inputs(
 
     handles = [norm.register_forward_pre_hook(lambda norm, args: add(norm, args[0])) for norm in norms]
     try:
-        backbone(first)
         for images in batches:
             backbone(images)
     finally:

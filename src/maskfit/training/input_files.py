@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskfit.config.recipe import Recipe
 from maskfit.errors import DataError, format_list
-from maskfit.models.backbone_names import NONE, TIMM
+from maskfit.models.backbone_names import FACES, NONE, TIMM
 
 BUNDLED = "bundled"
 """Value of `model.init_from` that stands for the bundled model."""
@@ -63,7 +63,7 @@ def _named_files(recipe: Recipe) -> Iterator[tuple[str, str, bool]]:
         # With a checksum, as a run's recipe has it, `weights` is the name of a file in the cache.
         if isinstance(weights, str) and component.options.get("sha256") is None:
             yield f"{key}.weights", weights, False
-    if model.pretrained not in (NONE, TIMM):
+    if model.pretrained not in (NONE, TIMM, FACES):
         yield "model.pretrained", model.pretrained, False
     if model.init_from and model.init_from != BUNDLED:
         yield "model.init_from", model.init_from, False

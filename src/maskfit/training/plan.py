@@ -20,6 +20,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import IntArray, LabelSchema, as_number
+from maskfit.models.backbone_names import FACES, NONE
 from maskfit.models.input_sizes import (
     check_further_sizes,
     describe_lost_pixels,
@@ -163,7 +164,7 @@ class TrainingPlan:
         """Builds a new network as the recipe defines it.
 
         Args:
-            weights: Initial weights of the backbone: "none", "timm" or a file.
+            weights: Initial weights of the backbone: "none", "timm", "faces" or a file.
 
         Returns:
             The network.
@@ -205,7 +206,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         draft = build_network(recipe.model.backbone, recipe.model.head, train_schema.sizes)
     validate_network_options(recipe.trainer, recipe.model.backbone.name, draft)
     warnings += validate_start(recipe.model)
-    if recipe.model.pretrained != "none" and (line := describe_weights(recipe.model.backbone)):
+    if recipe.model.pretrained not in (NONE, FACES) and (line := describe_weights(recipe.model.backbone)):
         warnings.append(line)
     if line := describe_progressive_resizing(recipe.progressive_resizing, data.input_size):
         warnings.append(line)

@@ -23,6 +23,7 @@ from maskfit.file_io import write_json
 from maskfit.labels.age_distribution import narrow_age_bands
 from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import load_model, save_model
+from maskfit.models.backbone_names import FACES
 from maskfit.models.network import Network
 from maskfit.run_dir import FoldDir
 from maskfit.text import format_count
@@ -56,7 +57,7 @@ from maskfit.training.precision import Kind
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.seeding import SeedKey, seed_torch
 from maskfit.training.task import primary_score
-from maskfit.training.warm_start import STATISTICS_BATCH, start_network
+from maskfit.training.warm_start import STATISTICS_BATCH, prepare_face_weights, start_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,20 +255,19 @@ def _build_network(
         # Further draws must not depend on when it was built.
         _seed_start(plan, fold)
         torch.set_rng_state(start.rng_state)
-    if plan.recipe.model.init_from:
+    model = plan.recipe.model
+    if model.init_from or model.pretrained == FACES:
         photos = data.train
         if plan.recipe.trainer.cached_features is not None:
             # The same photos in each fold: features must not depend, in their last bits, on which fold computes them.
             photos = FoldDataset(photos.images, photos.allowed, np.arange(len(photos.images)))
-        line = start_network(
-            network,
-            plan.recipe.model,
-            photos,
-            plan.preprocessing.normalization,
-            # BatchNorm statistics matter to training with them, not to a fixed backbone.
-            NUM_STATISTICS_PHOTOS if plan.recipe.trainer.cached_features is None else STATISTICS_BATCH,
-        )
-        reporter.line(f"model.init_from: {line}")
+        # BatchNorm statistics matter to training with them, not to a fixed backbone.
+        count = NUM_STATISTICS_PHOTOS if plan.recipe.trainer.cached_features is None else STATISTICS_BATCH
+        normalization = plan.preprocessing.normalization
+        if model.pretrained == FACES:
+            reporter.line(f"model.pretrained: {prepare_face_weights(network, photos, normalization, count)}")
+        if model.init_from:
+            reporter.line(f"model.init_from: {start_network(network, model, photos, normalization, count)}")
     network = prepare_network(network, plan.recipe.trainer, kind)
     if get_process_group().world_size > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
         from timm.layers.norm_act import convert_sync_batchnorm

