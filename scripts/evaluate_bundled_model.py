@@ -157,7 +157,8 @@ def fit_file_calibration(path: Path, photos_of: dict[str, list[Photo]]) -> None:
     persons = [photo.person for photo in photos]
     fitted, thresholds = fit_calibration(table, SCHEMA, persons, targets, accuracy=TARGET_ACCURACY)
     print(fitted, *thresholds.items(), sep="\n")
-    update_calibration(path, {name: getattr(fitted, name) for name in type(fitted).model_fields if name != "ages"})
+    kept = {"ages", "min_face"}
+    update_calibration(path, {name: getattr(fitted, name) for name in type(fitted).model_fields if name not in kept})
     codes = SCHEMA.encode_batch(photo.labels for photo in photos)
     calibrated = fitted.apply_temperature(SCHEMA, table.probabilities)
     scores = score(SCHEMA, codes, probabilities=calibrated, persons=persons)
@@ -203,7 +204,17 @@ def main() -> None:
     parser.add_argument("--fit-ages", action="store_true", help="fit ages in years and write them into the model")
     parser.add_argument("--fit-decisions", action="store_true", help="fit decision weights and write those that gain")
     parser.add_argument("--fit-calibration", action="store_true", help="fit temperatures and thresholds and write them")
+    parser.add_argument(
+        "--min-face",
+        metavar="ATTRIBUTE=PIXELS",
+        action="append",
+        help='write the longer side of a detected face below which an attribute is "not sure" (score_small_faces.py)',
+    )
     args = parser.parse_args()
+    if args.min_face:
+        pairs = (item.split("=") for item in args.min_face)
+        update_calibration(Path(args.model), {"min_face": {name: float(pixels) for name, pixels in pairs}})
+        return
     if args.card:
         texts = read_recipe("bundled").card.model_dump()
         card = read_model_metadata(args.model).card

@@ -5,7 +5,8 @@
  * @typedef {{name: string, values: string[], displayNames: string[], parents: number[]}} Attribute `values` as they are
  *   scored; `parents` has the scored value of each of the network's own.
  * @typedef {{attribute: string, value: string, displayName: string, index: number, probability: number, sure: boolean,
- *   probabilities: Record<string, number>, names: string[]}} Decision `names` are the values' names for people.
+ *   probabilities: Record<string, number>, names: string[], tooSmall?: boolean}} Decision `names` are the values' names
+ *   for people; `tooSmall`: not sure because the face has too few pixels.
  */
 
 const JOINT_HEAD = "joint";

@@ -12,7 +12,9 @@ import { area } from "./geometry.js";
  *
  * @param {ReturnType<import("./detector.js").makeDetector>} detect
  * @param {ReturnType<import("./classifier.js").makeClassifier>} classify
- * @param {{maxFaces: number, minFaceSide: number, maxPixels: number, noFaceNote: string}} limits
+ * @param {{maxFaces: number, minFaceSide: number, maxPixels: number, noFaceNote: string,
+ *   minFace?: Record<string, number>}} limits `minFace`: longer side of a face in pixels below which an attribute is not
+ *   sure.
  * @returns {(photo: import("./resample.js").Pixels) => Promise<Prediction>} The faces, the largest first; where none
  *   is found, the whole photo as one, "not sure".
  */
@@ -36,8 +38,16 @@ export function makeFacePredictor(detect, classify, limits) {
       // The whole of a photo without a face has probabilities, but nothing says that they are of a face.
       faces: regions.map((region, index) => ({
         ...region,
-        decisions: decisions[index].map((decision) => (faces.length ? decision : { ...decision, sure: false })),
+        decisions: decisions[index].map((decision) => {
+          const isTooSmall = faces.length > 0 && longerSide(region.box) < (limits.minFace?.[decision.attribute] ?? 0);
+          if (isTooSmall) return { ...decision, sure: false, tooSmall: true };
+          return faces.length ? decision : { ...decision, sure: false };
+        }),
       })),
     };
   };
+}
+
+function longerSide(box) {
+  return Math.max(box[2] - box[0], box[3] - box[1]);
 }

@@ -37,7 +37,12 @@ export function answerText(decision, settings) {
   }
   // Rounded down: 94.7 % beside a threshold of 95 % would look like one that reaches it.
   const share = Math.floor(100 * decision.probability + 1e-9);
-  return `${settings.words.notSure} (${decision.displayName} ${share} %)`;
+  return `${settings.words.notSure} (${decision.displayName} ${share} %${reason(decision)})`;
+}
+
+/** Why a decision is not sure although its probability is high: ", face too small"; else "". */
+function reason({ tooSmall }) {
+  return tooSmall ? ", face too small" : "";
 }
 
 /** How many faces have which answer of the first attribute: "2 worn, 1 not sure". */
@@ -91,9 +96,16 @@ export function toJson(name, { width, height, found, note, faces }, settings) {
       box: box && box.map((edge) => Math.round(edge * 10) / 10),
       score,
       ...Object.fromEntries(
-        decisions.map(({ attribute, value, probability, sure, probabilities }) => [
+        decisions.map(({ attribute, value, probability, sure, probabilities, tooSmall }) => [
           attribute,
-          { answer: sure ? value : settings.words.notSure, value, probability, sure, probabilities },
+          {
+            answer: sure ? value : settings.words.notSure,
+            value,
+            probability,
+            sure,
+            probabilities,
+            ...(tooSmall ? { too_small: true } : {}),
+          },
         ]),
       ),
     })),
@@ -209,8 +221,9 @@ function makeThumbnail(box, number, image, photo, first, settings) {
 }
 
 /** An attribute: its answer, the probability, and a bar with a tick at the threshold. */
-function makeAnswer({ attribute, displayName, probability, sure }, threshold, color, settings) {
-  const word = sure ? displayName : `${settings.words.notSure} (${displayName})`;
+function makeAnswer(decision, threshold, color, settings) {
+  const { attribute, displayName, probability, sure } = decision;
+  const word = sure ? displayName : `${settings.words.notSure} (${displayName}${reason(decision)})`;
   const bar = element("div", { className: "bar" }, element("i"));
   bar.setAttribute("aria-hidden", "true");
   bar.firstChild.style.width = `${100 * probability}%`;

@@ -29,7 +29,8 @@ async function open(report) {
     settings.detector,
   );
   const classify = makeClassifier(metadata, network, settings.portrait);
-  opened = { settings, predict: makeFacePredictor(detect, classify, settings.limits) };
+  const limits = { ...settings.limits, minFace: metadata.calibration?.min_face };
+  opened = { settings, predict: makeFacePredictor(detect, classify, limits) };
   queue(warmUp);
   return { settings, metadata, bytes: Object.values(files).reduce((sum, file) => sum + file.byteLength, 0) };
 }

@@ -232,6 +232,8 @@ class Calibration(BaseModel):
         temperatures: Head -> temperature in [0.05, 20]: each attribute, or `JOINT_HEAD` alone. Above 1 lowers the
             confidence.
         abstain_below: Attribute -> probability in [0, 1] below which its prediction becomes "not sure".
+        min_face: Attribute -> longer side of a detected face's box, in pixels, below which its prediction becomes "not
+            sure": of smaller faces the model was measured to be surer than it is right.
         decisions: Objective -> decision weights that gained on other persons; without them the most probable class is
             predicted.
         ages: The age in years; None for models without narrow age bands, and of photos without ages.
@@ -243,6 +245,7 @@ class Calibration(BaseModel):
 
     temperatures: dict[str, Temperature] = Field(default_factory=dict, max_length=16)
     abstain_below: dict[str, Fraction] = Field(default_factory=dict, max_length=16)
+    min_face: dict[str, Annotated[float, Field(ge=0, le=10_000)]] = Field(default_factory=dict, max_length=16)
     decisions: dict[Objective, DecisionWeights] = Field(default_factory=dict)
     ages: AgeCalibration | None = None
     photos: Annotated[int, Field(ge=0)] = 0

@@ -226,3 +226,18 @@ def test_a_photo_without_a_face_is_not_sure(run_js: RunJs):
     assert [(item["found"], item["note"]) for item in found] == [(0, NO_FACE_NOTE), (1, None)]
     assert [item["faces"][0]["decisions"][0]["sure"] for item in found] == [False, True]
     assert [item["faces"][0]["decisions"][0]["probability"] for item in found] == [0.9, 0.9]
+
+
+def test_an_attribute_of_a_small_face_is_not_sure(run_js: RunJs):
+    found = run_js(
+        'import { makeFacePredictor } from "./face_predictor.js"; import { answerText } from "./results.js";'
+        "const decisions = ['mask', 'age'].map((attribute) => ({ attribute, displayName: 'x', probability: 0.9, sure: true }));"
+        "const faces = [23, 24].map((side) => ({ box: [0, 0, 20, side], score: 1 }));"
+        "const predict = makeFacePredictor(async () => faces, async (_, boxes) => boxes.map(() => decisions), input);"
+        "const prediction = await predict({ width: 60, height: 60 });"
+        "output = prediction.faces.map((face) => face.decisions.map("
+        "  (decision) => answerText(decision, { words: { notSure: 'not sure' } })));",
+        {"minFaceSide": 12, "maxFaces": 5, "noFaceNote": NO_FACE_NOTE, "minFace": {"age": 24}},
+    )
+    # The larger face comes first.
+    assert found == [["x 90 %", "x 90 %"], ["x 90 %", "not sure (x 90 %, face too small)"]]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.calibration import WeightMap
+from maskfit.data.boxes import Box
 from maskfit.labels.age_distribution import AgeEstimate, find_age_attribute
 from maskfit.labels.schema import Attribute, LabelSchema
 
@@ -32,9 +33,10 @@ class AttributePrediction:
         display_name: The same for people.
         probability: Its probability, 0 to 1.
         is_confident: Whether that reaches the attribute's threshold; otherwise the model abstains. False for a whole
-            photo on which a detector found no face, whatever the probability.
+            photo on which a detector found no face, and for a face that is too small, whatever the probability.
         probabilities: The probability of every value, by name.
         age: The age in years, for an attribute of ages whose models give one.
+        is_too_small: Whether the model abstains because the face has too few pixels.
     """
 
     attribute: str
@@ -44,12 +46,14 @@ class AttributePrediction:
     is_confident: bool
     probabilities: dict[str, float]
     age: AgeEstimate | None = None
+    is_too_small: bool = False
 
     def __str__(self) -> str:
         # Rounded down where the model abstains: 94.7% beside a threshold of 95% would look like one that reaches it.
         percent = f"{self.probability:.0%}" if self.is_confident else f"{floor(100 * self.probability + 1e-9)}%"
         text = f"{self.display_name} {percent}"
-        text = text if self.is_confident else f"{NOT_SURE} ({text})"
+        reason = ", face too small" if self.is_too_small else ""
+        text = text if self.is_confident else f"{NOT_SURE} ({text}{reason})"
         return text if self.age is None else f"{text}: {self.age}"
 
     @property
@@ -62,15 +66,17 @@ class AttributePrediction:
 
         Returns:
             `answer` is the value to act on, "not sure" where the model abstains; `value` is the selected one; `years`
-            is there for an age in years.
+            is there for an age in years, `too_small` where the model abstains because of the face's size.
         """
         years = {} if self.age is None else {"years": self.age.to_dict()}
+        too_small = {"too_small": True} if self.is_too_small else {}
         return {
             "answer": self.value if self.is_confident else NOT_SURE,
             "value": self.value,
             "probability": self.probability,
             "sure": self.is_confident,
             "probabilities": self.probabilities,
+            **too_small,
             **years,
         }
 
@@ -142,6 +148,28 @@ def abstain(attributes: Sequence[AttributePrediction]) -> tuple[AttributePredict
         The same with `is_confident` false.
     """
     return tuple(replace(item, is_confident=False) for item in attributes)
+
+
+def abstain_on_small_face(
+    attributes: Sequence[AttributePrediction], box: Box | None, min_face: Mapping[str, float]
+) -> tuple[AttributePrediction, ...]:
+    """Makes those attributes "not sure" for which a face has too few pixels, whatever their probabilities.
+
+    Args:
+        attributes: The prediction of each attribute.
+        box: The face's box in pixels: left, upper, right, lower; None for a whole image, which stays as it is.
+        min_face: By attribute, the longer side in pixels that a box needs; 0 where left out.
+
+    Returns:
+        The predictions.
+    """
+    if box is None or not min_face:
+        return tuple(attributes)
+    side = max(box[2] - box[0], box[3] - box[1])
+    return tuple(
+        replace(item, is_confident=False, is_too_small=True) if side < min_face.get(item.attribute, 0.0) else item
+        for item in attributes
+    )
 
 
 def format_prediction(attributes: Sequence[AttributePrediction]) -> str:

@@ -18,7 +18,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
 from maskfit.environment import MODEL, read_variable
 from maskfit.errors import DataError, PhotoError
-from maskfit.inference.decisions import AttributePrediction, abstain, decide
+from maskfit.inference.decisions import AttributePrediction, abstain, abstain_on_small_face, decide
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
 from maskfit.inference.engines import Logger
 from maskfit.inference.image_loading import (
@@ -460,7 +460,12 @@ class FacePredictor:
             start = indices.stop
             faces: Sequence[Face | None] = image.faces or (None,) * len(indices)
             own = [
-                FacePrediction(attributes[index], rows[index], face, item.crops[0])
+                FacePrediction(
+                    abstain_on_small_face(attributes[index], face and face.box, predictor.min_face),
+                    rows[index],
+                    face,
+                    item.crops[0],
+                )
                 for index, face, item in zip(indices, faces, image.inputs, strict=True)
             ]
             note = None if image.faces or not own else self._whole_image_note

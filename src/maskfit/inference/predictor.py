@@ -94,6 +94,8 @@ class Predictor:
         num_workers: As the argument.
         abstain_below: By attribute, the probability below which the ensemble abstains ("not sure"): the highest
             threshold of its members.
+        min_face: By attribute, the longer side in pixels of a detected face below which the ensemble abstains: the
+            largest of its members.
         decide: As the argument.
         decision_weights: By attribute, the decision weights of the ensemble; empty for argmax.
 
@@ -129,6 +131,10 @@ class Predictor:
         self.num_workers = num_workers
         thresholds = [member.engine.metadata.calibration.abstain_below for member in members]
         self.abstain_below = {name: max(own.get(name, 0.0) for own in thresholds) for name in self.schema.names}
+        sides = [member.engine.metadata.calibration.min_face for member in members]
+        self.min_face = {
+            name: side for name in self.schema.names if (side := max(own.get(name, 0.0) for own in sides)) > 0
+        }
         self.decide = parse_decide_mode(decide)
         weights = combine_weights(
             composition.schema,

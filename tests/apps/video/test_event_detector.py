@@ -65,6 +65,17 @@ def test_a_person_appears_changes_and_leaves():
     assert left.predictions[1].value == "female"
 
 
+def test_an_attribute_of_a_small_face_is_not_sure_in_a_film():
+    far, near = ((50.0, 50.0, 90.0, 50.0 + height) for height in (49, 50))
+    detector = EventDetector(SCHEME, {}, EventThresholds(), min_face={"gender": 50})
+    sure = []
+    for place, box in enumerate([far, near]):
+        detector.update(place, place * STEP, [answer("wear", box)])
+        (person,) = detector._persons.values()
+        sure.append([item.is_confident for item in person.predictions])
+    assert sure == [[True, False], [True, True]]
+
+
 def test_a_short_change_is_no_event():
     for spell in (1, 4):
         events = live(make_detector(), ["wear"] * 20 + ["not_wear"] * spell + ["wear"] * 20)

@@ -177,6 +177,8 @@ def test_thresholds_change_decisions_and_not_probabilities(app_state, two):
         prediction.probabilities for prediction in unsure[0]
     ]
     assert reapply_thresholds(SCHEME, PhotoResult("hash"), {}) == ()
+    small = reapply_thresholds(SCHEME, result, {}, min_face={"age": 10_000})
+    assert [[prediction.is_too_small for prediction in own] for own in small] == [[False, False, True]] * 2
 
 
 # App state

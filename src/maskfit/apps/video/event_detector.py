@@ -11,7 +11,7 @@ from maskfit.apps.video.tracker import Track, Tracker
 from maskfit.calibration import WeightMap
 from maskfit.data.boxes import Box
 from maskfit.errors import DataError
-from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.inference.decisions import AttributePrediction, abstain_on_small_face, decide
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import MASK, LabelSchema
 
@@ -118,6 +118,7 @@ class EventDetector:
         abstain_below: Probability below which the model is not sure, by attribute.
         thresholds: What an event requires.
         decision_weights: Decision weights by attribute; None selects the most probable values.
+        min_face: By attribute, the longer side in pixels of a face below which the model is not sure.
 
     Attributes:
         schema: The label schema.
@@ -132,6 +133,7 @@ class EventDetector:
         abstain_below: Mapping[str, float],
         thresholds: EventThresholds,
         decision_weights: WeightMap | None = None,
+        min_face: Mapping[str, float] | None = None,
     ) -> None:
         self.schema = schema
         self.state_attribute = find_state_attribute(schema)
@@ -142,6 +144,7 @@ class EventDetector:
             self.state_attribute: max(abstain_below.get(self.state_attribute, 0.0), thresholds.min_confidence),
         }
         self._decision_weights = decision_weights
+        self._min_face = min_face or {}
         self._persons: dict[Track, TrackedPerson] = {}
         self._last_time, self._last_frame = 0.0, 0
 
@@ -247,7 +250,8 @@ class EventDetector:
         marginals = self.schema.marginals(prediction.probabilities[None])
         smoothed = person.smoother.update(time, {name: rows[0] for name, rows in marginals.items()})
         joint = self.schema.joint_probabilities({name: row[None] for name, row in smoothed.items()})
-        (person.predictions,) = decide(self.schema, joint, self._abstain_below, self._decision_weights)
+        (decided,) = decide(self.schema, joint, self._abstain_below, self._decision_weights)
+        person.predictions = abstain_on_small_face(decided, prediction.box, self._min_face)
         previous = person.debouncer.state
         observed = next(item for item in person.predictions if item.attribute == self.state_attribute)
         value = observed.value if observed.is_confident else None

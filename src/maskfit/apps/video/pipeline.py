@@ -313,7 +313,11 @@ class _FrameProcessor:
     def __post_init__(self) -> None:
         predictor = self.face_predictor.predictor
         self.detector = EventDetector(
-            predictor.schema, predictor.abstain_below, self.options.thresholds, predictor.decision_weights
+            predictor.schema,
+            predictor.abstain_below,
+            self.options.thresholds,
+            predictor.decision_weights,
+            predictor.min_face,
         )
         self.formatter = EventFormatter(predictor.schema)
         self.counter = MinuteCounter(self.formatter)

@@ -17,7 +17,7 @@ from maskfit.calibration import WeightMap
 from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
-from maskfit.inference.decisions import AttributePrediction, abstain, decide
+from maskfit.inference.decisions import AttributePrediction, abstain, abstain_on_small_face, decide
 from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.labels.schema import LabelSchema
 from maskfit.synthesis.drawn import render_photo, sample_person
@@ -127,6 +127,7 @@ def reapply_thresholds(
     result: PhotoResult,
     abstain_below: Mapping[str, float],
     decision_weights: WeightMap | None = None,
+    min_face: Mapping[str, float] | None = None,
 ) -> FacePredictions:
     """Decides on stored probabilities with other thresholds; no model runs again.
 
@@ -135,6 +136,7 @@ def reapply_thresholds(
         result: The result of a photo.
         abstain_below: Probability below which the prediction is "not sure", by attribute.
         decision_weights: Decision weights by attribute; None selects the most probable values.
+        min_face: By attribute, the longer side in pixels of a face below which the prediction is "not sure".
 
     Returns:
         For each face the prediction of each attribute; "not sure" under any threshold where no face was found.
@@ -144,7 +146,10 @@ def reapply_thresholds(
         return ()
     rows = np.stack([face.probabilities for face in faces])
     decided = decide(schema, rows, abstain_below, decision_weights, [face.age for face in faces])
-    return tuple(map(abstain, decided) if result.is_without_face else decided)
+    if result.is_without_face:
+        return tuple(map(abstain, decided))
+    pairs = zip(decided, faces, strict=True)
+    return tuple(abstain_on_small_face(attributes, face.box, min_face or {}) for attributes, face in pairs)
 
 
 def predict_photo(app_state: AppState, photo: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:

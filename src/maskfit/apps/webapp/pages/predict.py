@@ -120,13 +120,14 @@ def _show_photos(
     all_cached = all(session.is_cached(photo, settings) for photo in photos)
     bar = None if all_cached else st.progress(0.0, "predicting photos")
     rows = []
-    decision_weights = session.app_state.predictor(settings.models, settings.vote).decision_weights
+    predictor = session.app_state.predictor(settings.models, settings.vote)
     for index, photo in enumerate(photos):
         if bar is not None:
             text = f"predicting {index + 1:,} of {len(photos):,}: {escape_markdown(photo.name)}"
             bar.progress(index / len(photos), text)
         result = session.predict(photo, settings)
-        rows.append(Row(photo.name, result, reapply_thresholds(schema, result, thresholds, decision_weights)))
+        decided = reapply_thresholds(schema, result, thresholds, predictor.decision_weights, predictor.min_face)
+        rows.append(Row(photo.name, result, decided))
         _show_photo(session, rows[-1], index, settings, schema, thresholds)
     if bar is not None:
         bar.empty()
