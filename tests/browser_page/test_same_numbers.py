@@ -231,7 +231,8 @@ def test_a_photo_without_a_face_is_not_sure(run_js: RunJs):
 def test_an_attribute_of_a_small_face_is_not_sure(run_js: RunJs):
     found = run_js(
         'import { makeFacePredictor } from "./face_predictor.js"; import { answerText } from "./results.js";'
-        "const decisions = ['mask', 'age'].map((attribute) => ({ attribute, displayName: 'x', probability: 0.9, sure: true }));"
+        "const sure = { displayName: 'x', probability: 0.9, sure: true };"
+        "const decisions = ['mask', 'age'].map((attribute) => ({ attribute, ...sure }));"
         "const faces = [23, 24].map((side) => ({ box: [0, 0, 20, side], score: 1 }));"
         "const predict = makeFacePredictor(async () => faces, async (_, boxes) => boxes.map(() => decisions), input);"
         "const prediction = await predict({ width: 60, height: 60 });"
