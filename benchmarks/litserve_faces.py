@@ -13,7 +13,8 @@ from fastapi import UploadFile
 
 from maskfit.data.image_decoding import decode
 from maskfit.inference.engines.selection import select_continuous_engine
-from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
+from maskfit.inference.face_prediction import DetectedFaces, PhotoPrediction
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 
 

@@ -30,13 +30,14 @@ from typing import Any
 
 from PIL import Image
 
+from maskfit.calibration import MIN_FACE_SIDE
 from maskfit.data.crops import face as portraits
 from maskfit.data.detectors import bundled as detector
 from maskfit.data.detectors import interface
 from maskfit.data.image_opening import MAX_PIXELS
 from maskfit.errors import DataError, MaskfitError
 from maskfit.file_io import atomic_write
-from maskfit.inference import annotation, decisions, face_predictor
+from maskfit.inference import annotation, decisions, face_prediction, face_predictor
 from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.synthesis.drawn.synthetic_video import render_video
 from maskfit.user_cache import user_cache_dir
@@ -155,9 +156,9 @@ def page_settings() -> dict[str, Any]:
         },
         "limits": {
             "maxFaces": face_predictor.MAX_FACES,
-            "minFaceSide": face_predictor.MIN_FACE_SIDE,
+            "minFaceSide": MIN_FACE_SIDE,
             "maxPixels": MAX_PIXELS,
-            "noFaceNote": face_predictor.NO_FACE_NOTE,
+            "noFaceNote": face_prediction.NO_FACE_NOTE,
         },
         "words": {"notSure": decisions.NOT_SURE},
         "colors": colors,

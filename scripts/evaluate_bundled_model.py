@@ -208,7 +208,7 @@ def main() -> None:
         "--min-face",
         metavar="ATTRIBUTE=PIXELS",
         action="append",
-        help='write the longer side of a detected face below which an attribute is "not sure" (score_small_faces.py)',
+        help='write the shorter side of a detected face below which an attribute is "not sure" (score_small_faces.py)',
     )
     args = parser.parse_args()
     if args.min_face:

@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from maskfit.data import detectors, pretrained_weights, saliency
+from maskfit import pretrained_weights
+from maskfit.data import detectors, saliency
 from maskfit.data.detectors.interface import Face, Pixels
-from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
+from maskfit.pretrained_weights import SALIENCY_CACHE, WeightsFile
 from maskfit.verbosity import QUIET, VARIABLE
 
 from .detector_networks import write_network
@@ -194,7 +195,7 @@ def detector_file(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def no_packaged_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """An install whose detector was removed."""
-    monkeypatch.setattr("maskfit.data.pretrained_weights.packaged_weights", lambda name: None)
+    monkeypatch.setattr("maskfit.pretrained_weights.packaged_weights", lambda name: None)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ FLOORS = (
     },
     {"labels", "model_metadata"},
     {"calibration", "model_card", "registry"},
+    {"pretrained_weights"},
     {"config"},
     {"data", "evaluation", "losses", "models"},
     {"html", "model_file", "run_dir"},

@@ -13,7 +13,7 @@ import { area } from "./geometry.js";
  * @param {ReturnType<import("./detector.js").makeDetector>} detect
  * @param {ReturnType<import("./classifier.js").makeClassifier>} classify
  * @param {{maxFaces: number, minFaceSide: number, maxPixels: number, noFaceNote: string,
- *   minFace?: Record<string, number>}} limits `minFace`: longer side of a face in pixels below which an attribute is not
+ *   minFace?: Record<string, number>}} limits `minFace`: shorter side of a face in pixels below which an attribute is not
  *   sure.
  * @returns {(photo: import("./resample.js").Pixels) => Promise<Prediction>} The faces, the largest first; where none
  *   is found, the whole photo as one, "not sure".
@@ -25,7 +25,7 @@ export function makeFacePredictor(detect, classify, limits) {
       throw new Error(`${width} × ${height} pixels are too few for a face.`);
     }
     const faces = (await detect(photo))
-      .filter(({ box }) => box[2] - box[0] >= limits.minFaceSide)
+      .filter(({ box }) => shorterSide(box) >= limits.minFaceSide)
       .sort((a, b) => area(b.box) - area(a.box))
       .slice(0, limits.maxFaces);
     const regions = faces.length ? faces : [{ box: null, score: null }];
@@ -39,7 +39,7 @@ export function makeFacePredictor(detect, classify, limits) {
       faces: regions.map((region, index) => ({
         ...region,
         decisions: decisions[index].map((decision) => {
-          const isTooSmall = faces.length > 0 && longerSide(region.box) < (limits.minFace?.[decision.attribute] ?? 0);
+          const isTooSmall = faces.length > 0 && shorterSide(region.box) < (limits.minFace?.[decision.attribute] ?? 0);
           if (isTooSmall) return { ...decision, sure: false, tooSmall: true };
           return faces.length ? decision : { ...decision, sure: false };
         }),
@@ -48,6 +48,6 @@ export function makeFacePredictor(detect, classify, limits) {
   };
 }
 
-function longerSide(box) {
-  return Math.max(box[2] - box[0], box[3] - box[1]);
+function shorterSide(box) {
+  return Math.min(box[2] - box[0], box[3] - box[1]);
 }

@@ -162,6 +162,9 @@ MIN_SAVED_TEMPERATURE, MAX_SAVED_TEMPERATURE = 0.5, 5.0
 """Range of fitted temperatures: on a small set that is predicted without an error, ever lower temperatures fit ever
 better, and the first error on other photos would get a probability of about 0."""
 
+MIN_FACE_SIDE = 12.0
+"""Shorter side in pixels below which a detected face shows too little to be predicted; the default of `--min-face`."""
+
 MIN_RELIABLE_PERSONS = 20
 """Number of persons below which temperatures and thresholds are reported as unreliable."""
 
@@ -232,7 +235,7 @@ class Calibration(BaseModel):
         temperatures: Head -> temperature in [0.05, 20]: each attribute, or `JOINT_HEAD` alone. Above 1 lowers the
             confidence.
         abstain_below: Attribute -> probability in [0, 1] below which its prediction becomes "not sure".
-        min_face: Attribute -> longer side of a detected face's box, in pixels, below which its prediction becomes "not
+        min_face: Attribute -> shorter side of a detected face's box, in pixels, below which its prediction becomes "not
             sure": of smaller faces the model was measured to be surer than it is right.
         decisions: Objective -> decision weights that gained on other persons; without them the most probable class is
             predicted.

@@ -144,7 +144,7 @@ def _calibration(metadata: ModelMetadata) -> Iterator[str]:
         yield f'Predictions with a probability below these thresholds become "not sure": {thresholds}.'
     small = ", ".join(f"{name} below {side:g} px" for name, side in calibration.min_face.items() if side)
     if small:
-        yield f'On detected faces whose longer side is too short, predictions become "not sure": {small}.'
+        yield f'On detected faces whose shorter side is too short, predictions become "not sure": {small}.'
     if never:
         yield f'Predictions that never become "not sure": {never}.'
     if calibration.decisions:

@@ -29,12 +29,12 @@ from maskfit.config.aliases import upgrade_model_metadata, upgrade_weight_names,
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.data.preprocessing import Preprocessing
-from maskfit.data.pretrained_weights import REINSTALL_HINT, check_pinned, find_packaged_damage, packaged_path
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.file_io import atomic_write
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
+from maskfit.pretrained_weights import REINSTALL_HINT, check_pinned, find_packaged_damage, packaged_path
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.text import format_count, format_validation_error, parse_json
 from maskfit.version import __version__

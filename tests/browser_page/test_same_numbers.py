@@ -16,7 +16,7 @@ from maskfit.data.detectors.bundled import OUTPUTS, STRIDES, Bundled
 from maskfit.data.detectors.interface import letterbox, nms
 from maskfit.data.preprocessing import FILTERS
 from maskfit.inference.decisions import decide
-from maskfit.inference.face_predictor import NO_FACE_NOTE
+from maskfit.inference.face_prediction import NO_FACE_NOTE
 from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.labels.schema import LABEL_SCHEMAS, logits_to_probabilities
 from maskfit.model_metadata import read_metadata
@@ -233,7 +233,7 @@ def test_an_attribute_of_a_small_face_is_not_sure(run_js: RunJs):
         'import { makeFacePredictor } from "./face_predictor.js"; import { answerText } from "./results.js";'
         "const sure = { displayName: 'x', probability: 0.9, sure: true };"
         "const decisions = ['mask', 'age'].map((attribute) => ({ attribute, ...sure }));"
-        "const faces = [23, 24].map((side) => ({ box: [0, 0, 20, side], score: 1 }));"
+        "const faces = [23, 24].map((side) => ({ box: [0, 0, 40, side], score: 1 }));"
         "const predict = makeFacePredictor(async () => faces, async (_, boxes) => boxes.map(() => decisions), input);"
         "const prediction = await predict({ width: 60, height: 60 });"
         "output = prediction.faces.map((face) => face.decisions.map("

@@ -101,8 +101,8 @@ def test_one_photo_is_too_few(command, model, photos, tmp_path) -> None:
 def test_missing_weights_of_a_detector_name_the_nearest_remedy_first(
     command, model, photos, painted, monkeypatch
 ) -> None:
-    from maskfit.data.pretrained_weights import WeightsFile
     from maskfit.model_file import read_model_metadata, update_model_metadata
+    from maskfit.pretrained_weights import WeightsFile
 
     sha256 = "ab" * 32
     address = "http://127.0.0.1:9/faces.onnx"

@@ -77,6 +77,7 @@ def test_defaults_match_the_settings():
         limits.faces,
         limits.queue,
     )
+    assert defaults["min_face"] == limits.min_face
     assert (defaults["max_seconds"], defaults["batch_wait"] / 1000) == (limits.seconds, settings.batch_wait)
     for name in ("batch_size", "stop_seconds", "workers", "engine", "faces", "detector"):
         assert defaults[name] == getattr(settings, name)

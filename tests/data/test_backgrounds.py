@@ -19,8 +19,8 @@ from maskfit.data.image_decoding import decode
 from maskfit.data.mask_regions import connected_region, largest_region_box
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, Preprocessing, unsharp_mask
-from maskfit.data.pretrained_weights import pin_component
 from maskfit.errors import MissingExtraError, RecipeError
+from maskfit.pretrained_weights import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.synthesis.drawn import render_photo, sample_person
 from maskfit.training.recipe_registry import RECIPE_REGISTRY

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, save
 from maskfit.data import saliency
 from maskfit.data.backgrounds import SaliencyBackground
 from maskfit.data.crops.saliency import SaliencyCrop
-from maskfit.data.pretrained_weights import SALIENCY_CACHE, check_pinned, pin_component
 from maskfit.data.saliency import IMAGENET_MEAN_STD, NETWORKS, SaliencyBased, SaliencyInputSpec, SaliencyNetwork
 from maskfit.errors import DataError, RecipeError
+from maskfit.pretrained_weights import SALIENCY_CACHE, check_pinned, pin_component
 from maskfit.registry import ComponentSpec
 
 

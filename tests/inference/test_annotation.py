@@ -13,7 +13,7 @@ from maskfit.data.detectors import Face
 from maskfit.inference import annotation
 from maskfit.inference.annotation import ABSTAIN_COLOR, FaceAnnotation, annotate_faces, draw_annotations
 from maskfit.inference.decisions import abstain, decide
-from maskfit.inference.face_predictor import NO_FACE_NOTE, FacePrediction, PhotoPrediction
+from maskfit.inference.face_prediction import NO_FACE_NOTE, FacePrediction, PhotoPrediction
 from maskfit.labels.age_distribution import AgeEstimate
 from maskfit.labels.schema import LABEL_SCHEMAS
 

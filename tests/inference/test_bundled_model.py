@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import maskfit
-from maskfit.data import pretrained_weights
-from maskfit.data.pretrained_weights import CHECKSUMS_NAME
+from maskfit import pretrained_weights
 from maskfit.errors import ModelFileError
 from maskfit.inference.predictor import Predictor
 from maskfit.model_file import BUNDLED_MODEL_NAME, bundled_model_path, read_model_metadata
+from maskfit.pretrained_weights import CHECKSUMS_NAME
 
 MOST_BYTES = 8_000_000
 

@@ -16,11 +16,11 @@ from onnx import TensorProto, helper
 import maskfit
 from maskfit.cli.predict import predict
 from maskfit.data.detectors.yunet import OUTPUT_KINDS, STRIDES, YuNet
-from maskfit.data.pretrained_weights import WeightsFile
+from maskfit.pretrained_weights import WeightsFile
 
 SOURCE = Path(maskfit.__file__).parent
 
-MAX_FILES = 32
+MAX_FILES = 33
 """Files of maskfit whose functions a predict of one photo may enter."""
 
 MAX_PREDICTOR_CALLS = 2

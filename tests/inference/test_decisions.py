@@ -71,7 +71,7 @@ def test_weights_select_the_value_and_leave_its_probability_as_it_is():
 
 def test_an_attribute_of_a_small_face_is_not_sure_and_says_why():
     (decided,) = decide(FULL, row([0.1, 0.8, 0.1], [0.45, 0.55], [0.2, 0.3, 0.5]))
-    small = abstain_on_small_face(decided, (10, 10, 28, 33), {"age": 24})
+    small = abstain_on_small_face(decided, (10, 10, 33, 60), {"age": 24})
     assert [item.is_confident for item in small] == [True, True, False]
     assert str(small[2]).endswith("%, face too small)")
     assert small[2].to_dict()["too_small"] is True
@@ -79,7 +79,7 @@ def test_an_attribute_of_a_small_face_is_not_sure_and_says_why():
     assert "too_small" not in small[0].to_dict()
 
 
-@pytest.mark.parametrize("box", [(10, 10, 28, 34), (0, 0, 24, 3), None])
+@pytest.mark.parametrize("box", [(10, 10, 34, 60), (0, 0, 90, 24), None])
 def test_a_face_of_enough_pixels_or_a_whole_photo_is_answered(box):
     (decided,) = decide(FULL, row([0.1, 0.8, 0.1], [0.45, 0.55], [0.2, 0.3, 0.5]))
     assert abstain_on_small_face(decided, box, {"age": 24}) == decided

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from maskfit.data.crops.face import default_detector
-from maskfit.data.pretrained_weights import DETECTOR_CACHE
 from maskfit.errors import DataError, RecipeError
 from maskfit.inference.detector_choice import parse_detector
+from maskfit.pretrained_weights import DETECTOR_CACHE
 
 from ..detector_networks import FACE, INPUTS
 

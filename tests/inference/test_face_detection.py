@@ -13,10 +13,11 @@ from PIL import Image
 from maskfit.data import detectors
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.pretrained_weights import DETECTOR_CACHE as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
-from maskfit.inference.face_predictor import BATCH_SIZE, FacePredictor, PhotoPrediction
+from maskfit.inference.face_prediction import PhotoPrediction
+from maskfit.inference.face_predictor import BATCH_SIZE, FacePredictor
 from maskfit.inference.predictor import Predictor
+from maskfit.pretrained_weights import DETECTOR_CACHE as SHELF
 from maskfit.registry import ComponentSpec
 
 from .conftest import make_model
@@ -40,9 +41,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_packaged_det
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(SHELF.env_var, raising=False)
-    monkeypatch.setattr(
-        "maskfit.data.pretrained_weights._download", lambda weights: pytest.fail("something was fetched")
-    )
+    monkeypatch.setattr("maskfit.pretrained_weights._download", lambda weights: pytest.fail("something was fetched"))
 
 
 def test_a_detector_is_here_where_its_weights_or_its_package_are(no_detector, tmp_path, monkeypatch):

@@ -131,10 +131,10 @@ def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painte
 
 
 def test_an_attribute_of_a_face_with_too_few_pixels_is_not_sure(tmp_path, painted, photo):
-    longer = max(SMALL[2] - SMALL[0], SMALL[3] - SMALL[1])
-    own = Calibration(min_face={"age": longer + 1, "mask": longer})
+    side = min(SMALL[2] - SMALL[0], SMALL[3] - SMALL[1])
+    own = Calibration(min_face={"age": side + 1, "mask": side})
     predictor = Predictor.load(make_model(tmp_path / "a.safetensors", calibration=own))
-    assert predictor.min_face == {"mask": longer, "age": longer + 1}
+    assert predictor.min_face == {"mask": side, "age": side + 1}
     large, small = FacePredictor(predictor).predict_one(photo).faces
     assert [item.is_confident for item in large.attributes] == [True, True, True]
     assert [item.is_too_small for item in small.attributes] == [False, False, True]

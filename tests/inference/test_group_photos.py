@@ -9,8 +9,8 @@ from PIL import Image
 
 from maskfit.data.crops.face import FaceCrop, default_detector
 from maskfit.data.image_lists import ImageFolder, ListedImages
-from maskfit.data.pretrained_weights import DETECTOR_CACHE
 from maskfit.inference.group_photos import SAMPLE, GroupPhotos, find_group_photos
+from maskfit.pretrained_weights import DETECTOR_CACHE
 
 PAIR, ALONE = ((10, 10, 40, 50), (50, 12, 80, 48)), ((10, 10, 60, 80), (70, 5, 76, 12))
 """Two people in front; one with a small face in the background."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from maskfit.config.recipe import Recipe
-from maskfit.data.pretrained_weights import MissingWeightsError
+from maskfit.pretrained_weights import MissingWeightsError
 from maskfit.training.plan import make_plan
 
 CROP = "data.crop={name: face, detector: yunet, align: true}"
@@ -23,7 +23,7 @@ def test_missing_weights_of_a_detector_name_the_one_that_ships(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("MASKFIT_DETECTORS", raising=False)
-    monkeypatch.setattr("maskfit.data.pretrained_weights._download_to", offline)
+    monkeypatch.setattr("maskfit.pretrained_weights._download_to", offline)
     with pytest.raises(MissingWeightsError, match="Network is unreachable") as caught:
         make_plan(tiny(CROP))
     hint = str(caught.value.hint)

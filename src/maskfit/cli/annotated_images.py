@@ -16,7 +16,7 @@ from maskfit.file_locks import claim
 
 if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
-    from maskfit.inference.face_predictor import PhotoPrediction
+    from maskfit.inference.face_prediction import PhotoPrediction
     from maskfit.inference.input_resolution import NamedPhotos
     from maskfit.labels.schema import LabelSchema
 

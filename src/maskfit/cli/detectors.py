@@ -103,7 +103,7 @@ def _fetch(name: str) -> None:
     """
     from maskfit.data.detectors import DETECTORS
     from maskfit.data.detectors.catalog import FACTS, locate_detector
-    from maskfit.data.pretrained_weights import find_weights
+    from maskfit.pretrained_weights import find_weights
 
     if name not in FACTS:
         raise RecipeError(f"there is no detector '{name}'; {did_you_mean(name, FACTS)}", hint="maskfit detectors")

@@ -19,6 +19,7 @@ from maskfit.cli.predict_faces import (
     DetectorOption,
     DrawOption,
     FacesOption,
+    MinFaceOption,
     load_face_predictor,
     print_face_predictions,
     print_training_photos,
@@ -73,6 +74,7 @@ def predict(
     models: InputsArgument = None,
     faces: FacesOption = None,
     detector: DetectorOption = None,
+    min_face: MinFaceOption = None,
     draw: DrawOption = None,
     images: ImagesOption = None,
     image_list: ImageListOption = None,
@@ -127,7 +129,7 @@ def predict(
             "--jsonl": jsonl,
             "--by": by,
         },
-        for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
+        for_faces={"--faces": faces, "--detector": detector, "--min-face": min_face, "--draw": draw},
     )
     options: dict[str, Any] = {
         "tta": tta,
@@ -151,7 +153,8 @@ def predict(
         _print_decisions(predictor, explicit=decide is not None)
         if inputs.models:
             print_training_photos(predictor, (photo.path for photo in inputs.photos))
-        print_face_predictions(load_face_predictor(predictor, faces, detector), inputs.photos, annotator, json=json)
+        face_predictor = load_face_predictor(predictor, faces, detector, min_face)
+        print_face_predictions(face_predictor, inputs.photos, annotator, json=json)
     elif shards is not None:
         plan = _shard_plan(inputs.models, images, image_list, format=format_, size=shard_size, **options)
         predict_sharded(plan, shards, image_list, ray=ray, cores=cores, resume=resume, json=json)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from maskfit.calibration import MIN_FACE_SIDE
 from maskfit.cli.console import err, escape, out, print_json, print_set_aside, print_written, progress
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.text import format_count
@@ -20,7 +21,8 @@ from maskfit.text import format_count
 if TYPE_CHECKING:
     from maskfit.cli.annotated_images import AnnotatedImageWriter
     from maskfit.inference.decisions import AttributePrediction
-    from maskfit.inference.face_predictor import FacePrediction, FacePredictor, PhotoPrediction
+    from maskfit.inference.face_prediction import FacePrediction, PhotoPrediction
+    from maskfit.inference.face_predictor import FacePredictor
     from maskfit.inference.input_resolution import NamedPhotos, ResolvedInputs
     from maskfit.inference.predictor import Predictor
     from maskfit.labels.attribute import Attribute
@@ -48,6 +50,16 @@ DetectorOption = Annotated[
         "once, or an .onnx file; with options: yunet:side=640.",
         rich_help_panel=PANEL,
         show_default=False,
+    ),
+]
+MinFaceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-face",
+        metavar="PIXELS",
+        help="Shorter side of the smallest face that is predicted.",
+        rich_help_panel=PANEL,
+        show_default=f"{MIN_FACE_SIDE:g}",
     ),
 ]
 DrawOption = Annotated[
@@ -136,20 +148,25 @@ def print_training_photos(predictor: Predictor, photos: Iterable[Path]) -> None:
         err.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
-def load_face_predictor(predictor: Predictor, faces: str | None, detector: str | None) -> FacePredictor:
+def load_face_predictor(
+    predictor: Predictor, faces: str | None, detector: str | None, min_face: float | None = None
+) -> FacePredictor:
     """Opens the face predictor, with a note where no detector is available.
 
     Args:
         predictor: The models.
         faces: Value of --faces: auto, find or whole; None for auto.
         detector: Value of --detector: a name with options, or None.
+        min_face: Value of --min-face in pixels; None for the default.
 
     Returns:
         The face predictor.
 
     Raises:
-        DataError: `faces` is unknown, or a detector is required and not available.
+        DataError: `faces` is unknown, or a detector is required and not available, or `min_face` is below 1 or given
+            where no faces are detected.
     """
+    from maskfit.calibration import MIN_FACE_SIDE
     from maskfit.inference.face_predictor import NO_DETECTOR_HINT, FaceMode, FacePredictor
 
     mode = {choice: choice for choice in get_args(FaceMode)}.get(faces or "auto")
@@ -157,7 +174,10 @@ def load_face_predictor(predictor: Predictor, faces: str | None, detector: str |
         raise DataError(
             f"--faces {faces} is unknown; {did_you_mean(str(faces), get_args(FaceMode))}", hint="--faces auto"
         )
-    face_predictor = FacePredictor.from_predictor(predictor, mode, detector, log=err.print)
+    if min_face is not None and mode == "whole":
+        raise DataError("--min-face is of no use where faces are not detected", hint="leave out one of the two")
+    side = MIN_FACE_SIDE if min_face is None else min_face
+    face_predictor = FacePredictor.from_predictor(predictor, mode, detector, min_face_side=side, log=err.print)
     if face_predictor.detector is None and mode != "whole":
         err.print(
             f"no face detector on this machine, so each photo is taken as one face; {NO_DETECTOR_HINT}", style="yellow"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
-from maskfit.calibration import DEFAULT_DECIDE, parse_decide_mode
+from maskfit.calibration import DEFAULT_DECIDE, MIN_FACE_SIDE, parse_decide_mode
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.data.crop import DetectorOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, setup_allocator
@@ -81,6 +81,16 @@ MaxPhotosOption = Annotated[int, typer.Option("--max-photos", min=1, help="Maxim
 MaxFacesOption = Annotated[
     int, typer.Option("--max-faces", min=1, help="Maximum number of faces per photo, the largest first.")
 ]
+MinFaceOption = Annotated[
+    float,
+    typer.Option(
+        "--min-face",
+        metavar="PIXELS",
+        min=1,
+        help="Shorter side of the smallest face that is predicted.",
+        show_default=f"{MIN_FACE_SIDE:g}",
+    ),
+]
 MaxSecondsOption = Annotated[
     float, typer.Option("--max-seconds", min=0.1, help="Maximum duration of a request in seconds.")
 ]
@@ -125,6 +135,7 @@ def serve(
     max_pixels: MaxPixelsOption = 32.0,
     max_photos: MaxPhotosOption = 32,
     max_faces: MaxFacesOption = 32,
+    min_face: MinFaceOption = MIN_FACE_SIDE,
     max_seconds: MaxSecondsOption = 30.0,
     stop_seconds: StopSecondsOption = 20,
     top_k: TopKOption = 1,
@@ -165,13 +176,14 @@ def serve(
     from maskfit.apps.service.settings import Limits, ServiceSettings
 
     check_port_free(host, port)
-    calibrate_models(models, calibrate, engine, lambda predictor: _face_predictor(predictor, faces, detector))
+    calibrate_models(models, calibrate, engine, lambda predictor: _face_predictor(predictor, faces, detector, min_face))
     limits = Limits(
         body_bytes=round(max_body * MB),
         photo_bytes=round(max_photo * MB),
         photo_pixels=round(max_pixels * MB),
         photos=max_photos,
         faces=max_faces,
+        min_face=min_face,
         queue=queue,
         seconds=max_seconds,
     )
@@ -196,13 +208,13 @@ def serve(
     run(settings, host, port, lambda service: _print_started(service, host, port, calibrate is not None), err.print)
 
 
-def _face_predictor(predictor: Predictor, faces: bool, detector: str | None) -> FacePredictor:
+def _face_predictor(predictor: Predictor, faces: bool, detector: str | None, min_face: float) -> FacePredictor:
     """What the service will run, for calibration."""
     from maskfit.inference.detector_choice import parse_detector
     from maskfit.inference.face_predictor import FacePredictor
 
     named = parse_detector(detector) if detector else None
-    return FacePredictor(predictor, detector=named, detect=faces, predict_whole_image=not faces)
+    return FacePredictor(predictor, detector=named, detect=faces, predict_whole_image=not faces, min_face_side=min_face)
 
 
 def _print_started(service: InferenceService, host: str, port: int, calibrated: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.calibration import DEFAULT_DECIDE
+from maskfit.calibration import DEFAULT_DECIDE, MIN_FACE_SIDE
 from maskfit.cli.console import check_overwrite, err, print_written, progress, require_extra
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, setup_allocator
@@ -124,6 +124,18 @@ MinConfidenceOption = Annotated[
 ]
 
 
+MinFaceOption = Annotated[
+    float,
+    typer.Option(
+        "--min-face",
+        min=1,
+        metavar="PIXELS",
+        help="Shorter side of the smallest face that is tracked.",
+        show_default=f"{MIN_FACE_SIDE:g}",
+    ),
+]
+
+
 def video(
     source: SourceArgument,
     model: ModelOption = None,
@@ -143,6 +155,7 @@ def video(
     max_unseen: MaxUnseenOption = 1.0,
     min_confidence: MinConfidenceOption = 0.6,
     detector: DetectorOption = None,
+    min_face: MinFaceOption = MIN_FACE_SIDE,
     weights: WeightsOption = None,
     engine: EngineOption = "auto",
     calibrate: CalibrateOption = None,
@@ -181,7 +194,7 @@ def video(
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         setup_allocator()
     borders = parse_age_borders(age_borders)
-    calibrate_models(models, calibrate, engine, lambda own: _load_face_predictor(own, detector, weights))
+    calibrate_models(models, calibrate, engine, lambda own: _load_face_predictor(own, detector, weights, min_face))
     predictor = Predictor.load(
         *models,
         decide=decide,
@@ -194,7 +207,7 @@ def video(
         err.print(f"network: {line}")
     if predictor.decision_weights:
         err.print(f"decisions: {predictor.describe_decisions()}")
-    face_predictor = _load_face_predictor(predictor, detector, weights)
+    face_predictor = _load_face_predictor(predictor, detector, weights, min_face)
     options = VideoOptions(
         target,
         counts,
@@ -226,7 +239,9 @@ def _check_outputs(paths: list[Path], force: bool) -> None:
         raise DataError("two outputs have the same path", location=paths[0], hint="choose a file for each")
 
 
-def _load_face_predictor(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
+def _load_face_predictor(
+    predictor: Predictor, detector: str | None, weights: Path | None, min_face: float
+) -> FacePredictor:
     from maskfit.inference.detector_choice import describe_other_detector, parse_detector
     from maskfit.inference.face_predictor import FacePredictor
 
@@ -234,7 +249,7 @@ def _load_face_predictor(predictor: Predictor, detector: str | None, weights: Pa
     note = face_crop and describe_other_detector(face_crop, (item.face_crop for item in predictor.runner.crop_resizes))
     if note:
         err.print(note)
-    return FacePredictor(predictor, detector=face_crop, predict_whole_image=False)
+    return FacePredictor(predictor, detector=face_crop, predict_whole_image=False, min_face_side=min_face)
 
 
 def _may_choose_side(face_predictor: FacePredictor, detector: str | None) -> bool:

@@ -34,10 +34,10 @@ from maskfit.data.label_codes import CodesOption
 from maskfit.data.manifest import REPEAT_COLUMN, read_manifest
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
-from maskfit.data.pretrained_weights import pin_component
 from maskfit.errors import DataError, MaskfitError, PhotoError, format_list
 from maskfit.file_io import atomic_write, save_image, write_csv, writing
 from maskfit.labels.schema import LabelSchema
+from maskfit.pretrained_weights import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.thread_pool import thread_pool
 

@@ -25,7 +25,7 @@ from maskfit.data.face_boxes import face_of
 from maskfit.data.fast_downscale import downscale
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.pretrained_weights import pin_component
+from maskfit.pretrained_weights import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 
 ImageBatch = NDArray[np.uint8]

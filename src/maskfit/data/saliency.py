@@ -20,9 +20,9 @@ from PIL import Image
 
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.mask_regions import ForegroundMap
-from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile, add_to_cache, find_weights
 from maskfit.errors import DataError, RecipeError, did_you_mean
 from maskfit.onnx_runtime import open_session, run_session
+from maskfit.pretrained_weights import SALIENCY_CACHE, WeightsFile, add_to_cache, find_weights
 
 MASK_THRESHOLD = 0.5
 """Minimum of the highest saliency on a photo; below it, min-max normalization would turn noise into an object."""

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from maskfit.data.boxes import Box
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
-from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.inference.face_prediction import PhotoPrediction
 from maskfit.inference.label_placement import PixelBox, Placement, place_labels
 from maskfit.labels.schema import LabelSchema
 

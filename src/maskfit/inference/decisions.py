@@ -158,14 +158,14 @@ def abstain_on_small_face(
     Args:
         attributes: The prediction of each attribute.
         box: The face's box in pixels: left, upper, right, lower; None for a whole image, which stays as it is.
-        min_face: By attribute, the longer side in pixels that a box needs; 0 where left out.
+        min_face: By attribute, the shorter side in pixels that a box needs; 0 where left out.
 
     Returns:
         The predictions.
     """
     if box is None or not min_face:
         return tuple(attributes)
-    side = max(box[2] - box[0], box[3] - box[1])
+    side = min(box[2] - box[0], box[3] - box[1])
     return tuple(
         replace(item, is_confident=False, is_too_small=True) if side < min_face.get(item.attribute, 0.0) else item
         for item in attributes

@@ -11,8 +11,8 @@ from maskfit.config.loader import parse_component
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.detectors import DETECTORS
 from maskfit.data.detectors.recognition import SIGNATURES, recognize_detector
-from maskfit.data.pretrained_weights import use_file
 from maskfit.errors import DataError, RecipeError
+from maskfit.pretrained_weights import use_file
 from maskfit.registry import ComponentSpec
 
 WAYS_TO_NAME = (

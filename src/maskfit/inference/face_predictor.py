@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
-from maskfit.data.boxes import Box, CropBox
+from maskfit.calibration import MIN_FACE_SIDE
 from maskfit.data.crops.face import FaceCrop, default_detector
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
 from maskfit.environment import MODEL, read_variable
 from maskfit.errors import DataError, PhotoError
-from maskfit.inference.decisions import AttributePrediction, abstain, abstain_on_small_face, decide
+from maskfit.inference.decisions import abstain, abstain_on_small_face, decide
 from maskfit.inference.detector_choice import describe_other_detector, parse_detector
 from maskfit.inference.engines import Logger
+from maskfit.inference.face_prediction import (
+    NO_DETECTOR_NOTE,
+    NO_FACE_NOTE,
+    DetectedFaces,
+    FacePrediction,
+    PhotoPrediction,
+)
 from maskfit.inference.image_loading import (
     ImageSource,
     batched,
@@ -34,15 +41,10 @@ from maskfit.inference.image_loading import (
 from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.inference.precision_cascade import measured_cascade
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.tta import ModelInput
-from maskfit.labels.age_distribution import AgeEstimate, concat_ages, estimate_ages
-from maskfit.labels.schema import FloatArray
+from maskfit.labels.age_distribution import concat_ages, estimate_ages
 
 MAX_FACES = 100
 """Faces of one image that are predicted, the largest first."""
-
-MIN_FACE_SIDE = 12.0
-"""Width in pixels below which a detected face shows too little to be predicted."""
 
 BATCH_SIZE = 8
 """Images that are predicted together: few, so that results come soon and few large images are in memory."""
@@ -57,121 +59,12 @@ NO_DETECTOR_HINT = (
 )
 """How to get a detector."""
 
-NO_DETECTOR_NOTE = "no face detector: whole photo taken as one face"
-NO_FACE_NOTE = "no face found: whole photo taken as one face"
-
 SLOW_DETECTOR_MESSAGE = (
     "faces are detected by MTCNN, which takes seconds to load; --detector bundled, or yunet (320 kB), is faster"
 )
 """Logged where the only local detector is the one that imports torch."""
 
 Source = TypeVar("Source", bound=ImageSource)
-
-
-@dataclass(frozen=True)
-class DetectedFaces:
-    """An image after face detection and preprocessing.
-
-    Attributes:
-        width: Width of the image in pixels.
-        height: Height of the image in pixels.
-        faces: The detected faces, the largest first; empty where none was found or looked for.
-        inputs: The network input of each face, or of the whole image.
-    """
-
-    width: int
-    height: int
-    faces: tuple[Face, ...]
-    inputs: tuple[ModelInput, ...]
-
-
-@dataclass(frozen=True)
-class FacePrediction:
-    """The prediction of one face, or of a whole image.
-
-    Attributes:
-        attributes: The prediction of each attribute; `prediction["mask"]` selects one.
-        probabilities: The probability of every class, (classes,).
-        face: The detected face; None for a whole image.
-        crop: What the first model cut out of the image.
-    """
-
-    attributes: tuple[AttributePrediction, ...]
-    probabilities: FloatArray
-    face: Face | None
-    crop: CropBox
-
-    @property
-    def box(self) -> Box | None:
-        """Left, upper, right, lower of the face in pixels of the image, which it may exceed."""
-        return self.face.box if self.face else None
-
-    @property
-    def age(self) -> AgeEstimate | None:
-        """The age in years; None where the models give none."""
-        return next((item.age for item in self.attributes if item.age is not None), None)
-
-    def __getitem__(self, attribute: str) -> AttributePrediction:
-        for item in self.attributes:
-            if item.attribute == attribute:
-                return item
-        raise KeyError(
-            f"there is no attribute '{attribute}', only {', '.join(own.attribute for own in self.attributes)}"
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Converts to JSON types.
-
-        Returns:
-            `box` (left, upper, right, lower in pixels of the upright image), `score`, and each attribute by its name.
-        """
-        return {
-            "box": None if self.face is None else [round(float(edge), 1) for edge in self.face.box],
-            "score": None if self.face is None else float(self.face.score),
-            **{item.attribute: item.to_dict() for item in self.attributes},
-        }
-
-
-@dataclass(frozen=True)
-class PhotoPrediction:
-    """The predictions of an image.
-
-    Attributes:
-        width: Width of the upright image in pixels.
-        height: Height of the upright image in pixels.
-        faces: The predictions, the largest face first. Where no face was found or looked for, one for the whole image,
-            unless the predictor was told otherwise; it is "not sure" where a detector found no face.
-        note: Why the whole image was taken as one face, where nobody asked for that; None otherwise.
-    """
-
-    width: int
-    height: int
-    faces: tuple[FacePrediction, ...]
-    note: str | None = None
-
-    @property
-    def num_faces(self) -> int:
-        """How many faces were detected."""
-        return sum(item.face is not None for item in self.faces)
-
-    @property
-    def is_without_face(self) -> bool:
-        """Whether the whole image was predicted because a detector found no face on it."""
-        return self.note == NO_FACE_NOTE
-
-    def to_dict(self) -> dict[str, object]:
-        """Converts to JSON types.
-
-        Returns:
-            `width`, `height`, `found` (how many faces were detected), `note` and `faces`.
-        """
-        return {
-            "width": self.width,
-            "height": self.height,
-            "found": self.num_faces,
-            "note": self.note,
-            "faces": [item.to_dict() for item in self.faces],
-        }
 
 
 class FacePredictor:
@@ -189,11 +82,12 @@ class FacePredictor:
         predict_whole_image: Whether an image without a face gets a prediction of the whole of it: "not sure", since it
             may show no face at all, or one so close that the detector misses it.
         max_faces: Faces of one image that are predicted, the largest first, >= 1.
-        min_face_side: Width in pixels that a face must have.
+        min_face_side: Shorter side in pixels that a face must have, >= 1.
         is_detector_missing: Without `detect`: whether each prediction notes that there was no detector.
 
     Raises:
-        DataError: `max_faces` is below 1, there is no detector, or its weights are missing and cannot be fetched.
+        DataError: `max_faces` or `min_face_side` is below 1, there is no detector, or its weights are missing and
+            cannot be fetched.
         MissingExtraError: The detector needs an extra.
     """
 
@@ -210,6 +104,10 @@ class FacePredictor:
     ) -> None:
         if max_faces < 1:
             raise DataError(f"max_faces must be >= 1, got {max_faces}")
+        if not min_face_side >= 1:
+            raise DataError(
+                f"the smallest face must have at least 1 pixel, got {min_face_side:g}", hint="--min-face 24"
+            )
         self.predictor = predictor
         self.predict_whole_image = predict_whole_image
         self.max_faces = max_faces
@@ -236,6 +134,7 @@ class FacePredictor:
         *sources: str | Path | None,
         faces: FaceMode = "auto",
         detector: str | None = None,
+        min_face_side: float = MIN_FACE_SIDE,
         log: Logger = lambda line: None,
         **options: Any,
     ) -> Self:
@@ -247,6 +146,7 @@ class FacePredictor:
             faces: Which faces are predicted; see `FaceMode`.
             detector: A detector's name or file, with options, such as `yunet:side=640`; see `parse_detector`. Weights
                 of a name are downloaded where they are missing. None downloads nothing.
+            min_face_side: Shorter side in pixels that a face must have, >= 1.
             log: Receives a line about what takes time.
             **options: As for `Predictor.load`.
 
@@ -262,7 +162,7 @@ class FacePredictor:
         """
         models = [source for source in sources if source is not None]
         predictor = Predictor.load(*(models or [read_variable(MODEL) or bundled_model_path()]), log=log, **options)
-        return cls.from_predictor(predictor, faces, detector, log=log)
+        return cls.from_predictor(predictor, faces, detector, min_face_side=min_face_side, log=log)
 
     @classmethod
     def from_predictor(
@@ -271,6 +171,7 @@ class FacePredictor:
         faces: FaceMode = "auto",
         detector: str | None = None,
         *,
+        min_face_side: float = MIN_FACE_SIDE,
         log: Logger = lambda line: None,
     ) -> Self:
         """Adds a face detector to a predictor. Nothing is downloaded unless a detector is named.
@@ -280,6 +181,7 @@ class FacePredictor:
             faces: Which faces are predicted; see `FaceMode`.
             detector: A detector's name or file, with options, such as `yunet:side=640`; see `parse_detector`. Weights
                 of a name are downloaded where they are missing.
+            min_face_side: Shorter side in pixels that a face must have, >= 1.
             log: Receives a line about what takes time, and one where a model was trained with another detector.
 
         Returns:
@@ -298,16 +200,16 @@ class FacePredictor:
             note = describe_other_detector(named, (item.face_crop for item in predictor.runner.crop_resizes))
             if note:
                 log(note)
-            return cls(predictor, detector=named)
+            return cls(predictor, detector=named, min_face_side=min_face_side)
         if faces == "whole":
             return cls(predictor, detect=False)
         if any(crop_resize.face_crop for crop_resize in predictor.runner.crop_resizes):
-            return cls(predictor)
+            return cls(predictor, min_face_side=min_face_side)
         local = default_detector()
         if local is not None:
             if local.detector_name == "mtcnn":
                 log(SLOW_DETECTOR_MESSAGE)
-            return cls(predictor, detector=local)
+            return cls(predictor, detector=local, min_face_side=min_face_side)
         if faces == "find":
             raise DataError("there is no face detector on this machine", hint=NO_DETECTOR_HINT)
         return cls(predictor, detect=False, is_detector_missing=True)
@@ -411,12 +313,12 @@ class FacePredictor:
             pixels: (height, width, 3), uint8, upright RGB.
 
         Returns:
-            At most `max_faces` faces of at least `min_face_side` pixels, the largest first.
+            At most `max_faces` faces whose shorter side has `min_face_side` pixels or more, the largest first.
         """
         if self.detector is None:
             return ()
         found = self.detector.detect_faces(pixels, keep=self._looks_again)
-        faces = [face for face in found if face.box[2] - face.box[0] >= self.min_face_side]
+        faces = [face for face in found if _shorter_side(face) >= self.min_face_side]
         return tuple(sorted(faces, key=_area, reverse=True)[: self.max_faces])
 
     def preprocess(
@@ -497,6 +399,10 @@ class FacePredictor:
             )
         face = given_face(image, pixels)
         return self.preprocess(pixels, None if face is None else [face], image)
+
+
+def _shorter_side(face: Face) -> float:
+    return min(face.box[2] - face.box[0], face.box[3] - face.box[1])
 
 
 def _area(face: Face) -> float:

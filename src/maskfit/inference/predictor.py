@@ -94,7 +94,7 @@ class Predictor:
         num_workers: As the argument.
         abstain_below: By attribute, the probability below which the ensemble abstains ("not sure"): the highest
             threshold of its members.
-        min_face: By attribute, the longer side in pixels of a detected face below which the ensemble abstains: the
+        min_face: By attribute, the shorter side in pixels of a detected face below which the ensemble abstains: the
             largest of its members.
         decide: As the argument.
         decision_weights: By attribute, the decision weights of the ensemble; empty for argmax.

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from maskfit.data.pretrained_weights import WeightsCache, WeightsFile, find_weights
 from maskfit.errors import ModelFileError
+from maskfit.pretrained_weights import WeightsCache, WeightsFile, find_weights
 
 FACE_WEIGHTS = WeightsFile(
     "human-3.3.6.tgz",

@@ -15,7 +15,6 @@ from maskfit.data.label_corrections import read_corrected
 from maskfit.data.label_coverage import check_labels
 from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
-from maskfit.data.pretrained_weights import MissingWeightsError
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import TRAIN_ONLY, PersonSplits, describe_leak_risk, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
@@ -30,6 +29,7 @@ from maskfit.models.input_sizes import (
 )
 from maskfit.models.meta_device import meta_device
 from maskfit.models.network import Network, build_network
+from maskfit.pretrained_weights import MissingWeightsError
 from maskfit.training.network_setup import validate_network_options
 from maskfit.training.progressive_sizes import describe_progressive_resizing, progressive_sizes
 from maskfit.training.soft_labels import SoftTargets, describe_matches, read_soft_labels

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from maskfit.apps.service.answer_memory import AnswerMemory
-from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.inference.face_prediction import PhotoPrediction
 
 LARGE = (50, 12, 110, 90)
 SMALL = (5, 15, 35, 50)

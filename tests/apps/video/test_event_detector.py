@@ -15,7 +15,7 @@ from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
 from maskfit.inference.annotation import ABSTAIN_COLOR, VALUE_COLORS
-from maskfit.inference.face_predictor import FacePrediction
+from maskfit.inference.face_prediction import FacePrediction
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
 SCHEME = LABEL_SCHEMAS["mask-gender"]
@@ -66,7 +66,7 @@ def test_a_person_appears_changes_and_leaves():
 
 
 def test_an_attribute_of_a_small_face_is_not_sure_in_a_film():
-    far, near = ((50.0, 50.0, 90.0, 50.0 + height) for height in (49, 50))
+    far, near = ((50.0, 50.0, 50.0 + width, 120.0) for width in (49, 50))
     detector = EventDetector(SCHEME, {}, EventThresholds(), min_face={"gender": 50})
     sure = []
     for place, box in enumerate([far, near]):

@@ -16,7 +16,7 @@ from maskfit.apps.video.frame_filling import MAX_GAP_SECONDS, FrameFiller, group
 from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
-from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
+from maskfit.inference.face_prediction import FacePrediction, PhotoPrediction
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 from .conftest import RATE

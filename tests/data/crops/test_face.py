@@ -15,10 +15,10 @@ from maskfit.data.crops.pixel_variance import VarianceCrop
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
-from maskfit.data.pretrained_weights import pin_component
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata
+from maskfit.pretrained_weights import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 
 NO_MARGINS = {"left": 0, "right": 0, "top": 0, "bottom": 0}

@@ -12,7 +12,7 @@ import pytest
 from maskfit.data.detectors import bundled as bundled_module
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.detectors.bundled import OUTPUTS, STRIDES, Bundled
-from maskfit.data.pretrained_weights import WeightsFile, find_weights, packaged_weights
+from maskfit.pretrained_weights import WeightsFile, find_weights, packaged_weights
 
 from ...detector_networks import FACE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maskfit.data.detectors import DETECTORS
 from maskfit.data.detectors.catalog import FACTS, locate_detector
-from maskfit.data.pretrained_weights import DETECTOR_CACHE
+from maskfit.pretrained_weights import DETECTOR_CACHE
 
 
 def test_the_catalog_has_every_detector_in_the_order_of_preference():

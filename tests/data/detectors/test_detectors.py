@@ -21,8 +21,8 @@ from maskfit.data.detectors import yunet as yunet_module
 from maskfit.data.detectors.interface import downscale, letterbox, nms
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import STRIDES, YuNet
-from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError, RecipeError
+from maskfit.pretrained_weights import WeightsFile
 from maskfit.registry import ComponentSpec
 
 WITH_FILE = [name for name, detector in DETECTORS.items() if getattr(detector, "published", None)]

@@ -11,7 +11,7 @@ import secrets
 from collections import OrderedDict
 from threading import Lock
 
-from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.inference.face_prediction import PhotoPrediction
 
 Key = bytes
 """Hash of a file and of what was asked about it."""

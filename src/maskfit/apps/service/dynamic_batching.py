@@ -25,7 +25,8 @@ from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.image_decoding import decode
 from maskfit.data.image_opening import read_size
 from maskfit.errors import PhotoError
-from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
+from maskfit.inference.face_prediction import DetectedFaces, PhotoPrediction
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.text import format_count
 
 MAX_DECODED_PHOTOS = 2

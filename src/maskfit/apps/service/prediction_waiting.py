@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from starlette.requests import ClientDisconnect, Request
 
 from maskfit.errors import PhotoError
-from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.inference.face_prediction import PhotoPrediction
 
 
 async def wait_for_predictions(

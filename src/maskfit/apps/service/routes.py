@@ -32,7 +32,7 @@ from maskfit.apps.service.schemas import StrictModel, build_response_model
 from maskfit.apps.service.service import InferenceService, on_shutdown_signal
 from maskfit.apps.service.uploads import NO_SUCH_FIELD, Upload, describe_body, read_uploads
 from maskfit.errors import PhotoError
-from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.inference.face_prediction import PhotoPrediction
 from maskfit.text import format_validation_problems
 from maskfit.version import __version__
 

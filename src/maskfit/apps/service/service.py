@@ -70,7 +70,11 @@ class InferenceService:
         if settings.faces:
             # A photo without a face gets no prediction; a client that wants the whole photo sends faces=false.
             face_predictors[True] = FacePredictor(
-                self.predictor, detector=named, predict_whole_image=False, max_faces=settings.limits.faces
+                self.predictor,
+                detector=named,
+                predict_whole_image=False,
+                max_faces=settings.limits.faces,
+                min_face_side=settings.limits.min_face,
             )
         self.batcher = DynamicBatcher(face_predictors, settings, self.metrics)
         face_crop = face_predictors[settings.faces].detector

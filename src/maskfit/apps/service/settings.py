@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from maskfit.calibration import DEFAULT_DECIDE
+from maskfit.calibration import DEFAULT_DECIDE, MIN_FACE_SIDE
 from maskfit.errors import DataError
 
 SETTINGS_VARIABLE = "MASKFIT_SERVICE"
@@ -33,6 +33,7 @@ class Limits(BaseModel):
         photo_pixels: Width x height of one photo, read from its header before decoding.
         photos: Photos in one request.
         faces: Predicted faces of one photo, the largest first.
+        min_face: Shorter side in pixels of the smallest face that is predicted.
         queue: Photos of all requests that were accepted and have no result yet.
         seconds: Seconds from a request's first byte to its response.
     """
@@ -44,6 +45,7 @@ class Limits(BaseModel):
     photo_pixels: Count = 32_000_000
     photos: Count = 32
     faces: Count = 32
+    min_face: Annotated[float, Field(ge=1)] = MIN_FACE_SIDE
     queue: Count = 256
     seconds: Annotated[float, Field(gt=0)] = 30.0
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.data.image_decoding import Pixels
-from maskfit.inference.face_predictor import DetectedFaces, FacePredictor
+from maskfit.inference.face_prediction import DetectedFaces
+from maskfit.inference.face_predictor import FacePredictor
 
 SIDES = (256, 320, 416, 512, 640, 800, 960)
 """Sides in pixels between which is chosen; every detector with an option `side` takes them."""

@@ -12,7 +12,7 @@ from maskfit.calibration import WeightMap
 from maskfit.data.boxes import Box
 from maskfit.errors import DataError
 from maskfit.inference.decisions import AttributePrediction, abstain_on_small_face, decide
-from maskfit.inference.face_predictor import FacePrediction
+from maskfit.inference.face_prediction import FacePrediction
 from maskfit.labels.schema import MASK, LabelSchema
 
 EventType = Literal["appeared", "changed", "left", "ended"]
@@ -118,7 +118,7 @@ class EventDetector:
         abstain_below: Probability below which the model is not sure, by attribute.
         thresholds: What an event requires.
         decision_weights: Decision weights by attribute; None selects the most probable values.
-        min_face: By attribute, the longer side in pixels of a face below which the model is not sure.
+        min_face: By attribute, the shorter side in pixels of a face below which the model is not sure.
 
     Attributes:
         schema: The label schema.

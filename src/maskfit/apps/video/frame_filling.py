@@ -22,7 +22,7 @@ from maskfit.apps.video.capture import Frame
 from maskfit.apps.video.event_detector import EventDetector
 from maskfit.data.detectors import Face
 from maskfit.evaluation.scenes import intersection_over_union
-from maskfit.inference.face_predictor import DetectedFaces, FacePrediction, PhotoPrediction
+from maskfit.inference.face_prediction import DetectedFaces, FacePrediction, PhotoPrediction
 from maskfit.labels.schema import FloatArray
 
 MAX_GAP_SECONDS = 0.2

@@ -24,7 +24,8 @@ from maskfit.apps.video.frame_times import DEFAULT_FPS
 from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import VideoWriter, check_video_path, open_video_writer
 from maskfit.data.image_decoding import Pixels
-from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
+from maskfit.inference.face_prediction import DetectedFaces, PhotoPrediction
+from maskfit.inference.face_predictor import FacePredictor
 
 PREFETCH_FRAMES = 2
 """Frames of a file whose faces are detected while earlier frames are predicted and drawn."""

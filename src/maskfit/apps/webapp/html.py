@@ -16,7 +16,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.html.templates import render
 from maskfit.inference.annotation import VALUE_COLORS, LabelColor, face_color, label_text, value_color
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
-from maskfit.inference.face_predictor import FacePrediction
+from maskfit.inference.face_prediction import FacePrediction
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 

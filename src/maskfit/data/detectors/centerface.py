@@ -13,7 +13,7 @@ import numpy as np
 
 from maskfit.data.detectors.interface import Face, Pixels, letterbox, nms, open_network, run_network, validate_options
 from maskfit.data.detectors.open_shapes import free_shapes
-from maskfit.data.pretrained_weights import WeightsFile
+from maskfit.pretrained_weights import WeightsFile
 
 STRIDE = 4
 """Input pixels per cell of the output maps."""

@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from maskfit.data.boxes import Box
-from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError
 from maskfit.onnx_runtime import open_session, run_session
+from maskfit.pretrained_weights import WeightsFile
 
 Pixels = NDArray[np.uint8]
 Point = tuple[float, float]

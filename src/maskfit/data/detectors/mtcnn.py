@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from maskfit.data.detectors.interface import Face, Pixels, validate_options
-from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError
+from maskfit.pretrained_weights import WeightsFile
 
 MAX_ENLARGEMENT = 4
 """Maximum longer side, in multiples of `side`, of a photo whose shorter side must be enlarged."""

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from maskfit.data.detectors.interface import Face, Pixels, validate_options
-from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.environment import temporary_variables
 from maskfit.errors import DataError
+from maskfit.pretrained_weights import WeightsFile
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from maskfit.data.detectors.interface import Face, Pixels, letterbox, nms, open_network, run_network, validate_options
-from maskfit.data.pretrained_weights import WeightsFile
+from maskfit.pretrained_weights import WeightsFile
 
 HEIGHT, WIDTH = 480, 640
 """The only input size of the network."""

@@ -23,7 +23,7 @@ from maskfit.data.detectors.interface import (
     run_network,
     validate_options,
 )
-from maskfit.data.pretrained_weights import WeightsFile
+from maskfit.pretrained_weights import WeightsFile
 
 STRIDES = (8, 16, 32)
 """Strides in pixels of the network's three feature maps."""

@@ -13,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from shlex import quote
 
-from maskfit.data.pretrained_weights import REINSTALL_HINT, find_packaged_damage
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.precision_error import PrecisionErrorEstimate
 from maskfit.labels.schema import LabelSchema
 from maskfit.model_file import bundled_int8_path, read_model_metadata
 from maskfit.model_metadata import read_metadata
+from maskfit.pretrained_weights import REINSTALL_HINT, find_packaged_damage
 from maskfit.user_cache import user_cache_dir
 
 CONVERSION_VERSION = 1

@@ -14,7 +14,8 @@ from maskfit.data.photo_dataset import Photo, read_band, read_label
 from maskfit.errors import DataError, PhotoError
 from maskfit.evaluation.scenes import SceneMatch, SceneScores, match_boxes, score_scenes
 from maskfit.inference.decisions import AttributePrediction
-from maskfit.inference.face_predictor import FacePredictor, PhotoPrediction
+from maskfit.inference.face_prediction import PhotoPrediction
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.labels.schema import IntArray, LabelSchema
 from maskfit.text import format_count
 

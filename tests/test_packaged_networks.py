@@ -11,20 +11,20 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from maskfit.data import pretrained_weights
+from maskfit import pretrained_weights
 from maskfit.data.detectors.bundled import Bundled
-from maskfit.data.pretrained_weights import (
+from maskfit.errors import DataError, ModelFileError
+from maskfit.inference.engines import open_engine
+from maskfit.inference.engines.int8_files import find_measured_int8
+from maskfit.inference.engines.selection import select_continuous_engine
+from maskfit.model_file import bundled_int8_path, bundled_model_path
+from maskfit.pretrained_weights import (
     CHECKSUMS_NAME,
     REINSTALL_HINT,
     find_packaged_damage,
     find_weights,
     packaged_path,
 )
-from maskfit.errors import DataError, ModelFileError
-from maskfit.inference.engines import open_engine
-from maskfit.inference.engines.int8_files import find_measured_int8
-from maskfit.inference.engines.selection import select_continuous_engine
-from maskfit.model_file import bundled_int8_path, bundled_model_path
 
 
 @pytest.fixture

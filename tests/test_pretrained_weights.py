@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data import pretrained_weights as module
-from maskfit.data.pretrained_weights import DETECTOR_CACHE, SALIENCY_CACHE, WeightsFile, add_to_cache, find_weights
+from maskfit import pretrained_weights as module
 from maskfit.errors import DataError
+from maskfit.pretrained_weights import DETECTOR_CACHE, SALIENCY_CACHE, WeightsFile, add_to_cache, find_weights
 
 FOLDER = DETECTOR_CACHE.env_var
 CONTENT = b"weights of a detector"
