@@ -1,7 +1,7 @@
 /**
  * Finds the faces of a photo and decides each: `maskfit.inference.face_predictor`.
  *
- * @typedef {{width: number, height: number, found: number, note: string | null,
+ * @typedef {{width: number, height: number, found: number, leftOut: number, note: string | null,
  *   faces: {box: number[] | null, score: number | null, decisions: import("./decisions.js").Decision[]}[]}} Prediction
  */
 
@@ -24,17 +24,21 @@ export function makeFacePredictor(detect, classify, limits) {
     if (Math.min(width, height) < limits.minFaceSide) {
       throw new Error(`${width} × ${height} pixels are too few for a face.`);
     }
-    const faces = (await detect(photo))
+    const detected = await detect(photo);
+    const faces = detected
       .filter(({ box }) => shorterSide(box) >= limits.minFaceSide)
       .sort((a, b) => area(b.box) - area(a.box))
       .slice(0, limits.maxFaces);
-    const regions = faces.length ? faces : [{ box: null, score: null }];
+    const leftOut = detected.length - faces.length;
+    // Where there are faces, only too small, the whole photo is none.
+    const regions = faces.length || leftOut ? faces : [{ box: null, score: null }];
     const decisions = await classify(photo, regions.map(({ box }) => box));
     return {
       width,
       height,
       found: faces.length,
-      note: faces.length ? null : limits.noFaceNote,
+      leftOut,
+      note: regions.length === faces.length ? null : limits.noFaceNote,
       // The whole of a photo without a face has probabilities, but nothing says that they are of a face.
       faces: regions.map((region, index) => ({
         ...region,

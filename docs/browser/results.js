@@ -85,12 +85,13 @@ export function makeMarks(prediction, settings) {
  * @param {import("./face_predictor.js").Prediction} prediction
  * @param {object} settings
  */
-export function toJson(name, { width, height, found, note, faces }, settings) {
+export function toJson(name, { width, height, found, leftOut, note, faces }, settings) {
   return {
     photo: name,
     width,
     height,
     found,
+    left_out: leftOut,
     note,
     faces: faces.map(({ box, score, decisions }) => ({
       box: box && box.map((edge) => Math.round(edge * 10) / 10),
@@ -135,8 +136,10 @@ export function makeFailure(name, message, onClose) {
  * @param {() => void} onClose
  */
 export function makeCard(name, prediction, image, { settings, metadata }, onClose) {
-  const { faces, found, note } = prediction;
-  const facts = [found ? `${count(found, "face")}: ${tally(faces, settings)}` : "no face found"];
+  const { faces, found, leftOut, note } = prediction;
+  const nothing = leftOut ? "no face that is large enough" : "no face found";
+  const facts = [found ? `${count(found, "face")}: ${tally(faces, settings)}` : nothing];
+  if (leftOut) facts.push(`${count(leftOut, "smaller face")} not predicted`);
   facts.push(`${prediction.width} × ${prediction.height}`);
   const header = makeHeader(
     element("h2", { textContent: name }),

@@ -50,6 +50,18 @@ def test_every_face_has_a_line(command, bundled_model, with_detector, photo):
     assert len(result.err.splitlines()) == 2
 
 
+def test_faces_that_are_too_small_are_counted_and_not_predicted(command, bundled_model, with_detector, photo):
+    result = command("predict", photo, "--min-face", 41)
+    (line,) = result.out.splitlines()
+    assert line.startswith("two.png: face 1 of 1 (left 80, top 10, 100 x 120)")
+    assert "1 smaller face not predicted" in result.err
+    result = command("predict", photo, "--min-face", 101)
+    assert result.code == 0
+    assert result.out == "two.png: no face that is large enough; 2 smaller faces not predicted\n"
+    (record,) = json.loads(command("predict", photo, "--min-face", 101, "--json").out)["photos"]
+    assert (record["found"], record["left_out"], record["note"], record["faces"]) == (0, 2, None, [])
+
+
 def test_a_named_photo_that_the_run_was_trained_on_is_said(command, with_detector, photo, run_dir):
     from maskfit.config.loader import read_recipe, recipe_to_yaml
 
@@ -242,6 +254,8 @@ def test_single_unreadable_photo_is_an_error_several_are_listed(command, bundled
         ("PHOTO --faces find", "no face detector on this machine"),
         ("PHOTO --detector yolo", "yolo"),
         ("PHOTO --faces whole --detector yunet", "where faces are not detected"),
+        ("PHOTO --faces whole --min-face 20", "where faces are not detected"),
+        ("MODEL --images IMAGES --min-face 20", "--min-face needs named photos"),
         ("PHOTO --images IMAGES", "photos are named and given with --images"),
         ("PHOTO --out s.csv", "--out needs --images"),
         ("PHOTO --probabilities s.csv", "--probabilities needs --images"),

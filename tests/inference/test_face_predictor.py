@@ -101,6 +101,11 @@ def test_tiny_faces_and_more_than_wanted_are_passed_over(predictor, paint):
     photo = paint(160, 220, (2, 2, 10, 12), SMALL, LARGE)
     assert FacePredictor(predictor).predict_one(photo).num_faces == 2
     assert [answer.box for answer in FacePredictor(predictor, max_faces=1).predict_one(photo).faces] == [LARGE]
+    assert FacePredictor(predictor).predict_one(photo).left_out == 1
+    assert FacePredictor(predictor, max_faces=1).predict_one(photo).left_out == 2
+    assert FacePredictor(predictor, min_face_side=1).predict_one(photo).left_out == 0
+    with pytest.raises(DataError, match="at least 1 pixel, got 0"):
+        FacePredictor(predictor, min_face_side=0)
     with pytest.raises(DataError, match="max_faces must be >= 1, got 0"):
         FacePredictor(predictor, max_faces=0)
 

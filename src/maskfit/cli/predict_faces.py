@@ -57,6 +57,7 @@ MinFaceOption = Annotated[
     typer.Option(
         "--min-face",
         metavar="PIXELS",
+        min=1,
         help="Shorter side of the smallest face that is predicted.",
         rich_help_panel=PANEL,
         show_default=f"{MIN_FACE_SIDE:g}",
@@ -133,6 +134,8 @@ class FaceResults:
     read: int = 0
     faces: int = 0
     without_face: int = 0
+    left_out: int = 0
+    only_small: int = 0
 
 
 def print_training_photos(predictor: Predictor, photos: Iterable[Path]) -> None:
@@ -251,6 +254,8 @@ def print_face_predictions(
                 results.read += 1
                 results.faces += prediction.num_faces
                 results.without_face += prediction.is_without_face
+                results.left_out += prediction.left_out
+                results.only_small += not prediction.faces
                 for face in () if prediction.is_without_face else prediction.faces:
                     counts.add(face.attributes[0])
                 annotated = annotator and annotator.write(photo, prediction, face_predictor.predictor.schema)
@@ -266,7 +271,7 @@ def print_face_predictions(
     unreadable = photos.set_aside | {name: error.message for name, error in results.unreadable.items()}
     if json:
         print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
-    elif results.read > 1 or results.faces > 1:
+    elif results.read > 1 or results.faces > 1 or results.left_out:
         _print_counts(results, counts)
     if annotator:
         print_written(annotator.target, format_count(results.read, "photo") if annotator.folder else "")
@@ -276,13 +281,14 @@ def print_face_predictions(
 def _print_counts(results: FaceResults, counts: AnswerCounts) -> None:
     """Prints how many faces have which answer; photos without a face are no part of that and counted beside it."""
     whole = counts.answers.total() - results.faces
-    with_faces = results.read - whole - results.without_face
+    with_faces = results.read - whole - results.without_face - results.only_small
     found = f"{format_count(results.faces, 'face')} on {format_count(with_faces, 'photo')}"
     rest = f"{format_count(whole, 'photo')} taken as one face"
     title = " and ".join([*([found] if results.faces else []), *([rest] if whole else [])])
-    note = f"{format_count(results.without_face, 'photo')} without a face found"
-    # The line of the only photo says so itself.
-    counts.print(title, note if results.without_face and results.read > 1 else "")
+    notes = [f"{format_count(results.without_face, 'photo')} without a face found"] if results.without_face else []
+    notes += [_describe_left_out(results.left_out)] if results.left_out else []
+    # The line of the only photo says so itself, where it has no face.
+    counts.print(title, "; ".join(notes) if results.read > 1 or results.faces else "")
 
 
 def format_faces(name: str, prediction: PhotoPrediction) -> Iterator[str]:
@@ -295,10 +301,16 @@ def format_faces(name: str, prediction: PhotoPrediction) -> Iterator[str]:
     Yields:
         Lines.
     """
+    if not prediction.faces:
+        yield f"{escape(name)}: no face that is large enough; {_describe_left_out(prediction.left_out)}"
     for number, face in enumerate(prediction.faces, start=1):
         position = f"face {number} of {prediction.num_faces} ({_format_box(face)})" if face.face else prediction.note
         position = f" {position}:" if position else ""
         yield f"{escape(name)}:{position} {', '.join(item.full_text for item in face.attributes)}"
+
+
+def _describe_left_out(count: int) -> str:
+    return f"{format_count(count, 'smaller face')} not predicted"
 
 
 def _format_box(face: FacePrediction) -> str:

@@ -306,20 +306,22 @@ class FacePredictor:
         other.detector.pinned()
         return other
 
-    def detect(self, pixels: Pixels) -> tuple[Face, ...]:
+    def detect(self, pixels: Pixels) -> tuple[tuple[Face, ...], int]:
         """Detects the faces of an image.
 
         Args:
             pixels: (height, width, 3), uint8, upright RGB.
 
         Returns:
-            At most `max_faces` faces whose shorter side has `min_face_side` pixels or more, the largest first.
+            At most `max_faces` faces whose shorter side has `min_face_side` pixels or more, the largest first; and how
+            many others were detected.
         """
         if self.detector is None:
-            return ()
+            return (), 0
         found = self.detector.detect_faces(pixels, keep=self._looks_again)
         faces = [face for face in found if _shorter_side(face) >= self.min_face_side]
-        return tuple(sorted(faces, key=_area, reverse=True)[: self.max_faces])
+        chosen = tuple(sorted(faces, key=_area, reverse=True)[: self.max_faces])
+        return chosen, len(found) - len(chosen)
 
     def preprocess(
         self, pixels: Pixels, faces: Sequence[Face] | None = None, image: ImageSource | None = None
@@ -336,10 +338,12 @@ class FacePredictor:
         """
         height, width = pixels.shape[:2]
         reload = keep_or_reload(pixels if image is None else image, pixels) if self._is_approximate else None
-        found = self.detect(pixels) if faces is None else tuple(faces)
-        regions: Sequence[Face | None] = found or ((None,) if self.predict_whole_image else ())
+        found, left_out = self.detect(pixels) if faces is None else (tuple(faces), 0)
+        # Where there are faces, only too small, the whole image is none.
+        takes_whole = self.predict_whole_image and not left_out
+        regions: Sequence[Face | None] = found or ((None,) if takes_whole else ())
         inputs = tuple(self.predictor.runner.preprocess(pixels, face, reload) for face in regions)
-        return DetectedFaces(width, height, found, inputs)
+        return DetectedFaces(width, height, found, inputs, left_out)
 
     def predict_batch(self, images: Sequence[DetectedFaces]) -> list[PhotoPrediction]:
         """Predicts preprocessed images, whose faces share the networks' batches.
@@ -373,7 +377,7 @@ class FacePredictor:
             note = None if image.faces or not own else self._whole_image_note
             if note == NO_FACE_NOTE:
                 own = [replace(item, attributes=abstain(item.attributes)) for item in own]
-            predictions.append(PhotoPrediction(image.width, image.height, tuple(own), note))
+            predictions.append(PhotoPrediction(image.width, image.height, tuple(own), note, image.left_out))
         return predictions
 
     @property

@@ -111,7 +111,8 @@ def build_response_model(schema: LabelSchema) -> type[BaseModel]:
         name=(str | None, Field(description="As it was sent.")),
         width=(Pixels, Field(description="Of the upright photo.")),
         height=(Pixels, Field(description="Of the upright photo.")),
-        found=(Annotated[int, Field(ge=0)], Field(description="Detected faces.")),
+        found=(Annotated[int, Field(ge=0)], Field(description="Detected faces that are predicted.")),
+        left_out=(Annotated[int, Field(ge=0)], Field(0, description="Detected faces that are too small, or too many.")),
         note=(str | None, Field(description="Why the whole photo was taken as one face; null otherwise.")),
         faces=(list[face], Field(description="The largest first.")),  # type: ignore[valid-type]
     )
@@ -138,6 +139,7 @@ def _build_attribute_model(attribute: Attribute) -> type[BaseModel]:
         value=(values, Field(description="The most probable value.")),
         probability=(Probability, Field(description="Of that value.")),
         sure=(bool, Field(description="Whether the probability reaches the model's threshold.")),
+        too_small=(bool, Field(False, description=f"Whether it is '{NOT_SURE}' because the face has too few pixels.")),
         probabilities=(dict[values, Probability], Field(description="Of every value.")),
         **years,
     )
