@@ -12,7 +12,14 @@ from pathlib import Path
 
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.data.image_lists import check_entry_name, is_folder
-from maskfit.data.photo_dataset import Photo, PhotoDataset, is_hidden_or_system_file, is_photo_name, read_label
+from maskfit.data.photo_dataset import (
+    Photo,
+    PhotoDataset,
+    describe_other_format,
+    is_hidden_or_system_file,
+    is_photo_name,
+    read_label,
+)
 from maskfit.errors import LabelError, printable
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema
 
@@ -83,6 +90,9 @@ def scan_layout(root: Path, schema: LabelSchema) -> tuple[PhotoDataset, list[Dat
         elif is_photo_name(entry.name):
             hint = "move it into the folder of its person"
             message = "the photo is not in a person's folder"
+            problems.append(DataProblem("fatal", "file name", entry.name, message, hint))
+        elif other := describe_other_format(entry.name):
+            message, _, hint = other.partition("; ")
             problems.append(DataProblem("fatal", "file name", entry.name, message, hint))
         # Other files next to the person folders (train.csv, a read-me) are ignored.
     if num_hidden:
@@ -209,6 +219,9 @@ def _check_file(entry: os.DirEntry[str], stem: str, name_of_stem: dict[str, str]
     if not entry.is_file():
         kind = "a folder" if is_folder(entry) else "a broken link" if entry.is_symlink() else "not a regular file"
         return f"{kind} in a person's folder; expected {FILE_PATTERN}", "move it out of the folder"
+    if stem in STEMS and (other := describe_other_format(entry.name)):
+        message, _, hint = other.partition("; ")
+        return message, hint
     if stem not in STEMS or not is_photo_name(entry.name):
         return f"expected {FILE_PATTERN}", "rename it, or move it out of the folder"
     if stem in name_of_stem:

@@ -21,7 +21,7 @@ from maskfit.data.face_boxes import find_box_columns, name_with_box, split_name
 from maskfit.data.manifest_boxes import BoxReader, EmptyBoxError
 from maskfit.data.manifest_columns import ID_COLUMNS, PATH_COLUMNS
 from maskfit.data.manifest_files import PhotoFiles, find_file, is_url, name_inside
-from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
+from maskfit.data.photo_dataset import Photo, describe_other_format, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list, printable
 from maskfit.file_io import iter_csv
 
@@ -103,8 +103,8 @@ class FolderEntry(NamedTuple):
 class ImageFolder:
     """All photos in a folder and its subfolders, sorted by name, without labels; each name occurs once.
 
-    Hidden and system files and files without a photo's suffix are ignored. What may hold photos and cannot be used is
-    in `set_aside`.
+    Hidden and system files and files without a photo's suffix are ignored. What may hold photos and cannot be used, such
+    as a TIFF, is in `set_aside`.
 
     Attributes:
         path: The folder.
@@ -214,7 +214,10 @@ def _classify(entry: os.DirEntry[str]) -> tuple[str, str] | None:
     if is_folder(entry):
         return f"{entry.name}/", "a link to a folder, which is not followed"
     # A broken link, or one to itself, is a photo that cannot be read.
-    return (entry.name, check_entry_name(entry.name)) if is_photo_name(entry.name) else None
+    if is_photo_name(entry.name):
+        return entry.name, check_entry_name(entry.name)
+    other = describe_other_format(entry.name)
+    return (entry.name, other) if other else None
 
 
 def read_list_persons(path: Path) -> list[str] | None:

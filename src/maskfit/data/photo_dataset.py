@@ -13,8 +13,19 @@ from maskfit.errors import LabelError
 from maskfit.labels.schema import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
 from maskfit.labels.spellings import as_integer
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".heic", ".heif"})
 """File name suffixes of photos, in lower case. The actual format follows from the content: see `image_decoding`."""
+
+OTHER_PHOTO_SUFFIXES = {
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+    ".avif": "AVIF",
+    ".jxl": "JPEG XL",
+    ".jp2": "JPEG 2000",
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"), "a camera's raw format"),
+}
+"""Suffixes of photos that are not read -> name of the format; such files are set aside or named, not passed over."""
 
 PERSON_SEPARATOR = "|"
 """Separates the persons of a photo that was made of several."""
@@ -191,6 +202,21 @@ def is_hidden_or_system_file(name: str) -> bool:
         Whether it is to be ignored.
     """
     return name.startswith(".") or name.casefold() in SYSTEM_FILES
+
+
+def describe_other_format(name: str) -> str:
+    """Says why a file is not read although its name is that of a photo: of a format that maskfit does not read.
+
+    Args:
+        name: Name of a file.
+
+    Returns:
+        The reason with the next step; empty for any other file.
+    """
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix not in OTHER_PHOTO_SUFFIXES:
+        return ""
+    return f"{OTHER_PHOTO_SUFFIXES[suffix]} is not supported; save it as JPEG or PNG"
 
 
 def is_photo_name(name: str) -> bool:
