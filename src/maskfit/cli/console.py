@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from maskfit.cli.command_inputs import check_no_input
 from maskfit.errors import DataError, MissingExtraError, printable
 from maskfit.file_locks import claim
 from maskfit.text import format_count
@@ -267,13 +268,14 @@ def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True) -> 
         reserve: Whether another command that would write it meanwhile is refused.
 
     Raises:
-        DataError: The file exists and `force` is false, the path is a folder, its folder is not writable, or another
-            command writes it.
+        DataError: The file exists and `force` is false, the command reads it, the path is a folder, its folder is not
+            writable, or another command writes it.
     """
     if path is None:
         return
     if path.is_dir():
         raise DataError("the path is a folder, not a file", location=path, hint="choose a file in it")
+    check_no_input(path)
     if path.exists() and not force:
         raise DataError("the file exists", location=path, hint="choose another file, or add --force to replace it")
     place = next(parent for parent in path.absolute().parents if parent.exists())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
@@ -82,6 +83,19 @@ def load_command(import_path: str) -> Callable[..., None] | typer.Typer:
     module, _, name = import_path.partition(":")
     loaded: Callable[..., None] | typer.Typer = getattr(import_module(module), name)
     return loaded
+
+
+def _remembering_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Wraps a command so that its outputs are compared with its inputs."""
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        from maskfit.cli.command_inputs import command_arguments
+
+        with command_arguments(values):
+            command(**values)
+
+    return run
 
 
 def _placeholder() -> None:
@@ -174,7 +188,7 @@ class _Group(TyperGroup):
         loaded = load_command(self.import_paths[name])
         if not isinstance(loaded, typer.Typer):
             single = typer.Typer(rich_markup_mode="markdown", add_completion=False)
-            single.command(name)(loaded)
+            single.command(name)(_remembering_arguments(loaded))
             loaded = single
         command = typer.main.get_command(loaded)
         command.name = name

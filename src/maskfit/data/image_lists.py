@@ -103,8 +103,8 @@ class FolderEntry(NamedTuple):
 class ImageFolder:
     """All photos in a folder and its subfolders, sorted by name, without labels; each name occurs once.
 
-    Hidden and system files and files without a photo's suffix are ignored. What may hold photos and cannot be used, such
-    as a TIFF, is in `set_aside`.
+    Hidden and system files and files without a photo's suffix are ignored. What may hold photos and cannot be used,
+    such as a TIFF, is in `set_aside`.
 
     Attributes:
         path: The folder.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_next, print_table, print_written, progress
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written, progress
 from maskfit.cli.dataset_options import (
     DEFAULT_SCHEMA,
     CodesOption,
@@ -19,7 +19,6 @@ from maskfit.cli.dataset_options import (
     find_schema,
     parse_codes,
 )
-from maskfit.errors import DataError
 from maskfit.file_locks import claim
 from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
@@ -130,9 +129,7 @@ def split(
 
     labels = find_schema(schema)
     # Checked first: a split makes runs comparable, and reading a large dataset takes a while.
-    if target.exists() and not force:
-        raise DataError("the file exists", location=target, hint="choose another file, or add --force")
-    claim(target)
+    check_overwrite(target, force)
     photos = read_photos(source, labels, parse_codes(codes))
     for line in (*(note.to_line() for note in photos.notes), describe_leak_risk(photos)):
         if line:
