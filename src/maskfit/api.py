@@ -216,7 +216,7 @@ def evaluate(
     import numpy as np
 
     from maskfit.evaluation.scores import score
-    from maskfit.inference.submission import Truth, read_submission, read_truth
+    from maskfit.inference.submission import Truth, read_predictions, read_truth
     from maskfit.inference.truth_files import align_predictions, find_truth, match_names
 
     labels = _schema(schema)
@@ -225,11 +225,7 @@ def evaluate(
     else:
         own = [] if isinstance(predictions, Mapping) else [Path(predictions)]
         true = read_truth(find_truth(Path(truth), own, labels, codes), labels, codes)
-    predicted = (
-        dict(predictions)
-        if isinstance(predictions, Mapping)
-        else read_submission(Path(predictions), labels.num_classes)
-    )
+    predicted = dict(predictions) if isinstance(predictions, Mapping) else read_predictions(Path(predictions), labels)
     predicted, lines = match_names(true.names, predicted)
     for line in (*true.notes, *lines):
         warnings.warn(line, stacklevel=2)

@@ -494,3 +494,40 @@ def test_the_command_for_a_model_has_its_label_schema(run_dir, model, files):
     save_model(run_dir / "fold0" / "best.safetensors", {"weight": torch.zeros(1)}, metadata)
     error = run(files[0], run_dir).exception
     assert f"maskfit evaluate {files[0]} submission.csv --schema mask;" in str(error)
+
+
+def test_a_table_of_attributes_is_scored_on_those_that_the_truth_has(tmp_path):
+    truth, table = tmp_path / "truth.csv", tmp_path / "attributes.csv"
+    truth.write_text("path,mask\na.jpg,wear\nb.jpg,incorrect\nc.jpg,not_wear\nd.jpg,wear\n")
+    table.write_text(
+        "ImageID,mask,gender,age,age_mean,age_q10,age_q50,age_q90,mask_sure,gender_sure,age_sure\n"
+        "d.jpg,not worn,male,<30,20.00,18,20,30,false,true,true\n"
+        "a.jpg,worn,male,<30,20.00,18,20,30,true,true,true\n"
+        "b.jpg,worn wrongly,female,>=60,70.00,60,70,80,true,false,true\n"
+        "c.jpg,worn,female,30-59,40.00,30,40,50,true,true,true\n"
+    )
+    result = run(truth, table, "--schema", "mask")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"mask +0\.\d+ +0\.5000", result.stdout)
+    assert "mask: sure of 75.0% of the photos, and right on 66.7% of these" in result.stdout
+    assert json.loads(run(truth, table, "--schema", "mask", "--json").stdout)["answered"] == {
+        "mask": {"answered": 0.75, "accuracy_answered": pytest.approx(2 / 3)}
+    }
+
+
+def test_classes_of_a_model_with_more_attributes_name_the_table_to_give(tmp_path):
+    truth, answers = tmp_path / "truth.csv", tmp_path / "answers.csv"
+    truth.write_text("path,mask\na.jpg,wear\n")
+    answers.write_text("ImageID,ans\na.jpg,11\n")
+    result = run(truth, answers, "--schema", "mask")
+    assert isinstance(result.exception, DataError)
+    assert "--attributes-csv" in str(result.exception.hint)
+
+
+def test_a_table_of_attributes_without_a_value_is_refused(tmp_path):
+    truth, table = tmp_path / "truth.csv", tmp_path / "attributes.csv"
+    truth.write_text("path,mask\na.jpg,wear\nb.jpg,wear\n")
+    table.write_text("ImageID,mask\na.jpg,worn\nb.jpg,\n")
+    result = run(truth, table, "--schema", "mask")
+    assert isinstance(result.exception, DataError)
+    assert "row 3: b.jpg lacks a value" in result.exception.message

@@ -436,7 +436,7 @@ def test_ages_in_years_are_printed_and_their_bands_moved(command, narrow_model, 
     result = command("predict", narrow_model, "--images", images, "--attributes-csv", "a.csv", "--out", "s.csv")
     assert result.code == 0
     header, *rows = Path("a.csv").read_text().splitlines()
-    assert header == "ImageID,mask,gender,age,age_mean,age_q10,age_q50,age_q90"
+    assert header == "ImageID,mask,gender,age,age_mean,age_q10,age_q50,age_q90,mask_sure,gender_sure,age_sure"
     assert len(rows) == len(ORDER)
     lines = command("predict", narrow_model, "--images", images).out.splitlines()
     assert all(re.search(r"[)%]: \d+ \(\d+ to \d+\), \d+% aged 60 or more$", line) for line in lines)

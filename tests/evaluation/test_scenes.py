@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,13 @@ def test_photos_without_a_detected_face():
     scores = score_scenes([match], SCHEMA, min_side=24, iou_threshold=0.4)
     (mask,) = scores.attributes
     assert (scores.recall, mask.macro_f1_found, mask.macro_f1_all, mask.accuracy_found) == (0, 0, 0, 0)
+
+
+def test_how_often_the_model_is_sure_is_counted_over_found_faces():
+    faces = [(0, 0, 30, 30), (40, 0, 70, 30), (80, 0, 110, 30)]
+    match = make_match([*faces, (200, 0, 240, 40)], [WEAR, BARE, WEAR, WEAR], faces, [WEAR, WEAR, WEAR])
+    match = replace(match, sure=np.array([[True], [True], [False]]))
+    (mask,) = score_scenes([match], SCHEMA, min_side=24, iou_threshold=0.4).attributes
+    assert (mask.answered, mask.accuracy_answered) == (pytest.approx(2 / 3), 0.5)
+    (always,) = score_scenes([replace(match, sure=None)], SCHEMA, min_side=24, iou_threshold=0.4).attributes
+    assert (always.answered, always.accuracy_answered) == (1.0, pytest.approx(2 / 3))

@@ -43,9 +43,9 @@ def test_every_kind_holds_every_row_in_order(tmp_path):
     assert table.write(tmp_path / "whole.csv").read_bytes() == files["probabilities"].read_bytes()
     assert read_table(files["probabilities"], 18).names == tuple(names)
     words = files["attributes"].read_text().splitlines()
-    assert words[0] == "ImageID,mask,gender,age"
-    assert words[1 + 10] == "10.jpg,worn wrongly,female,30-59"
-    codes = FULL.encode_batch(dict(zip(FULL.names, line.split(",")[1:], strict=True)) for line in words[1:])
+    assert words[0] == "ImageID,mask,gender,age,mask_sure,gender_sure,age_sure"
+    assert words[1 + 10] == "10.jpg,worn wrongly,female,30-59,true,true,true"
+    codes = FULL.encode_batch(dict(zip(FULL.names, line.split(",")[1:4], strict=True)) for line in words[1:])
     assert FULL.to_class_index(codes).tolist() == classes
     rows = [json.loads(line) for line in files["jsonl"].read_text().splitlines()]
     assert [(row["photo"], row["class"]) for row in rows] == list(zip(names, classes, strict=True))

@@ -19,6 +19,9 @@ from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from maskfit.evaluation.ages import AgeScore
     from maskfit.evaluation.scores import Scores
 
@@ -62,9 +65,11 @@ def evaluate(
     ] = "mask-gender-age",
     codes: CodesOption = "",
 ) -> None:
-    """Score a submission: accuracy and macro F1, overall, per class and per attribute.
+    """Score predictions: accuracy and macro F1, overall, per class and per attribute.
 
-    Photos are matched by ImageID, so the order of the files does not matter. Macro F1 is over the whole set.
+    Predictions are a submission (ImageID,ans), or a table with a column for each attribute, as predict --attributes-csv
+    writes it: with --schema mask the bundled model is scored on photos of which only the mask is known. Photos are
+    matched by ImageID, so the order of the files does not matter. Macro F1 is over the whole set.
 
     Examples:
 
@@ -76,14 +81,16 @@ def evaluate(
 
         maskfit evaluate manifest.csv submission.csv --schema mask --codes '{mask: {0: not_wear, 1: wear}}'
 
+        maskfit evaluate manifest.csv attributes.csv --schema mask
+
         maskfit evaluate manifest.csv submission.csv --ages attributes.csv
 
         SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv
     """
     import numpy as np
 
-    from maskfit.evaluation.scores import score
-    from maskfit.inference.submission import read_submission, read_truth
+    from maskfit.evaluation.scores import describe_answered, score
+    from maskfit.inference.submission import read_predictions, read_truth
     from maskfit.inference.truth_files import match_names
 
     if schema not in LABEL_SCHEMAS:
@@ -92,7 +99,7 @@ def evaluate(
     truth_path, submission_path = _find_files(files or [], ages, label_schema, meanings)
     true = read_truth(truth_path, label_schema, meanings)
     truth = true.classes
-    submission, remarks = match_names(true.names, read_submission(submission_path, label_schema.num_classes))
+    submission, remarks = match_names(true.names, read_predictions(submission_path, label_schema))
     remarks = [*true.notes, *remarks]
     if true.unlabeled:
         submission = {name: index for name, index in submission.items() if name not in true.unlabeled}
@@ -104,14 +111,45 @@ def evaluate(
     remarks += _describe_classes(list(truth.values()), scores, label_schema)
     remarks += _suggest_schema([*truth.values(), *predictions], label_schema)
     remarks += _suggest_codes(list(truth.values()), predictions, label_schema, true.guessed_codes)
+    answered = _score_answered(submission_path, label_schema, list(truth), np.array(predictions), indices)
     if json:
-        print_json(_to_server_format(scores) | ({"ages": age_score.to_dict()} if age_score else {}))
+        record = {name: {"answered": share, "accuracy_answered": right} for name, (share, right) in answered.items()}
+        print_json(
+            _to_server_format(scores)
+            | ({"answered": record} if record else {})
+            | ({"ages": age_score.to_dict()} if age_score else {})
+        )
     else:
         _print_scores(scores, label_schema, list(truth), truth_path, submission_path)
+        for name, (share, right) in answered.items():
+            out.print(describe_answered(name, share, right, "photos"), soft_wrap=True)
         if age_score:
             _print_age_score(age_score)
     for line in remarks:
         (err if json else out).print(line, style="yellow", soft_wrap=True)
+
+
+def _score_answered(
+    path: Path, schema: LabelSchema, names: Sequence[str], predictions: NDArray[np.int64], truth: NDArray[np.int64]
+) -> dict[str, tuple[float, float | None]]:
+    """By attribute the fraction of photos of which the model is sure, and of these the fraction that is right.
+
+    Empty where the file does not say, or names photos otherwise than the truth.
+    """
+    import numpy as np
+
+    from maskfit.inference.submission import read_sure
+
+    predicted = schema.to_attribute_indices(list(predictions))
+    answered: dict[str, tuple[float, float | None]] = {}
+    for name, sure in read_sure(path, schema).items():
+        if not all(photo in sure for photo in names):
+            continue
+        column = schema.names.index(name)
+        kept = np.array([sure[photo] for photo in names], dtype=bool)
+        right = (predicted[:, column] == truth[:, column])[kept]
+        answered[name] = float(kept.mean()), float(right.mean()) if kept.any() else None
+    return answered
 
 
 def _score_ages(

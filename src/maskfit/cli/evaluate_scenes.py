@@ -151,6 +151,7 @@ def _print_notes(dataset: ImportedDataset, notes: list[str], *, json: bool) -> N
 
 
 def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str, left_out: str) -> None:
+    from maskfit.evaluation.scores import describe_answered
     from maskfit.inference.scenes.page import describe_errors, format_size
 
     scores = evaluation.scores
@@ -190,6 +191,9 @@ def _print_evaluation(evaluation: SceneEvaluation, boxes: Path, detector: str, l
         stray = [value.name for value, count in zip(item.values, predicted, strict=False) if count and not value.faces]
         if stray:
             out.print(f"not annotated but predicted, so that F1 0 counts in macro: {', '.join(stray)}", style="yellow")
+        if any(value.found for value in item.values):
+            line = describe_answered(item.name, item.answered, item.accuracy_answered, "found faces")
+            out.print(line, soft_wrap=True)
         out.print()
         names = [value.name for value in item.values]
         confusion = [[name, *row] for name, row in zip(names, item.confusion.tolist(), strict=True)]

@@ -37,6 +37,7 @@ class SceneMatch:
         boxes: Boxes of the detected faces, (detected, 4).
         predictions: Their value of each attribute, (detected, attributes).
         found: Position of the detected face that matches each true one, (faces,); `NOT_FOUND` where none does.
+        sure: Whether the model is sure of each prediction, (detected, attributes); None where it always is.
     """
 
     truth: BoxArray
@@ -44,6 +45,7 @@ class SceneMatch:
     boxes: BoxArray
     predictions: IntArray
     found: IntArray
+    sure: NDArray[np.bool_] | None = None
 
     def counted(self, min_side: float) -> NDArray[np.bool_]:
         """Returns which true faces count: those whose shorter side has at least `min_side` pixels."""
@@ -151,6 +153,8 @@ class SceneAttributeScore:
         macro_f1_found: Mean F1 of the values that are in the truth, over found faces.
         macro_f1_all: The same over all faces.
         values: Scores of each value, in the order of the codes.
+        answered: Fraction of the found faces of which the model is sure; the scores above are of all.
+        accuracy_answered: Fraction predicted correctly of those of which it is sure; None for none.
         confusion: (values, values + 1): true value by predicted value; the last column counts missed faces.
     """
 
@@ -161,12 +165,16 @@ class SceneAttributeScore:
     macro_f1_all: float
     values: tuple[SceneValueScore, ...]
     confusion: IntArray
+    answered: float
+    accuracy_answered: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the scores as JSON values."""
         return {
             "faces": self.faces,
             "accuracy_found": self.accuracy_found,
+            "answered": self.answered,
+            "accuracy_answered": self.accuracy_answered,
             "macro_f1_found": self.macro_f1_found,
             "macro_f1_all": self.macro_f1_all,
             "values": [asdict(item) for item in self.values],
@@ -275,11 +283,15 @@ def _score_attribute(
     attribute = schema.attributes[column]
     size = len(attribute.values)
     confusion = np.zeros((size, size + 1), dtype=np.int64)
+    num_sure = num_sure_right = 0
     for match in matches:
         for face in np.flatnonzero(match.counted(min_side) & (match.labels[:, column] != UNKNOWN)).tolist():
             place = int(match.found[face])
             predicted = size if place == NOT_FOUND else int(match.predictions[place, column])
             confusion[match.labels[face, column], predicted] += 1
+            if place != NOT_FOUND and (match.sure is None or match.sure[place, column]):
+                num_sure += 1
+                num_sure_right += int(match.labels[face, column] == predicted)
     hits = np.diagonal(confusion)
     predicted = confusion[:, :size].sum(axis=0)
     found, faces = confusion[:, :size].sum(axis=1), confusion.sum(axis=1)
@@ -306,4 +318,6 @@ def _score_attribute(
             for index in range(size)
         ),
         confusion=confusion,
+        answered=num_sure / int(found.sum()) if found.sum() else 0.0,
+        accuracy_answered=num_sure_right / num_sure if num_sure else None,
     )

@@ -319,3 +319,21 @@ def _score_classes(names: Sequence[str], counts: ClassCounts, samples: _Samples 
         ClassScore(name, float(precision), float(recall), float(f1), int(support), int(predicted), interval)
         for name, (precision, recall, f1, support, predicted), interval in zip(names, columns, intervals, strict=True)
     )
+
+
+def describe_answered(attribute: str, answered: float, accuracy: float | None, what: str) -> str:
+    """Says how often a model is sure, and right where it is: the scores beside it are of all predictions.
+
+    Args:
+        attribute: Name of the attribute.
+        answered: Fraction of predictions of which the model is sure, 0 to 1.
+        accuracy: Fraction of these that are right; None for none.
+        what: What is predicted, in the plural: "photos".
+
+    Returns:
+        One line.
+    """
+    right = "" if accuracy is None else f", and right on {accuracy:.1%} of these"
+    return (
+        f'{attribute}: sure of {answered:.1%} of the {what}{right}; "not sure" counts as its most probable value above'
+    )

@@ -60,7 +60,8 @@ def add_probabilities(stream: TextIO, schema: LabelSchema, ages: bool = False) -
 def add_attributes(stream: TextIO, schema: LabelSchema, ages: bool = False) -> AddBatch:
     """Writes `ImageID` and the display name of each attribute's value, as a manifest is read.
 
-    With ages follow their mean and quantiles: `age_mean`, `age_q10`, `age_q50`, `age_q90`.
+    With ages follow their mean and quantiles: `age_mean`, `age_q10`, `age_q50`, `age_q90`. At the end is for each
+    attribute whether the model is sure: `mask_sure`, `true` or `false`.
 
     Args:
         stream: An open file; gets the header now.
@@ -72,16 +73,15 @@ def add_attributes(stream: TextIO, schema: LabelSchema, ages: bool = False) -> A
     """
     rows = csv.writer(stream, lineterminator="\n")
     of_years = find_age_attribute(schema) if ages else None
-    rows.writerow([ID_COLUMN, *schema.names, *(age_column_names(of_years.name) if of_years else ())])
+    sure = [f"{name}_sure" for name in schema.names]
+    rows.writerow([ID_COLUMN, *schema.names, *(age_column_names(of_years.name) if of_years else ()), *sure])
 
     def add(batch: BatchPredictions) -> None:
         estimates: Sequence[AgeEstimate | None] = (batch.age_estimates if of_years else None) or [None] * len(batch)
-        indices_of_photos = schema.to_attribute_indices(batch.classes).tolist()
-        for name, indices, age in zip(batch.names, indices_of_photos, estimates, strict=True):
-            values = (
-                attribute.display_name(index) for attribute, index in zip(schema.attributes, indices, strict=True)
-            )
-            rows.writerow([name, *values, *(() if age is None else (f"{age.mean:.2f}", *age.quantiles))])
+        for name, attributes, age in zip(batch.names, batch.decide(), estimates, strict=True):
+            years = () if age is None else (f"{age.mean:.2f}", *age.quantiles)
+            sure = (str(item.is_confident).lower() for item in attributes)
+            rows.writerow([name, *(item.display_name for item in attributes), *years, *sure])
 
     return add
 

@@ -82,6 +82,7 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
     predictions: dict[str, int] = {}
     first_rows: dict[str, int] = {}
     problems = []
+    is_beyond = False
     for number, row in enumerate(rows, start=2):
         name, text = row[ID_COLUMN], row[CLASS_COLUMN]
         try:
@@ -99,12 +100,46 @@ def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-ag
         if index is None or index < 0:
             problems.append(f"row {number}: {CLASS_COLUMN} {text!r} is no whole number")
         elif index >= num_classes:
+            is_beyond = True
             problems.append(f"row {number}: {CLASS_COLUMN} {text} is not in 0 to {num_classes - 1}")
         else:
             predictions[name] = index
     if problems:
-        raise DataError(f"invalid rows:\n{format_list(problems)}", location=path, hint="correct these rows")
+        hint = "correct these rows"
+        if is_beyond:
+            hint += "; where a model has more attributes than are scored, give what predict --attributes-csv writes"
+        raise DataError(f"invalid rows:\n{format_list(problems)}", location=path, hint=hint)
     return predictions
+
+
+def read_predictions(path: Path, schema: LabelSchema) -> dict[str, int]:
+    """Reads predictions: `ImageID,ans`, or a table with a column for each attribute, of which there may be more.
+
+    Args:
+        path: A submission, or what `maskfit predict --attributes-csv` wrote.
+        schema: The label schema that is scored.
+
+    Returns:
+        The class index by photo name, in the order of the rows.
+
+    Raises:
+        DataError: As `read_submission` and `data.manifest.read_manifest`, or a row lacks a value.
+    """
+    header = _read_header(path)
+    if CLASS_COLUMN in header or not {name.casefold() for name in schema.names} <= header:
+        return read_submission(path, schema.num_classes)
+    photos = read_manifest(path, schema, must_exist=False)
+    classes = schema.to_class_index(photos.attribute_indices(schema)).tolist()
+    names = [photo.name for photo in photos]
+    problems = find_repeated_rows(names)
+    problems += [
+        f"row {number}: {name} lacks a value"
+        for number, (name, index) in enumerate(zip(names, classes, strict=True), start=2)
+        if index == UNKNOWN
+    ]
+    if problems:
+        raise DataError(f"invalid rows:\n{format_list(problems)}", location=path, hint="predict these photos again")
+    return dict(zip(names, classes, strict=True))
 
 
 @dataclass(frozen=True)
@@ -174,6 +209,27 @@ def read_truth(path: Path, schema: LabelSchema, codes: CodesOption | None = None
     )
     coded = {note.message.partition(":")[0] for note in photos.notes if note.kind == "codes"} if not codes else set()
     return Truth(truth, unlabeled, lines, frozenset(coded.intersection(schema.names)))
+
+
+def read_sure(path: Path, schema: LabelSchema) -> dict[str, dict[str, bool]]:
+    """Reads of which predictions a model is sure: the columns `mask_sure` of what `predict --attributes-csv` wrote.
+
+    Args:
+        path: The predictions.
+        schema: The label schema that is scored.
+
+    Returns:
+        Attribute -> whether the model is sure, by photo name; without attributes that have no such column.
+    """
+    rows = list(iter_csv(path, ()))
+    header = set(rows[0]) if rows else set()
+    if ID_COLUMN not in header or CLASS_COLUMN in header:
+        return {}
+    return {
+        name: {row[ID_COLUMN]: row[f"{name}_sure"] == "true" for row in rows}
+        for name in schema.names
+        if f"{name}_sure" in header
+    }
 
 
 def may_be_truth(path: Path, schema: LabelSchema) -> bool:

@@ -206,7 +206,9 @@ def _match(scene: Scene, prediction: PhotoPrediction, schema: LabelSchema, iou_t
     predictions = np.array([_encode(face.attributes, schema) for face in prediction.faces], dtype=np.int64)
     found = match_boxes(truth, boxes, iou_threshold)
     labels: IntArray = schema.encode_batch(scene.labels)
-    return SceneMatch(truth, labels, boxes, predictions.reshape(-1, len(schema.names)), found)
+    sure = np.array([[item.is_confident for item in face.attributes] for face in prediction.faces], dtype=np.bool_)
+    shape = (-1, len(schema.names))
+    return SceneMatch(truth, labels, boxes, predictions.reshape(shape), found, sure.reshape(shape))
 
 
 def _encode(attributes: Sequence[AttributePrediction], schema: LabelSchema) -> list[int]:
