@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from maskfit.evaluation.probability_table import probability_header, probability_rows
 from maskfit.file_io import atomic_write
 from maskfit.inference.prediction import BatchPredictions
@@ -78,10 +80,19 @@ def add_attributes(stream: TextIO, schema: LabelSchema, ages: bool = False) -> A
 
     def add(batch: BatchPredictions) -> None:
         estimates: Sequence[AgeEstimate | None] = (batch.age_estimates if of_years else None) or [None] * len(batch)
-        for name, attributes, age in zip(batch.names, batch.decide(), estimates, strict=True):
+        indices_of_photos = schema.to_attribute_indices(batch.classes)
+        marginals = schema.marginals(batch.probabilities)
+        # Of the class's own values, as in `BatchPredictions.records`.
+        is_sure = [
+            marginals[name][np.arange(len(batch)), indices_of_photos[:, column]] >= batch.abstain_below.get(name, 0.0)
+            for column, name in enumerate(schema.names)
+        ]
+        for row, (name, indices, age) in enumerate(
+            zip(batch.names, indices_of_photos.tolist(), estimates, strict=True)
+        ):
+            values = (item.display_name(index) for item, index in zip(schema.attributes, indices, strict=True))
             years = () if age is None else (f"{age.mean:.2f}", *age.quantiles)
-            sure = (str(item.is_confident).lower() for item in attributes)
-            rows.writerow([name, *(item.display_name for item in attributes), *years, *sure])
+            rows.writerow([name, *values, *years, *("true" if column[row] else "false" for column in is_sure)])
 
     return add
 
