@@ -222,8 +222,8 @@ def describe_limits(temperatures: Mapping[str, float]) -> list[str]:
     if less:
         steps.append(
             f"probabilities of {less} are far too low: train longer where the validation loss still falls, or with "
-            "less label smoothing or mixing, or hold out more persons (cv.num_folds=5) where hardly any prediction is "
-            "wrong"
+            "less label smoothing or mixing; where hardly any prediction is wrong, hold out more persons: all of them "
+            "with cv.num_folds=5, or more photos"
         )
     return steps
 

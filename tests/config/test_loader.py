@@ -555,3 +555,17 @@ def test_the_places_of_keys_exist(key):
     value = {"momentum": "0.5", "batch_size": "8", "image_size": "96"}.get(key.rpartition(".")[2], "0.1")
     optimizer = ["optimizer=sgd"] if key == "optimizer.momentum" else []
     read_recipe("baseline", [*optimizer, f"{key}={value}"], registries=RECIPE_REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), (12, 200)),
+        (("trainer.epochs=3",), (3, 0)),
+        (("trainer.epochs=3", "trainer.min_steps=50"), (3, 50)),
+        (("trainer.min_steps=50", "trainer.batch_size=16"), (12, 50)),
+    ],
+)
+def test_whoever_sets_the_epochs_gets_so_many(overrides, expected):
+    trainer = read_recipe("quick", overrides).trainer
+    assert (trainer.epochs, trainer.min_steps) == expected

@@ -36,9 +36,11 @@ def test_the_best_epochs_are_kept_in_order(tiny: Make) -> None:
     fold = folder.fold(0)
     index = read_json(fold.models_index)
     rows = [line.split(",") for line in fold.metrics.read_text().splitlines()]
-    column = rows[0].index("valid_macro_f1")
-    ranked = sorted(((float(row[column]), -int(row[0])) for row in rows[1:]), reverse=True)[:3]
-    assert [(item["score"], -item["epoch"]) for item in index] == [pytest.approx(pair, abs=1e-5) for pair in ranked]
+    column, loss = rows[0].index("valid_macro_f1"), rows[0].index("valid_loss")
+    # Of equal scores the epoch with the lower loss comes first.
+    ranked = sorted(((float(row[column]), -float(row[loss]), int(row[0])) for row in rows[1:]), reverse=True)[:3]
+    expected = [pytest.approx((score, epoch), abs=1e-5) for score, _, epoch in ranked]
+    assert [(item["score"], item["epoch"]) for item in index] == expected
     assert index[0]["file"] == "best.safetensors"
     assert {item["file"] for item in index} == {path.name for path in fold.path.glob("*.safetensors")}
     for item in index:
@@ -57,7 +59,10 @@ def test_the_best_epoch_is_that_of_the_monitored_metric(tiny: Make, monitor: str
     folder, _ = train(
         tiny("trainer.epochs=5", f"trainer.monitor={monitor}", "trainer.save_top_k=2", "weight_averaging=none")
     )
-    ranked = sorted(read_history(folder), key=lambda row: (-sign * row[column], row["epoch"]))
+    ranked = sorted(
+        read_history(folder),
+        key=lambda row: (-sign * row[column], column != "epoch" and row["valid_loss"], row["epoch"]),
+    )
     kept = read_json(folder.fold(0).models_index)
     assert [item["epoch"] for item in kept] == [row["epoch"] for row in ranked[:2]]
     assert read_model_metadata(folder.fold(0).model).scores["epoch"] == ranked[0]["epoch"]

@@ -32,3 +32,15 @@ def test_missing_weights_of_a_detector_name_the_one_that_ships(
     # The remedy works, as it is written.
     crop = make_plan(tiny(CROP, "data.crop.detector=bundled")).preprocessing.crop_resize.crop
     assert crop.options["detector"] == "bundled"
+
+
+def test_a_small_set_gets_more_epochs_where_steps_are_few(tiny: Callable[..., Recipe]) -> None:
+    plain = make_plan(tiny("trainer.epochs=2"))
+    photos = min(len(plain.split(fold)[0]) for fold in plain.fold_numbers())
+    steps = -(-photos // 16)
+    plan = make_plan(tiny("trainer.epochs=2", f"trainer.min_steps={10 * steps - 1}"))
+    assert plan.recipe.trainer.epochs == 10
+    assert any("10 epochs in place of 2" in line for line in plan.warnings)
+    enough = make_plan(tiny("trainer.epochs=2", f"trainer.min_steps={2 * steps}"))
+    assert enough.recipe.trainer.epochs == 2
+    assert enough.warnings == plain.warnings

@@ -322,6 +322,9 @@ def _merge(base: Any, override: Any, key: str = "") -> Any:
     merged = dict(base)
     for name, value in override.items():
         merged[name] = _merge(merged.get(name), value, f"{key}.{name}" if key else str(name))
+    if key == "trainer" and "epochs" in override:
+        # Whoever says how many epochs means so many; the least number of steps belongs to the other number.
+        merged["min_steps"] = override.get("min_steps", 0)
     return merged
 
 

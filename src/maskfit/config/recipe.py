@@ -219,6 +219,8 @@ class TrainerConfig(FrozenConfig):
 
     Attributes:
         epochs: Number of epochs, >= 1.
+        min_steps: Optimizer steps that a fold's training has at least, >= 0: on a small set there are more epochs. 0
+            where `epochs` are set without it.
         batch_size: Photos per step over all devices, >= 1.
         accumulate_grad_batches: Steps whose gradients are summed before an optimizer step, >= 1.
         precision: `auto` chooses for this network and device (`training/precision.py`); otherwise as in Lightning.
@@ -245,6 +247,7 @@ class TrainerConfig(FrozenConfig):
     """
 
     epochs: Count = 10
+    min_steps: Annotated[int, Field(ge=0, le=100_000)] = 0
     batch_size: Count = 32
     accumulate_grad_batches: Count = 1
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"

@@ -100,16 +100,16 @@ class CheckpointCallback(Callback):
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch = {**scores, "epoch": float(trainer.current_epoch)}
-        # The sort is stable: of equal epochs the earlier one is kept.
+        # The sort is stable: of epochs with equal metric and loss the earlier one is kept.
         ranked = sorted([*self.best, epoch], key=self._rank)[: self.save_top_k]
         if epoch in ranked:
             self._save_model(pl_module, epoch, ranked)
         elif self._is_kept(int(epoch["epoch"])):
             save_model(self._model_path(epoch), pl_module.model_weights(), self.build_metadata(epoch))
 
-    def _rank(self, epoch: dict[str, float]) -> float:
+    def _rank(self, epoch: dict[str, float]) -> tuple[float, ...]:
         """Sort key of an epoch: the better, the smaller."""
-        return -epoch["epoch"] if self.monitor is None else -self.monitor.sort_value(_metric(epoch, self.monitor))
+        return (-epoch["epoch"],) if self.monitor is None else _rank(epoch, self.monitor)
 
     def _is_kept(self, epoch: int) -> bool:
         """Whether an epoch's model is kept whatever its score; `epoch` counts from 0."""
@@ -188,6 +188,14 @@ class CheckpointCallback(Callback):
             trainer.save_checkpoint(temporary)
 
 
+def _rank(metrics: Mapping[str, float], monitor: Monitor) -> tuple[float, float]:
+    """Sort key of an epoch, the better, the smaller: by the metric, and where it is equal by the validation loss.
+
+    On small sets the metric is often the same in many epochs, of which the first has barely learned how sure it may be.
+    """
+    return -monitor.sort_value(_metric(metrics, monitor)), metrics["valid_loss"]
+
+
 def _metric(metrics: Mapping[str, float], monitor: Monitor) -> float:
     """The value of the monitored metric; an attribute without a known label has none."""
     if monitor.metric not in metrics:
@@ -264,7 +272,7 @@ class ProgressCallback(Callback):
         self.title = title
         self.num_photos = num_photos
         self.monitor = monitor
-        self.best = -math.inf
+        self.best = (math.inf, math.inf)
         self.start = 0.0
         self.steps = 0
 
@@ -324,9 +332,9 @@ class ProgressCallback(Callback):
         score = metrics[MACRO_F1.metric]
         marker = ""
         if self.monitor is not None:
-            value = self.monitor.sort_value(_metric(metrics, self.monitor))
-            marker = " *" if value > self.best else ""
-            self.best = max(self.best, value)
+            rank = _rank(metrics, self.monitor)
+            marker = " *" if rank < self.best else ""
+            self.best = min(self.best, rank)
         parts = [
             f"{name.removeprefix('valid_').removesuffix('_f1')} {value:.3f}"
             for name, value in metrics.items()

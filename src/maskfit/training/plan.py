@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from maskfit.models.input_sizes import (
 from maskfit.models.meta_device import meta_device
 from maskfit.models.network import Network, build_network
 from maskfit.pretrained_weights import MissingWeightsError
+from maskfit.text import format_count
 from maskfit.training.network_setup import validate_network_options
 from maskfit.training.progressive_sizes import describe_progressive_resizing, progressive_sizes
 from maskfit.training.soft_labels import SoftTargets, describe_matches, read_soft_labels
@@ -226,7 +227,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
             Path(data.soft_labels), all_photos, scored_schema, train_schema, draft.heads
         )
         warnings.append(line)
-    return TrainingPlan(
+    plan = TrainingPlan(
         recipe=recipe,
         photos=all_photos,
         targets=targets,
@@ -250,6 +251,25 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         soft_targets=soft_targets,
         warnings=tuple(warnings),
     )
+    return _with_min_steps(plan)
+
+
+def _with_min_steps(plan: TrainingPlan) -> TrainingPlan:
+    """Adds epochs where a fold has few photos, so that its training has `trainer.min_steps` steps; a line says so."""
+    settings = plan.recipe.trainer
+    if not settings.min_steps:
+        return plan
+    photos = min(len(plan.split(fold)[0]) for fold in plan.fold_numbers())
+    steps = -(-photos // (settings.batch_size * settings.accumulate_grad_batches))
+    epochs = -(-settings.min_steps // max(steps, 1))
+    if epochs <= settings.epochs:
+        return plan
+    line = (
+        f"{format_count(epochs, 'epoch')} in place of {settings.epochs}: an epoch has {format_count(steps, 'step')}, and "
+        f"trainer.min_steps is {settings.min_steps}"
+    )
+    recipe = plan.recipe.model_copy(update={"trainer": settings.model_copy(update={"epochs": epochs})})
+    return replace(plan, recipe=recipe, warnings=(*plan.warnings, line))
 
 
 def _pin_crop(crop_resize: CropResize) -> CropResize:
