@@ -264,10 +264,8 @@ def _with_min_steps(plan: TrainingPlan) -> TrainingPlan:
     epochs = -(-settings.min_steps // max(steps, 1))
     if epochs <= settings.epochs:
         return plan
-    line = (
-        f"{format_count(epochs, 'epoch')} in place of {settings.epochs}: an epoch has {format_count(steps, 'step')}, and "
-        f"trainer.min_steps is {settings.min_steps}"
-    )
+    reason = f"an epoch has {format_count(steps, 'step')}, and trainer.min_steps is {settings.min_steps}"
+    line = f"{format_count(epochs, 'epoch')} in place of {settings.epochs}: {reason}"
     recipe = plan.recipe.model_copy(update={"trainer": settings.model_copy(update={"epochs": epochs})})
     return replace(plan, recipe=recipe, warnings=(*plan.warnings, line))
 
