@@ -55,7 +55,11 @@ def validate_model_file(path: Path) -> None:
         ModelFileError: The path is missing, is not a file, or the file is larger than `MAX_FILE_BYTES`.
     """
     if not path.exists():
-        raise ModelFileError("there is no such model", location=path, hint="check the path")
+        hint = "check the path"
+        if path.name.lower() == "bundled":
+            file = Path(__file__).parent / "weights" / "bundled.onnx"
+            hint = f"without a model, predict, serve and video take the bundled one; it is an ONNX file already: {file}"
+        raise ModelFileError("there is no such model", location=path, hint=hint)
     if not path.is_file():
         raise ModelFileError(
             "this is not a file", location=path, hint="name a model file, or a run folder with a recipe.yaml"

@@ -484,3 +484,10 @@ def test_photos_of_several_people_are_said_where_each_is_predicted_as_a_portrait
     assert line in " ".join(result.err.split())
     (tmp_path / "photos" / "street.jpg").unlink()
     assert "several faces" not in command("predict", model, "--images", tmp_path / "photos").err
+
+
+def test_a_spreadsheet_is_not_written_as_text(command, model, evaluation):
+    result = command("predict", model, "--images", evaluation / "images", "--out", "answers.XLSX")
+    assert result.code == 2
+    assert "name it answers.csv" in result.err
+    assert not Path("answers.XLSX").exists()

@@ -259,6 +259,10 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
         yield advance
 
 
+SPREADSHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
+"""Suffixes of files that a spreadsheet would not open if they held the text that every command writes."""
+
+
 def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True) -> None:
     """Checks that an output file can be written, before any work is done, and reserves it for this command.
 
@@ -268,13 +272,16 @@ def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True) -> 
         reserve: Whether another command that would write it meanwhile is refused.
 
     Raises:
-        DataError: The file exists and `force` is false, the command reads it, the path is a folder, its folder is not
-            writable, or another command writes it.
+        DataError: It is named as a spreadsheet, the file exists and `force` is false, the command reads it, the path is
+            a folder, its folder is not writable, or another command writes it.
     """
     if path is None:
         return
     if path.is_dir():
         raise DataError("the path is a folder, not a file", location=path, hint="choose a file in it")
+    if path.suffix.lower() in SPREADSHEET_SUFFIXES:
+        hint = f"name it {path.with_suffix('.csv').name}, which spreadsheets open"
+        raise DataError("no spreadsheet is written, only text", location=path, hint=hint)
     check_no_input(path)
     if path.exists() and not force:
         raise DataError("the file exists", location=path, hint="choose another file, or add --force to replace it")
