@@ -260,6 +260,7 @@ def test_single_unreadable_photo_is_an_error_several_are_listed(command, bundled
         ("PHOTO --out s.csv", "--out needs --images"),
         ("PHOTO --probabilities s.csv", "--probabilities needs --images"),
         ("MODEL --images IMAGES --draw o.jpg", "--draw needs named photos"),
+        ("MODEL --images IMAGES --faces-csv o.csv", "--faces-csv needs named photos"),
         ("MODEL --images IMAGES --faces find", "--faces needs named photos"),
         ("MODEL --images IMAGES --detector yunet", "--detector needs named photos"),
         ("MODEL", "no photos given"),
@@ -294,3 +295,64 @@ def test_model_card_defaults_to_the_bundled_model(command, bundled_model, model)
     assert result.code == 0, result.err
     assert result.err == "no model named: using the bundled model\n"
     assert result.out == command("model-card", model).out
+
+
+def test_a_table_has_a_row_for_every_face_and_the_reason_for_every_photo_without(
+    command, bundled_model, with_detector, photo, paint
+):
+    from maskfit.file_io import read_csv
+
+    Image.fromarray(paint(60, 50)).save("none.png")
+    Path("bad.jpg").write_text("no photo")
+    result = command("predict", photo, "none.png", "bad.jpg", "--faces-csv", "faces.csv")
+    assert result.code == 0, result.err
+    assert "written: faces.csv: 2 photos" in result.err
+    first, second, none, bad = read_csv(
+        Path("faces.csv"), ["photo", "face", "left", "upper", "right", "lower", "score"]
+    )
+    assert [(row["photo"], row["face"]) for row in (first, second)] == [("two.png", "1"), ("two.png", "2")]
+    assert [float(first[edge]) for edge in ("left", "upper", "right", "lower")] == list(map(float, LARGE))
+    for row, face in zip(
+        (first, second), FacePredictor(Predictor.load(bundled_model)).predict_one(photo).faces, strict=True
+    ):
+        assert row["problem"] == ""
+        assert float(row["score"]) == pytest.approx(face.face.score, abs=1e-4)
+        for item in face.attributes:
+            answer = item.value if item.is_confident else "not sure"
+            assert (row[item.attribute], row[f"{item.attribute}_guess"]) == (answer, item.value)
+            assert float(row[f"{item.attribute}_probability"]) == pytest.approx(item.probability, abs=1e-4)
+    # Taken as one face, and so not sure: the reason says it.
+    assert (none["face"], none["left"], none["mask"], none["problem"]) == ("1", "", "not sure", "no face found")
+    assert (bad["photo"], bad["face"], bad["mask_guess"]) == ("bad.jpg", "", "")
+    assert "text file" in bad["problem"]
+    command("predict", photo, "--min-face", 101, "--faces-csv", "small.csv")
+    (row,) = read_csv(Path("small.csv"), ["problem"])
+    assert (row["face"], row["problem"]) == ("", "no face that is large enough")
+
+
+def test_a_table_is_not_replaced_without_force_nor_left_in_part(command, bundled_model, with_detector, photo):
+    Path("faces.csv").write_text("mine")
+    assert "add --force" in command("predict", photo, "--faces-csv", "faces.csv").err
+    Path("bad.jpg").write_text("no photo")
+    assert command("predict", "bad.jpg", "--faces-csv", "faces.csv", "--force").code == 2
+    assert Path("faces.csv").read_text() == "mine"
+    assert command("predict", photo, "--faces-csv", "faces.csv", "--force").code == 0
+    assert Path("faces.csv").read_text().startswith("photo,face,left")
+    before = Path(photo).read_bytes()
+    result = command("predict", photo, "--faces-csv", photo, "--force")
+    assert (result.code, Path(photo).read_bytes() == before) == (2, True)
+    assert "the name of a photo" in result.err
+    assert "--faces-csv FILE" in command("predict", photo, "--out", "s.csv").err
+    assert "--faces-csv FILE" in command("predict", photo, "--csv", "s.csv").err
+
+
+def test_a_table_has_years_where_the_model_gives_them(command, with_detector, photo):
+    """The bundled model itself, in a table with its columns of years."""
+    from maskfit.file_io import read_csv
+
+    result = command("predict", photo, "--faces-csv", "faces.csv")
+    assert result.code == 0, result.err
+    for row in read_csv(Path("faces.csv"), ["age_mean", "age_q10", "age_q50", "age_q90"]):
+        assert int(row["age_q10"]) <= int(row["age_q50"]) <= int(row["age_q90"])
+        assert 0 < float(row["age_mean"]) < 100
+        assert row["problem"] == ""

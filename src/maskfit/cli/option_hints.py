@@ -66,8 +66,8 @@ OPTION_HINTS: Mapping[str, Mapping[str, str]] = {
         "--image": _PHOTOS,
         "--save": "draw the answers on the photos: --draw OUT",
         "--visualize": "draw the answers on the photos: --draw OUT",
-        "--output": "write a table with --out FILE, or draw the answers on the photos with --draw OUT",
-        "--csv": "write a table: --out FILE",
+        "--output": "write a table of the faces with --faces-csv FILE, or draw them on the photos with --draw OUT",
+        "--csv": "write a table with a row for each face: --faces-csv FILE; with --images, for each photo: --out FILE",
     },
     "video": {"--int8": _INT8},
     "evaluate": {

@@ -18,8 +18,10 @@ from maskfit.cli.predict_faces import (
     AnswerCounts,
     DetectorOption,
     DrawOption,
+    FacesCsvOption,
     FacesOption,
     MinFaceOption,
+    check_faces_csv,
     load_face_predictor,
     print_face_predictions,
     print_training_photos,
@@ -76,6 +78,7 @@ def predict(
     detector: DetectorOption = None,
     min_face: MinFaceOption = None,
     draw: DrawOption = None,
+    faces_csv: FacesCsvOption = None,
     images: ImagesOption = None,
     image_list: ImageListOption = None,
     by: ByOption = None,
@@ -109,6 +112,8 @@ def predict(
 
         maskfit predict photo.jpg --draw out.jpg
 
+        maskfit predict holiday --faces-csv faces.csv
+
         maskfit predict holiday 'party/*.jpg' runs/baseline --top-k 2 --tta flip --json
 
         maskfit predict photo.jpg --age-borders 18,40,65
@@ -129,7 +134,13 @@ def predict(
             "--jsonl": jsonl,
             "--by": by,
         },
-        for_faces={"--faces": faces, "--detector": detector, "--min-face": min_face, "--draw": draw},
+        for_faces={
+            "--faces": faces,
+            "--detector": detector,
+            "--min-face": min_face,
+            "--draw": draw,
+            "--faces-csv": faces_csv,
+        },
     )
     options: dict[str, Any] = {
         "tta": tta,
@@ -145,6 +156,7 @@ def predict(
     _check_by(by, sharded=shards is not None)
     load = partial(_load_predictor, inputs.models, options)
     if inputs.photos:
+        check_faces_csv(faces_csv, force)
         annotator = AnnotatedImageWriter(draw, inputs.photos, force) if draw else None
         if inputs.photos.single_file is None:
             setup_allocator()
@@ -154,7 +166,7 @@ def predict(
         if inputs.models:
             print_training_photos(predictor, (photo.path for photo in inputs.photos))
         face_predictor = load_face_predictor(predictor, faces, detector, min_face)
-        print_face_predictions(face_predictor, inputs.photos, annotator, json=json)
+        print_face_predictions(face_predictor, inputs.photos, annotator, json=json, faces_csv=faces_csv)
     elif shards is not None:
         plan = _shard_plan(inputs.models, images, image_list, format=format_, size=shard_size, **options)
         predict_sharded(plan, shards, image_list, ray=ray, cores=cores, resume=resume, json=json)

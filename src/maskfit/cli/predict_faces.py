@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from maskfit.calibration import MIN_FACE_SIDE
-from maskfit.cli.console import err, escape, out, print_json, print_set_aside, print_written, progress
-from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
+from maskfit.cli.console import check_overwrite, err, escape, out, print_json, print_set_aside, print_written, progress
+from maskfit.errors import DataError, PhotoError, did_you_mean, format_list, is_model_name
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maskfit.inference.decisions import AttributePrediction
     from maskfit.inference.face_prediction import FacePrediction, PhotoPrediction
     from maskfit.inference.face_predictor import FacePredictor
+    from maskfit.inference.face_table import AddPhoto
     from maskfit.inference.input_resolution import NamedPhotos, ResolvedInputs
     from maskfit.inference.predictor import Predictor
     from maskfit.labels.attribute import Attribute
@@ -74,6 +75,17 @@ DrawOption = Annotated[
     ),
 ]
 
+FacesCsvOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--faces-csv",
+        metavar="FILE",
+        help="Write a CSV with a row for every face, and one with the reason for each photo without.",
+        rich_help_panel=PANEL,
+        show_default=False,
+    ),
+]
+
 
 def resolve_arguments(
     arguments: Sequence[str] | None, rows: bool, for_rows: Mapping[str, object], for_faces: Mapping[str, object]
@@ -110,7 +122,8 @@ def resolve_arguments(
     misplaced = [name for name, value in (for_rows if inputs.photos else for_faces).items() if value]
     if misplaced and inputs.photos:
         raise DataError(
-            f"{misplaced[0]} needs --images, with one row for each photo", hint="add --images DIR, or drop it"
+            f"{misplaced[0]} needs --images, with one row for each photo",
+            hint="a table with a row for each face: --faces-csv FILE; --images DIR takes each photo as one portrait",
         )
     if misplaced:
         raise DataError(f"{misplaced[0]} needs named photos", hint="maskfit predict photo.jpg folder")
@@ -136,6 +149,26 @@ class FaceResults:
     without_face: int = 0
     left_out: int = 0
     only_small: int = 0
+
+
+def check_faces_csv(path: Path | None, force: bool) -> None:
+    """Checks that a table of faces can be written, before any model is loaded.
+
+    Args:
+        path: The file; None is accepted.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        DataError: The file exists and `force` is false, it cannot be written, or its name is that of a photo or model.
+    """
+    from maskfit.data.photo_dataset import is_photo_name
+
+    if path is not None and (is_photo_name(path.name) or is_model_name(path)):
+        # With --force a source would be lost.
+        raise DataError(
+            "this is the name of a photo or model, not of a CSV", location=path, hint="--faces-csv faces.csv"
+        )
+    check_overwrite(path, force)
 
 
 def print_training_photos(predictor: Predictor, photos: Iterable[Path]) -> None:
@@ -227,15 +260,21 @@ class AnswerCounts:
 
 
 def print_face_predictions(
-    face_predictor: FacePredictor, photos: NamedPhotos, annotator: AnnotatedImageWriter | None, *, json: bool
+    face_predictor: FacePredictor,
+    photos: NamedPhotos,
+    annotator: AnnotatedImageWriter | None,
+    *,
+    json: bool,
+    faces_csv: Path | None = None,
 ) -> None:
-    """Prints the predictions of named photos, writes annotated photos, and lists unreadable ones.
+    """Prints the predictions of named photos, writes annotated photos and a table, and lists unreadable ones.
 
     Args:
         face_predictor: The face predictor.
         photos: The photos.
         annotator: Writer of annotated photos, or None.
         json: Print one JSON object at the end instead of one line for each face.
+        faces_csv: The table of faces to write; None for none.
 
     Raises:
         PhotoError: The only photo cannot be read.
@@ -246,8 +285,13 @@ def print_face_predictions(
     # Taken before the progress bar exists: while it is shown, rich redirects standard output.
     stream = sys.stdout
     shows_progress = photos.single_file is None and (json or not out.is_terminal)
-    with closing(face_predictor.stream(photos)) as predictions, _progress(shows_progress) as advance:
+    with (
+        _open_table(faces_csv, face_predictor.predictor) as add_to_table,
+        closing(face_predictor.stream(photos)) as predictions,
+        _progress(shows_progress) as advance,
+    ):
         for photo, prediction in predictions:
+            add_to_table(photo.name, prediction)
             if isinstance(prediction, PhotoError):
                 results.unreadable[photo.name] = prediction
             else:
@@ -267,7 +311,9 @@ def print_face_predictions(
                     for line in format_faces(photo.name, prediction):
                         print(line, file=stream)
             advance(results.read + len(results.unreadable), len(photos))
-    _check_any_read(results, photos)
+        _check_any_read(results, photos)
+        for name, reason in photos.set_aside.items():
+            add_to_table(name, reason)
     unreadable = photos.set_aside | {name: error.message for name, error in results.unreadable.items()}
     if json:
         print_json({"detector": _detector_name(face_predictor), "photos": results.records, "unreadable": unreadable})
@@ -275,7 +321,18 @@ def print_face_predictions(
         _print_counts(results, counts)
     if annotator:
         print_written(annotator.target, format_count(results.read, "photo") if annotator.folder else "")
+    if faces_csv:
+        print_written(faces_csv, format_count(results.read, "photo"))
     print_set_aside(unreadable)
+
+
+def _open_table(path: Path | None, predictor: Predictor) -> AbstractContextManager[AddPhoto]:
+    """A table of faces, or nothing."""
+    if path is None:
+        return nullcontext(lambda name, result: None)
+    from maskfit.inference.face_table import open_face_table
+
+    return open_face_table(path, predictor.schema, predictor.gives_ages)
 
 
 def _print_counts(results: FaceResults, counts: AnswerCounts) -> None:

@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 from maskfit.apps.webapp.session import FacePredictions, PhotoResult
 from maskfit.inference.decisions import NOT_SURE
+from maskfit.inference.face_table import NO_FACE, face_table_columns, face_table_rows
 from maskfit.labels.schema import LabelSchema
-
-NO_FACE = "no face found"
-"""Text of the column `problem` for a photo without a face."""
 
 
 class Row(NamedTuple):
@@ -30,21 +28,6 @@ class Row(NamedTuple):
     predictions: FacePredictions
 
 
-def csv_header(schema: LabelSchema) -> list[str]:
-    """Returns the columns of the CSV.
-
-    Each attribute has three: the prediction, which may be "not sure", the most probable value, and its probability.
-
-    Args:
-        schema: The label schema.
-
-    Returns:
-        Names of the columns.
-    """
-    of_attributes = [f"{name}{suffix}" for name in schema.names for suffix in ("", "_guess", "_probability")]
-    return ["photo", "face", "left", "upper", "right", "lower", "score", *of_attributes, "problem"]
-
-
 def to_csv(schema: LabelSchema, rows: Sequence[Row]) -> bytes:
     """Formats a row for each face, and one with the reason for each photo without a face, predicted or not.
 
@@ -53,24 +36,17 @@ def to_csv(schema: LabelSchema, rows: Sequence[Row]) -> bytes:
         rows: The photos.
 
     Returns:
-        The CSV in UTF-8; boxes are in pixels of the upright photo.
+        The CSV in UTF-8; boxes are in pixels of the upright photo, years are there where a face has them.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    names = csv_header(schema)
-    writer.writerow(names)
+    ages = any(item.age for row in rows for attributes in row.predictions for item in attributes)
+    columns = face_table_columns(schema, ages)
+    writer.writerow(columns)
     for name, result, predictions in rows:
-        if not predictions:
-            writer.writerow([name, *[""] * (len(names) - 2), result.error or NO_FACE])
-        for number, (face_prediction, attributes) in enumerate(zip(result.faces, predictions, strict=True), start=1):
-            face = face_prediction.face
-            box = [""] * 5 if face is None else [f"{edge:.1f}" for edge in face.box] + [f"{face.score:.4f}"]
-            cells = [
-                cell
-                for item in attributes
-                for cell in (item.value if item.is_confident else NOT_SURE, item.value, f"{item.probability:.4f}")
-            ]
-            writer.writerow([name, number, *box, *cells, NO_FACE if result.is_without_face else ""])
+        # A photo that is taken as one portrait by choice has no problem.
+        problem = result.error or (NO_FACE if result.is_without_face or not predictions else "")
+        writer.writerows(face_table_rows(columns, name, result.faces, predictions, problem))
     return stream.getvalue().encode()
 
 
