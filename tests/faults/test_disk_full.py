@@ -185,7 +185,7 @@ def test_standard_output_on_a_full_disk(tmp_path):
 
 
 def test_rows_of_a_video_say_where(tmp_path):
-    from maskfit.apps.video.event_writer import DurableCsvWriter
+    from maskfit.apps.video.durable_csv import DurableCsvWriter
 
     with file_limit(200), DurableCsvWriter(tmp_path / "events.csv", ["a"]) as writer:
         writer.write([["first"]])

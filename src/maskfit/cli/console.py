@@ -263,13 +263,14 @@ SPREADSHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
 """Suffixes of files that a spreadsheet would not open if they held the text that every command writes."""
 
 
-def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True) -> None:
+def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True, otherwise: str = "") -> None:
     """Checks that an output file can be written, before any work is done, and reserves it for this command.
 
     Args:
         path: The file; None is accepted.
         force: Whether an existing file may be replaced.
         reserve: Whether another command that would write it meanwhile is refused.
+        otherwise: What else can be done where the file exists, for the hint, such as "add --append to continue it, ".
 
     Raises:
         DataError: It is named as a spreadsheet, the file exists and `force` is false, the command reads it, the path is
@@ -284,7 +285,9 @@ def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True) -> 
         raise DataError("no spreadsheet is written, only text", location=path, hint=hint)
     check_no_input(path)
     if path.exists() and not force:
-        raise DataError("the file exists", location=path, hint="choose another file, or add --force to replace it")
+        raise DataError(
+            "the file exists", location=path, hint=f"choose another file, {otherwise}or add --force to replace it"
+        )
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir():
         raise DataError(f"{place} is a file, where a folder is needed", location=path, hint="choose another folder")

@@ -66,6 +66,12 @@ VideoOption = Annotated[
 ]
 BlurOption = Annotated[bool, typer.Option("--blur", help="Pixelate faces in --video.", rich_help_panel=FILES)]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.", rich_help_panel=FILES)]
+AppendOption = Annotated[
+    bool,
+    typer.Option(
+        "--append", help="Continue the files of --out and --counts, as after a restart.", rich_help_panel=FILES
+    ),
+]
 
 EveryOption = Annotated[
     int, typer.Option(min=1, metavar="N", help="Process every N-th frame only.", rich_help_panel=FRAMES)
@@ -144,6 +150,7 @@ def video(
     video: VideoOption = None,
     blur: BlurOption = False,
     force: ForceOption = False,
+    append: AppendOption = False,
     every: EveryOption = 1,
     detect_every: DetectEveryOption = 4,
     fps: FpsOption = None,
@@ -174,13 +181,13 @@ def video(
 
         maskfit video entrance.mp4 --model model.onnx --out events.csv --video marked.mp4 --blur
 
-        maskfit video rtsp://camera.local/stream --model model.onnx --counts counts.csv --fps 5
+        maskfit video rtsp://camera.local/stream --model model.onnx --out events.csv --append --fps 5
 
         maskfit video 0 --model runs/first --json | jq 'select(.mask == "not_wear")'
     """
     if blur and video is None:
         raise DataError("--blur needs --video", hint="add --video out.mp4")
-    _check_outputs([path for path in (target, counts, video) if path], force)
+    _check_outputs([path for path in (target, counts) if path], video, force, append)
     require_extra("video", "watch", "av")
     from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds
@@ -220,6 +227,7 @@ def video(
         reconnect,
         choose_side=_may_choose_side(face_predictor, detector),
         detect_every=detect_every,
+        append=append,
     )
     write = _writer()
     with _stopping() as stop, progress(f"processing {stream.display_name}", "frames") as advance:
@@ -232,9 +240,16 @@ def video(
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _check_outputs(paths: list[Path], force: bool) -> None:
-    for path in paths:
-        check_overwrite(path, force)
+def _check_outputs(tables: list[Path], video: Path | None, force: bool, append: bool) -> None:
+    if append and force:
+        raise DataError("--append continues the files, --force replaces them", hint="leave out one of the two")
+    if append and not tables:
+        raise DataError("--append needs a file to continue", hint="add --out events.csv, or --counts counts.csv")
+    for path in tables:
+        check_overwrite(path, force or append, otherwise="add --append to continue it, ")
+    # A film cannot be continued.
+    check_overwrite(video, force)
+    paths = [*tables, *([video] if video else [])]
     if len({path.resolve() for path in paths}) < len(paths):
         raise DataError("two outputs have the same path", location=paths[0], hint="choose a file for each")
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
-from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
+from maskfit.apps.video.event_writer import EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw, visible_boxes
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
-from maskfit.file_io import read_csv
 from maskfit.inference.annotation import ABSTAIN_COLOR, VALUE_COLORS
 from maskfit.inference.face_prediction import FacePrediction
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
@@ -238,14 +237,6 @@ def test_every_minute_is_counted():
     rows += counts.flush()
     assert counts.columns == ("minute", "people", *STATES, "not_sure", "changes")
     assert rows == [[0, 1, 0, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0, 0], [2, 1, 0, 0, 0, 1, 0]]
-
-
-def test_rows_are_flushed_at_once(tmp_path):
-    path = tmp_path / "new" / "rows.csv"
-    with DurableCsvWriter(path, ("a", "b")) as rows:
-        assert read_csv(path, ("a", "b")) == []
-        rows.write([[1, "x, y"]])
-        assert read_csv(path, ("a",)) == [{"a": "1", "b": "x, y"}]
 
 
 # Drawing

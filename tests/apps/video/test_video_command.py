@@ -280,6 +280,44 @@ def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_p
     assert path.read_text().startswith("time,")
 
 
+def test_a_restarted_watch_continues_its_files(command, video, model, painted, tmp_path):
+    words = (video, "--model", model, "--out", "e.csv", "--counts", "c.csv")
+    assert command(*words, "--append").code == 0
+    once, minutes = (tmp_path / "e.csv").read_text(), (tmp_path / "c.csv").read_text()
+    refused = command(*words)
+    assert (refused.code, "add --append to continue it, or add --force" in refused.err) == (2, True)
+    # The power was cut while a row was written.
+    (tmp_path / "e.csv").write_text(once + "1.2,15,3,appea")
+    result = command(*words, "--append")
+    assert result.code == 0, result.err
+    assert "the last row of e.csv breaks off and is left out: 1.2,15,3,appea" in result.err
+    rows = read_csv(tmp_path / "e.csv", COLUMNS)
+    assert (tmp_path / "e.csv").read_text().startswith(once)
+    first, second = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    assert [{**row, "person": str(int(row["person"]) + 2)} for row in first] == second
+    assert (tmp_path / "c.csv").read_text() == minutes + minutes.splitlines(keepends=True)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "mine.csv", "--append"], "it has other columns and cannot be continued: mine"),
+        (["--counts", "mine.csv", "--append"], "it has other columns"),
+        (["--video", "v.mp4", "--append"], "--append needs a file to continue"),
+        (["--out", "mine.csv", "--append", "--force"], "leave out one of the two"),
+    ],
+)
+def test_what_cannot_be_continued_is_an_error(command, video, model, painted, tmp_path, words, message):
+    (tmp_path / "mine.csv").write_text("mine")
+    result = command(video, "--model", model, *words)
+    assert (result.code, message in result.err) == (2, True), result.err
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+    (tmp_path / "v.mp4").write_text("mine")
+    result = command(video, "--model", model, "--out", "e.csv", "--video", "v.mp4", "--append")
+    assert "the file exists" in result.err
+    assert "--append" not in result.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -119,6 +119,7 @@ class EventDetector:
         thresholds: What an event requires.
         decision_weights: Decision weights by attribute; None selects the most probable values.
         min_face: By attribute, the shorter side in pixels of a face below which the model is not sure.
+        last_person: The highest number of a person that is taken already; 0 for none.
 
     Attributes:
         schema: The label schema.
@@ -134,11 +135,12 @@ class EventDetector:
         thresholds: EventThresholds,
         decision_weights: WeightMap | None = None,
         min_face: Mapping[str, float] | None = None,
+        last_person: int = 0,
     ) -> None:
         self.schema = schema
         self.state_attribute = find_state_attribute(schema)
         self.thresholds = thresholds
-        self.tracker = Tracker(thresholds.min_hits, thresholds.max_unseen_seconds)
+        self.tracker = Tracker(thresholds.min_hits, thresholds.max_unseen_seconds, last_person)
         self._abstain_below = {
             **abstain_below,
             self.state_attribute: max(abstain_below.get(self.state_attribute, 0.0), thresholds.min_confidence),

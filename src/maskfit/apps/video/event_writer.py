@@ -1,17 +1,13 @@
-"""Writes events as CSV rows and as text, and counts persons per minute, while the video is processed."""
+"""Formats events as CSV rows and as text, and counts persons per minute, while the video is processed."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from maskfit.apps.video.event_detector import Event, EventDetector, find_state_attribute, format_state
-from maskfit.file_io import writing
 from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels.schema import LabelSchema
 
@@ -25,46 +21,6 @@ CLOCK_TOLERANCE_SECONDS = 5.0
 
 EDGES = ("left", "upper", "right", "lower")
 """Columns of a box."""
-
-
-class DurableCsvWriter:
-    """CSV that is flushed after every row, so that nothing is lost when the process ends unexpectedly.
-
-    Args:
-        path: The file; replaced where it exists.
-        header: Names of the columns.
-    """
-
-    def __init__(self, path: Path, header: Sequence[str]) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("wb", buffering=0)
-        self.write([header])
-
-    def write(self, rows: Iterable[Sequence[object]]) -> None:
-        """Appends rows.
-
-        Args:
-            rows: The cells of each row.
-        """
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        content, start = text.getvalue().encode(), self._stream.tell()
-        with writing(self.path, needed=start + len(content)):
-            try:
-                rest = memoryview(content)
-                while rest:
-                    rest = rest[self._stream.write(rest) or 0 :]
-            except OSError:
-                # What was written before stays whole.
-                self._stream.truncate(start)
-                raise
-
-    def __enter__(self) -> DurableCsvWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
 
 
 @dataclass

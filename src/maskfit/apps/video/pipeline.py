@@ -9,21 +9,23 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture
 from maskfit.apps.video.detection_side import BudgetedFacePredictor
+from maskfit.apps.video.durable_csv import CsvEnd, DurableCsvWriter
 from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
-from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
+from maskfit.apps.video.event_writer import EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw
 from maskfit.apps.video.frame_filling import FrameFiller, PredictedFrame, group_frames
 from maskfit.apps.video.frame_times import DEFAULT_FPS
 from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import VideoWriter, check_video_path, open_video_writer
 from maskfit.data.image_decoding import Pixels
+from maskfit.errors import DataError
 from maskfit.inference.face_prediction import DetectedFaces, PhotoPrediction
 from maskfit.inference.face_predictor import FacePredictor
 
@@ -41,7 +43,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What to do with a source; existing output files are replaced, and outputs that are None are not written.
+    """What to do with a source; existing output files are replaced unless `append` is set; None is not written.
 
     Attributes:
         events_path: CSV of events.
@@ -57,6 +59,7 @@ class VideoOptions:
             do not wait; a file is seen at the detector's own side.
         detect_every: Of so many frames of a file one is predicted, and the others only where it does not agree with the
             one before; see `frame_filling`. With 1, for a live source, and where faces are blurred every frame is.
+        append: Whether existing CSVs are continued, and the numbers of persons go on from the highest of the events.
     """
 
     events_path: Path | None = None
@@ -70,6 +73,7 @@ class VideoOptions:
     reconnect_seconds: float = RECONNECT_SECONDS
     choose_side: bool = False
     detect_every: int = DETECT_EVERY
+    append: bool = False
 
 
 @dataclass
@@ -148,7 +152,7 @@ class VideoCallbacks:
 
     Attributes:
         on_event: Called with each event and a formatter for it.
-        on_message: Called with a line when a source is lost or back.
+        on_message: Called with a line when a source is lost or back, or a file that is continued was broken.
         on_progress: Called with (frames of the source done, frames in total or None).
     """
 
@@ -180,7 +184,7 @@ def process_video(
 
     Raises:
         DataError: The source cannot be opened, has no readable frame, or was lost for good; the files are complete up
-            to that point.
+            to that point. Or a file that is to be continued has other columns.
         MissingExtraError: PyAV is not installed.
     """
     if options.video_path:
@@ -195,7 +199,11 @@ def process_video(
         fraction = min(options.max_seconds / video.duration, 1.0)
     total = round(video.num_frames * fraction) if video.num_frames else None
     with ExitStack() as files:
-        processor = _FrameProcessor(face_predictor, options, callbacks, files, video.fps)
+        try:
+            processor = _FrameProcessor(face_predictor, options, callbacks, files, video.fps, video.is_live)
+        except DataError:
+            source.close()
+            raise
         try:
             with closing(source.read(face_predictor, processor.detector)) as frames:
                 for predicted in frames:
@@ -309,22 +317,44 @@ class _FrameProcessor:
     callbacks: VideoCallbacks
     files: ExitStack
     fps: float | None
+    is_live: bool
     summary: VideoSummary = field(default_factory=VideoSummary)
 
     def __post_init__(self) -> None:
         predictor = self.face_predictor.predictor
+        # Only whether there is a time, which has a column of its own, matters before the first frame.
+        self.formatter = EventFormatter(predictor.schema, datetime.now().astimezone() if self.is_live else None)
+        self.counter = MinuteCounter(self.formatter)
         self.detector = EventDetector(
             predictor.schema,
             predictor.abstain_below,
             self.options.thresholds,
             predictor.decision_weights,
             predictor.min_face,
+            self._check_continued() if self.options.append else 0,
         )
-        self.formatter = EventFormatter(predictor.schema)
-        self.counter = MinuteCounter(self.formatter)
         self.events_csv: DurableCsvWriter | None = None
         self.counts_csv: DurableCsvWriter | None = None
         self.video: VideoWriter | None = None
+
+    def _check_continued(self) -> int:
+        """Checks that the files can be continued, and returns the highest number of a person in them.
+
+        Raises:
+            DataError: One has other columns.
+        """
+        highest = 0
+        for path, columns, number in (
+            (self.options.events_path, self.formatter.columns, "person"),
+            (self.options.counts_path, self.counter.columns, ""),
+        ):
+            end = CsvEnd.read(path, columns, number) if path else None
+            if end is None:
+                continue
+            highest = max(highest, end.highest)
+            if end.broken:
+                self.callbacks.on_message(f"note: the last row of {path} breaks off and is left out: {end.broken}")
+        return highest
 
     def process(self, predicted: PredictedFrame) -> None:
         frame, prediction = predicted.frame, predicted.prediction
@@ -351,13 +381,18 @@ class _FrameProcessor:
         self.counter = MinuteCounter(self.formatter)
         options = self.options
         if options.events_path:
-            self.events_csv = self.files.enter_context(DurableCsvWriter(options.events_path, self.formatter.columns))
+            self.events_csv = self._open_csv(options.events_path, self.formatter.columns)
         if options.counts_path:
-            self.counts_csv = self.files.enter_context(DurableCsvWriter(options.counts_path, self.counter.columns))
+            self.counts_csv = self._open_csv(options.counts_path, self.counter.columns)
         if options.video_path:
             height, width = frame.pixels.shape[:2]
             fps = options.sampling.max_fps or (self.fps or DEFAULT_FPS) / options.sampling.every
             self.video = self.files.enter_context(open_video_writer(options.video_path, (width, height), fps))
+
+    def _open_csv(self, path: Path, columns: tuple[str, ...]) -> DurableCsvWriter:
+        # A file can be watched again, and its events may be many.
+        writer = DurableCsvWriter(path, columns, append=self.options.append, sync=self.is_live)
+        return self.files.enter_context(writer)
 
     def _annotate(self, frame: Frame, prediction: PhotoPrediction) -> Pixels:
         pixels = frame.pixels

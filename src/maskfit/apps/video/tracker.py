@@ -105,6 +105,7 @@ class Tracker:
     Args:
         min_hits: Frames with a box from which a track counts, 1 or more; until then it is tentative.
         max_unseen_seconds: Seconds without a box after which a track ends, if at least one frame was without it.
+        last_id: The highest id that is taken already; 0 for none.
 
     Attributes:
         min_hits: As the argument.
@@ -112,11 +113,11 @@ class Tracker:
         tracks: All tracks, tentative and currently unseen ones included.
     """
 
-    def __init__(self, min_hits: int = 3, max_unseen_seconds: float = 1.0) -> None:
+    def __init__(self, min_hits: int = 3, max_unseen_seconds: float = 1.0, last_id: int = 0) -> None:
         self.min_hits = min_hits
         self.max_unseen_seconds = max_unseen_seconds
         self.tracks: list[Track] = []
-        self._last_id = 0
+        self._last_id = last_id
         self._time: float | None = None
 
     def update(self, time: float, boxes: Sequence[Box]) -> tuple[list[Track], list[Track]]:
