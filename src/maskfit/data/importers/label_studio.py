@@ -24,6 +24,7 @@ from maskfit.data.importers.interface import (
     RawRow,
 )
 from maskfit.data.importers.label_studio_tasks import Answer, Task, read_json_tasks, read_min_tasks
+from maskfit.data.importers.named_words import is_other_band
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv, read_json
@@ -138,10 +139,12 @@ class _Controls:
             self._used[control] = key
             return [(key, word) for word in words]
         # A control of another name is a label if one of its words is; then its other words are asked for.
-        if control in self._used or any(map(self._words.knows_alone, words)):
+        labels = [word for word in words if not is_other_band(self._words, control, word)]
+        is_label = control in self._used or any(map(self._words.knows_alone, labels))
+        self._ignored[control] += len(labels if is_label else []) < len(words)
+        if is_label:
             self._used[control] = ANY
-            return [(ANY, word) for word in words]
-        self._ignored[control] += len(words) > 0
+            return [(ANY, word) for word in labels]
         return []
 
     def notes(self) -> list[str]:

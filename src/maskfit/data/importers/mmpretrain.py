@@ -95,7 +95,7 @@ def _read_labels(
                 word = categories[index] if categories and index < len(categories) else str(index)
                 if key is not None:
                     yield (key if categories else words.code_key(key)), word
-                elif categories and words.knows_alone(word):
+                elif categories and words.knows_value(word):
                     yield ANY, word
                 else:
                     ignored[task] += 1

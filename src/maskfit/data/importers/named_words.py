@@ -1,8 +1,9 @@
 """Labels by the names that annotation tools give them: attributes, tags and questions, each with its words.
 
 A name is a label where it is that of an attribute of the label schema (`mask`, `Sex`), or where one of its words in the
-source is a value (`with_mask`); then its other words are asked for. A name without a word, or with `true`, is a word
-itself where it is a value: the tag `with_mask`.
+source is a value (`with_mask`); then its other words are asked for, but for bands of numbers, which are ages only where
+the name says it or is one of `LABEL_NAMES`. A name without a word, or with `true`, is a word itself where it is a
+value: the tag `with_mask`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import ANY
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PERSON_COLUMNS
+from maskfit.labels.schema import as_number
 
 Pairs = Sequence[tuple[str, str]]
 """Name and word of each, in the order of the source; the word is empty where a name stands alone."""
 
 IS_SET, IS_NOT_SET = "true", "false"
+
+LABEL_NAMES = frozenset({*WORD_COLUMNS, "labels", "classes", "categories", "choice", "choices", "tag", "tags"})
+"""Names, in lower case, that ask for labels of any kind, so that a band of numbers is an age."""
 
 
 class NamedWords:
@@ -34,7 +40,9 @@ class NamedWords:
         self._keys: dict[str, str | None] = {}
         self._ignored: Counter[str] = Counter()
         for name, word in dict.fromkeys(pairs):
-            if self._keys.setdefault(name, words.find_key(name)) is None and word and words.knows_value(word):
+            if self._keys.setdefault(name, words.find_key(name)) is not None or is_other_band(words, name, word):
+                continue
+            if word and as_number(word) is None and words.knows_alone(word):
                 self._keys[name] = ANY
 
     def read(self, pairs: Pairs) -> list[tuple[str, str]]:
@@ -51,7 +59,7 @@ class NamedWords:
             key = self._keys.get(name)
             if name.casefold() in PERSON_COLUMNS:
                 continue
-            if word and key is not None:
+            if word and key is not None and (key != ANY or not is_other_band(self._words, name, word)):
                 found.append((key, word))
             elif word in ("", IS_SET, IS_NOT_SET) and self._words.knows_alone(name):
                 found += [] if word == IS_NOT_SET else [(ANY, name)]
@@ -70,6 +78,20 @@ class NamedWords:
         """
         listed = ", ".join(f"{name} ({count:,})" for name, count in self._ignored.items())
         return [f"{what} that hold no label, ignored: {listed}"] if listed else []
+
+
+def is_other_band(words: WordReader, name: str, word: str) -> bool:
+    """Returns whether a word is a band of numbers under a name that may ask for anything: a distance, not an age.
+
+    Args:
+        words: What the user says that words mean.
+        name: The name, which is no attribute's.
+        word: The word.
+
+    Returns:
+        Whether it is.
+    """
+    return name.casefold() not in LABEL_NAMES and words.is_bare_band(word)
 
 
 def find_person(*pairs: tuple[str, str]) -> str:

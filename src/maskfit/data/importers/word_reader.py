@@ -164,9 +164,20 @@ class WordReader:
 
         Returns:
             As `knows_alone`, but False for every number: where `--map 1=wear` says what the labels mean, the 1 of an
-            `id` or `track` means something else.
+            `id` or `track` means something else. False also for bands of numbers, by `is_bare_band`.
         """
-        return as_number(word) is None and self.knows_alone(word)
+        return as_number(word) is None and not self.is_bare_band(word) and self.knows_alone(word)
+
+    def is_bare_band(self, word: str) -> bool:
+        """Returns whether a word is only a band of numbers: the `2-5` of a `distance` is no age.
+
+        Args:
+            word: A value under a name that says nothing.
+
+        Returns:
+            Whether it is one, such as `2-5`, `0,5` or `90+`, and is not mapped.
+        """
+        return parse_range(word) is not None and self._read_new(ANY, word).how != "--map"
 
     def find_key(self, name: str) -> str | None:
         """Finds the key that a column, task or control stands for by its name.
