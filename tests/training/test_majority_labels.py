@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskfit.data.importers import import_dataset, write_manifest
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
@@ -64,6 +65,31 @@ def test_the_most_votes_count_and_ties_stay_empty(table: Path) -> None:
     assert (mask.photos, mask.unanimous, mask.agreeing_pairs, mask.pairs) == (2, 0, 1, 4)
     age = found.agreement["age"]
     assert (age.photos, age.unanimous, age.agreeing_pairs, age.pairs) == (2, 1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("ages", "cell"),
+    [
+        (["25", "26", "61", "61"], ""),
+        (["25", "26", "27", "61", "61"], "26"),
+        (["25", "26"], "25"),
+        (["20 to 29", "<30", "61"], "<30"),
+        (["25 to 35", "20 to 40", "25 to 35", "61"], "25 to 35"),
+    ],
+)
+def test_an_import_counts_the_same_votes_alike(tmp_path: Path, ages: list[str], cell: str) -> None:
+    """Ages in years are votes for their band, and a cell is one that a manifest reads."""
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    rows = "".join(f"a.png,wear,{age}\n" for age in ages)
+    path = tmp_path / "votes.csv"
+    path.write_text(f"path,mask,age\n{rows}")
+    assert find_majority(path, SCHEMA).labels["age"] == (cell,)
+    path.write_text(f"id,mask,age\n{rows.replace('.png', '')}")
+    imported = import_dataset(path, SCHEMA, majority=True)
+    assert imported.rows[0].labels.get("age", "") == cell
+    assert [item.attribute for item in imported.disagreements] == ([] if cell else ["age"])
+    write_manifest(imported, tmp_path / "m.csv")
+    assert len(read_photos(tmp_path / "m.csv", SCHEMA)) == 1
 
 
 def test_numbers_of_votes_give_the_same(table: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import numpy as np
 
 from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.importers.path_writer import PathWriter
+from maskfit.data.majority_cells import write_majority_cell
 from maskfit.data.manifest_columns import find_columns
 from maskfit.data.manifest_files import find_file
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv, write_csv
-from maskfit.labels.schema import Attribute, LabelSchema, as_number
+from maskfit.labels.schema import Attribute, LabelSchema
 from maskfit.text import format_count
 from maskfit.training.annotator_tables import describe_missing_photos
 from maskfit.training.soft_labels import SoftLabelTable, read_soft_labels
@@ -170,7 +172,10 @@ def _count(table: SoftLabelTable, attribute: Attribute, ties: list[Tie]) -> tupl
             ties.append(Tie(table.names[row], attribute.name, said))
         else:
             winners = [column for column, group in enumerate(group_of) if group == best[0] and votes[row, column]]
-            cells.append(_write_cell([texts[column] for column in winners], votes[row, winners], words[best[0]]))
+            told: Counter[str] = Counter()
+            for column in winners:
+                told[texts[column]] += int(votes[row, column])
+            cells.append(write_majority_cell(attribute, told))
     total = counts.sum(axis=1)
     several = total > 1
     return tuple(cells), Agreement(
@@ -183,16 +188,6 @@ def _count(table: SoftLabelTable, attribute: Attribute, ties: list[Tie]) -> tupl
 
 def _describe(attribute: Attribute, allowed: Sequence[bool]) -> str:
     return " or ".join(value for value, is_allowed in zip(attribute.values, allowed, strict=True) if is_allowed)
-
-
-def _write_cell(texts: Sequence[str], votes: Iterable[int], value: str) -> str:
-    """The cell of a majority: the median of years, the text where all say the same, otherwise the schema's value."""
-    years = [number for text in texts if (number := as_number(text)) is not None]
-    if len(years) == len(texts):
-        told = sorted(number for number, count in zip(years, votes, strict=True) for _ in range(count))
-        # The lower of two in the middle: one that somebody said, so that it stays in the band.
-        return f"{told[(len(told) - 1) // 2]:g}"
-    return texts[0] if len(texts) == 1 else value
 
 
 def write_majority(majority: MajorityLabels, table: Path, target: Path, images: Path | None = None) -> Path:

@@ -6,15 +6,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maskfit.data.image_lists import check_entry_name
 from maskfit.data.importers.box_rows import note_faces_boxed_twice
 from maskfit.data.importers.format_detection import WRONG_TYPES, detect_format
-from maskfit.data.importers.interface import PART_FOLDER, Box, Importer, ImportOptions, LeftOut, RawImport, RawRow
+from maskfit.data.importers.interface import PART_FOLDER, Importer, ImportOptions, LeftOut, RawImport, RawRow
 from maskfit.data.importers.path_writer import PathWriter
 from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, SEVERAL_NAMES, PhotoFinder
+from maskfit.data.importers.row_merger import SHOWN_FILES, Disagreement, ImportedRow, RowMerger
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import CodeReading, WordReader
 from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
@@ -26,9 +27,6 @@ from maskfit.text import format_count
 
 BOX_COLUMNS = ("left", "upper", "right", "lower")
 """Columns of a face's box in a manifest."""
-
-SHOWN_FILES = 4
-"""Names of files that a note lists."""
 
 OTHER_IMAGES = frozenset({".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2", ".svg", ".ppm", ".pgm", ".heif"})
 """Suffixes of images that are no photos for maskfit; they are counted."""
@@ -42,42 +40,6 @@ MISSING_PHOTO = (NOT_FOUND, NOT_DOWNLOADED, SEVERAL_NAMES)
 SKIPPED_WORD = "left out by --map"
 NOT_UTF8_PERSON = "the person is not UTF-8 text"
 UNREADABLE_VALUE = "a value out of range"
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedRow:
-    """A row of the manifest.
-
-    Attributes:
-        photo: The photo's file.
-        labels: Attribute -> cell: a value, years, or a band.
-        person: Who is on it; empty where nobody says.
-        box: Where the face is; None for the whole photo.
-        extra: As in `RawRow`.
-    """
-
-    photo: Path
-    labels: Mapping[str, str]
-    person: str = ""
-    box: Box | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement:
-    """A photo or face whose rows, or whose words in one row, give different labels; the label stays empty.
-
-    Attributes:
-        photo: The photo's file.
-        attribute: The attribute.
-        readings: What each row says, with its location: ("row 3", "wear").
-        box: The face's box; None for the whole photo.
-    """
-
-    photo: Path
-    attribute: str
-    readings: tuple[tuple[str, str], ...]
-    box: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +143,7 @@ def import_dataset(
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
     notes += [*_note_parts(raw, images or source.root), *_group_versions(raw)]
-    merger = _Merger(majority)
+    merger = RowMerger(words.schema, majority)
     left_out = list(raw.left_out)
     reader = _LabelReader(words)
     for row in raw.rows:
@@ -264,75 +226,6 @@ def write_manifest(dataset: ImportedDataset, target: Path) -> Path:
         return written
 
     return write_csv(target, header, (cells(row) for row in dataset.rows))
-
-
-@dataclass(slots=True)
-class _Merger:
-    """Merges rows of one photo (and box): labels that all rows agree on are kept, others stay empty.
-
-    With `majority` the label of more rows than any other is kept too.
-    """
-
-    majority: bool = False
-    decided: int = 0
-    order: dict[tuple[str, Box | None], list[tuple[RawRow, Mapping[str, str]]]] = field(default_factory=dict)
-    agreements: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def add(self, row: RawRow, labels: Mapping[str, str]) -> None:
-        self.order.setdefault((os.fspath(row.photo), row.box), []).append((row, labels))
-
-    def finish(self, notes: list[str]) -> tuple[list[ImportedRow], list[Disagreement]]:
-        rows: list[ImportedRow] = []
-        disagreements: list[Disagreement] = []
-        repeated, shared = 0, list[str]()
-        for group in self.order.values():
-            first, labels = group[0]
-            if len(group) > 1:
-                repeated += 1
-                labels = self._merge(group, disagreements)
-            persons = Counter(row.person for row, _ in group if row.person)
-            if len(persons) > 1:
-                shared.append(f"{first.photo.name} ({', '.join(persons)})")
-            extra = next((row.extra for row, _ in group if row.extra), {})
-            rows.append(ImportedRow(first.photo, labels, next(iter(persons), ""), first.box, extra))
-        noun = "face" if all(box for (_, box), group in self.order.items() if len(group) > 1) else "photo"
-        if shared:
-            listed = ", ".join(shared[:SHOWN_FILES]) + (", ..." if len(shared) > SHOWN_FILES else "")
-            count = format_count(len(shared), f"{noun} is", f"{noun}s are")
-            notes.append(f"{count} of several persons, of whom the first is taken: {listed}")
-        if repeated:
-            photos = format_count(repeated, f"{noun} is", f"{noun}s are")
-            differing = "stay empty; --majority takes the label of most rows"
-            if self.majority:
-                differing = f"{self.decided:,} taken from most rows, the others stay empty"
-            notes.append(f"{photos} in several rows, which were merged; labels that differ: {differing}")
-        for name, (same, compared) in self.agreements.items():
-            notes.append(f"{name}: the rows of one {noun} agree in {same:,} of {format_count(compared, noun)}")
-        return rows, disagreements
-
-    def _merge(
-        self, group: Sequence[tuple[RawRow, Mapping[str, str]]], disagreements: list[Disagreement]
-    ) -> dict[str, str]:
-        merged: dict[str, str] = {}
-        for name in dict.fromkeys(name for _, labels in group for name in labels):
-            readings = tuple((row.location, labels[name]) for row, labels in group if name in labels)
-            agree = len({cell for _, cell in readings}) == 1
-            if len(readings) > 1:
-                same, compared = self.agreements.get(name, (0, 0))
-                self.agreements[name] = same + agree, compared + 1
-            if agree:
-                merged[name] = readings[0][1]
-            elif (most := self._find_majority([cell for _, cell in readings])) is not None:
-                merged[name] = most
-                self.decided += 1
-            else:
-                disagreements.append(Disagreement(group[0][0].photo, name, readings, group[0][0].box))
-        return merged
-
-    def _find_majority(self, cells: Sequence[str]) -> str | None:
-        """The cell of more rows than any other, where that is asked for; None for a tie."""
-        (cell, count), (_, second) = Counter(cells).most_common(2)
-        return cell if self.majority and count > second else None
 
 
 def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
