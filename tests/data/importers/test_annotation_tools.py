@@ -185,6 +185,15 @@ class TestVia:
         assert dataset.format == "via"
         assert faces(dataset) == [*BOXES, ("b.jpg", None, {"gender": "female"})]
 
+    def test_null_is_no_label(self, write_tree, import_):
+        """As a word, `None` is one without a mask."""
+        regions = [
+            region(rect(1, 2, 11, 18), mask=None, gender="male"), region(rect(12, 2, 11, 18), mask=None), REGIONS[1]
+        ]  # fmt: skip
+        dataset = import_(write_tree("a.jpg", texts={"a.json": json.dumps(via_file("a.jpg", regions, state=None))}))
+        assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"gender": "male"}), BOXES[1]]
+        assert left_out(dataset) == [("a.json a.jpg region 2", "the box has no class")]
+
     def test_what_the_photo_is_holds_for_its_faces(self, write_tree, import_):
         regions = [region(rect(1, 2, 11, 18), mask="wear", gender="male"), region(rect(12, 2, 11, 18), mask="wear")]
         files = via_file("a.jpg", regions, gender="male")

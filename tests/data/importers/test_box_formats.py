@@ -274,6 +274,31 @@ class TestCoco:
         assert faces(dataset) == [("a.jpg", (1, 2, 12, 20), {"mask": "wear", "gender": "female"})]
         assert any("were ignored: occluded" in note for note in dataset.notes)
 
+    @pytest.mark.parametrize("categories", [[{"id": 2, "name": None}], [{"id": None, "name": "no mask"}]])
+    def test_null_is_no_label(self, write_tree, import_, categories):
+        """As a word, `None` is one without a mask."""
+        number = categories[0]["id"]
+        plain = {"id": 1, "image_id": 1, "category_id": number, "bbox": [1, 2, 11, 18]}
+        others = [
+            plain | {"id": 2, "attributes": {"gender": "male", "mask": None}},
+            plain | {"id": 3, "category_id": 1, "bbox": [2, 2, 11, 18]},
+        ]
+        content = coco(annotations=[plain, *others], categories=[*categories, {"id": 1, "name": "with_mask"}])
+        dataset = import_(write_tree("a.jpg", "c.jpg", texts={"x.json": json.dumps(content)}))
+        assert faces(dataset) == [
+            ("a.jpg", (1, 2, 12, 20), {"gender": "male"}),
+            ("a.jpg", (2, 2, 13, 20), {"mask": "wear"}),
+        ]
+        assert ("x.json annotation 1", "the box has no class") in left_out(dataset)
+
+    def test_a_word_none_is_noted(self, write_tree, import_):
+        content = coco(categories=[{"id": 1, "name": "with_mask"}, {"id": 2, "name": "None"}])
+        root = write_tree("a.jpg", "c.jpg", texts={"x.json": json.dumps(content)})
+        note = "'None' is read as mask not_wear (1 row), but Python writes it for an empty cell too; "
+        assert note + "where it has no label, --map None=unknown" in import_(root).notes
+        assert not any("Python" in of for of in import_(root, None, "None=unknown").notes)
+        assert not any("Python" in of for of in import_(root, None, "None=not_wear").notes)
+
     def test_an_id_of_several_images_or_categories_is_not_guessed(self, write_tree, import_):
         images = [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "c.jpg"}, {"id": 3, "file_name": "b.jpg"}]
         annotations = [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 2, 11, 18]} for n in (1, 3)]

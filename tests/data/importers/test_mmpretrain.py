@@ -42,6 +42,21 @@ def test_indices_without_categories_are_asked_for(write_tree, import_, labels_of
     assert labels_of(dataset) == {"a.jpg": {"gender": "female", "age": ">=60", "mask": "incorrect"}}
 
 
+def test_a_class_whose_name_is_null_is_no_label(write_tree, import_, labels_of):
+    """As a word, `None` is one without a mask."""
+    items = [{"img_path": "a.jpg", "gt_label": 1}, {"img_path": "b.jpg", "gt_label": [0]}]
+    root = write(write_tree, {"metainfo": {"classes": [None, "with_mask"]}, "data_list": items})
+    dataset = import_(root)
+    assert labels_of(dataset) == {"a.jpg": {"mask": "wear"}}
+    assert [(item.location, item.reason) for item in dataset.left_out] == [
+        ("train.json item 1", "the class has no name")
+    ]
+    tasks = [{"name": "gender", "categories": ["male"]}, {"name": "state", "categories": [None, "with_mask"]}]
+    items = [{"img_path": f"{name}.jpg", "gt_label": {"gender": 0, "state": n}} for n, name in enumerate("ab")]
+    dataset = import_(write(write_tree, {"metainfo": {"tasks": tasks}, "data_list": items}))
+    assert labels_of(dataset) == {"a.jpg": {"gender": "male"}, "b.jpg": {"gender": "male", "mask": "wear"}}
+
+
 def test_one_task_with_classes(write_tree, import_, labels_of):
     content = {
         "metainfo": {"classes": ["mask_weared_incorrect", "with_mask"]},

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, to_float, to_numbers, without_neutral
+from maskfit.data.importers.box_rows import NO_BOX, NO_CLASS, NO_FACE, BoxRows, to_float, to_numbers, without_neutral
 from maskfit.data.importers.interface import Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.photo_finder import PhotoFinder
 from maskfit.data.importers.word_reader import WordReader
@@ -128,7 +128,11 @@ def _read_file(
             continue
         photo, declared = photos[image_id]
         attributes = read_attributes(item.get("attributes"), words, unread)
-        label = categories.get(item.get("category_id"), str(item.get("category_id", "")))
+        category = item.get("category_id")
+        label = "" if category is None else categories.get(category, str(category))
+        if not label and not attributes:
+            rows.result.left_out.append(LeftOut(location, NO_CLASS))
+            continue
         rows.add(photo, location, without_neutral(label, attributes), box, declared)
     empty = [image for image in images if image.get("id") in photos and image.get("id") not in used]
     rows.result.left_out += [LeftOut(f"{name} image {image.get('file_name')}", NO_FACE) for image in empty]
@@ -144,11 +148,17 @@ def _read_categories(name: str, content: Any) -> dict[Any, str]:
     """The name of each category by its id."""
     categories = _objects(content, "categories")
     if shared := _shared_ids(categories, "name"):
-        names = sorted({str(item.get("name", "")) for item in categories if item.get("id") in shared})
+        names = sorted({_name(item) for item in categories if item.get("id") in shared})
         raise DataError(
             f"several categories have one id: {', '.join(names)}", location=name, hint="give each category its own id"
         )
-    return {item.get("id"): str(item.get("name", "")) for item in categories}
+    return {item.get("id"): _name(item) for item in categories}
+
+
+def _name(category: Mapping[str, Any]) -> str:
+    """The name of a category; empty for null, which as a word would be a value: no mask."""
+    name = category.get("name")
+    return "" if name is None else str(name)
 
 
 def read_attributes(attributes: Any, words: WordReader, unread: dict[str, None]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from maskfit.data.importers.path_writer import PathWriter
 from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, SEVERAL_NAMES, PhotoFinder
 from maskfit.data.importers.row_merger import SHOWN_FILES, Disagreement, ImportedRow, RowMerger
 from maskfit.data.importers.source import ImportSource
-from maskfit.data.importers.word_reader import CodeReading, WordReader
+from maskfit.data.importers.word_reader import NO_LABEL, CodeReading, WordReader
 from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
 from maskfit.errors import DataError, did_you_mean
 from maskfit.file_io import write_csv
@@ -162,6 +162,7 @@ def import_dataset(
             "nobody says who is on the photos; where a person has several, folds may leak (--person, see --help)"
         )
     notes += [*note_faces_boxed_twice((row.photo, row.box) for row in rows), *_note_single_values(rows)]
+    notes += _note_none(words)
     known = {name for row in rows for name in row.labels}
     if not known:
         notes = [f"labels that differ and stay empty: {len(disagreements):,}"] if disagreements else []
@@ -344,6 +345,20 @@ def _note_single_values(rows: Sequence[ImportedRow]) -> list[str]:
             values.setdefault(name, set()).add(cell)
     single = {name: next(iter(cells)) for name, cells in values.items() if len(cells) == 1}
     return [f"{name} is {cell} wherever it is known" for name, cell in single.items() if len(rows) > 1]
+
+
+def _note_none(words: WordReader) -> list[str]:
+    """Notes on `None` that is read as a value, as `data check` has a warning on it in a table."""
+    notes = []
+    for code in words.table():
+        if code.word.casefold() == "none" and code.how == "spelling" and code.meaning not in ("no label", "left out"):
+            key = "" if code.key == "any" else f"{code.key}:"
+            rows = format_count(code.count, "row")
+            notes.append(
+                f"'{code.word}' is read as {code.meaning} ({rows}), but Python writes it for an empty cell too; where "
+                f"it has no label, --map {key}{code.word}={NO_LABEL}"
+            )
+    return notes
 
 
 def _note_unread(source: ImportSource, raw: RawImport) -> list[str]:

@@ -25,6 +25,7 @@ from maskfit.errors import DataError
 from maskfit.file_io import read_json
 
 NO_PATH = "the item has no img_path"
+NO_NAME = "the class has no name"
 
 
 class MMPretrainImporter:
@@ -75,7 +76,10 @@ class MMPretrainImporter:
                     result.left_out.append(LeftOut(location, reason))
                     continue
                 labels = list(_read_labels(item.get("gt_label"), metainfo, options.words, ignored))
-                result.rows.append(RawRow(photo, location, labels))
+                if labels and not any(word for _, word in labels):
+                    result.left_out.append(LeftOut(location, NO_NAME))
+                else:
+                    result.rows.append(RawRow(photo, location, labels))
         result.note_photos_without_row(finder)
         if ignored:
             listed = ", ".join(f"{task} ({count:,})" for task, count in ignored.items())
@@ -95,12 +99,12 @@ def _read_labels(
                 word = categories[index] if categories and index < len(categories) else str(index)
                 if key is not None:
                     yield (key if categories else words.code_key(key)), word
-                elif categories and words.knows_value(word):
+                elif word and categories and words.knows_value(word):
                     yield ANY, word
                 else:
                     ignored[task] += 1
         return
-    classes = [str(name) for name in metainfo.get("classes") or ()]
+    classes = _names(metainfo.get("classes"))
     for index in _indices(label, one_hot=False):
         yield ANY, classes[index] if index < len(classes) else str(index)
 
@@ -110,9 +114,14 @@ def _categories(metainfo: Mapping[str, Any], task: str) -> list[str]:
     tasks = metainfo.get("tasks") or ()
     for item in tasks:
         if isinstance(item, Mapping) and item.get("name") == task:
-            return [str(name) for name in item.get("categories") or item.get("classes") or ()]
+            return _names(item.get("categories") or item.get("classes"))
     own = metainfo.get(task)
-    return [str(name) for name in own] if isinstance(own, list) else []
+    return _names(own) if isinstance(own, list) else []
+
+
+def _names(values: Any) -> list[str]:
+    """Names of classes; null is none."""
+    return ["" if name is None else str(name) for name in values or ()]
 
 
 def _indices(value: Any, *, one_hot: bool) -> list[int]:

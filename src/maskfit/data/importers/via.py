@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 from maskfit.data.importers.box_rows import (
     DAMAGED,
     NO_BOX,
+    NO_CLASS,
     NO_FACE,
     NO_NAME,
     OTHER_FILE,
@@ -127,6 +128,8 @@ class ViaImporter:
                         result.left_out.append(LeftOut(region.location, NO_FACE))
                 elif (box := _read_box(region.shape)) is None:
                     result.left_out.append(LeftOut(region.location, NO_BOX))
+                elif None in (*region.labels.values(), *region.of_file.values()) and not (own or of_file):
+                    result.left_out.append(LeftOut(region.location, NO_CLASS))
                 else:
                     rows.add(photo, region.location, labels, box)
         if unread:
@@ -193,6 +196,8 @@ def _read_attributes(values: Mapping[str, Any], words: WordReader, unread: dict[
     found = []
     for name, value in values.items():
         chosen = [str(word) for word, is_set in value.items() if is_set] if isinstance(value, Mapping) else [str(value)]
+        if value is None:
+            continue  # written as a word, it would be a value: no mask
         key = words.find_key(str(name))
         for word in (word.strip() for word in chosen if word.strip()):
             if key is not None:
