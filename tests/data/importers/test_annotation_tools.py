@@ -320,6 +320,29 @@ class TestOneHot:
         dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"labels.csv": text}))
         assert [labels["mask"] for _, _, labels in faces(dataset)] == ["wear", "wear", "not_wear"]
 
+    @pytest.mark.parametrize("header", ["image,mask,male", "image,mask,male,female", "image,Sex,with_mask"])
+    def test_a_column_named_like_an_attribute_holds_codes(self, write_tree, import_, header):
+        """Nobody knows whether 1 is a mask that is worn."""
+        _, *names = header.split(",")
+        cells = ",0" * (len(names) - 2)
+        text = f"{header}\na.jpg,1,1{cells}\nb.jpg,0,0{cells}\nc.jpg,1,0{cells}\n"
+        root = write_tree("a.jpg", "b.jpg", "c.jpg", texts={"x.csv": text})
+        key = "gender" if "Sex" in names else "mask"
+        codes = ("female", "male") if key == "gender" else ("not_wear", "wear")
+        with pytest.raises(DataError, match=f"'1' of {key} .2 rows.: a code without a meaning"):
+            import_(root)
+        dataset = import_(root, None, f"{key}:0={codes[0]}", f"{key}:1={codes[1]}")
+        assert dataset.format == "one-hot"
+        assert [labels[key] for _, _, labels in faces(dataset)] == [codes[1], codes[0], codes[1]]
+        assert len(faces(dataset)[0][2]) == 2
+
+    @pytest.mark.parametrize(("name", "maps"), [("no_mask", ()), ("male", ("mask=wear",))])
+    def test_a_class_may_be_named_like_an_attribute(self, write_tree, import_, name, maps):
+        """Beside another value of it, or where the user says so."""
+        text = f"image,mask,{name}\na.jpg,1,0\nb.jpg,0,1\n"
+        dataset = import_(write_tree("a.jpg", "b.jpg", texts={"x.csv": text}), None, *maps)
+        assert faces(dataset)[0] == ("a.jpg", None, {"mask": "wear"})
+
     def test_a_manifest_of_codes_is_none(self, write_tree, import_):
         with pytest.raises(DataError, match="this table is a manifest already"):
             import_(write_tree("a.jpg", "b.jpg", texts={"m.csv": "path,mask,gender\na.jpg,0,1\nb.jpg,1,0\n"}))

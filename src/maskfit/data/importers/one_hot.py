@@ -1,4 +1,8 @@
-"""A CSV with a column of 0 and 1 for each class, such as Roboflow's multi-label export `_classes.csv`."""
+"""A CSV with a column of 0 and 1 for each class, such as Roboflow's multi-label export `_classes.csv`.
+
+A column that is named like an attribute (`mask`) is a class only beside other values of it (`mask`, `no_mask`). Else
+its 0 and 1 are codes, of which nobody knows what they mean.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +55,9 @@ class OneHotImporter:
             found = _find_columns(source, name)
             if found is None:
                 continue
-            known = sum(words.knows(ANY, column) for column in found.classes)
-            if known >= 2 or PurePosixPath(name).name == ROBOFLOW_NAME:
+            codes = _find_codes(found.classes, words)
+            known = sum(words.knows(ANY, column) for column in found.classes if column not in codes)
+            if (known and known + len(codes) >= 2) or PurePosixPath(name).name == ROBOFLOW_NAME:
                 return Confidence.SURE
         return Confidence.NO
 
@@ -76,12 +81,14 @@ class OneHotImporter:
             if found is None:
                 continue
             result.files.append(name)
+            codes = _find_codes(found.classes, options.words)
             if found.unread:
                 result.notes.append(f"{name}: columns that are not imported: {', '.join(found.unread)}")
             for number, row in enumerate(iter_csv(source.root / name, (found.path,)), start=2):
                 location = f"{name} row {number}"
                 photo, reason = finder.find(row[found.path], name)
-                words = [(ANY, column) for column in found.classes if row[column] in _SET]
+                words = [(ANY, column) for column in found.classes if column not in codes and row[column] in _SET]
+                words += [(key, row[column]) for column, key in codes.items() if row[column]]
                 if photo is not None and any(row[column] not in _SET | _UNSET for column in found.classes):
                     photo, reason = None, NOT_ONE_HOT
                 if photo is None or not words:
@@ -93,6 +100,19 @@ class OneHotImporter:
             raise DataError("no CSV here has a column of 0 and 1 per class", location=source.path, hint=hint)
         result.note_photos_without_row(finder)
         return result
+
+
+def _find_codes(classes: Sequence[str], words: WordReader) -> dict[str, str]:
+    """The columns whose 0 and 1 are codes of an attribute, with its key."""
+    codes = {}
+    for column in classes:
+        key = words.find_key(column)
+        reading = words.peek(ANY, column)
+        others = (words.peek(ANY, other).labels for other in classes if other != column)
+        is_class = reading.how == "--map" or (reading.labels and any(reading.labels.keys() & of for of in others))
+        if key is not None and not is_class:
+            codes[column] = key
+    return codes
 
 
 class _Columns(NamedTuple):

@@ -141,8 +141,20 @@ class WordReader:
         Returns:
             Whether it is; words that stand for no label, such as `None`, are not.
         """
-        reading = self._read_new(key, word)
+        reading = self.peek(key, word)
         return not reading.problem and (bool(reading.labels) or reading.how == "--map")
+
+    def peek(self, key: str, word: str) -> Reading:
+        """Reads one word without counting it.
+
+        Args:
+            key: As for `read`.
+            word: As for `read`.
+
+        Returns:
+            How it is read.
+        """
+        return self._read_new(key, word)
 
     def knows_alone(self, word: str) -> bool:
         """Returns whether a word is a value whatever it was asked for: `with_mask` is, `yes` and `normal` are not.
