@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND, PhotoFinder, list_files
+from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND, SEVERAL_NAMES, PhotoFinder, list_files
 
 NAMES = ("train/1.jpg", "val/1.jpg", "a/Anna.JPG", "8f3a1c01-bob.png", "with space.jpg", "100%.jpg", "x/y/once.jpg")
 
@@ -168,3 +168,89 @@ def test_formats_note_photos_that_several_names_end_in(write_tree, import_):
         "1 photo was found by the end of several names, which may be those of other photos: a.jpg by x/a.jpg, y/a.jpg"
     )
     assert note in dataset.notes
+
+
+@pytest.mark.parametrize(
+    ("photos", "name", "label_file", "found"),
+    [
+        (("train/1.jpg", "val/2.jpg"), "train/2.jpg", "", ""),
+        (("images/val/1.jpg",), "train/1.jpg", "labels/coco.json", ""),
+        (("images/val/1.jpg",), "https://x.example/train2017/1.jpg", "", ""),
+        (("images/val/1.jpg",), "https://x.example/valid/1.jpg", "", "images/val/1.jpg"),
+        (("anna/1.jpg", "bert/2.jpg"), "bert/1.jpg", "", ""),
+        (("anna/1.jpg", "bert/2.jpg"), "C:\\set\\bert\\1.jpg", "", ""),
+        (("anna/s1/1.jpg", "bert/s1/2.jpg"), "bert/s1/1.jpg", "", ""),
+        (("anna/s1/1.jpg", "bert/s1/2.jpg"), "/home/bert/anna/s1/1.jpg", "", "anna/s1/1.jpg"),
+        # Folders that are not here may be those of another machine.
+        (("anna/1.jpg", "bert/2.jpg"), "C:\\data\\images\\1.jpg", "", "anna/1.jpg"),
+        (("anna/1.jpg",), "/home/x/img/1.jpg", "", "anna/1.jpg"),
+        (("train/1.jpg",), "/home/test/img/1.jpg", "", "train/1.jpg"),
+        (("train/1.jpg",), "D:\\dev\\img\\1.jpg", "", "train/1.jpg"),
+        (("1/1.jpg", "7/2.jpg"), "/data/upload/7/8f3a1c01-1.jpg", "", "1/1.jpg"),
+        (("photos/1.jpg", "labels/plot.png"), "labels/1.jpg", "", "photos/1.jpg"),
+        # The folder of the photos itself may be a part's.
+        (("../train/1.jpg",), "train/1.jpg", "", ""),
+    ],
+)
+def test_a_photo_of_another_folder_is_not_the_one_that_is_named(tmp_path, photos, name, label_file, found):
+    root = tmp_path / "val" if photos[0].startswith("..") else tmp_path
+    photos = ("1.jpg",) if photos[0].startswith("..") else photos
+    finder = PhotoFinder(root, photos)
+    assert finder.find(name, label_file) == ((root / found, "") if found else (None, NOT_FOUND))
+
+
+def test_the_nearest_of_several_names_is_the_photo_in_every_order(write_tree, import_):
+    """Of two persons, one is in the folder; a table says both, in whatever order."""
+    rows = ["bert/1.jpg,not_wear,3,3,20,30", "anna/1.jpg,wear,3,3,20,30"]
+    for order in (rows, rows[::-1]):
+        root = write_tree("anna/1.jpg", texts={"l.csv": "\n".join(["path,label,xmin,ymin,xmax,ymax", *order])})
+        dataset = import_(root)
+        assert [dict(row.labels) for row in dataset.rows] == [{"mask": "wear"}]
+        assert [item.reason for item in dataset.left_out] == [SEVERAL_NAMES]
+        assert not any("in another folder" in note for note in dataset.notes)
+
+
+def test_a_name_alone_is_of_its_label_file_where_that_has_photos_beside_it(write_tree, import_):
+    header = "path,label,xmin,ymin,xmax,ymax\n"
+    texts = {"bert/l.csv": f"{header}1.jpg,not_wear,3,3,20,30\n2.jpg,not_wear,3,3,20,30\n"}
+    dataset = import_(write_tree("anna/1.jpg", "bert/2.jpg", texts=texts))
+    assert [row.photo.name for row in dataset.rows] == ["2.jpg"]
+    assert [item.reason for item in dataset.left_out] == [NOT_FOUND]
+    # A folder of labels alone has none.
+    texts = {"labels/l.csv": f"{header}1.jpg,not_wear,3,3,20,30\n"}
+    dataset = import_(write_tree("images/1.jpg", texts=texts, folder="other"))
+    assert [row.photo.name for row in dataset.rows] == ["1.jpg"]
+
+
+def test_photos_found_in_another_folder_than_is_written_are_noted(write_tree, import_):
+    table = "path,label,xmin,ymin,xmax,ymax\nbert/1.jpg,wear,3,3,20,30\n/x/anna/2.jpg,wear,3,3,20,30\n"
+    dataset = import_(write_tree("anna/1.jpg", "anna/2.jpg", texts={"l.csv": table}))
+    (note,) = (note for note in dataset.notes if "in another folder" in note)
+    assert note.startswith("1 photo was found by the name alone")
+    assert note.endswith(": bert/1.jpg as anna/1.jpg")
+
+
+def test_labels_of_one_part_are_none_of_the_other_in_fairface_and_tables_of_urls(write_tree, import_):
+    header = "file,age,gender,race,service_test\n"
+    texts = {
+        "fairface_label_train.csv": f"{header}train/1.jpg,60-69,Male,x,True\ntrain/2.jpg,0-2,Male,x,True\n",
+        "fairface_label_val.csv": f"{header}val/2.jpg,20-29,Female,x,True\n",
+    }
+    dataset = import_(write_tree("train/1.jpg", "val/2.jpg", texts=texts))
+    assert [dict(row.labels) for row in dataset.rows] == [
+        {"gender": "male", "age": "60 to 69"},
+        {"gender": "female", "age": "20 to 29"},
+    ]
+    assert [item.location for item in dataset.left_out] == ["fairface_label_train.csv row 3"]
+    table = "image_url,label\nhttps://x/train/1.jpg,wear\nhttps://x/train/2.jpg,wear\nhttps://x/bert/3.jpg,wear\n"
+    photos = ("train/1.jpg", "val/2.jpg", "anna/3.jpg", "bert/4.jpg")
+    dataset = import_(write_tree(*photos, texts={"l.csv": table}, folder="urls"))
+    assert [row.photo.name for row in dataset.rows] == ["1.jpg"]
+    assert len(dataset.left_out) == 2
+
+
+def test_label_files_in_a_tree_are_of_the_photos_in_the_folder_of_that_name(write_tree, import_):
+    texts = {"labels/bert/1.txt": "0 .5 .5 .5 .5", "labels/bert/2.txt": "0 .5 .5 .5 .5"}
+    root = write_tree("images/anna/1.jpg", "images/bert/2.jpg", texts=texts)
+    dataset = import_(root, "yolo", "0=wear")
+    assert [row.photo.name for row in dataset.rows] == ["2.jpg"]

@@ -14,7 +14,8 @@ from maskfit.data.face_boxes import MIN_BOX_SIDE, clip_to_photo
 from maskfit.data.image_header import read_size_and_orientation
 from maskfit.data.image_opening import FIRST_SIDEWAYS
 from maskfit.data.importers.interface import Box, LeftOut, RawImport, RawRow
-from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND, are_of_other_parts
+from maskfit.data.importers.photo_finder import AMBIGUOUS, NOT_FOUND
+from maskfit.data.importers.photo_folders import is_elsewhere
 from maskfit.errors import PhotoError
 from maskfit.text import format_count
 
@@ -274,6 +275,7 @@ class StemIndex:
         self._by_stem: dict[str, list[str]] = {}
         for name in photos:
             self._by_stem.setdefault(PurePosixPath(name).stem.casefold(), []).append(name)
+        self._known_folders = frozenset(part for names in self._by_stem.values() for n in names for part in _folders(n))
 
     def find(self, label_file: str) -> tuple[Path | None, str]:
         """Finds the photo of a label file.
@@ -286,7 +288,8 @@ class StemIndex:
         """
         path = PurePosixPath(label_file)
         found = self._by_stem.get(path.stem.casefold(), [])
-        found = [name for name in found if not are_of_other_parts(path.parts[:-1], PurePosixPath(name).parts[:-1])]
+        own = _folders(label_file)
+        found = [name for name in found if not is_elsewhere(own, _folders(name), self._known_folders)]
         if not found:
             return None, NOT_FOUND
         if len(found) > 1:
@@ -295,6 +298,10 @@ class StemIndex:
             best = max(common)
             found = [name for name, count in zip(found, common, strict=True) if count == best]
         return (self._folder / found[0], "") if len(found) == 1 else (None, AMBIGUOUS)
+
+
+def _folders(path: str) -> list[str]:
+    return path.casefold().split("/")[:-1]
 
 
 def without_neutral(label: str, attributes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

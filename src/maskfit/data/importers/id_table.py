@@ -161,7 +161,8 @@ def _find_url(finder: PhotoFinder, url: str) -> list[str]:
         name = parts[-1] if parts else ""
         stem = name.rpartition(".")[0] if is_photo_name(name) else name
         for start in range(len(parts)):
-            if found := finder.find_by_stem("/".join((*parts[start:-1], stem))):
+            found = finder.find_by_stem("/".join((*parts[start:-1], stem)))
+            if found := [path for path in found if not finder.is_elsewhere(url, path)]:
                 same = [path for path in found if path.rpartition("/")[2].casefold() == name.casefold()]
                 return same or found
     return []

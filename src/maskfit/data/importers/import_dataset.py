@@ -12,9 +12,10 @@ from pathlib import Path
 from maskfit.data.image_lists import check_entry_name
 from maskfit.data.importers.box_rows import note_faces_boxed_twice
 from maskfit.data.importers.format_detection import WRONG_TYPES, detect_format
-from maskfit.data.importers.interface import PART_FOLDER, Importer, ImportOptions, LeftOut, RawImport, RawRow
+from maskfit.data.importers.interface import Importer, ImportOptions, LeftOut, RawImport, RawRow
 from maskfit.data.importers.path_writer import PathWriter
-from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, SEVERAL_NAMES, PhotoFinder
+from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, SEVERAL_NAMES
+from maskfit.data.importers.photo_notes import note_names, note_parts
 from maskfit.data.importers.row_merger import SHOWN_FILES, Disagreement, ImportedRow, RowMerger
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import NO_LABEL, CodeReading, WordReader
@@ -22,7 +23,6 @@ from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
 from maskfit.errors import DataError, did_you_mean
 from maskfit.file_io import write_csv
 from maskfit.labels.schema import LabelSchema
-from maskfit.labels.spellings import fold_spelling
 from maskfit.text import format_count
 
 BOX_COLUMNS = ("left", "upper", "right", "lower")
@@ -139,10 +139,14 @@ def import_dataset(
     words = WordReader(schema, importer.codes, maps)
     options = ImportOptions(words, images)
     raw = _read(importer, format, source, options)
-    notes = [*raw.notes, *_note_several_names(raw, options.finders)]
+    # Which of several names is a photo's is known once all were read.
+    finds_less = [finder.settle() for finder in options.finders]
+    if any(finds_less):
+        raw = _read(importer, format, source, options)
+    notes = [*raw.notes, *note_names(raw, options.finders)]
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
-    notes += [*_note_parts(raw, images or source.root), *_group_versions(raw)]
+    notes += [*note_parts(raw, images or source.root), *_group_versions(raw)]
     merger = RowMerger(words.schema, majority)
     left_out = list(raw.left_out)
     reader = _LabelReader(words)
@@ -253,32 +257,6 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
     shown = ", ".join(list(counts)[:3])
     of_rows = f"{counts.total():,} of {format_count(len(raw.rows), 'row')}"
     return f"persons are read from the paths of {of_rows}: {format_count(len(counts), 'person')}, such as {shown}"
-
-
-def _note_several_names(raw: RawImport, finders: Sequence[PhotoFinder]) -> list[str]:
-    """A note on photos of rows that were found by names of different folders, which may be those of other photos."""
-    photos = sorted({row.photo for row in raw.rows})
-    shared = [(photo.name, names) for photo in photos for finder in finders if (names := finder.several_names(photo))]
-    if not shared:
-        return []
-    photo, names = shared[0]
-    listed = ", ".join(names[:SHOWN_FILES]) + (", ..." if len(names) > SHOWN_FILES else "")
-    what = format_count(len(shared), "photo was", "photos were")
-    return [f"{what} found by the end of several names, which may be those of other photos: {photo} by {listed}"]
-
-
-def _note_parts(raw: RawImport, root: Path) -> list[str]:
-    """A note where photos of several parts become one dataset, by the folders that they lie in."""
-    prefix = len(os.fspath(root)) + 1
-    places = dict.fromkeys(os.fspath(row.photo.parent)[prefix:] for row in raw.rows)
-    folders = {part for place in places for part in Path(place).parts}
-    parts = sorted(part for part in folders if PART_FOLDER.fullmatch(fold_spelling(part)))
-    if len(parts) < 2:
-        return []
-    return [
-        f"the parts {', '.join(parts)} are imported together; maskfit splits persons itself, and a part that is to "
-        "stay apart is imported by its own folder"
-    ]
 
 
 def _group_versions(raw: RawImport) -> list[str]:

@@ -8,7 +8,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from maskfit.data.importers.photo_finder import PART_FOLDER, PhotoFinder
+from maskfit.data.importers.photo_finder import PhotoFinder
+from maskfit.data.importers.photo_folders import PART_FOLDER
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import ANY, BAND_SUFFIX, WordReader
 from maskfit.text import format_count

@@ -6,23 +6,19 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
+from maskfit.data.importers.photo_folders import PART_FOLDER, are_of_other_parts, common_end, is_elsewhere
 from maskfit.data.manifest_files import find_file, is_url, name_inside
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
-from maskfit.labels.spellings import fold_spelling
 
 NOT_FOUND = "the photo does not exist"
 NOT_DOWNLOADED = "the photo is named by a URL, and no photo in the folder has the name in it"
 SEVERAL_NAMES = "names of several folders end in this photo's; give the folder that is meant with --images"
 AMBIGUOUS = "several photos have this name; give the folder that is meant with --images"
-
-PART_FOLDER = re.compile(r"(?:train|val|valid|test|dev|eval)(?:ing|idation|\d{4})?")
-"""Folder of a part of a dataset, as `fold_spelling` gives it: `train`, `valid`, `val2017`."""
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
 _DECIMAL_ENDING = re.compile(r"\.0+$")
@@ -80,6 +76,12 @@ class PhotoFinder:
         self._resolved: dict[Path, tuple[Path, list[str]]] = {}
         self._longest_name: dict[Path, tuple[str, bool]] = {}
         self._other_names: dict[Path, dict[str, None]] = {}
+        self._moved: dict[Path, str] = {}
+        self._strays: set[str] = set()
+        self._homes: set[str] = set()
+        # What an earlier reading found out: each photo's name with most of its path, and label files beside photos.
+        self._nearest: dict[Path, str] = {}
+        self._settled_homes: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -166,7 +168,8 @@ class PhotoFinder:
         Tried in this order: the path as it is written, relative to the label file or absolute; relative to the folder;
         the file's name anywhere in the folder, where the longest common end of both paths decides; the same without an
         upload prefix (`8f3a1c01-`) on either side. Case and Unicode form do not matter, a URL is read as its path.
-        A name without a folder, in a label file of `train`, is no photo of `test`.
+        A name of `train`, or in a label file of `train`, is no photo of `test`; nor is one of a folder that is here the
+        photo of another folder. Folders of other machines say nothing.
         Where the photos are in another folder than the label files, a path relative to it comes first.
 
         Args:
@@ -178,6 +181,7 @@ class PhotoFinder:
         """
         photo, reason, is_guess = self._find(name, label_file)
         if photo is not None:
+            self._remember(photo, name, label_file, is_guess)
             first, was_guess = self._longest_name.setdefault(photo, (name, is_guess))
             if first != name:
                 if not _may_be_one_photo(first, name):
@@ -220,13 +224,65 @@ class PhotoFinder:
         Returns:
             Whether it is, of all names that were looked for until now.
         """
-        path = photo.relative_to(self.folder) if photo.is_relative_to(self.folder) else photo
-        own = _name_parts(path.as_posix())
-        length = _common_end(own, _name_parts(name))
+        own = self._own_parts(photo)
+        length = common_end(own, _name_parts(name))
         return any(
-            not _may_be_one_photo(name, other) and _common_end(own, _name_parts(other)) >= length
+            not _may_be_one_photo(name, other) and common_end(own, _name_parts(other)) >= length
             for other in self.several_names(photo)
         )
+
+    def found_elsewhere(self, photo: Path) -> str:
+        """Returns the name that a photo was found by, where that has another folder.
+
+        Args:
+            photo: A photo, as `find` gives it.
+
+        Returns:
+            The first such name; "" where no written folder is another than the photo's.
+        """
+        return self._moved.get(photo, "")
+
+    def settle(self) -> bool:
+        """Learns from a first reading which of several names a photo has: the one with most of its path.
+
+        Afterwards, other names find it no longer; nor does a name without a folder find a photo of another folder,
+        where the label file has photos in its own.
+
+        Returns:
+            Whether reading again finds less.
+        """
+        again = bool(self._strays & self._homes)
+        self._settled_homes = frozenset(self._homes)
+        for photo, names in self._other_names.items():
+            own = self._own_parts(photo)
+            lengths = {name: common_end(own, _name_parts(name)) for name in names}
+            nearest = max(lengths, key=lambda name: lengths[name])
+            if min(lengths.values()) < lengths[nearest]:
+                self._nearest[photo] = nearest
+                again = True
+        if again:
+            self._longest_name, self._other_names, self._moved = {}, {}, {}
+        return again
+
+    def is_elsewhere(self, name: str, path: str) -> bool:
+        """Returns whether the folders of a name say that it is not the photo of that name that is here.
+
+        Args:
+            name: A path or URL from a label file.
+            path: POSIX path of a photo relative to the folder.
+
+        Returns:
+            Whether the photo lies elsewhere, as `photo_folders.is_elsewhere` says.
+        """
+        parts = _name_parts(name)
+        folders = _folders(_fold(path))
+        if not any(map(PART_FOLDER.fullmatch, folders)):
+            folders = [*self._root_folders[-1:], *folders]
+        written = parts[:-1]
+        if written[-2:-1] == ["upload"] and written[-1].isdecimal():
+            return False  # a labeling tool's own folder: /data/upload/PROJECT/
+        is_absolute = is_url(name) or name.startswith(("/", "\\")) or name[1:2] == ":"
+        return is_elsewhere(written, folders, self._known_folders, is_absolute)
 
     def _find(self, name: str, label_file: str) -> tuple[Path | None, str, bool]:
         """As `find`; also whether the photo is a guess by the end of its path."""
@@ -255,11 +311,57 @@ class PhotoFinder:
         for key in dict.fromkeys((parts[-1], bare)):
             for candidate in dict.fromkeys((key, key.replace(" ", "_"))):
                 found = self._by_name.get(candidate, [])
-                if paths := [path for path in found if not are_of_other_parts(label_parts, _folders(path))]:
+                found = [path for path in found if not are_of_other_parts(label_parts, _folders(path))]
+                if label_parts and label_file in self._settled_homes:
+                    found = [path for path in found if path.startswith(f"{_fold(label_folder)}/")]
+                if paths := [path for path in found if self._may_be(name, path)]:
                     best = _longest_common_end([*parts[:-1], candidate], paths)
                     path = self._by_path[best] if best else ""
                     return (self.folder / path, "", True) if path else (None, AMBIGUOUS, False)
+                if found:
+                    is_known = len(found) == 1 and not self.is_elsewhere(name, found[0])
+                    reason = SEVERAL_NAMES if is_known else NOT_FOUND if len(found) == 1 else AMBIGUOUS
+                    return None, reason, False
         return None, NOT_DOWNLOADED if is_url(name) else NOT_FOUND, False
+
+    def _may_be(self, name: str, path: str) -> bool:
+        """Whether a name may be that of a photo: no folder says otherwise, and no nearer name has it already."""
+        if self.is_elsewhere(name, path):
+            return False
+        photo = self.folder / self._by_path[path]
+        nearest = self._nearest.get(photo)
+        if nearest is None or _may_be_one_photo(nearest, name):
+            return True
+        own = self._own_parts(photo)
+        return common_end(own, _name_parts(name)) == common_end(own, _name_parts(nearest))
+
+    def _remember(self, photo: Path, name: str, label_file: str, is_guess: bool) -> None:
+        """Keeps what a name that was found says about its folder and its label file's."""
+        written = _name_parts(name)[:-1]
+        label_folder = posixpath.dirname(label_file)
+        if not written and label_folder:
+            is_beside = photo.parent == self.folder / label_folder
+            (self._homes if is_beside else self._strays).add(label_file)
+        is_upload = written[-2:-1] == ["upload"]
+        if is_guess and written and not is_upload:
+            folders = [*self._root_folders, *self._own_parts(photo)[:-1]]
+            if not common_end(folders, written):
+                self._moved.setdefault(photo, name)
+
+    @cached_property
+    def _root_folders(self) -> list[str]:
+        """The folders that lead to the folder of the photos, and itself."""
+        return [part for part in _fold(Path(os.path.abspath(self.folder)).as_posix()).split("/") if part]
+
+    @cached_property
+    def _known_folders(self) -> frozenset[str]:
+        """Names of all folders of photos below the folder."""
+        return frozenset(part for path in self._by_path for part in _folders(path))
+
+    def _own_parts(self, photo: Path) -> list[str]:
+        """The parts of a photo's path, relative to the folder where it is there."""
+        path = photo.relative_to(self.folder) if photo.is_relative_to(self.folder) else photo
+        return _name_parts(path.as_posix())
 
     def _place(self, file: Path) -> Path:
         """The path of an existing photo, in the folder where it is there, so that it is one photo however named."""
@@ -279,39 +381,13 @@ def _longest_common_end(parts: list[str], paths: list[str]) -> str | None:
     if len(paths) == 1:
         return paths[0]
 
-    lengths = [_common_end(parts[:-1], path.split("/")[:-1]) for path in paths]
+    lengths = [common_end(parts[:-1], path.split("/")[:-1]) for path in paths]
     best = max(lengths)
     return paths[lengths.index(best)] if lengths.count(best) == 1 else None
 
 
-def are_of_other_parts(folders: Iterable[str], others: Iterable[str]) -> bool:
-    """Returns whether two files are of different parts of a dataset, as `train` and `test` are.
-
-    Args:
-        folders: The folders that one is in.
-        others: Those of the other.
-
-    Returns:
-        Whether both are in folders of parts, and in none that may be the same.
-    """
-    parts, other_parts = _parts(folders), _parts(others)
-    return bool(parts and other_parts) and not parts & other_parts
-
-
-def _parts(folders: Iterable[str]) -> set[str]:
-    """The parts that folders stand for; all names of a part for tuning are one."""
-    found = (folder for folder in map(fold_spelling, folders) if PART_FOLDER.fullmatch(folder))
-    return {folder[:4] if folder.startswith(("train", "test")) else "val" for folder in found}
-
-
 def _folders(path: str) -> list[str]:
     return path.split("/")[:-1]
-
-
-def _common_end(parts: Sequence[str], others: Sequence[str]) -> int:
-    """The number of parts at the end that are the same."""
-    pairs = zip(reversed(parts), reversed(others), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _may_be_one_photo(one: str, other: str) -> bool:
