@@ -54,7 +54,7 @@ def test_a_label_file_is_not_replaced_even_with_force(command, tmp_path, root):
     before = labels.read_text()
     result = command("data", "import", labels, "--out", labels, "--force")
     assert result.code == 2
-    assert "a file of the source" in result.err
+    assert "a file that the command reads" in result.err
     assert labels.read_text() == before
 
 
