@@ -222,3 +222,16 @@ def test_the_recipe_is_complete():
 def test_a_backbone_without_weights_is_refused():
     with pytest.raises(RecipeError, match="needs weights: set model"):
         read_recipe("fast", ["trainer.cached_features=1"])
+
+
+def test_heads_on_features_are_logged_without_training_photos(on_features, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = on_features(f"output_dir={tmp_path / 'run'}", "trainer.loggers=tensorboard", "cv.train_folds=[0]")
+    run, _ = train(recipe, console=Console(quiet=True))
+    events = EventAccumulator(str(run.fold(0).path / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    tags = events.Tags()["images"]
+    assert "held-out photos" in tags
+    assert "training photos" not in tags

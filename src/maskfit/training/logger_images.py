@@ -51,6 +51,8 @@ class LoggerImagesCallback(Callback):
         with torch.no_grad():
             # The step seeds its draws again, so that it gets the same images.
             images, _ = pl_module.augment(batch, 0)
+        if images.ndim != 4:
+            return  # Heads are trained on cached features: there are no images to show.
         pixels = images[:NUM_PHOTOS].permute(0, 2, 3, 1).clamp(0, 255).byte().cpu().numpy()
         _log_images(trainer, {"training photos": _tile(pixels)})
 
