@@ -486,8 +486,10 @@ def test_other_words_are_mapped_to_values(manifest, schema):
 def test_minus_one_is_not_the_code_one(manifest, schema, column, cell):
     with pytest.raises(DataError, match=f"'{cell}' is not a value of {column}"):
         read_photos(manifest(f"path,{column}\na.jpg,{cell}\n"), schema)
-    right = {"mask": "incorrect", "gender": "female"}[column]
-    assert labels_of(manifest(f"path,{column}\na.jpg,1\n"), schema) == [{column: right}]
+    right = {"mask": ["not_wear", "incorrect"], "gender": ["male", "female"]}[column]
+    other = {"mask": 2, "gender": 0}[column]
+    path = manifest(f"path,{column}\na.jpg,{other}\nb.jpg,1\n")
+    assert labels_of(path, schema) == [{column: value} for value in right]
 
 
 @pytest.mark.parametrize("gap", ["nan", "", "unknown", "wear"])
@@ -648,3 +650,22 @@ def test_a_code_that_is_no_value_is_given_a_meaning(manifest, schema):
     (problem,) = [problem for problem in problems if problem.severity == "fatal"]
     assert "say what every code means: data.codes={gender: {CODE: VALUE, ...}} (as an option: --codes)" in problem.hint
     assert len(read_photos(path, schema, {"gender": {"1": "male", "2": "female"}})) == 2
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_one_code_of_an_attribute_is_asked_for(tmp_path: Path, code: int) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text("path,mask\n" + "".join(f"{number}.jpg,{code}\n" for number in range(3)))
+    with pytest.raises(DataError, match=f"column mask holds only the code {code}, of 3 possible values"):
+        read_manifest(table, LABEL_SCHEMAS["mask"], must_exist=False)
+    photos = read_manifest(table, LABEL_SCHEMAS["mask"], {"mask": {str(code): "wear"}}, must_exist=False)
+    assert {photo.labels["mask"] for photo in photos} == {"wear"}
+
+
+def test_ages_from_0_to_1_are_no_years(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text("path,age\na.jpg,0.18\nb.jpg,0.35\nc.jpg,0.8\n")
+    with pytest.raises(DataError, match=r"holds only numbers from 0 to 1, such as 0\.18"):
+        read_manifest(table, LABEL_SCHEMAS["age"], must_exist=False)
+    table.write_text("path,age\na.jpg,18.5\nb.jpg,0.5\n")
+    assert len(read_manifest(table, LABEL_SCHEMAS["age"], must_exist=False)) == 2

@@ -252,7 +252,8 @@ def check_codes(rows: Rows, columns: ManifestColumns, codes: LabelCodes) -> list
             elif numbers := _find_codes(cells):
                 description = codes.describe(column, attribute)
                 problems.append(
-                    _check_few(column, numbers, name, size, codes) or _note(column, description, name, attribute)
+                    _check_few(column, numbers, name, size, codes, alone=len(cells) == 1)
+                    or _note(column, description, name, attribute)
                 )
             problems += _check_none(column, cells, attribute, name, codes)
     cells = _read_cells(rows, columns.number)
@@ -366,23 +367,28 @@ def _is_amount(cell: str) -> bool:
         return False
 
 
-def _check_few(column: str, cells: set[str], name: str, num_values: int, codes: LabelCodes) -> DataProblem | None:
+def _check_few(
+    column: str, cells: set[str], name: str, num_values: int, codes: LabelCodes, *, alone: bool = False
+) -> DataProblem | None:
     """A fatal problem where nobody gave the meaning of codes that are likely not those of the label schema.
 
-    These are just 0 and 1 of three or more; and in a column of class indices only as many as the first attribute has
-    values, so that it is a column of that attribute rather than of the first classes.
+    These are just 0 and 1, or one of them `alone` in its column, of three or more; and in a column of class indices
+    only as many as the first attribute has values, so that it is a column of that attribute rather than of the first
+    classes.
     """
     numbers = {as_integer(cell) for cell in cells}
     first = codes.schema.attributes[0]
     attribute = next((item for item in codes.schema.attributes if item.name == name), None)
     values = (attribute or first).values
     few = attribute is None and len(numbers) > 1 and num_values > len(values) and numbers <= set(range(len(values)))
-    if (numbers != {0, 1} and not few) or num_values < 3 or codes.is_set(name):
+    # A column of an attribute that holds one of them says even less: all photos of a set may show worn masks.
+    binary = numbers == {0, 1} or (alone and attribute is not None and not attribute.bin_edges and numbers <= {0, 1})
+    if not (binary or few) or num_values < 3 or codes.is_set(name):
         return None
     count = len(values) if numbers - {0, 1} else 2
     *others, last = sorted(number for number in numbers if number is not None)
-    listed = f"{', '.join(map(str, others))} and {last}"
-    message = f"column {column} holds only the codes {listed}, of {num_values} possible values"
+    listed = f"codes {', '.join(map(str, others))} and {last}" if others else f"code {last}"
+    message = f"column {column} holds only the {listed}, of {num_values} possible values"
     hint = (
         f"say what they mean with data.codes={{{name}: {{{_join_codes(_other_order(values), count)}}}}} or "
         f"{{{_join_codes(values, count)}}} (as an option: --codes)"
@@ -406,6 +412,11 @@ def _check_years(column: str, cells: set[str], attribute: Attribute, codes: Labe
     """A problem where the numbers in a column of years look like codes of bands that nobody gave a meaning."""
     name = attribute.name
     numbers = [cell for cell in cells if as_number(cell) is not None]
+    ages = [number for cell in numbers if (number := as_number(cell)) is not None]
+    if len(ages) > 1 and max(ages) <= 1 and any(0 < age < 1 for age in ages):
+        message = f"column {column} holds only numbers from 0 to 1, such as {min(ages):g}: no years"
+        hint = "write ages in years: multiply by what they were divided by, often 100 or 116"
+        return [DataProblem("fatal", "codes", f"column {column}", message, hint)]
     if codes.is_set(name) or not look_like_bands(numbers, MAX_BAND_CODE + 1):
         return []
     severity: Severity = "fatal"
