@@ -106,6 +106,32 @@ def test_votes_of_crowdsourcing_are_merged_and_counted_where_asked(write_tree, i
     assert any("labels that differ: 1 taken from most rows, the others stay empty" in n for n in dataset.notes)
 
 
+@pytest.mark.parametrize(
+    ("header", "rejected"),
+    [
+        (
+            "Input.image_url,Answer.category.label,AssignmentStatus,Reject",
+            ["Rejected,", "Submitted,spam", "rejected,x"],
+        ),
+        ("INPUT:image,OUTPUT:result,ASSIGNMENT:status,GOLDEN:result", ["REJECTED,", " REJECTED ,", "REJECTED,a"]),
+    ],
+)
+def test_rejected_answers_do_not_count(write_tree, import_, labels_of, header, rejected):
+    """Two of three answers on a are rejected, and the only one on b; answers that nobody judged yet count."""
+    answers = [("a", "with_mask", "Approved,"), ("c", "with_mask", "Submitted,")]
+    answers += [("a", "without_mask", how) for how in rejected[:2]] + [("b", "without_mask", rejected[2])]
+    rows = "".join(f"https://x.example/{name}.jpg,{word},{how}\n" for name, word, how in answers)
+    path = write_tree("a.jpg", "b.jpg", "c.jpg", texts={"votes.csv": f"{header}\n{rows}"}) / "votes.csv"
+    for options in ({}, {"majority": True}):
+        dataset = import_(path, **options)
+        assert labels_of(dataset) == {"a.jpg": {"mask": "wear"}, "c.jpg": {"mask": "wear"}}
+        assert [(item.location, item.reason) for item in dataset.left_out] == [
+            (f"votes.csv row {number}: https://x.example/{name}.jpg", "the answer was rejected")
+            for number, name in ((4, "a"), (5, "a"), (6, "b"))
+        ]
+    assert not any("not imported" in note and "tatus" in note for note in dataset.notes)
+
+
 def test_urls_without_their_photos_say_how_to_go_on(write_tree, import_):
     """Also as a dataset, whose table is then a manifest of photos that are not there."""
     path = write_tree(texts={"t.csv": "path,mask\nhttps://a.example/1.jpg,wear\n"}) / "t.csv"

@@ -43,6 +43,13 @@ _CROWD_COLUMN = re.compile(r"(?:input|answer|output)[.:](?:.*\.)?([^.:]+)", re.I
 CROWD_WORD_COLUMNS = ("result", "answer")
 """Further columns whose words may be of any attribute."""
 
+STATUS_COLUMNS = ("assignmentstatus", "assignment:status", "assignment_status", "status")
+"""Columns, in lower case, that say what became of an answer, as of Amazon Mechanical Turk and Toloka."""
+
+REJECT_COLUMN = "reject"
+"""Column, in lower case, in which whoever asked writes why an answer is rejected, beside Mechanical Turk's status."""
+
+REJECTED = "the answer was rejected"
 SEVERAL = "several photos have this name; give the folder that is meant with --images, or write their suffix"
 
 
@@ -98,6 +105,9 @@ class IdTableImporter:
                 result.notes.append(f"{name}: {boxes.describe()}")
             for number, row in enumerate(iter_csv(source.root / name, (columns.id,)), start=2):
                 cell, location = row[columns.id], f"{name} row {number}"
+                if columns.is_rejected(row):
+                    result.left_out.append(LeftOut(f"{location}: {cell}", REJECTED))
+                    continue
                 found, is_number = _find(finder, cell)
                 if len(found) == 1:
                     _check_no_other_photo(row, columns, found[0], finder, name, number)
@@ -132,16 +142,22 @@ class IdTableImporter:
         if not result.files:
             hint = "name the columns id and mask; a table of paths is read as a manifest, without an import"
             raise DataError("no CSV here names photos without a suffix", location=source.path, hint=hint)
-        if names:
-            what = format_count(len(names), "name is read as the only photo", "names are each read as the only photo")
-            result.notes.append(f"{what} of that name, such as {example}")
-        if numbers:
-            what = format_count(len(numbers), "of these names differs", "of these names differ")
-            note = f"{what} from the photo's in zeros, as spreadsheets drop and add them: {number_example}"
-            result.notes.append(note)
+        result.notes += _describe_names(len(names), example, len(numbers), number_example)
         boxed.finish()
         result.note_photos_without_row(finder)
         return result
+
+
+def _describe_names(num_names: int, example: str, num_numbers: int, number_example: str) -> list[str]:
+    """Notes on names without suffix, and on those of them that differ in zeros, each with an example."""
+    notes = []
+    if num_names:
+        what = format_count(num_names, "name is read as the only photo", "names are each read as the only photo")
+        notes.append(f"{what} of that name, such as {example}")
+    if num_numbers:
+        what = format_count(num_numbers, "of these names differs", "of these names differ")
+        notes.append(f"{what} from the photo's in zeros, as spreadsheets drop and add them: {number_example}")
+    return notes
 
 
 def _find(finder: PhotoFinder, cell: str) -> tuple[list[str], bool]:
@@ -169,7 +185,10 @@ def _find_url(finder: PhotoFinder, url: str) -> list[str]:
 
 
 class _Columns(NamedTuple):
-    """Columns of a table: the id, whether it may be a path or URL, labels, the person or "", others, first ids."""
+    """Columns of a table: the id, whether it may be a path or URL, labels, the person or "", others, first ids.
+
+    Those that say what became of an answer come last: of its status, and of the reason why it was rejected.
+    """
 
     id: str
     has_paths: bool
@@ -177,6 +196,13 @@ class _Columns(NamedTuple):
     person: str
     unread: Sequence[str]
     shown: Sequence[str]
+    status: Sequence[str]
+    rejection: str
+
+    def is_rejected(self, row: Mapping[str, str]) -> bool:
+        """Whether whoever asked refused the answer of a row."""
+        refused = any(row[column].strip().casefold() == "rejected" for column in self.status)
+        return refused or bool(self.rejection and row[self.rejection].strip())
 
 
 def _check_no_other_photo(
@@ -256,7 +282,9 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
     if any(map(is_url, shown)) and find_box_columns(columns) is not None:
         return None  # the format `boxes` reads URLs too
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns and columns[key] != own), "")
-    used = {own, person, *(column for _, column in labels)}
+    status = [columns[key] for key in STATUS_COLUMNS if key in columns]
+    rejection = columns.get(REJECT_COLUMN, "") if "assignmentstatus" in columns else ""
+    used = {own, person, rejection, *status, *(column for _, column in labels)}
     unread = [column for column in dict.fromkeys(columns.values()) if column not in used]
     has_paths = own.casefold() in PATH_COLUMNS or any(map(is_url, shown))
-    return _Columns(own, has_paths, labels, person, unread, shown)
+    return _Columns(own, has_paths, labels, person, unread, shown, status, rejection)
