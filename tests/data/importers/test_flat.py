@@ -61,3 +61,17 @@ def test_a_name_that_contradicts_itself_has_no_label(write_tree, import_, labels
     assert [(item.attribute, [cell for _, cell in item.readings]) for item in dataset.disagreements] == [
         ("mask", ["wear", "not_wear"])
     ]
+
+
+def test_letters_for_with_and_without_are_asked_for(write_tree, import_, labels_of):
+    """Read without them, all three would be masks that are worn; other letters in names say nothing."""
+    root = write_tree("w_mask_1.jpg", "2-wo-mask.jpg", "w_o_Mask3.jpg", "f_mask_4.jpg")
+    with pytest.raises(DataError, match="3 words are no value of the label schema"):
+        import_(root, "flat")
+    maps = ("w_mask=wear", "wo_mask=not_wear", "w_o_mask=not_wear")
+    assert {name: labels["mask"] for name, labels in labels_of(import_(root, "flat", *maps)).items()} == {
+        "w_mask_1.jpg": "wear",
+        "2-wo-mask.jpg": "not_wear",
+        "w_o_Mask3.jpg": "not_wear",
+        "f_mask_4.jpg": "wear",
+    }

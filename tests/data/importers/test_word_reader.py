@@ -59,6 +59,16 @@ def test_without_a_meaning(key, word):
         words.finish()
 
 
+@pytest.mark.parametrize("word", ["w_mask", "w_incorrect", "w_partial_mask", "m_worn", "wear-f", "w o mask"])
+def test_a_letter_is_no_part_of_a_word(word):
+    """The w is "with" rather than "woman"; alone, a letter is a gender."""
+    words = WordReader(SCHEMA)
+    assert words.read(ANY, word).problem == "no value of the label schema"
+    assert words.read(ANY, "w").labels == words.read("gender", "F").labels == {"gender": "female"}
+    assert words.read(ANY, "여_마스크착용").labels == {"gender": "female", "mask": "wear"}
+    assert WordReader(SCHEMA, maps=[f"{word}=incorrect"]).read(ANY, word).labels == {"mask": "incorrect"}
+
+
 def test_maps_come_before_the_format_and_spellings():
     codes = {"gender": {"0": "male", "1": "female"}}
     words = WordReader(SCHEMA, codes, ["gender:0=female", "with_mask=incorrect", "1=male", "lady=wear,female"])

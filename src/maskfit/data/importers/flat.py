@@ -34,6 +34,10 @@ MAX_WORD_PARTS = 4
 """Parts of a name that may be one word: `mask_weared_incorrect` has three."""
 
 
+SHORT_WORDS = ("w_mask", "wo_mask", "w_o_mask")
+"""Words that are asked for: without their first letters, all would be masks that are worn."""
+
+
 class FlatImporter:
     """Labels in file names."""
 
@@ -120,7 +124,8 @@ def _find_words(stem: str, words: WordReader) -> tuple[list[str], list[str]]:
         for end in range(min(len(parts), start + MAX_WORD_PARTS), start, -1):
             word = "_".join(parts[start:end])
             # A single letter in a name is seldom a gender.
-            if len(word) > 1 and not word.isdecimal() and words.knows(ANY, word):
+            is_known = len(word) > 1 and not word.isdecimal() and words.knows(ANY, word)
+            if is_known or word.casefold() in SHORT_WORDS:
                 found.append(word)
                 start = end
                 break

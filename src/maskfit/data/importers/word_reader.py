@@ -397,9 +397,12 @@ class WordReader:
         return Reading(problem="no value of the label schema")
 
     def _split(self, word: str) -> list[dict[str, str]]:
-        """Every way to read a word as values of several attributes in a row: `female_with_mask`, `mask-female`."""
+        """Every way to read a word as values of several attributes in a row: `female_with_mask`, `mask-female`.
+
+        The letter of `w_mask` is rather short for "with" than for "woman", and says nothing.
+        """
         parts = [part for part in re.split(r"[_\s]+|(?<!\d)-|-(?!\d)|(?<=[a-z])(?=[A-Z])", word) if part]
-        if not 2 <= len(parts) <= 8:
+        if not 2 <= len(parts) <= 8 or any(len(part) == 1 and part.isascii() and part.isalpha() for part in parts):
             return []
 
         def read(start: int) -> list[dict[str, str]]:
