@@ -66,6 +66,20 @@ class TestVoc:
         assert any("which is named like the XML: 1" in note for note in dataset.notes)
         assert any("too little to show a face: 3 of 3" in note for note in dataset.notes)
 
+    def test_attributes_as_cvat_writes_them(self, write_tree, import_):
+        """Of a neutral name they are the labels; a mask that the name denies is none."""
+        pairs = [("mask", "incorrect"), ("gender", "female"), ("age", ""), ("occluded", "False")]
+        entries = "".join(f"<attribute><name>{n}</name><value>{v}</value></attribute>" for n, v in pairs)
+        objects = [
+            voc_object(name, 1, top, 12, 20).replace("</object>", f"<attributes>{entries}</attributes></object>")
+            for top, name in enumerate(("face", "incorrect_mask", "with_mask"))
+        ]
+        dataset = import_(write_tree("a.jpg", texts={"a.xml": voc("a.jpg", *objects)}))
+        both = {"mask": "incorrect", "gender": "female"}
+        assert [labels for _, _, labels in faces(dataset)] == [both, both, {"gender": "female"}]
+        assert [item.attribute for item in dataset.disagreements] == ["mask"]
+        assert "attributes that the label schema does not have were ignored: occluded" in dataset.notes
+
     def test_spanish_names(self, write_tree, import_):
         names = ("con_mascarilla", "sin_mascarilla", "mascarilla_mal_puesta")
         objects = [voc_object(name, 1 + index, 2, 12, 20) for index, name in enumerate(names)]

@@ -1,7 +1,8 @@
 """Pascal VOC: one XML file per photo, as LabelImg and many published sets have it; each object is a face with its box.
 
 The photo of `a.xml` is the one that is named `a`; `<filename>` counts where there is none, since it keeps the name that
-the photo had when it was annotated. Edges are taken as pixels, left and upper inclusive.
+the photo had when it was annotated. Edges are taken as pixels, left and upper inclusive. `<attributes>` of an object,
+as CVAT writes them, are read where they are named like an attribute of the label schema.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
 
-from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, StemIndex
-from maskfit.data.importers.interface import ANY, Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
+from maskfit.data.importers.box_rows import NO_BOX, NO_FACE, BoxRows, StemIndex, without_neutral
+from maskfit.data.importers.coco import read_attributes
+from maskfit.data.importers.interface import Box, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.photo_finder import list_files
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.photo_dataset import is_photo_name
@@ -57,6 +59,7 @@ class VocImporter:
         stems = stem_index(source, options)
         finder = options.photo_finder(source)
         renamed = 0
+        unread: dict[str, None] = {}
         for name in result.files:
             try:
                 root = ElementTree.parse(source.root / name).getroot()
@@ -74,7 +77,9 @@ class VocImporter:
                 result.left_out.append(LeftOut(name, reason))
                 continue
             renamed += bool(written) and written.replace("\\", "/").rpartition("/")[2] != photo.name
-            _add_objects(root, name, photo, rows)
+            _add_objects(root, name, photo, rows, options.words, unread)
+        if unread:
+            result.notes.append(f"attributes that the label schema does not have were ignored: {', '.join(unread)}")
         if renamed:
             result.notes.append(
                 f"XML files whose <filename> is another than their photo's, which is named like the XML: {renamed:,}"
@@ -83,7 +88,9 @@ class VocImporter:
         return result
 
 
-def _add_objects(root: ElementTree.Element, name: str, photo: Path, rows: BoxRows) -> None:
+def _add_objects(
+    root: ElementTree.Element, name: str, photo: Path, rows: BoxRows, words: WordReader, unread: dict[str, None]
+) -> None:
     objects = root.findall("object")
     width, height = (_number(root, f"size/{side}") or 0.0 for side in ("width", "height"))
     if not objects:
@@ -94,7 +101,9 @@ def _add_objects(root: ElementTree.Element, name: str, photo: Path, rows: BoxRow
         if box is None:
             rows.result.left_out.append(LeftOut(location, NO_BOX))
         else:
-            rows.add(photo, location, [(ANY, _text(item, "name"))], box, (width, height))
+            entries = item.findall("attributes/attribute")
+            attributes = read_attributes({_text(own, "name"): _text(own, "value") for own in entries}, words, unread)
+            rows.add(photo, location, without_neutral(_text(item, "name"), attributes), box, (width, height))
 
 
 def _read_box(item: ElementTree.Element) -> Box | None:
