@@ -157,6 +157,14 @@ def test_faces_with_boxes_are_cropped_into_photos_of_their_own(command, tmp_path
     assert (again.code, (other / "mine.txt").read_text()) == (2, "mine")
     record = json.loads(command("data", "import", root, "--out", manifest, "--force", "--crop", crops, "--json").out)
     assert record["crops"] == {"manifest": str(crops / "manifest.csv"), "files": 2}
+    written = (crops / "manifest.csv").read_text()
+    (crops / "manifest.csv").write_text(written + "\n")
+    manifest.unlink()
+    refused = command("data", "import", root, "--out", manifest, "--crop", crops)
+    assert refused.code == 2
+    assert "the manifest of the copies differs" in refused.err
+    assert command("data", "import", root, "--out", manifest, "--force", "--crop", crops).code == 0
+    assert (crops / "manifest.csv").read_text() == written
 
 
 def test_the_next_commands_have_the_label_schema_of_what_is_known(command, root, tmp_path):

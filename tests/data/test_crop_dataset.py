@@ -167,6 +167,24 @@ def test_a_manifest_is_written_for_the_copies_of_one(root, tmp_path):
     assert photos[0].person == "ann"
 
 
+@pytest.mark.parametrize(
+    "edit", [lambda text: text.replace("wear,,", "incorrect,,33"), lambda text: text + "x.png,,,,\n"]
+)
+def test_an_edited_manifest_of_copies_is_replaced_by_force_only(root, tmp_path, edit):
+    """Labels that were filled in are nowhere else; a manifest as it was written is no obstacle to resuming."""
+    (root / "photos.csv").write_text("path,mask\n000001_male_Asian_30/mask1.png,wear\n")
+    made = crop(root / "photos.csv", tmp_path / "out")
+    written = made.manifest.read_text()
+    assert crop(root / "photos.csv", tmp_path / "out").num_resumed == 1
+    made.manifest.write_text(edit(written))
+    with pytest.raises(DataError, match="manifest of the copies differs") as error:
+        crop(root / "photos.csv", tmp_path / "out")
+    assert "--force" in error.value.hint
+    assert made.manifest.read_text() == edit(written)
+    write_crops(root / "photos.csv", tmp_path / "out", FACE, size=None, schema=SCHEMA, force=True)
+    assert made.manifest.read_text() == written
+
+
 def test_the_manifest_of_copies_keeps_repetitions(root, tmp_path):
     (root / "photos.csv").write_text(
         "path,mask,times\n000001_male_Asian_30/mask1.png,wear,3\n000001_male_Asian_30/normal.png,not_wear,\n"

@@ -11,6 +11,7 @@ OUT/
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -124,6 +125,7 @@ def write_crops(
     schema: LabelSchema,
     codes: CodesOption | None = None,
     background_removal: ComponentSpec = NO_BACKGROUND,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> CropSummary:
     """Crops every photo of a folder or manifest into copies; the originals are not modified.
@@ -139,13 +141,15 @@ def write_crops(
         schema: The label schema of a manifest.
         codes: Meanings of codes without words in a manifest, as for `read_manifest`.
         background_removal: A component of `BACKGROUNDS`.
+        force: Whether a manifest of the copies is replaced that is another than the one to write, as if it was edited.
         progress: Called with (photos done, all photos).
 
     Returns:
         What was written.
 
     Raises:
-        DataError: The source is invalid or no photo is readable, the folder holds other files, or weights are missing.
+        DataError: The source is invalid or no photo is readable, the folder holds other files or an edited manifest, or
+            weights are missing.
         RecipeError: The crop or background is unknown, or an option is invalid.
         MissingExtraError: The crop or background needs an extra.
     """
@@ -189,7 +193,44 @@ def write_crops(
         )
     num_resumed = sum(item is done.get(name) for name, item in records.items())
     manifest_schema = schema if source.suffix.lower() == ".csv" else None
-    return _write_lists(photos, records, num_resumed, unreadable, out, manifest_schema, cropper)
+    rows = _manifest_rows(photos, records, manifest_schema) if manifest_schema else None
+    if rows and not force:
+        _check_manifest(out / MANIFEST_FILE, rows)
+    return _write_lists(photos, records, num_resumed, unreadable, out, rows, cropper)
+
+
+def _manifest_rows(
+    photos: Sequence[Photo], records: Mapping[str, CropRecord], schema: LabelSchema
+) -> list[Sequence[str]]:
+    """The manifest of the copies, its header first."""
+    cropped = [photo for photo in photos if photo.name in records]
+    repeats = any(photo.repeat > 1 for photo in cropped)
+    rows = [
+        (
+            *(records[photo.name].file, photo.person),
+            *(_cell(photo.labels.get(name, "")) for name in schema.names),
+            *([str(photo.repeat)] if repeats else []),
+        )
+        for photo in cropped
+    ]
+    return [("path", "person", *schema.names, *([REPEAT_COLUMN] if repeats else [])), *rows]
+
+
+def _check_manifest(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Checks that the manifest of an earlier call, where labels may have been filled in since, is the one to write."""
+    if not path.exists():
+        return
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            is_same = list(map(tuple, csv.reader(stream))) == rows
+    except (OSError, ValueError, csv.Error):
+        is_same = False
+    if not is_same:
+        raise DataError(
+            "the manifest of the copies differs from the one that would be written; it, or its source, was edited",
+            location=path,
+            hint="train on it as it is, move it away, or add --force to replace it; the copies are complete",
+        )
 
 
 def _read(
@@ -349,7 +390,7 @@ def _write_lists(
     num_resumed: int,
     unreadable: dict[str, str],
     out: Path,
-    schema: LabelSchema | None,
+    manifest_rows: Sequence[Sequence[str]] | None,
     cropper: DatasetCropper,
 ) -> CropSummary:
     """Writes the lists and the sheet."""
@@ -359,19 +400,8 @@ def _write_lists(
     if unreadable:
         write_csv(out / UNREADABLE_FILE, ("path", "reason"), unreadable.items())
     manifest = None
-    if schema is not None:
-        cropped = [photo for photo in photos if photo.name in records]
-        repeats = any(photo.repeat > 1 for photo in cropped)
-        rows = [
-            [
-                *(records[photo.name].file, photo.person),
-                *(_cell(photo.labels.get(name, "")) for name in schema.names),
-                *([str(photo.repeat)] if repeats else []),
-            ]
-            for photo in cropped
-        ]
-        header = ("path", "person", *schema.names, *([REPEAT_COLUMN] if repeats else []))
-        manifest = write_csv(out / MANIFEST_FILE, header, rows)
+    if manifest_rows:
+        manifest = write_csv(out / MANIFEST_FILE, manifest_rows[0], manifest_rows[1:])
     paths = {photo.name: photo.path for photo in photos}
     sheet = out / SHEET_FILE
     with atomic_write(sheet) as temporary:

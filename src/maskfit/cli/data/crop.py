@@ -78,6 +78,7 @@ def crop(
     schema: SchemaOption = "mask-gender-age",
     codes: CodesOption = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace manifest.csv where it was edited.")] = False,
 ) -> None:
     """Write cropped copies of photos, and list every detected face.
 
@@ -111,6 +112,7 @@ def crop(
             schema=labels,
             codes=meanings,
             background_removal=parse_component(background, "data.background_removal"),
+            force=force,
             progress=advance,
         )
     if json:

@@ -87,7 +87,9 @@ def import_(
     ] = None,
     schema: SchemaOption = "mask-gender-age",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file, and an edited manifest of --crop.")
+    ] = False,
 ) -> None:
     """Import labels of other programs and published sets as a manifest.
 
@@ -112,7 +114,7 @@ def import_(
     )
     if target is not None:
         write_manifest(dataset, target)
-    crops = None if crop is None or target is None else _write_crops(target, crop, labels)
+    crops = None if crop is None or target is None else _write_crops(target, crop, labels, force)
     if json:
         copies = {} if crops is None else {"crops": {"manifest": str(crops.manifest), "files": len(crops.records)}}
         print_json(_to_record(dataset, target) | copies)
@@ -131,13 +133,21 @@ def import_(
         print_next(f"data check {shlex.quote(str(target))}{option}")
 
 
-def _write_crops(manifest: Path, folder: Path, schema: LabelSchema) -> CropSummary:
+def _write_crops(manifest: Path, folder: Path, schema: LabelSchema, force: bool) -> CropSummary:
     """Writes the portraits around the boxes of a manifest; no detector is needed."""
     from maskfit.data.crop_dataset import write_crops
     from maskfit.registry import ComponentSpec
 
     with progress("cropping") as advance:
-        return write_crops(manifest, folder, ComponentSpec.create("resize"), size=None, schema=schema, progress=advance)
+        return write_crops(
+            manifest,
+            folder,
+            ComponentSpec.create("resize"),
+            size=None,
+            schema=schema,
+            force=force,
+            progress=advance,
+        )
 
 
 def _print_dataset(dataset: ImportedDataset) -> None:
