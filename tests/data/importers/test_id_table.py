@@ -106,6 +106,30 @@ def test_votes_of_crowdsourcing_are_merged_and_counted_where_asked(write_tree, i
     assert any("labels that differ: 1 taken from most rows, the others stay empty" in n for n in dataset.notes)
 
 
+@pytest.mark.parametrize("name", ["bbox", "Bounding Box", "Answer.annotatedResult.boundingBoxes"])
+@pytest.mark.parametrize(
+    "cell", ["[10, 2, 20, 9]", "10 2 20 9", '{""left"": 1, ""top"": 2, ""width"": 9, ""height"": 9.5}']
+)
+def test_a_box_in_one_cell_leaves_its_row_out(write_tree, import_, labels_of, name, cell):
+    """Its label is a face's, and the numbers may be corners or sides; a count of boxes is no box."""
+    text = f'id,{name},label\na,"{cell}",with_mask\na,"{cell}",with_mask\nb,,without_mask\nc,1,with_mask\n'
+    dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"l.csv": text}))
+    assert labels_of(dataset) == {"b.jpg": {"mask": "not_wear"}, "c.jpg": {"mask": "wear"}}
+    assert [item.location for item in dataset.left_out] == ["l.csv row 2: a", "l.csv row 3: a"]
+    assert all("may be corners or sides" in item.reason for item in dataset.left_out)
+    text = text.replace("label", "label,left,top,width,height").replace("_mask\n", "_mask,1,2,9,9\n")
+    dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"l.csv": text}))
+    assert [row.box for row in dataset.rows] == [(1, 2, 10, 11)] * 3
+
+
+@pytest.mark.parametrize("columns", ["path,bbox,mask", "path,bbox,wear,not_wear"])
+def test_a_box_in_one_cell_beside_paths(write_tree, import_, columns):
+    cells = "wear" if columns.endswith(",mask") else "1,0"
+    text = f'{columns}\na.jpg,"[10, 2, 20, 9]",{cells}\n'
+    with pytest.raises(DataError, match="may be corners or sides"):
+        import_(write_tree("a.jpg", texts={"l.csv": text}))
+
+
 @pytest.mark.parametrize(
     ("header", "rejected"),
     [

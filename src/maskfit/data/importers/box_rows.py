@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,18 @@ NO_NAME = "the entry names no photo"
 DAMAGED = "the JSON cannot be read"
 DAMAGED_LINE = "the line is no JSON object"
 OTHER_FILE = "the JSON is of another format"
+
+ONE_CELL_BOX = "the row has a box in one cell, whose numbers may be corners or sides; write them in four columns"
+
+BOX_KEYS = frozenset(
+    {
+        *("bbox", "bboxes", "box", "boxes", "bounding_box", "bounding_boxes", "boundingbox", "boundingboxes"),
+        *("objects", "annotations"),
+    }
+)
+"""Keys of boxes whose numbers may mean corners or sides, so that no label of theirs is one of the photo."""
+
+_NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e-?\d+)?", re.IGNORECASE)
 
 ASPECT_TOLERANCE = 0.02
 """Relative difference of width / height up to which boxes were drawn on a resized copy of the photo."""
@@ -237,6 +250,21 @@ def to_points(values: Any) -> list[tuple[float, float]] | None:
     points = [to_numbers(value) for value in values] if isinstance(values, list) else []
     found = [(point[0], point[1]) for point in points if point is not None and len(point) >= 2]
     return found if len(found) == len(points) >= 2 else None
+
+
+def has_one_cell_box(row: Mapping[str, str], columns: Iterable[str]) -> bool:
+    """Returns whether a row of a table is about a face whose box is in one cell, such as `[10, 20, 30, 40]`.
+
+    Args:
+        row: The row.
+        columns: Its columns that are not read.
+
+    Returns:
+        Whether a column of boxes has a cell with four numbers or more.
+    """
+    names = {column: re.split("[.:]", column)[-1].casefold().replace(" ", "_") for column in columns}
+    cells = (row[column] for column, name in names.items() if name in BOX_KEYS)
+    return any(len(_NUMBER.findall(cell)) >= 4 for cell in cells)
 
 
 def note_faces_boxed_twice(faces: Iterable[tuple[Path, Box | None]]) -> list[str]:

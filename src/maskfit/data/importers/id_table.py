@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from maskfit.data.face_boxes import find_box_columns
-from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
+from maskfit.data.face_boxes import BoxColumns, find_box_columns
+from maskfit.data.importers.box_rows import NOT_A_BOX, ONE_CELL_BOX, BoxRows, has_one_cell_box
 from maskfit.data.importers.box_table import SHOWN_ROWS, WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
@@ -105,8 +105,8 @@ class IdTableImporter:
                 result.notes.append(f"{name}: {boxes.describe()}")
             for number, row in enumerate(iter_csv(source.root / name, (columns.id,)), start=2):
                 cell, location = row[columns.id], f"{name} row {number}"
-                if columns.is_rejected(row):
-                    result.left_out.append(LeftOut(f"{location}: {cell}", REJECTED))
+                if reason := columns.find_reason(row, boxes):
+                    result.left_out.append(LeftOut(f"{location}: {cell}", reason))
                     continue
                 found, is_number = _find(finder, cell)
                 if len(found) == 1:
@@ -199,10 +199,12 @@ class _Columns(NamedTuple):
     status: Sequence[str]
     rejection: str
 
-    def is_rejected(self, row: Mapping[str, str]) -> bool:
-        """Whether whoever asked refused the answer of a row."""
+    def find_reason(self, row: Mapping[str, str], boxes: BoxColumns | None) -> str:
+        """The reason to leave a row out: that whoever asked refused the answer, or a box that is not read; else ""."""
         refused = any(row[column].strip().casefold() == "rejected" for column in self.status)
-        return refused or bool(self.rejection and row[self.rejection].strip())
+        if refused or (self.rejection and row[self.rejection].strip()):
+            return REJECTED
+        return ONE_CELL_BOX if boxes is None and has_one_cell_box(row, self.unread) else ""
 
 
 def _check_no_other_photo(

@@ -18,7 +18,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
-from maskfit.data.importers.box_rows import DAMAGED_LINE, NO_BOX, NO_FACE, BoxRows, extent, to_numbers, to_points
+from maskfit.data.importers.box_rows import (
+    BOX_KEYS,
+    DAMAGED_LINE,
+    NO_BOX,
+    NO_FACE,
+    BoxRows,
+    extent,
+    to_numbers,
+    to_points,
+)
 from maskfit.data.importers.huggingface import FILE_NAME, LABEL_KEYS
 from maskfit.data.importers.interface import (
     ANY,
@@ -50,9 +59,6 @@ NO_CLASS = "the index has no name in the line's metadata"
 OTHER_BOXES = "the line has boxes in a form that is not read"
 SEVERAL_PHOTOS = "keys of the line name several files"
 NOT_ACCEPTED = "the annotator did not accept the line"
-
-BOX_KEYS = frozenset({"bbox", "bboxes", "box", "boxes", "bounding_box", "boundingbox", "objects", "annotations"})
-"""Keys of boxes whose numbers may mean corners or sides, so that no label of theirs is one of the photo."""
 
 EDGE_KEYS = frozenset(["x", "y", "x0", "y0", "x1", "y1", "xmin", "ymin", "x_min", "y_min", "left", "top", "upper"])
 """Keys of which an object that is a box has two."""

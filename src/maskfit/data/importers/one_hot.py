@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import ClassVar, NamedTuple
 
+from maskfit.data.importers.box_rows import ONE_CELL_BOX, has_one_cell_box
 from maskfit.data.importers.interface import (
     ANY,
     Confidence,
@@ -91,6 +92,8 @@ class OneHotImporter:
                 words += [(key, row[column]) for column, key in codes.items() if row[column]]
                 if photo is not None and any(row[column] not in _SET | _UNSET for column in found.classes):
                     photo, reason = None, NOT_ONE_HOT
+                if photo is not None and has_one_cell_box(row, found.unread):
+                    photo, reason = None, ONE_CELL_BOX
                 if photo is None or not words:
                     result.left_out.append(LeftOut(location, reason or NO_CLASS))
                 else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from maskfit.data.importers.box_rows import ONE_CELL_BOX, has_one_cell_box
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.manifest_columns import VOTES_HINT, find_columns, find_likely_columns
 from maskfit.errors import DataError
@@ -49,6 +50,12 @@ def explain_table(source: ImportSource, schema: LabelSchema) -> DataError | None
         # Labels of votes are written into another table.
         hint += "" if hint == VOTES_HINT else f"; then {rename}{command}"
         return DataError(f"nothing can be imported from this table: {message}", location=path, hint=hint)
+    if columns.box is None and any(has_one_cell_box(row, columns.unread) for row in rows):
+        return DataError(
+            f"nothing can be imported from this table: {ONE_CELL_BOX}",
+            location=path,
+            hint="name them left, upper, right, lower, or x, y, width, height",
+        )
     return DataError(
         f"this table is a manifest already, since column {columns.path} names the photos; nothing has to be imported",
         location=path,
