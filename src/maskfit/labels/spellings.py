@@ -220,6 +220,7 @@ _DATE = re.compile(
 )
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _INTERVAL = re.compile(rf"([\[(]?)\s*{_NUMBER}\s*(?:-|,|to)\s*{_NUMBER}\s*([\])]?)")
+_DECIMAL_COMMA = re.compile(r"\d+,\d+")
 _AGE_UNIT = re.compile(r"\s*(years old|years|year|yrs|세|살)(?=$|\s|[-,\])+]|이상|이하|미만|초과)")
 _DECADE = re.compile(r"(\d*0)(?:'?s|대)")
 _RANGES: tuple[tuple[re.Pattern[str], bool, int], ...] = tuple(
@@ -300,7 +301,8 @@ def parse_range(text: str) -> tuple[float, float] | None:
     """Parses a band of whole numbers as datasets write them.
 
     `3-9` and `(25, 32)` include both ends, `[20, 30)` and `(20, 30]` only the end with the square bracket; `more than
-    70`, `70+`, `under 20`, `20s` and the Korean `60대 이상` are bands as well.
+    70`, `70+`, `under 20`, `20s` and the Korean `60대 이상` are bands as well. `34,75` is none, as the comma is a
+    decimal one.
 
     Args:
         text: A cell.
@@ -310,6 +312,8 @@ def parse_range(text: str) -> tuple[float, float] | None:
     """
     text = re.sub(r"[‐‑‒–—―−~〜∼]", "-", unicodedata.normalize("NFKC", text).strip().casefold())
     text = remove_age_unit(text).strip()
+    if _DECIMAL_COMMA.fullmatch(text):
+        return None
     if match := _INTERVAL.fullmatch(text):
         opening, low, high, closing = match[1], float(match[2]), float(match[3]), match[4]
         if bool(opening) != bool(closing):
