@@ -15,7 +15,6 @@ from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
 from maskfit.data.importers.interface import (
     ANY,
-    BAND_SUFFIX,
     Confidence,
     ImportOptions,
     ImportSource,
@@ -24,16 +23,13 @@ from maskfit.data.importers.interface import (
     RawRow,
 )
 from maskfit.data.importers.photo_finder import strip_url
+from maskfit.data.importers.table_columns import WORD_COLUMNS, find_label_columns, fold_columns
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS, PERSONS_COLUMN, REPEAT_COLUMN
 from maskfit.data.manifest_files import find_file
 from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
-from maskfit.labels.schema import LabelSchema
-
-WORD_COLUMNS = ("label", "class", "class_name", "classname", "name", "category", "state")
-"""Columns whose words may be of any attribute."""
 
 SHOWN_ROWS = 200
 """Rows from which a table is recognized."""
@@ -63,7 +59,7 @@ class BoxTableImporter:
             found = any(
                 not _names_ids(source, name, columns.path)
                 for name in _tables(source)
-                if (columns := _find_columns(source, name, words.schema))
+                if (columns := _find_columns(source, name, words))
             )
         except DataError:
             # Its columns of a box cannot be read; `read` says why.
@@ -87,7 +83,7 @@ class BoxTableImporter:
         rows = BoxRows(result)
         finder = options.photo_finder(source)
         for name in _tables(source):
-            found = _find_columns(source, name, options.words.schema)
+            found = _find_columns(source, name, options.words)
             if found is None:
                 continue
             path, boxes, labels, person, extra_columns, unread = found
@@ -146,7 +142,7 @@ def _names_ids(source: ImportSource, name: str, path: str) -> bool:
     return bool(cells) and not any(is_photo_name(strip_url(cell)) or find_file(cell, folder) for cell in cells)
 
 
-def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:
+def _find_columns(source: ImportSource, name: str, words: WordReader) -> _Columns | None:
     """The columns of a table; None where path, box or labels are missing.
 
     Raises:
@@ -156,16 +152,11 @@ def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Colu
         first = next(iter_csv(source.root / name, ()), None) or {}
     except DataError:
         return None
-    columns = {column.casefold(): column for column in first if column}
+    columns = fold_columns(first)
     path = next((columns[key] for key in PATH_COLUMNS if key in columns), None)
     if path is None and is_photo_name(first.get(columns.get(NAME_COLUMN, ""), "")):
         path = columns[NAME_COLUMN]
-    labels = [(key, columns[key.casefold()]) for key in schema.names if key.casefold() in columns]
-    labels += [
-        (item.name + BAND_SUFFIX, columns[item.name.casefold() + BAND_SUFFIX])
-        for item in schema.attributes
-        if item.bin_edges and item.name.casefold() + BAND_SUFFIX in columns
-    ]
+    labels = find_label_columns(columns.values(), words)
     labels += [(ANY, columns[key]) for key in WORD_COLUMNS if key in columns and columns[key] != path]
     if not path or not labels:
         return None

@@ -174,10 +174,9 @@ def read_attributes(attributes: Any, words: WordReader, unread: dict[str, None])
     """
     if not isinstance(attributes, Mapping):
         return []
-    keys = {name.casefold(): name for name in words.schema.names}
     found = []
     for name, value in attributes.items():
-        key = keys.get(str(name).casefold())
+        key = words.find_key(str(name))
         if key is None:
             unread[str(name)] = None
         elif value not in (None, ""):

@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from maskfit.data.importers.box_rows import DAMAGED_LINE, NO_BOX, BoxRows, to_numbers
-from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
     Box,
@@ -22,6 +21,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
+from maskfit.data.importers.table_columns import WORD_COLUMNS
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PERSON_COLUMNS
 from maskfit.errors import DataError

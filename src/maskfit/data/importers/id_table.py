@@ -8,7 +8,6 @@ its query; nothing is downloaded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,10 +15,8 @@ from typing import ClassVar, NamedTuple
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.importers.box_rows import NOT_A_BOX, ONE_CELL_BOX, BoxRows, has_one_cell_box
-from maskfit.data.importers.box_table import SHOWN_ROWS, WORD_COLUMNS
+from maskfit.data.importers.box_table import SHOWN_ROWS
 from maskfit.data.importers.interface import (
-    ANY,
-    BAND_SUFFIX,
     Confidence,
     ImportOptions,
     ImportSource,
@@ -28,20 +25,19 @@ from maskfit.data.importers.interface import (
     RawRow,
 )
 from maskfit.data.importers.photo_finder import NOT_DOWNLOADED, NOT_FOUND, PhotoFinder, paths_in_url
+from maskfit.data.importers.table_columns import (
+    add_crowd_columns,
+    find_label_columns,
+    find_word_columns,
+    fold_columns,
+)
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import ID_COLUMNS, PATH_COLUMNS, PERSON_COLUMNS
 from maskfit.data.manifest_files import find_file, is_url
 from maskfit.data.photo_dataset import is_photo_name
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv
-from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
-
-_CROWD_COLUMN = re.compile(r"(?:input|answer|output)[.:](?:.*\.)?([^.:]+)", re.IGNORECASE)
-"""Columns of Amazon Mechanical Turk, `Input.image_url` and `Answer.category.label`, and of Toloka, `OUTPUT:result`."""
-
-CROWD_WORD_COLUMNS = ("result", "answer")
-"""Further columns whose words may be of any attribute."""
 
 STATUS_COLUMNS = ("assignmentstatus", "assignment:status", "assignment_status", "status")
 """Columns, in lower case, that say what became of an answer, as of Amazon Mechanical Turk and Toloka."""
@@ -70,7 +66,7 @@ class IdTableImporter:
             `SURE` where some of its ids are photos of the source; `POSSIBLE` where the photos may be in another folder:
             where a column of paths has ids, where there are URLs, and where there is no photo here.
         """
-        found = [item for name in _tables(source) if (item := _find_columns(source, name, words.schema))]
+        found = [item for name in _tables(source) if (item := _find_columns(source, name, words))]
         if any(_find(source.photo_finder, cell)[0] for item in found for cell in item.shown):
             return Confidence.SURE
         elsewhere = any(item.has_paths for item in found) or (found and not source.photo_finder.names)
@@ -96,7 +92,7 @@ class IdTableImporter:
         number_example, numbers = "", set[str]()
         url_of: dict[str, str] = {}
         for name in _tables(source):
-            columns = _find_columns(source, name, options.words.schema)
+            columns = _find_columns(source, name, options.words)
             if columns is None:
                 continue
             result.files.append(name)
@@ -254,29 +250,19 @@ def _is_path(cell: str, folder: Path) -> bool:
     return not is_url(cell) and (is_photo_name(cell) or find_file(cell, folder) is not None)
 
 
-def _find_columns(source: ImportSource, name: str, schema: LabelSchema) -> _Columns | None:
+def _find_columns(source: ImportSource, name: str, words: WordReader) -> _Columns | None:
     """The columns of a table; None without labels, or where the names are paths or have a suffix and are no URLs."""
     try:
         rows = list(islice(iter_csv(source.root / name, ()), SHOWN_ROWS))
     except DataError:
         return None
-    columns = {column.casefold(): column for column in (rows[0] if rows else ()) if column}
-    # Names that a crowdsourcing service puts a prefix before: the columns without one come first.
-    for column in list(columns.values()):
-        if match := _CROWD_COLUMN.fullmatch(column):
-            columns.setdefault(match[1].casefold(), column)
+    columns = fold_columns(rows[0] if rows else ())
+    add_crowd_columns(columns)
     own = next((columns[key] for key in (*PATH_COLUMNS, *ID_COLUMNS) if key in columns), None)
     if own is None:
         return None
-    labels = [(key, columns[key.casefold()]) for key in schema.names if key.casefold() in columns]
-    labels += [
-        (item.name + BAND_SUFFIX, columns[item.name.casefold() + BAND_SUFFIX])
-        for item in schema.attributes
-        if item.bin_edges and item.name.casefold() + BAND_SUFFIX in columns
-    ]
-    labels += [
-        (ANY, columns[key]) for key in (*WORD_COLUMNS, *CROWD_WORD_COLUMNS) if key in columns and columns[key] != own
-    ]
+    labels = [*find_label_columns(columns.values(), words), *find_word_columns(columns, rows, words)]
+    labels = [(key, column) for key, column in labels if column != own]
     shown = [row[own] for row in rows if row[own]]
     folder = (source.root / name).parent
     if not labels or not shown or any(_is_path(cell, folder) for cell in shown):

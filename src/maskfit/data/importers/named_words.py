@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import ANY
+from maskfit.data.importers.table_columns import WORD_COLUMNS
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PERSON_COLUMNS
 from maskfit.labels.schema import as_number

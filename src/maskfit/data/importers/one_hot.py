@@ -21,6 +21,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
+from maskfit.data.importers.table_columns import fold_columns
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PATH_COLUMNS, PERSON_COLUMNS
 from maskfit.errors import DataError
@@ -133,7 +134,7 @@ def _find_columns(source: ImportSource, name: str) -> _Columns | None:
         rows = list(islice(iter_csv(source.root / name, ()), SHOWN_ROWS))
     except DataError:
         return None
-    columns = {column.casefold(): column for column in (rows[0] if rows else ()) if column}
+    columns = fold_columns(rows[0] if rows else ())
     path = next((columns[key] for key in PATH_COLUMNS if key in columns), None)
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns), "")
     if path is None:

@@ -26,7 +26,6 @@ from maskfit.data.importers.box_rows import (
     to_numbers,
     without_neutral,
 )
-from maskfit.data.importers.box_table import WORD_COLUMNS
 from maskfit.data.importers.interface import (
     ANY,
     Box,
@@ -37,6 +36,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
+from maskfit.data.importers.table_columns import WORD_COLUMNS
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.errors import DataError
 from maskfit.file_io import iter_csv

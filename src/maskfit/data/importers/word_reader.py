@@ -200,8 +200,8 @@ class WordReader:
         Returns:
             An attribute, or one with `BAND_SUFFIX`; None where the name says nothing.
         """
-        folded = fold_spelling(name).replace(" ", "_")
-        folded = COLUMN_SYNONYMS.get(folded, folded)
+        spaced, folded = fold_spelling(name), fold_spelling(name).replace(" ", "_")
+        folded = COLUMN_SYNONYMS.get(spaced) or COLUMN_SYNONYMS.get(folded, folded)
         for attribute in self.schema.attributes:
             own = attribute.name.casefold()
             if folded == own:
