@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from maskfit.data.image_opening import EXIF_ORIENTATION
 from maskfit.errors import DataError
 
 PHOTOS = ("8f3a1c01-a.jpg", "b.jpg", "c.jpg", "d.jpg", "photos/e f.jpg", "g.jpg")
@@ -118,7 +122,20 @@ def test_annotators_who_agree_are_one_row(write_tree, import_, labels_of):
     assert dataset.disagreements == ()
 
 
-def test_boxes_in_percent_become_pixels_with_the_labels_of_their_region(write_tree, import_):
+@pytest.fixture
+def export(write_tree, write_photo) -> Callable[..., Path]:
+    """Writes a photo g.jpg and an export of one task with results; the photo has the size of `rectangle` by default."""
+
+    def write(*results: dict[str, Any], size: tuple[int, int] = (200, 100), text: str = "") -> Path:
+        text = text or json.dumps([task(6, "g.jpg", annotation(1, *results))])
+        root = write_tree(texts={"export.json": text})
+        write_photo(root / "g.jpg", size=size)
+        return root
+
+    return write
+
+
+def test_boxes_in_percent_become_pixels_with_the_labels_of_their_region(export, import_):
     first, second = {"x": 10, "y": 20, "width": 30, "height": 40}, {"x": 50, "y": 0, "width": 50, "height": 100}
     results = [
         rectangle("with_mask", "r1", **first),
@@ -126,14 +143,57 @@ def test_boxes_in_percent_become_pixels_with_the_labels_of_their_region(write_tr
         choices("gender", "male", region="r1", **first),
         choices("gender", "female", region="r2", **second),
     ]
-    root = write_tree("g.jpg", texts={"export.json": json.dumps([task(6, "g.jpg", annotation(1, *results))])})
+    root = export(*results)
     assert [(row.box, dict(row.labels)) for row in import_(root).rows] == [
         ((20, 20, 80, 60), {"mask": "wear", "gender": "male"}),
         ((100, 0, 200, 100), {"mask": "not_wear", "gender": "female"}),
     ]
 
 
-def test_polygons_and_rotated_rectangles_are_bounded_and_other_shapes_ignored(write_tree, import_):
+def test_boxes_on_another_size_are_scaled_turned_and_clipped(export, import_):
+    """As in the other formats; of a photo that is stored sideways, or of a larger original."""
+    results = [rectangle("with_mask", "r1", x=50, y=50, width=60, height=20)]
+    dataset = import_(export(*results, size=(100, 50)))
+    assert [row.box for row in dataset.rows] == [(50, 25, 100, 35)]
+    assert any("scaled to the photo's: 1" in note for note in dataset.notes)
+    assert any("clipped to it: 1 of 1" in note for note in dataset.notes)
+    root = export(*results)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    Image.new("RGB", (200, 100)).save(root / "g.jpg", exif=exif)
+    dataset = import_(root)
+    assert [row.box for row in dataset.rows] == [(30, 100, 50, 200)]
+    assert any("turned with its EXIF orientation: 1" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("is_min", [False, True])
+def test_boxes_without_a_label_beside_others_are_listed(export, import_, is_min):
+    place = {"x": 50, "y": 50, "width": 20, "height": 20, "rotation": 0}
+    size = {"original_width": 200, "original_height": 100}
+    labelled = rectangle("with_mask", "r1", x=5, y=5, width=20, height=20)
+    bare = {"id": "r2", "type": "rectangle", "value": place, "from_name": "box", "to_name": "image", **size}
+    text = ""
+    if is_min:
+        item = {"image": "g.jpg", "id": 1, "annotation_id": 1, "annotator": 1, "lead_time": 1.0}
+        text = json.dumps([item | {"label": [labelled["value"] | size], "box": [place | size]}])
+    dataset = import_(export(labelled, bare, text=text))
+    assert [row.box for row in dataset.rows] == [(10, 5, 50, 25)]
+    ((location, reason),) = [(item.location, item.reason) for item in dataset.left_out]
+    assert location.endswith(" by 1 box 100, 50, 140, 70")
+    assert reason == "the box has no label"
+
+
+def test_labels_of_one_region_in_json_min_are_of_its_box(export, import_):
+    size = {"original_width": 200, "original_height": 100, "rotation": 0}
+    places = [{"x": x, "y": 5, "width": 20, "height": 20, **size} for x in (5, 50)]
+    item = {"image": "g.jpg", "id": 1, "annotation_id": 1, "annotator": 1, "lead_time": 1.0}
+    item["mask"] = [place | {"choices": [word]} for place, word in zip(places, ("wear", "not_wear"), strict=True)]
+    item["box"] = places
+    dataset = import_(export(text=json.dumps([item])))
+    assert [(row.box[0], row.labels["mask"]) for row in dataset.rows] == [(10, "wear"), (100, "not_wear")]
+
+
+def test_polygons_and_rotated_rectangles_are_bounded_and_other_shapes_ignored(export, import_):
     size = {"original_width": 200, "original_height": 100, "from_name": "label", "to_name": "image"}
     points = {"points": [[10, 20], [40, 30], [20, 80]], "closed": True, "polygonlabels": ["with_mask"]}
     results = [
@@ -142,18 +202,18 @@ def test_polygons_and_rotated_rectangles_are_bounded_and_other_shapes_ignored(wr
         rectangle("no mask", "r", x=50, y=10, width=20, height=40) | {"id": "r"},
     ]
     results[2]["value"]["rotation"] = 90
-    root = write_tree("g.jpg", texts={"export.json": json.dumps([task(6, "g.jpg", annotation(1, *results))])})
+    root = export(*results)
     assert [(row.box, row.labels["mask"]) for row in import_(root).rows] == [
         ((20, 20, 80, 80), "wear"),
         ((60, 10, 100, 50), "not_wear"),
     ]
 
 
-def test_a_label_of_the_whole_photo_is_given_to_no_face_of_several(write_tree, import_):
+def test_a_label_of_the_whole_photo_is_given_to_no_face_of_several(export, import_):
     place = {"x": 0, "y": 0, "width": 50, "height": 50}
     other = place | {"x": 50}
     results = [rectangle("with_mask", "r1", **place), rectangle("no mask", "r2", **other), choices("gender", "male")]
-    root = write_tree("g.jpg", texts={"export.json": json.dumps([task(6, "g.jpg", annotation(1, *results))])})
+    root = export(*results)
     dataset = import_(root)
     assert all("gender" not in row.labels for row in dataset.rows)
     assert [note for note in dataset.notes if "whole photo" in note]

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.importers.box_rows import NOT_A_BOX, BoxRows
+from maskfit.data.importers.declared_size import are_sizes_of_boxes, find_size_columns, read_size
 from maskfit.data.importers.interface import (
     ANY,
     Confidence,
@@ -86,7 +87,7 @@ class BoxTableImporter:
             found = _find_columns(source, name, options.words)
             if found is None:
                 continue
-            path, boxes, labels, person, extra_columns, unread = found
+            path, boxes, labels, person, extra_columns, size, unread = found
             folder = (source.root / name).parent
             result.files.append(name)
             if not boxes.is_standard:
@@ -112,7 +113,7 @@ class BoxTableImporter:
                 if box is None:
                     result.rows.append(RawRow(photo, location, words, named, extra=extra))
                 else:
-                    rows.add(photo, location, words, box, person=named, extra=extra)
+                    rows.add(photo, location, words, box, read_size(row, size), named, extra)
         if not result.files:
             hint = "name the columns path, left, upper, right, lower and mask"
             raise DataError("no CSV here has a path, a box and a label", location=source.path, hint=hint)
@@ -125,13 +126,14 @@ def _tables(source: ImportSource) -> tuple[str, ...]:
 
 
 class _Columns(NamedTuple):
-    """Columns of a table: the path, the box, the labels with their keys, the person or "", those copied, all others."""
+    """Columns of a table: path, box, labels with their keys, person or "", those copied, the photo's size, others."""
 
     path: str
     box: BoxColumns
     labels: Sequence[tuple[str, str]]
     person: str
     extra: Mapping[str, str]
+    size: tuple[str, str] | None
     unread: Sequence[str]
 
 
@@ -168,6 +170,9 @@ def _find_columns(source: ImportSource, name: str, words: WordReader) -> _Column
         return None
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns), "")
     extra = {key: columns[key] for key in (REPEAT_COLUMN, PERSONS_COLUMN) if key in columns}
-    read = {path, person, *boxes.names, *(column for _, column in labels), *extra.values()}
+    size = find_size_columns(columns, boxes.names)
+    if are_sizes_of_boxes(iter_csv(source.root / name, ()), size, boxes):
+        size = None
+    read = {path, person, *boxes.names, *(column for _, column in labels), *extra.values(), *(size or ())}
     unread = [column for column in columns.values() if column not in read]
-    return _Columns(path, boxes, labels, person, extra, unread)
+    return _Columns(path, boxes, labels, person, extra, size, unread)

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from maskfit.data.importers.box_rows import DAMAGED_LINE, NO_BOX, BoxRows, to_numbers
+from maskfit.data.importers.declared_size import find_size_columns, read_size
 from maskfit.data.importers.interface import (
     ANY,
     Box,
@@ -80,7 +81,8 @@ class HuggingFaceImporter:
                     result.left_out.append(LeftOut(location, reason))
                     continue
                 person = next((str(item[key]) for key in PERSON_COLUMNS if item.get(key) is not None), "")
-                labels = _read_labels(item, options.words, unread)
+                size = find_size_columns({str(key).casefold(): key for key in item})
+                labels = _read_labels(item, options.words, unread, size or ())
                 objects = _read_objects(item.get("objects"))
                 boxes = objects.get("bbox") or []
                 if not boxes:
@@ -92,7 +94,8 @@ class HuggingFaceImporter:
                         continue
                     lists = {key: of for key, of in objects.items() if key != "bbox" and isinstance(of, list)}
                     own = {key: of[index] for key, of in lists.items() if index < len(of)}
-                    rows.add(photo, where, [*_read_labels(own, options.words, unread), *labels], box, person=person)
+                    words = [*_read_labels(own, options.words, unread), *labels]
+                    rows.add(photo, where, words, box, read_size(item, size), person)
         if unread:
             result.notes.append(f"keys that hold no label, ignored: {', '.join(unread)}")
         result.note_photos_without_row(finder)
@@ -108,11 +111,13 @@ def _label_files(source: ImportSource) -> list[str]:
     ]
 
 
-def _read_labels(item: Mapping[str, Any], words: WordReader, unread: dict[str, None]) -> list[tuple[str, str]]:
-    """Pairs of key and word of what a line or an object says."""
+def _read_labels(
+    item: Mapping[str, Any], words: WordReader, unread: dict[str, None], others: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Pairs of key and word of what a line or an object says, but for keys of something else."""
     found = []
     for name, value in item.items():
-        if name in ("file_name", "objects", *PERSON_COLUMNS) or value is None:
+        if name in ("file_name", "objects", *PERSON_COLUMNS, *others) or value is None:
             continue
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         texts = [str(part).strip() for part in values if isinstance(part, str | int | float)]

@@ -16,6 +16,7 @@ from typing import ClassVar, NamedTuple
 from maskfit.data.face_boxes import BoxColumns, find_box_columns
 from maskfit.data.importers.box_rows import NOT_A_BOX, ONE_CELL_BOX, BoxRows, has_one_cell_box
 from maskfit.data.importers.box_table import SHOWN_ROWS
+from maskfit.data.importers.declared_size import are_sizes_of_boxes, find_size_columns, read_size
 from maskfit.data.importers.interface import (
     Confidence,
     ImportOptions,
@@ -99,6 +100,7 @@ class IdTableImporter:
             boxes = find_box_columns({column.casefold(): column for column in columns.unread})
             if boxes is not None and not boxes.is_standard:
                 result.notes.append(f"{name}: {boxes.describe()}")
+            taken, size = _find_box_and_size(source, name, columns, boxes)
             for number, row in enumerate(iter_csv(source.root / name, (columns.id,)), start=2):
                 cell, location = row[columns.id], f"{name} row {number}"
                 if reason := columns.find_reason(row, boxes):
@@ -108,7 +110,7 @@ class IdTableImporter:
                 if len(found) == 1:
                     _check_no_other_photo(row, columns, found[0], finder, name, number)
                     if is_number:
-                        others = [column for column in columns.unread if boxes is None or column not in boxes.names]
+                        others = [column for column in columns.unread if column not in taken]
                         _check_no_other_name(row, columns.id, others, found[0], finder, name, number)
                     if is_url(cell):
                         _check_one_url(cell, url_of.setdefault(found[0], cell), found[0], name, number)
@@ -127,31 +129,31 @@ class IdTableImporter:
                     if box is None:
                         result.rows.append(RawRow(finder.folder / found[0], location, words, person))
                     else:
-                        boxed.add(finder.folder / found[0], location, words, box, person=person)
+                        boxed.add(finder.folder / found[0], location, words, box, read_size(row, size), person)
                 elif found:
                     result.left_out.append(LeftOut(f"{location}: {cell} may be {', '.join(found[:4])}", SEVERAL))
                 else:
                     reason = NOT_DOWNLOADED if is_url(cell) else NOT_FOUND
                     result.left_out.append(LeftOut(f"{location}: {cell}", reason))
-            if unread := [column for column in columns.unread if boxes is None or column not in boxes.names]:
+            if unread := [column for column in columns.unread if column not in taken]:
                 result.notes.append(f"{name}: columns that are not imported: {', '.join(unread)}")
         if not result.files:
             hint = "name the columns id and mask; a table of paths is read as a manifest, without an import"
             raise DataError("no CSV here names photos without a suffix", location=source.path, hint=hint)
-        result.notes += _describe_names(len(names), example, len(numbers), number_example)
+        result.notes += _note_names(len(names), example, len(numbers), number_example)
         boxed.finish()
         result.note_photos_without_row(finder)
         return result
 
 
-def _describe_names(num_names: int, example: str, num_numbers: int, number_example: str) -> list[str]:
-    """Notes on names without suffix, and on those of them that differ in zeros, each with an example."""
+def _note_names(names: int, example: str, numbers: int, number_example: str) -> list[str]:
+    """How many names were read as a photo's, and of these, how many as numbers, with an example of each."""
     notes = []
-    if num_names:
-        what = format_count(num_names, "name is read as the only photo", "names are each read as the only photo")
+    if names:
+        what = format_count(names, "name is read as the only photo", "names are each read as the only photo")
         notes.append(f"{what} of that name, such as {example}")
-    if num_numbers:
-        what = format_count(num_numbers, "of these names differs", "of these names differ")
+    if numbers:
+        what = format_count(numbers, "of these names differs", "of these names differ")
         notes.append(f"{what} from the photo's in zeros, as spreadsheets drop and add them: {number_example}")
     return notes
 
@@ -201,6 +203,18 @@ class _Columns(NamedTuple):
         if refused or (self.rejection and row[self.rejection].strip()):
             return REJECTED
         return ONE_CELL_BOX if boxes is None and has_one_cell_box(row, self.unread) else ""
+
+
+def _find_box_and_size(
+    source: ImportSource, name: str, columns: _Columns, boxes: BoxColumns | None
+) -> tuple[set[str], tuple[str, str] | None]:
+    """The columns of a table that are read as boxes and the photo's size, and those of the size."""
+    if boxes is None:
+        return set(), None
+    size = find_size_columns({column.casefold(): column for column in columns.unread}, boxes.names)
+    if are_sizes_of_boxes(iter_csv(source.root / name, ()), size, boxes):
+        size = None
+    return {*boxes.names, *(size or ())}, size
 
 
 def _check_no_other_photo(

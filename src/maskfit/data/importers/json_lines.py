@@ -28,6 +28,7 @@ from maskfit.data.importers.box_rows import (
     to_numbers,
     to_points,
 )
+from maskfit.data.importers.declared_size import find_size_columns, is_size_of_box, read_size
 from maskfit.data.importers.huggingface import FILE_NAME, LABEL_KEYS
 from maskfit.data.importers.interface import (
     ANY,
@@ -266,8 +267,10 @@ def _read_item(
         others.add("answer")
     columns = find_box_columns({key.casefold(): key for key in item})
     if columns is not None:
-        others |= set(columns.names)
-        boxes.append((_read_row_box(columns, item), [], None))
+        own_size = find_size_columns({key.casefold(): key for key in item}, columns.names)
+        others |= {*columns.names, *(own_size or ())}
+        box, drawn_on = _read_row_box(columns, item), read_size(item, own_size)
+        boxes.append((box, [], None if is_size_of_box(drawn_on, box) else drawn_on))
     if isinstance(item.get("spans"), list):
         others |= {"spans", "width", "height"}
         size = to_numbers([item.get("width"), item.get("height")])

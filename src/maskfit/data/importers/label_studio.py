@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+from maskfit.data.importers.box_rows import BoxRows
 from maskfit.data.importers.interface import (
     ANY,
     Box,
@@ -34,6 +35,7 @@ SKIPPED = "the task was skipped by an annotator (was_cancelled)"
 NO_ANNOTATION = "the task has no annotation"
 NO_PHOTO = "the task names no photo"
 EMPTY = "the annotation has no label"
+NO_LABEL = "the box has no label"
 
 
 class LabelStudioImporter:
@@ -68,6 +70,7 @@ class LabelStudioImporter:
             DataError: A file is no export.
         """
         result = RawImport(files=_export_files(source) or list(source.with_suffix(".json", ".csv")))
+        rows = BoxRows(result)
         finder = options.photo_finder(source)
         controls = _Controls(options.words)
         annotators: Counter[str] = Counter()
@@ -95,7 +98,15 @@ class LabelStudioImporter:
                         result.left_out.append(LeftOut(location, EMPTY))
                         continue
                     annotators[answer.annotator] += 1
-                    result.rows += [RawRow(photo, location, labels, task.person, box) for box, labels in regions]
+                    for region in regions:
+                        if region.box is None:
+                            result.rows.append(RawRow(photo, location, region.labels, task.person))
+                        elif region.labels:
+                            rows.add(photo, location, region.labels, region.box, region.size, task.person)
+                        else:
+                            edges = ", ".join(f"{edge:g}" for edge in region.box)
+                            result.left_out.append(LeftOut(f"{location} box {edges}", NO_LABEL))
+        rows.finish()
         result.note_photos_without_row(finder)
         result.notes += controls.notes()
         if len(annotators) > 1:
@@ -104,6 +115,14 @@ class LabelStudioImporter:
         if not has_full_json:
             result.notes.append("skipped tasks are missing in JSON-MIN and CSV; the export as JSON lists them")
         return result
+
+
+class _Region(NamedTuple):
+    """A box, or the whole photo: its edges in pixels, the size of the photo that it was drawn on, and its labels."""
+
+    box: Box | None
+    size: tuple[float, float] | None
+    labels: list[tuple[str, str]]
 
 
 class _Controls:
@@ -115,23 +134,24 @@ class _Controls:
         self._used: dict[str, str] = {}
         self._unassigned = 0
 
-    def read(self, answer: Answer) -> list[tuple[Box | None, list[tuple[str, str]]]]:
-        """The labels of an annotation: of the whole photo, or of each box where there are boxes with labels."""
+    def read(self, answer: Answer) -> list[_Region]:
+        """The labels of an annotation: of the whole photo, or of each box; none where nothing has a label."""
         whole: list[tuple[str, str]] = []
-        boxes: dict[str, tuple[Box, list[tuple[str, str]]]] = {}
+        boxes: dict[str, _Region] = {}
         for value in answer.values:
             if value.box is not None:
-                boxes.setdefault(value.region, (value.box, []))
+                boxes.setdefault(value.region, _Region(value.box, value.size, []))
         for value in answer.values:
             labels = self._read_words(value.control, value.words)
-            (boxes[value.region][1] if value.region in boxes else whole).extend(labels)
+            (boxes[value.region].labels if value.region in boxes else whole).extend(labels)
         if len(boxes) > 1 and whole:
             # Which of the faces a label of the whole photo means is unknown.
             self._unassigned += 1
             whole = []
-        if boxes:
-            return [(box, [*labels, *whole]) for box, labels in boxes.values() if labels or whole]
-        return [(None, whole)] if whole else []
+        regions = [_Region(box, size, [*labels, *whole]) for box, size, labels in boxes.values()]
+        if not boxes:
+            regions = [_Region(None, None, whole)]
+        return regions if any(region.labels for region in regions) else []
 
     def _read_words(self, control: str, words: tuple[str, ...]) -> list[tuple[str, str]]:
         key = self._words.find_key(control)

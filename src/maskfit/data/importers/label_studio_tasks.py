@@ -31,13 +31,15 @@ class ControlValue:
         control: Name of the control.
         words: The chosen words, or a number as text.
         region: Identifier of the region that it belongs to; empty for the whole photo.
-        box: The region's box, where this value draws it.
+        box: The region's box in pixels of `size`, where this value draws it.
+        size: (width, height) of the photo that it was drawn on.
     """
 
     control: str
     words: tuple[str, ...]
     region: str = ""
     box: Box | None = None
+    size: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _read_result(result: Mapping[str, Any]) -> Iterator[ControlValue]:
         box = _to_box(value, result)
     # A label of another shape, or of one without a size, is not of the whole photo: it names no face.
     if box is not None or kind in WHOLE_PHOTO:
-        yield ControlValue(str(result.get("from_name", "")), words, region, box)
+        yield ControlValue(str(result.get("from_name", "")), words, region, box, box and _size(result))
 
 
 def _read_min_value(name: str, value: Any) -> list[ControlValue]:
@@ -140,21 +142,25 @@ def _read_min_value(name: str, value: Any) -> list[ControlValue]:
             return [ControlValue(name, (value,))]
     items = value if isinstance(value, list) else [value]
     values = []
-    for number, item in enumerate(items):
+    for item in items:
         if not isinstance(item, Mapping):
             words = _words(item)
             values += [ControlValue(name, words)] if words else []
             continue
         words = next((words for key in item if (words := _words(item[key])) and key not in _GEOMETRY), ())
-        box = _to_box(item, item) if {"rectanglelabels", "polygonlabels"} & {*item} else None
+        box = _to_box(item, item)
         if box is not None or not _GEOMETRY & {*item}:
-            values.append(ControlValue(name, words, f"{name} {number}" if box else "", box))
+            # Controls of one region are apart here, and have its place in common.
+            values.append(ControlValue(name, words, f"{box}" if box else "", box, box and _size(item)))
         elif "choices" in item:
             values.append(ControlValue(name, words))
     return values
 
 
-_GEOMETRY = frozenset({"x", "y", "width", "height", "rotation", "original_width", "original_height", "id", "points"})
+_GEOMETRY = frozenset(
+    {"x", "y", "width", "height", "rotation", "original_width", "original_height", "image_rotation", "id", "points"}
+    | {"closed", "type"}
+)
 
 
 def _words(value: Any) -> tuple[str, ...]:
@@ -170,7 +176,7 @@ def _words(value: Any) -> tuple[str, ...]:
 def _to_box(value: Mapping[str, Any], sizes: Mapping[str, Any]) -> Box | None:
     """The box in pixels of a rectangle or polygon in percent; None where the photo's size is not given."""
     try:
-        width, height = float(sizes["original_width"]), float(sizes["original_height"])
+        width, height = _size(sizes)
         if "points" in value:
             across = [float(x) * width / 100 for x, _ in value["points"]]
             down = [float(y) * height / 100 for _, y in value["points"]]
@@ -179,6 +185,10 @@ def _to_box(value: Mapping[str, Any], sizes: Mapping[str, Any]) -> Box | None:
     except (KeyError, TypeError, ValueError):
         return None
     return round(min(across), 2), round(min(down), 2), round(max(across), 2), round(max(down), 2)
+
+
+def _size(sizes: Mapping[str, Any]) -> tuple[float, float]:
+    return float(sizes["original_width"]), float(sizes["original_height"])
 
 
 def _corners(value: Mapping[str, Any], width: float, height: float) -> tuple[list[float], list[float]]:
