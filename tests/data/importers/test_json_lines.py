@@ -91,6 +91,26 @@ def test_ground_truths_indexes_are_read_by_their_names(write_tree, import_):
     assert {NO_BOX, NO_CLASS} <= set(reasons(dataset))
 
 
+def test_boxes_without_a_name_of_their_class_are_listed(write_tree, import_):
+    """A number that the metadata does not name, none at all, and a span of Prodigy without a label."""
+    place = {"left": 2, "top": 4, "width": 10, "height": 12}
+    boxes = [{"class_id": number, **place} for number in (1, 5)] + [place]
+    metadata = {"class-map": {"1": "without_mask"}, "type": "groundtruth/object-detection"}
+    spans = [{"points": [[2, 4], [2, 16], [12, 16], [12, 4]]}]
+    text = lines(
+        {"source-ref": "s3://b/a.jpg", "faces": {"annotations": boxes}, "faces-metadata": metadata},
+        {"image": "b.jpg", "spans": spans, "answer": "accept"},
+        {"image": "c.jpg", "spans": spans, "label": "with_mask", "answer": "accept"},
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"output.manifest": text}))
+    assert [(row.photo.name, row.labels["mask"]) for row in dataset.rows] == [("a.jpg", "not_wear"), ("c.jpg", "wear")]
+    assert [(item.location.removeprefix("output.manifest"), item.reason) for item in dataset.left_out] == [
+        (" line 1 box 2", NO_CLASS),
+        (" line 1 box 3", "the box has no class"),
+        (" line 2 box 1", "the box has no class"),
+    ]
+
+
 def test_prodigys_choices_spans_and_answers_are_read(write_tree, import_):
     square = [[2, 4], [2, 16], [12, 16], [12, 4]]
     text = lines(

@@ -28,6 +28,7 @@ from maskfit.data.importers.box_rows import (
     to_numbers,
     to_points,
 )
+from maskfit.data.importers.box_rows import NO_CLASS as NO_BOX_CLASS
 from maskfit.data.importers.declared_size import find_size_columns, is_size_of_box, read_size
 from maskfit.data.importers.huggingface import FILE_NAME, LABEL_KEYS
 from maskfit.data.importers.interface import (
@@ -144,8 +145,9 @@ class JsonLinesImporter:
                 result.rows.append(RawRow(photo, location, labels, person))
             for count, (box, own, size) in enumerate(boxes, start=1):
                 where = f"{location} box {count}"
-                if box is None:
-                    result.left_out.append(LeftOut(where, NO_BOX))
+                if box is None or own is None or not (own or labels):
+                    reason = NO_BOX if box is None else NO_CLASS if own is None else NO_BOX_CLASS
+                    result.left_out.append(LeftOut(where, reason))
                 else:
                     rows.add(photo, where, [*own, *labels], box, size, person=person)
         if unread:
@@ -155,8 +157,8 @@ class JsonLinesImporter:
         return result
 
 
-Boxes = list[tuple[Box | None, Labels, tuple[float, float] | None]]
-"""Each box with its labels, and the size of the photo that it was drawn on."""
+Boxes = list[tuple[Box | None, Labels | None, tuple[float, float] | None]]
+"""Each box with its labels, None for an index without a name, and the size of the photo that it was drawn on."""
 
 
 def _label_files(source: ImportSource, words: WordReader) -> list[str]:
@@ -343,5 +345,6 @@ def _read_boxes(value: Mapping[str, Any], metadata: Mapping[str, Any], key: str)
         edges = to_numbers([item.get(edge) for edge in ("left", "top", "width", "height")])
         names = _class_names(item.get("class_id"), metadata)
         box = (edges[0], edges[1], edges[0] + edges[2], edges[1] + edges[3]) if edges else None
-        found.append((box, [(key, name) for name in names], (side[0], side[1]) if side else None))
+        own = [(key, name) for name in names] if names or item.get("class_id") is None else None
+        found.append((box, own, (side[0], side[1]) if side else None))
     return found
