@@ -73,3 +73,60 @@ def test_a_size_of_its_own_name_counts_beside_the_width_of_the_box(write_tree, i
     assert [row.box for row in import_(write_tree("a.jpg", texts={"t.csv": table(row | sizes)})).rows] == [
         (2, 4, 20, 30)
     ]
+
+
+def coco(root, *photos: tuple[int, tuple[int, int], tuple[int, int]]) -> None:
+    """Writes photos with an EXIF orientation and a stored size, and a COCO file with their declared sizes."""
+    images, boxes = [], []
+    for number, (orientation, stored, (width, height)) in enumerate(photos):
+        exif = Image.Exif()
+        exif[EXIF_ORIENTATION] = orientation
+        Image.new("RGB", stored).save(root / f"{number}.jpg", exif=exif)
+        images.append({"id": number, "file_name": f"{number}.jpg", "width": width, "height": height})
+        boxes.append({"id": number, "image_id": number, "category_id": 1, "bbox": [0, 0, width / 2, height / 4]})
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "with_mask"}]}
+    (root / "coco.json").write_text(json.dumps(content))
+
+
+SIDEWAYS, UPRIGHT = (6, (200, 160), (200, 160)), (6, (200, 160), (160, 200))
+UPSIDE_DOWN, SQUARE, PLAIN = (3, (200, 160), (200, 160)), (6, (160, 160), (160, 160)), (1, (200, 160), (200, 160))
+
+
+def test_boxes_of_a_set_on_stored_pixels_are_all_turned(write_tree, import_):
+    root = write_tree()
+    coco(root, UPSIDE_DOWN, SIDEWAYS, SQUARE, PLAIN, (3, (200, 160), (2000, 1600)))
+    dataset = import_(root)
+    assert [row.box for row in dataset.rows] == [
+        (100, 120, 200, 160),
+        (120, 0, 160, 100),
+        (120, 0, 160, 80),
+        (0, 0, 100, 40),
+        (100, 120, 200, 160),
+    ]
+    assert any("turned with its EXIF orientation: 4" in note for note in dataset.notes)
+    assert not any("look at one" in note for note in dataset.notes)
+
+
+def test_boxes_of_a_set_on_upright_photos_stay(write_tree, import_):
+    root = write_tree()
+    coco(root, UPSIDE_DOWN, UPRIGHT, SQUARE)
+    dataset = import_(root)
+    assert [row.box for row in dataset.rows] == [(0, 0, 100, 40), (0, 0, 80, 50), (0, 0, 80, 40)]
+    assert not any("turned" in note or "look at one" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(("others", "count"), [((), 2), ((SIDEWAYS, UPRIGHT), 2)])
+def test_boxes_whose_orientation_nothing_tells_are_counted(write_tree, import_, others, count):
+    root = write_tree()
+    coco(root, UPSIDE_DOWN, SQUARE, PLAIN, *others)
+    dataset = import_(root)
+    assert [row.box for row in dataset.rows][:3] == [(0, 0, 100, 40), (0, 0, 80, 40), (0, 0, 100, 40)]
+    assert any(note.endswith(f"look at one: {count}") for note in dataset.notes)
+
+
+def test_boxes_of_a_larger_original_on_stored_pixels_are_scaled_and_turned(write_tree, import_):
+    root = write_tree()
+    coco(root, (6, (200, 160), (2000, 1600)))
+    dataset = import_(root)
+    assert [row.box for row in dataset.rows] == [(120, 0, 160, 100)]
+    assert sum("turned with its EXIF" in note or "scaled to the photo's" in note for note in dataset.notes) == 2

@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,6 +64,7 @@ class BoxRows:
         self.result = result
         self._photos: dict[Path, tuple[int, int, int] | None] = {}
         self._counts: Counter[str] = Counter()
+        self._unclear: list[tuple[int, Box]] = []
 
     def add(
         self,
@@ -89,7 +91,7 @@ class BoxRows:
         if size is None:
             self.result.left_out.append(LeftOut(location, UNREADABLE))
             return
-        box = self._to_upright(photo, box, declared)
+        box, turned = self._to_upright(photo, box, declared)
         clipped = clip_to_photo(box, *size)
         if clipped is None:
             is_empty = box[2] <= box[0] or box[3] <= box[1]
@@ -98,8 +100,9 @@ class BoxRows:
         self._counts["boxes"] += 1
         self._counts["clipped"] += clipped != box
         self._counts["tiny"] += min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < MIN_BOX_SIDE
-        left, upper, right, lower = (round(edge, 2) for edge in clipped)
-        self.result.rows.append(RawRow(photo, location, labels, person, (left, upper, right, lower), extra or {}))
+        self.result.rows.append(RawRow(photo, location, labels, person, _round(clipped), extra or {}))
+        if turned is not None:
+            self._unclear.append((len(self.result.rows) - 1, _round(clip_to_photo(turned, *size) or clipped)))
 
     def size(self, photo: Path) -> tuple[int, int] | None:
         """Returns the size of a photo.
@@ -119,38 +122,69 @@ class BoxRows:
         return known and known[:2]
 
     def finish(self) -> None:
-        """Adds a note for each kind of change that boxes needed."""
+        """Turns boxes of which only the others tell how they were drawn; adds a note for each kind of change."""
+        if self._counts["turned"] and not self._counts["upright"]:
+            for number, box in self._unclear:
+                self.result.rows[number] = replace(self.result.rows[number], box=box)
+            self._counts["turned"] += len(self._unclear)
+        elif self._counts["turned"] or not self._counts["upright"]:
+            self._counts["unclear"] = len(self._unclear)
         total = self._counts["boxes"]
         notes = {
             "clipped": f"boxes that leave their photo, clipped to it: {{}} of {total:,}",
             "tiny": f"boxes with a side below {MIN_BOX_SIDE:.0f} pixels, too little to show a face: {{}} of {total:,}",
             "turned": "boxes drawn on a photo as it is stored, turned with its EXIF orientation: {}",
             "scaled": "boxes drawn on a copy of the photo of another size, scaled to the photo's: {}",
+            "unclear": "boxes on photos that EXIF turns without another size (by 180 degrees, mirrored, square), taken "
+            "as drawn on the upright photo; look at one: {}",
             "other size": "boxes of photos whose size in the source has another shape, taken as they are: {}",
         }
         self.result.notes += [
             text.format(f"{self._counts[kind]:,}") for kind, text in notes.items() if self._counts[kind]
         ]
 
-    def _to_upright(self, photo: Path, box: Box, declared: tuple[float, float] | None) -> Box:
-        """The box in pixels of the upright photo, where the source's own size of the photo says that it is not."""
+    def _to_upright(self, photo: Path, box: Box, declared: tuple[float, float] | None) -> tuple[Box, Box | None]:
+        """The box in pixels of the upright photo, where the source's own size of the photo says that it is not.
+
+        Where the size is the same for the photo as it is stored, also the box as it would be if it was drawn on that.
+        """
         known = self._photos[photo]
         # Of NaN and zero, min() may give NaN, which is not <= 0.
         if known is None or declared is None or not all(0 < side < math.inf for side in declared):
-            return box
+            return box, None
         width, height, orientation = known
-        own_width, own_height = declared
-        if own_width == width and own_height == height:
-            return box
-        if orientation >= FIRST_SIDEWAYS and own_width == height and own_height == width:
+        is_sideways = orientation >= FIRST_SIDEWAYS
+        size, stored = (width, height), (height, width) if is_sideways else (width, height)
+        is_upright, is_stored = declared == size, declared == stored
+        if not is_upright and not is_stored:
+            is_upright, is_stored = _has_shape(declared, size), _has_shape(declared, stored)
+        if not is_upright and not is_stored:
+            self._counts["other size"] += 1
+            return box, None
+        turned = turn_box(_scale(box, declared, stored), orientation, stored) if is_stored and orientation > 1 else None
+        self._counts["scaled"] += declared not in (size, stored)
+        if not is_upright and turned is not None:
             self._counts["turned"] += 1
-            return turn_box(box, orientation, declared)
-        if abs(own_width / own_height / (width / height) - 1) <= ASPECT_TOLERANCE:
-            self._counts["scaled"] += 1
-            x, y = width / own_width, height / own_height
-            return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-        self._counts["other size"] += 1
+            return turned, None
+        self._counts["upright"] += is_sideways and not is_stored
+        return _scale(box, declared, size), turned
+
+
+def _has_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return abs(one[0] / one[1] / (other[0] / other[1]) - 1) <= ASPECT_TOLERANCE
+
+
+def _scale(box: Box, size: tuple[float, float], target: tuple[float, float]) -> Box:
+    """A box of a photo of a size, on the photo of another size."""
+    if size == target:
         return box
+    x, y = target[0] / size[0], target[1] / size[1]
+    return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+
+
+def _round(box: Box) -> Box:
+    left, upper, right, lower = (round(edge, 2) for edge in box)
+    return (left, upper, right, lower)
 
 
 def turn_box(box: Box, orientation: int, size: tuple[float, float]) -> Box:
@@ -158,7 +192,7 @@ def turn_box(box: Box, orientation: int, size: tuple[float, float]) -> Box:
 
     Args:
         box: Left, upper, right, lower in pixels of the photo as it is stored.
-        orientation: EXIF orientation of a photo that is stored sideways, 5 to 8.
+        orientation: EXIF orientation of a photo that is not stored upright, 2 to 8.
         size: (width, height) as it is stored.
 
     Returns:
@@ -167,6 +201,9 @@ def turn_box(box: Box, orientation: int, size: tuple[float, float]) -> Box:
     width, height = size
     corners = [(box[0], box[1]), (box[2], box[3])]
     turned = {
+        2: [(width - x, y) for x, y in corners],
+        3: [(width - x, height - y) for x, y in corners],
+        4: [(x, height - y) for x, y in corners],
         5: [(y, x) for x, y in corners],
         6: [(height - y, x) for x, y in corners],
         7: [(height - y, width - x) for x, y in corners],
