@@ -130,3 +130,58 @@ def test_boxes_of_a_larger_original_on_stored_pixels_are_scaled_and_turned(write
     dataset = import_(root)
     assert [row.box for row in dataset.rows] == [(120, 0, 160, 100)]
     assert sum("turned with its EXIF" in note or "scaled to the photo's" in note for note in dataset.notes) == 2
+
+
+FRACTIONS = {"xmin": 0.25, "ymin": 0.125, "xmax": 0.75, "ymax": 0.5}
+CREATEML = [{"label": "with_mask", "coordinates": {"x": 0.5, "y": 0.3125, "width": 0.5, "height": 0.375}}]
+COCO = {
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 240, "height": 320}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0.25, 0.125, 0.5, 0.375]}],
+    "categories": [{"id": 1, "name": "with_mask"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", table({"path": "a.jpg", "label": "wear", **FRACTIONS})),
+        ("t.csv", table({"id": "a", "label": "wear", **FRACTIONS})),
+        ("_annotations.csv", table(ITEM | FRACTIONS)),
+        ("t.jsonl", line({"filename": "a.jpg", "class": "wear", **FRACTIONS})),
+        ("metadata.jsonl", metadata(ITEM | FRACTIONS)),
+        ("t.json", json.dumps([{"image": "a.jpg", "annotations": CREATEML}])),
+        ("coco.json", json.dumps(COCO)),
+    ],
+)
+def test_boxes_in_fractions_of_the_photo_become_pixels(write_tree, import_, name, text):
+    dataset = import_(write_tree("a.jpg", texts={name: text}))
+    assert [row.box for row in dataset.rows] == [(6, 4, 18, 16)]
+    assert "boxes within 0 and 1, read as fractions of the photo: 1" in dataset.notes
+    assert not any("scaled" in note or "too little" in note for note in dataset.notes)
+
+
+def test_fractions_of_stored_pixels_are_turned(write_tree, import_):
+    root = write_tree()
+    coco(root, SIDEWAYS)
+    content = json.loads((root / "coco.json").read_text())
+    content["annotations"][0]["bbox"] = [0, 0, 0.5, 0.25]
+    (root / "coco.json").write_text(json.dumps(content))
+    assert [row.box for row in import_(root).rows] == [(120, 0, 160, 100)]
+
+
+def test_fractions_among_boxes_in_pixels_are_listed(write_tree, import_):
+    """They may be fractions of another tool, or what stands for no face; which is unknown."""
+    rows = [{"path": "a.jpg", "label": word, "left": 0, "upper": 0, "right": x, "lower": x} for word, x in (
+        ("wear", 1), ("not_wear", 20), ("wear", 0))]  # fmt: skip
+    dataset = import_(write_tree("a.jpg", texts={"t.csv": table(*rows)}))
+    assert [(row.box, row.labels["mask"]) for row in dataset.rows] == [((0, 0, 20, 20), "not_wear")]
+    assert sorted(item.reason for item in dataset.left_out) == [
+        "the box is empty",
+        "the box lies within 0 and 1, as fractions of the photo do, and others are in pixels",
+    ]
+
+
+def test_small_boxes_of_formats_that_define_their_unit_are_no_fractions(write_tree, import_):
+    texts = {"a.txt": "0 .02 .02 .02 .02", "classes.txt": "mask"}
+    dataset = import_(write_tree("a.jpg", texts=texts))
+    assert [row.box for row in dataset.rows] == [(0.24, 0.32, 0.72, 0.96)]

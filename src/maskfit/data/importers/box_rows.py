@@ -45,6 +45,10 @@ BOX_KEYS = frozenset(
 """Keys of boxes whose numbers may mean corners or sides, so that no label of theirs is one of the photo."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e-?\d+)?", re.IGNORECASE)
+FRACTIONS_AMONG_PIXELS = "the box lies within 0 and 1, as fractions of the photo do, and others are in pixels"
+
+MAX_FRACTION = 1.5
+"""Largest edge of a box in fractions of the photo, which it may leave a little; no box in pixels is so small."""
 
 ASPECT_TOLERANCE = 0.02
 """Relative difference of width / height up to which boxes were drawn on a resized copy of the photo."""
@@ -58,10 +62,14 @@ class BoxRows:
 
     Args:
         result: Receives the rows, what is left out, and the notes.
+        may_be_fractions: Whether boxes within 0 and 1 are fractions of the photo; a format that defines the unit of its
+            boxes has none.
     """
 
-    def __init__(self, result: RawImport) -> None:
+    def __init__(self, result: RawImport, may_be_fractions: bool = True) -> None:
         self.result = result
+        self._may_be_fractions = may_be_fractions
+        self._fractions: list[tuple[int, Box, tuple[float, float] | None]] = []
         self._photos: dict[Path, tuple[int, int, int] | None] = {}
         self._counts: Counter[str] = Counter()
         self._unclear: list[tuple[int, Box]] = []
@@ -91,18 +99,52 @@ class BoxRows:
         if size is None:
             self.result.left_out.append(LeftOut(location, UNREADABLE))
             return
-        box, turned = self._to_upright(photo, box, declared)
-        clipped = clip_to_photo(box, *size)
+        row = RawRow(photo, location, labels, person, box, extra or {})
+        is_empty = box[2] <= box[0] or box[3] <= box[1]
+        if self._may_be_fractions and not is_empty and max(map(abs, box)) <= MAX_FRACTION:
+            self._fractions.append((len(self.result.rows), box, declared))
+            self.result.rows.append(row)
+            return
+        self._counts["pixels"] += not is_empty
+        placed = self._place(row, box, declared, len(self.result.rows))
+        if placed is not None:
+            self.result.rows.append(placed)
+
+    def _place(self, row: RawRow, box: Box, declared: tuple[float, float] | None, number: int) -> RawRow | None:
+        """A row, with the number that it has or gets, with its box in the upright photo; None where it is left out."""
+        width, height = self.size(row.photo) or (0, 0)
+        box, turned = self._to_upright(row.photo, box, declared)
+        clipped = clip_to_photo(box, width, height)
         if clipped is None:
             is_empty = box[2] <= box[0] or box[3] <= box[1]
-            self.result.left_out.append(LeftOut(location, EMPTY_BOX if is_empty else OUTSIDE))
-            return
+            self.result.left_out.append(LeftOut(row.location, EMPTY_BOX if is_empty else OUTSIDE))
+            return None
         self._counts["boxes"] += 1
         self._counts["clipped"] += clipped != box
         self._counts["tiny"] += min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < MIN_BOX_SIDE
-        self.result.rows.append(RawRow(photo, location, labels, person, _round(clipped), extra or {}))
         if turned is not None:
-            self._unclear.append((len(self.result.rows) - 1, _round(clip_to_photo(turned, *size) or clipped)))
+            self._unclear.append((number, _round(clip_to_photo(turned, width, height) or clipped)))
+        return replace(row, box=_round(clipped))
+
+    def _place_fractions(self) -> set[int]:
+        """Brings boxes within 0 and 1 into pixels where all boxes are so; returns the numbers of rows to leave out."""
+        gone: set[int] = set()
+        for number, box, declared in self._fractions:
+            row = self.result.rows[number]
+            if self._counts["pixels"]:
+                self.result.left_out.append(LeftOut(row.location, FRACTIONS_AMONG_PIXELS))
+                gone.add(number)
+                continue
+            is_size = declared is not None and all(0 < side < math.inf for side in declared)
+            size = declared if declared is not None and is_size else self.size(row.photo) or (0, 0)
+            placed = self._place(row, _scale(box, (1, 1), size), size, number)
+            if placed is None:
+                gone.add(number)
+            else:
+                self.result.rows[number] = placed
+                self._counts["fractions"] += 1
+                self._counts["scaled"] = 0  # that fractions are scaled is said already
+        return gone
 
     def size(self, photo: Path) -> tuple[int, int] | None:
         """Returns the size of a photo.
@@ -123,14 +165,18 @@ class BoxRows:
 
     def finish(self) -> None:
         """Turns boxes of which only the others tell how they were drawn; adds a note for each kind of change."""
+        gone = self._place_fractions()
         if self._counts["turned"] and not self._counts["upright"]:
             for number, box in self._unclear:
                 self.result.rows[number] = replace(self.result.rows[number], box=box)
             self._counts["turned"] += len(self._unclear)
         elif self._counts["turned"] or not self._counts["upright"]:
             self._counts["unclear"] = len(self._unclear)
+        if gone:
+            self.result.rows[:] = [row for number, row in enumerate(self.result.rows) if number not in gone]
         total = self._counts["boxes"]
         notes = {
+            "fractions": "boxes within 0 and 1, read as fractions of the photo: {}",
             "clipped": f"boxes that leave their photo, clipped to it: {{}} of {total:,}",
             "tiny": f"boxes with a side below {MIN_BOX_SIDE:.0f} pixels, too little to show a face: {{}} of {total:,}",
             "turned": "boxes drawn on a photo as it is stored, turned with its EXIF orientation: {}",

@@ -70,7 +70,7 @@ class LabelStudioImporter:
             DataError: A file is no export.
         """
         result = RawImport(files=_export_files(source) or list(source.with_suffix(".json", ".csv")))
-        rows = BoxRows(result)
+        rows = BoxRows(result, may_be_fractions=False)
         finder = options.photo_finder(source)
         controls = _Controls(options.words)
         annotators: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from maskfit.data.importers.box_rows import NO_FACE, UNREADABLE, BoxRows
+from maskfit.data.importers.box_rows import MAX_FRACTION, NO_FACE, UNREADABLE, BoxRows
 from maskfit.data.importers.interface import ANY, Confidence, ImportOptions, ImportSource, LeftOut, RawImport
 from maskfit.data.importers.voc import stem_index
 from maskfit.data.importers.word_reader import WordReader
@@ -22,9 +22,6 @@ from maskfit.errors import DataError
 
 NO_LABEL_FILE = "the photo has no label file"
 NOT_FRACTIONS = "the box is not in fractions of the photo"
-
-MAX_FRACTION = 1.5
-"""Largest number in a line: boxes may leave their photo a little."""
 
 
 class YoloImporter:
@@ -65,7 +62,7 @@ class YoloImporter:
                 differently; or a line has two meanings.
         """
         result = RawImport()
-        rows = BoxRows(result)
+        rows = BoxRows(result, may_be_fractions=False)
         stems = stem_index(source, options)
         classes = ClassFiles(source)
         labeled: dict[str, tuple[Path, list[str]]] = {}
