@@ -18,6 +18,7 @@ from maskfit.data.data_problems import DataProblem, find_file_hint
 from maskfit.data.importers import IMPORTERS, ImportedDataset, import_dataset
 from maskfit.data.importers.format_detection import find_formats
 from maskfit.data.importers.interface import Confidence
+from maskfit.data.importers.other_exports import explain_export
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.label_codes import CLASS_COLUMNS, CODES_HINT, CodesOption, check_codes_names
@@ -95,13 +96,14 @@ def suggest_import(path: Path, schema: LabelSchema, *, is_manifest: bool = False
         is_manifest: Whether it has rows with mistakes of their own; a table of boxes is then no other format.
 
     Returns:
-        A fatal problem; None where the file has none of the formats for sure.
+        A fatal problem; None where the file has none of the formats for sure, and is of no tool that is known.
     """
     importers = {name: importer for name, importer in IMPORTERS.items() if not (is_manifest and name == "boxes")}
     found = find_formats(ImportSource(path), importers, WordReader(schema))
     sure = [name for name, confidence in found.items() if confidence is Confidence.SURE]
     if not sure:
-        return None
+        refusal = explain_export(ImportSource(path))
+        return DataProblem("fatal", "source", str(path), refusal.message, refusal.hint or "") if refusal else None
     message, hint = f"this is {IMPORTERS[sure[0]].title}, not a manifest", _import_hint(path, sure)
     return DataProblem("fatal", "source", str(path), message, hint)
 
@@ -190,6 +192,8 @@ def _find_next_step(source: ImportSource, found: Mapping[str, Confidence], schem
         return "format", f"the format may be {' or '.join(sure)}", _import_hint(source.path, sure)
     if nested := _find_nested_persons(source):
         return nested
+    if refusal := explain_export(source):
+        return "format", refusal.message, refusal.hint or ""
     if not source.photos:
         files = f", only {format_count(len(source.other_files), 'other file')}" if source.other_files else ""
         hint = (

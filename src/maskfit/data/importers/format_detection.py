@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from maskfit.data.competition_layout import FOLDER_REGEX
 from maskfit.data.data_problems import find_file_hint
 from maskfit.data.importers.interface import Confidence, Importer
+from maskfit.data.importers.other_exports import explain_export
 from maskfit.data.importers.plain_table import explain_table
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import WordReader
@@ -73,6 +74,8 @@ def detect_format(source: ImportSource, importers: Mapping[str, Importer], words
             location=source.path,
             hint=f"use the folder as it is: maskfit data check {shlex.quote(str(source.path))}; or name a --format",
         )
+    if not sure and (refusal := explain_export(source)):
+        raise refusal
     # What an annotation tool wrote beside the photos says more than the words in their names.
     candidates = sorted(sure or found, key=NAME_FORMATS.__contains__)
     if len(candidates) == 1 and candidates[0] not in NAME_FORMATS:
