@@ -96,7 +96,12 @@ RealtimeOption = Annotated[
 SecondsOption = Annotated[
     float | None, typer.Option(min=0.01, help="Stop after this many seconds of the source.", rich_help_panel=FRAMES)
 ]
-ReconnectOption = Annotated[float, typer.Option(min=0, help="Seconds to retry a lost stream.", rich_help_panel=FRAMES)]
+ReconnectOption = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Seconds to retry a stream that is lost, or not there at the start.", rich_help_panel=FRAMES
+    ),
+]
 
 MinStateOption = Annotated[
     float,
@@ -235,7 +240,9 @@ def video(
         summary = process_video(stream, face_predictor, options, stop=stop, callbacks=callbacks)
     if json:
         write(dumps({"event": "summary", **summary.to_dict()}))
-    _print_summary(summary, [path for path in (target, counts, video) if path])
+    # Of a stream that never came nothing is written.
+    written = [path for path in (target, counts, video) if path and summary.num_frames]
+    _print_summary(summary, written)
     if summary.stopped:
         raise typer.Exit(EXIT_INTERRUPTED)
 

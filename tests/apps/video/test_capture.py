@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import io
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from PIL import Image
 
 from maskfit.apps.video import capture, live_capture
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture, parse_source
-from maskfit.apps.video.live_capture import LatestFrameReader, ReconnectingSource, realtime_frames
+from maskfit.apps.video.live_capture import LatestFrameReader, ReconnectingSource, open_source, realtime_frames
 from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.errors import DataError
 
@@ -325,6 +326,51 @@ def test_a_stream_that_stays_lost_is_an_error(camera, monkeypatch):
     stream = ReconnectingSource(VideoCapture(parse_source(camera)), threading.Event(), lambda line: None, 0.2, closed)
     with pytest.raises(DataError, match=r"was lost \(.*\) and not back within 0.2 s"):
         list(stream.read())
+
+
+def test_a_stream_that_is_not_there_yet_is_waited_for(camera, monkeypatch):
+    monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
+    Flickering.asked = 1  # The next answer is 503.
+    log: list[str] = []
+    video = open_source(parse_source(camera), threading.Event(), log.append, 20)
+    assert video is not None
+    video.close()
+    first, second = log
+    assert "hall.ts: the stream cannot be opened: " in first
+    assert first.endswith("; trying again for up to 20 s")
+    assert "hall.ts is there after" in second
+
+
+def test_a_stream_that_never_comes_is_an_error_and_can_be_stopped(monkeypatch):
+    monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = parse_source(f"rtsp://me:secret@127.0.0.1:{unused.getsockname()[1]}/hall")
+    log: list[str] = []
+    with pytest.raises(DataError, match=r"not there within 0.3 s: the stream cannot be opened") as error:
+        open_source(address, threading.Event(), log.append, 0.3)
+    assert "secret" not in f"{error.value}{log}"
+    stop = threading.Event()
+    stop.set()
+    assert open_source(address, stop, log.append, 300) is None
+    with pytest.raises(DataError, match="the stream cannot be opened"):
+        open_source(address, threading.Event(), lambda line: pytest.fail(line), 0)
+
+
+def test_a_refused_password_is_an_error_at_once(monkeypatch):
+    class Closed(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = parse_source(f"http://127.0.0.1:{server.server_port}/hall.ts")
+        with pytest.raises(DataError, match="the stream cannot be opened"):
+            open_source(address, threading.Event(), lambda line: pytest.fail(line), 300)
+        server.shutdown()
 
 
 def test_packets_that_no_decoder_takes_are_counted(tmp_path, monkeypatch):

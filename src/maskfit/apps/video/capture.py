@@ -46,6 +46,10 @@ DURATION_TOLERANCE_SECONDS = 1.0
 """Seconds by which a video may end before the duration in its header; a sound track may be that much longer."""
 
 
+class SourceUnavailableError(DataError):
+    """A stream that cannot be opened now, and may be later: its camera is switched off, or the network is not there."""
+
+
 @dataclass(frozen=True)
 class SourceAddress:
     """Address of a video source.
@@ -213,7 +217,7 @@ class VideoCapture:
         truncation: Why the video ended early; empty where it did not.
 
     Raises:
-        DataError: The source cannot be opened, or has no video.
+        DataError: The source cannot be opened, or has no video; a `SourceUnavailableError` where that may change.
         MissingExtraError: PyAV is not installed.
     """
 
@@ -300,6 +304,9 @@ def _open(address: SourceAddress) -> InputContainer:
         import av
     except ImportError:
         raise MissingExtraError("'maskfit video'", "watch") from None
+    # Waiting changes nothing about a password or an unknown protocol, and some cameras lock who tries again.
+    refusals = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.ProtocolNotFoundError)
+    kind: type[DataError] = SourceUnavailableError if address.kind == "stream" else DataError
     try:
         if address.kind == "file":
             return av.open(address.url, options={"protocol_whitelist": "file"})
@@ -314,9 +321,10 @@ def _open(address: SourceAddress) -> InputContainer:
     except (av.error.FFmpegError, ValueError, OSError) as error:
         # Never the whole message: it contains the URL, which may contain a password.
         reason = getattr(error, "strerror", None) or type(error).__name__
+        kind = DataError if isinstance(error, refusals) else kind
     messages = {"file": "this is not a readable video", "stream": "the stream cannot be opened"}
     hints = {"file": "check in a video player that the file is complete", "stream": "check URL, network and password"}
-    raise DataError(
+    raise kind(
         f"{messages.get(address.kind, 'the camera cannot be opened')}: {reason}",
         location=address.display_name,
         hint=hints.get(address.kind, "check its number and cable, and that no other program uses it"),

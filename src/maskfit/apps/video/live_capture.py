@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime
 
-from maskfit.apps.video.capture import Frame, SourceAddress, VideoCapture
+from maskfit.apps.video.capture import Frame, SourceAddress, SourceUnavailableError, VideoCapture
 from maskfit.apps.video.frame_times import MIN_FRAME_STEP_SECONDS
 from maskfit.errors import DataError
 
@@ -98,6 +98,77 @@ def realtime_frames(frames: Iterable[Frame], stop: threading.Event) -> Iterator[
         yield frame
 
 
+OpenSource = Callable[[SourceAddress], VideoCapture]
+"""Opens a source."""
+
+
+def open_source(
+    address: SourceAddress,
+    stop: threading.Event,
+    log: Logger,
+    max_seconds: float,
+    open_once: OpenSource = VideoCapture,
+) -> VideoCapture | None:
+    """Opens a source, and waits for a stream that is not there yet, as after a power cut, when the camera starts later.
+
+    Args:
+        address: The source.
+        stop: Ends the waiting when set.
+        log: Called with a line when the stream is waited for, and when it is there.
+        max_seconds: Seconds for which opening a stream is tried; 0 for once.
+        open_once: Opens the source.
+
+    Returns:
+        The open source; None where `stop` was set.
+
+    Raises:
+        DataError: It cannot be opened; a stream not within `max_seconds`, or refused for its password.
+        MissingExtraError: PyAV is not installed.
+    """
+    began_at = time.monotonic()
+    try:
+        return open_once(address)
+    except SourceUnavailableError as error:
+        if max_seconds < FIRST_RETRY_SECONDS:
+            raise
+        log(f"{address.display_name}: {error.message}; trying again for up to {max_seconds:g} s")
+    return _open_within(address, began_at, max_seconds, stop, log, open_once, SourceUnavailableError, "there")
+
+
+def _open_within(
+    address: SourceAddress,
+    began_at: float,
+    max_seconds: float,
+    stop: threading.Event,
+    log: Logger,
+    open_once: OpenSource,
+    passing: type[DataError],
+    state: str,
+) -> VideoCapture | None:
+    """Tries to open a source with growing pauses; None where `stop` was set.
+
+    Raises:
+        SourceUnavailableError: It could not be opened in time.
+        DataError: It failed with another error than `passing`.
+    """
+    pause, reason = FIRST_RETRY_SECONDS, ""
+    while time.monotonic() + pause <= began_at + max_seconds:
+        if stop.wait(pause):
+            return None
+        try:
+            video = open_once(address)
+        except passing as error:
+            pause, reason = min(2 * pause, MAX_RETRY_SECONDS), f": {error.message}"
+            continue
+        log(f"{address.display_name} is {state} after {time.monotonic() - began_at:.0f} s")
+        return video
+    raise SourceUnavailableError(
+        f"the source was not {state} within {max_seconds:g} s{reason}",
+        location=address.display_name,
+        hint="check URL, network and password; --reconnect SECONDS tries for longer",
+    )
+
+
 class ReconnectingSource:
     """Reads a live source across interruptions; frame indices and times continue.
 
@@ -121,7 +192,7 @@ class ReconnectingSource:
         stop: threading.Event,
         log: Logger,
         max_reconnect_seconds: float,
-        open_again: Callable[[SourceAddress], VideoCapture] = VideoCapture,
+        open_again: OpenSource = VideoCapture,
     ) -> None:
         self.num_interruptions = 0
         self.num_damaged = 0
@@ -170,25 +241,19 @@ class ReconnectingSource:
         Raises:
             DataError: It could not be reconnected in time.
         """
-        lost_at, pause = time.monotonic(), FIRST_RETRY_SECONDS
         limit = self._max_reconnect_seconds
         self.num_interruptions += 1
         self._log(f"{self._address.display_name} was lost: {reason}; reconnecting for up to {limit:g} s")
-        while time.monotonic() + pause <= lost_at + limit:
-            if self._stop.wait(pause):
-                return None
-            try:
-                video = self._open(self._address)
-            except DataError:
-                pause = min(2 * pause, MAX_RETRY_SECONDS)
-                continue
-            self._log(f"{self._address.display_name} is back after {time.monotonic() - lost_at:.0f} s")
-            return video
-        raise DataError(
-            f"the source was lost ({reason}) and not back within {limit:g} s",
-            location=self._address.display_name,
-            hint="check it; --reconnect SECONDS tries for longer",
-        )
+        try:
+            return _open_within(
+                self._address, time.monotonic(), limit, self._stop, self._log, self._open, DataError, "back"
+            )
+        except SourceUnavailableError:
+            raise DataError(
+                f"the source was lost ({reason}) and not back within {limit:g} s",
+                location=self._address.display_name,
+                hint="check it; --reconnect SECONDS tries for longer",
+            ) from None
 
 
 class _Clock:

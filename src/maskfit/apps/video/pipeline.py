@@ -22,7 +22,13 @@ from maskfit.apps.video.event_writer import EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw
 from maskfit.apps.video.frame_filling import FrameFiller, PredictedFrame, group_frames
 from maskfit.apps.video.frame_times import DEFAULT_FPS
-from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
+from maskfit.apps.video.live_capture import (
+    LatestFrameReader,
+    Logger,
+    ReconnectingSource,
+    open_source,
+    realtime_frames,
+)
 from maskfit.apps.video.video_writer import VideoWriter, check_video_path, open_video_writer
 from maskfit.data.image_decoding import Pixels
 from maskfit.errors import DataError
@@ -36,7 +42,7 @@ DETECT_EVERY = 4
 """Of so many frames of a file one is predicted, and the others where it does not agree with the one before."""
 
 RECONNECT_SECONDS = 300.0
-"""Default seconds for which reconnecting to a lost stream is tried."""
+"""Default seconds for which opening a stream, and reconnecting to a lost one, is tried."""
 
 Item = TypeVar("Item")
 
@@ -54,7 +60,7 @@ class VideoOptions:
         sampling: Which frames are processed.
         realtime: Whether a file is played at its own speed, dropping frames as with a camera.
         max_seconds: Seconds of the source after which processing ends; None for its end.
-        reconnect_seconds: Seconds for which reconnecting to a lost stream is tried.
+        reconnect_seconds: Seconds for which opening a stream, and reconnecting to a lost source, is tried.
         choose_side: Whether the side at which faces are detected is chosen by the time that a frame has, where frames
             do not wait; a file is seen at the detector's own side.
         detect_every: Of so many frames of a file one is predicted, and the others only where it does not agree with the
@@ -192,7 +198,9 @@ def process_video(
     stop = stop or threading.Event()
     callbacks = callbacks or VideoCallbacks()
     began = time.perf_counter()
-    video = VideoCapture(address)
+    video = open_source(address, stop, callbacks.on_message, options.reconnect_seconds)
+    if video is None:
+        return VideoSummary(seconds=time.perf_counter() - began, stopped=True)
     source = _FrameSource(video, options, stop, callbacks.on_message)
     fraction = 1.0
     if options.max_seconds and video.duration:
