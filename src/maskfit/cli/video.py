@@ -131,7 +131,13 @@ MaxUnseenOption = Annotated[
 ]
 MinConfidenceOption = Annotated[
     float,
-    typer.Option("--min-confidence", min=0, max=1, help="Minimum probability of a state.", rich_help_panel=FILTERING),
+    typer.Option(
+        "--min-confidence",
+        min=0,
+        max=1,
+        help="Minimum probability of a state; the model's own threshold counts where it is higher.",
+        rich_help_panel=FILTERING,
+    ),
 ]
 
 

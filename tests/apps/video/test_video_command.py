@@ -225,6 +225,15 @@ def test_the_threshold_of_the_model_file_applies(command, video, painted, tmp_pa
     assert lines[-1]["changes"] == 0
 
 
+@pytest.mark.parametrize(("threshold", "asked", "sure"), [(1.0, 0.1, False), (0.0, 1.0, False), (0.1, 0.1, True)])
+def test_the_larger_of_the_two_thresholds_counts(command, video, painted, tmp_path, threshold, asked, sure):
+    model = gray_model(tmp_path / "own.onnx", {"mask": threshold})
+    result = command(video, "--model", model, "--json", "--min-confidence", asked)
+    assert ({json.loads(line).get("mask") for line in result.out.splitlines()[:-1]} != {"not sure"}) == sure
+    words = " ".join(command("--help").out.replace("│", " ").split())
+    assert "the model's own threshold counts where it is higher" in words
+
+
 def test_a_truncated_video_is_processed_with_a_warning(command, model, painted, film, tmp_path):
     from maskfit.apps.video.video_writer import open_video_writer
 
