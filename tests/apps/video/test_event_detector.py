@@ -150,6 +150,11 @@ def test_the_debounced_state_is_displayed():
     assert prediction.probability == person.predictions[0].probabilities["wear"] < 0.5
     (mark,) = visible_boxes(detector, 2.2, (160, 200))
     assert (mark.color, mark.number, mark.label, mark.is_confident) == (VALUE_COLORS[0], 1, "worn?", True)
+    (event,) = detector.flush()
+    formatter = EventFormatter(SCHEME)
+    assert ": worn?, " in formatter.to_text(event)
+    assert (formatter.to_row(event)["mask"], formatter.to_row(event)["doubtful"]) == ("wear", True)
+    assert dict(zip(formatter.columns, formatter.to_cells(event), strict=True))["doubtful"] == "yes"
     assert mark.box == pytest.approx((50 / 200, 50 / 160, 90 / 200, 100 / 160))
 
 

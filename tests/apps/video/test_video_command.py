@@ -37,6 +37,7 @@ COLUMNS = [
     "mask",
     "previous",
     "probability",
+    "doubtful",
     "gender",
     "since",
     "left",
@@ -172,7 +173,8 @@ def test_ctrl_c_leaves_complete_files(command, video, model, painted, tmp_path, 
     assert "stopped" in result.err
     assert signal.getsignal(signal.SIGINT) is before
     rows = read_csv(tmp_path / "e.csv", COLUMNS)
-    assert {row["event"] for row in rows} == {"appeared", "ended"}
+    assert {row["event"] for row in rows} == {"appeared", "stopped"}
+    assert "person 1 was there when the watch was stopped: " in result.out
     assert read_csv(tmp_path / "c.csv", ["people"])[0]["people"] == "2"
     seen = list(VideoCapture(parse_source(str(tmp_path / "v.mp4"))).read())
     assert 25 <= len(seen) <= 31

@@ -15,7 +15,7 @@ from maskfit.inference.decisions import AttributePrediction, abstain_on_small_fa
 from maskfit.inference.face_prediction import FacePrediction
 from maskfit.labels.schema import MASK, LabelSchema
 
-EventType = Literal["appeared", "changed", "left", "ended"]
+EventType = Literal["appeared", "changed", "left", "ended", "stopped"]
 
 LIKELY_FROM = 0.5
 """Below this probability the other values together are more likely. A state that was once certain is kept down to it,
@@ -73,7 +73,8 @@ class Event:
         since: When it began: the person was first seen, first seen in the new state, or last seen.
         frame: Index of the frame at `time`.
         person: Track id of the person.
-        event: `appeared`, `changed`, `left`, or `ended` where the video ends with the person in it.
+        event: `appeared`, `changed`, `left`, or where the person is there at the end `ended`, or `stopped` where the
+            watch was stopped before the video ended.
         state: Name of the current value of the state attribute; None where it is uncertain.
         previous: The state before a change; a change to None withdraws it.
         predictions: The smoothed prediction of each attribute.
@@ -212,13 +213,16 @@ class EventDetector:
             events += self._update_person(self._persons[track], time, face)
         return events
 
-    def flush(self) -> list[Event]:
-        """Ends the video.
+    def flush(self, is_stopped: bool = False) -> list[Event]:
+        """Ends the watch.
+
+        Args:
+            is_stopped: Whether it was stopped before the video ended.
 
         Returns:
-            The event `ended` of each person who is still there.
+            The event `ended`, or `stopped`, of each person who is still there.
         """
-        return [event for person in self.persons for event in self._end(person, "ended")]
+        return [event for person in self.persons for event in self._end(person, "stopped" if is_stopped else "ended")]
 
     def current_states(self, person: TrackedPerson) -> tuple[AttributePrediction, ...]:
         """Returns the predictions to display: for the state attribute the debounced state, not the last frame's value.
@@ -299,9 +303,21 @@ def format_state(prediction: AttributePrediction) -> str:
     Returns:
         Text for people.
     """
-    if prediction.is_confident and prediction.probability < LIKELY_FROM:
+    if is_doubtful(prediction):
         return f"{prediction.display_name}?"
     return str(prediction)
+
+
+def is_doubtful(prediction: AttributePrediction) -> bool:
+    """Whether a state is kept although other values are more likely, as when it is about to change.
+
+    Args:
+        prediction: The prediction of one attribute.
+
+    Returns:
+        Whether it is so.
+    """
+    return prediction.is_confident and prediction.probability < LIKELY_FROM
 
 
 def find_state_attribute(schema: LabelSchema) -> str:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from maskfit.apps.video.event_detector import Event, EventDetector, find_state_attribute, format_state
+from maskfit.apps.video.event_detector import (
+    Event,
+    EventDetector,
+    find_state_attribute,
+    format_state,
+    is_doubtful,
+)
 from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels.schema import LabelSchema
 
@@ -73,6 +79,7 @@ class EventFormatter:
             state,
             "previous",
             "probability",
+            "doubtful",
             *others,
             "since",
             *EDGES,
@@ -103,10 +110,23 @@ class EventFormatter:
             state: event.state or NOT_SURE,
             "previous": (event.previous or NOT_SURE) if event.event == "changed" else "",
             "probability": round(predictions[state].probability, 4),
+            "doubtful": is_doubtful(predictions[state]),
             **others,
             "since": round(event.since, 3),
             **dict(zip(EDGES, (round(edge, 1) for edge in event.box), strict=True)),
         }
+
+    def to_cells(self, event: Event) -> list[object]:
+        """Formats an event as the cells of a CSV.
+
+        Args:
+            event: The event.
+
+        Returns:
+            The values of `to_row`, with "yes" and nothing for true and false.
+        """
+        values = self.to_row(event).values()
+        return [("yes" if value else "") if isinstance(value, bool) else value for value in values]
 
     def to_text(self, event: Event) -> str:
         """Formats an event as a line for people.
@@ -119,7 +139,8 @@ class EventFormatter:
         """
         minutes, seconds = divmod(event.time, SECONDS_PER_MINUTE)
         when = self.clock(event.time)[11:19] if self.started_at else f"{int(minutes):02d}:{seconds:04.1f}"
-        what = {"ended": "was there to the end"}.get(event.event, event.event)
+        at_end = {"ended": "was there to the end", "stopped": "was there when the watch was stopped"}
+        what = at_end.get(event.event, event.event)
         return f"{when}  person {event.person} {what}: {', '.join(map(format_state, event.predictions))}"
 
     def clock(self, time: float) -> str:

@@ -414,14 +414,14 @@ class _FrameProcessor:
         for event in events:
             self.callbacks.on_event(event, self.formatter)
         if self.events_csv and events:
-            self.events_csv.write([list(self.formatter.to_row(event).values()) for event in events])
+            self.events_csv.write([self.formatter.to_cells(event) for event in events])
         self.summary.num_events += len(events)
         self.summary.num_persons += sum(event.event == "appeared" for event in events)
         self.summary.num_changes += sum(event.event == "changed" and event.previous is not None for event in events)
 
     def finish(self) -> None:
         if self.summary.num_frames:
-            self._report(self.detector.flush())
+            self._report(self.detector.flush(self.summary.stopped))
             if self.counts_csv:
                 self.counts_csv.write(self.counter.flush())
 
