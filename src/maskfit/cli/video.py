@@ -102,6 +102,16 @@ ReconnectOption = Annotated[
         min=0, help="Seconds to retry a stream that is lost, or not there at the start.", rich_help_panel=FRAMES
     ),
 ]
+RotateOption = Annotated[
+    int,
+    typer.Option(
+        "--rotate",
+        metavar="90|180|270",
+        help="Turn every frame by so many degrees clockwise, for a camera mounted sideways: faces must be upright.",
+        rich_help_panel=FRAMES,
+        show_default=False,
+    ),
+]
 
 MinStateOption = Annotated[
     float,
@@ -168,6 +178,7 @@ def video(
     realtime: RealtimeOption = False,
     seconds: SecondsOption = None,
     reconnect: ReconnectOption = 300,
+    rotate: RotateOption = 0,
     min_state: MinStateOption = 0.5,
     smoothing: SmoothingOption = 0.5,
     max_unseen: MaxUnseenOption = 1.0,
@@ -199,6 +210,8 @@ def video(
     if blur and video is None:
         raise DataError("--blur needs --video", hint="add --video out.mp4")
     _check_outputs([path for path in (target, counts) if path], video, force, append)
+    if rotate not in (0, 90, 180, 270):
+        raise DataError(f"--rotate {rotate} is no quarter turn", hint="--rotate 90, 180 or 270, degrees clockwise")
     require_extra("video", "watch", "av")
     from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds
@@ -239,6 +252,7 @@ def video(
         choose_side=_may_choose_side(face_predictor, detector),
         detect_every=detect_every,
         append=append,
+        rotation=rotate,
     )
     write = _writer()
     with _stopping() as stop, progress(f"processing {stream.display_name}", "frames") as advance:

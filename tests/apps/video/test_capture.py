@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def test_a_frame_of_another_size_is_resized_to_the_first(tmp_path):
         out.write(0.1, picture(0, 128, 96))
     frames, _ = read(tmp_path / "a.mp4")
     assert [frame.pixels.shape for frame in frames] == [(48, 64, 3)] * 2
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_frames_are_turned_clockwise(tmp_path, degrees):
+    path = write(tmp_path / "a.mp4")
+    (plain, *_), _ = read(path)
+    turned = next(iter(VideoCapture(parse_source(str(path)), degrees).read()))
+    expected = Image.fromarray(plain.pixels).rotate(-degrees, expand=True)
+    np.testing.assert_array_equal(turned.pixels, np.asarray(expected))
+    assert turned.pixels.flags.c_contiguous
+    expected = Image.fromarray(plain.thumbnail).rotate(-degrees, expand=True)
+    np.testing.assert_array_equal(turned.thumbnail, np.asarray(expected))
 
 
 @pytest.mark.parametrize("kind", ["rgb24", "gray", "yuv420p", "gray16le"])
@@ -299,9 +312,9 @@ def camera() -> Iterator[str]:
 def test_a_lost_stream_is_reconnected_and_continues(camera, monkeypatch):
     monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
     log: list[str] = []
-    video = VideoCapture(parse_source(camera))
+    video = VideoCapture(parse_source(camera), 90)
     assert video.is_live
-    stream = ReconnectingSource(video, threading.Event(), log.append, 20)
+    stream = ReconnectingSource(video, threading.Event(), log.append, 20, partial(VideoCapture, rotation=90))
     frames = []
     for frame in stream.read():
         frames.append(frame)
@@ -311,6 +324,7 @@ def test_a_lost_stream_is_reconnected_and_continues(camera, monkeypatch):
     assert all(one.time < other.time for one, other in pairwise(frames))
     assert all(frame.captured_at is not None for frame in frames)
     assert stream.num_interruptions == 2
+    assert {frames[0].pixels.shape, frames[-1].pixels.shape} == {(64, 48, 3)}
     assert len(log) == 4
     assert "hall.ts was lost: " in log[0]
     assert "; reconnecting for up to 20 s" in log[0]

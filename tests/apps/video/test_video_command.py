@@ -107,6 +107,27 @@ def test_the_annotated_video_keeps_the_frame_times(command, film, video, model, 
     assert blue.any(axis=1).mean() > 0.9
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_film_of_a_camera_mounted_sideways_is_turned_upright(command, film, model, painted, tmp_path, degrees):
+    from maskfit.apps.video.video_writer import open_video_writer
+
+    size = SIZE if degrees == 180 else SIZE[::-1]
+    with open_video_writer(tmp_path / "sideways.mp4", size, RATE) as out:
+        for time_, pixels in film.frames():
+            out.write(time_, np.ascontiguousarray(np.rot90(pixels, degrees // 90)))
+    result = command(
+        "sideways.mp4", "--model", model, "--rotate", degrees, "--out", "e.csv", "--video", "v.mp4", "--seconds", 3
+    )
+    assert result.code == 0, result.err
+    rows = read_csv(tmp_path / "e.csv", COLUMNS)
+    assert {row["event"] for row in rows} == {"appeared", "ended"}
+    row = rows[0]
+    box = [float(row[edge]) for edge in ("left", "upper", "right", "lower")]
+    assert box == pytest.approx(film.boxes(film.times[int(row["frame"])])[0], abs=4)
+    drawn = next(iter(VideoCapture(parse_source(str(tmp_path / "v.mp4"))).read())).pixels
+    assert drawn.shape[:2] == SIZE[::-1]
+
+
 def test_blur_hides_every_face(command, film, video, model, painted, tmp_path):
     assert command(video, "--model", model, "--video", "marked.mp4", "--blur").code == 0
     place = int(3.0 * RATE)
@@ -334,6 +355,7 @@ def test_what_cannot_be_continued_is_an_error(command, video, model, painted, tm
     [
         (["none.mp4", "--model", "M"], "cannot be opened"),
         (["V", "--model", "M", "--blur"], "add --video out.mp4"),
+        (["V", "--model", "M", "--rotate", "45"], "--rotate 90, 180 or 270"),
         (["V", "--model", "M", "--video", "out.avi"], "use one of .mp4"),
         (["V", "--model", "M", "--out", "a.csv", "--counts", "a.csv"], "two outputs have the same path"),
         (["V", "--model", "none.onnx"], "there is no such model"),

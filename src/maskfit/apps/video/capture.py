@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.apps.video.display_matrix import orient, read_display_matrix
+from maskfit.apps.video.display_matrix import orient, read_display_matrix, rotate
 from maskfit.apps.video.frame_times import DEFAULT_FPS, FrameClock, declared_duration
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.image_opening import MAX_PIXELS
@@ -78,19 +78,21 @@ class Frame:
         time: Seconds since the beginning of the source, by its own clock.
         video_frame: The decoded frame of FFmpeg.
         captured_at: When it arrived, of a live source.
+        rotation: Degrees clockwise by which it is turned beyond what the video declares: 0, 90, 180 or 270.
     """
 
     index: int
     time: float
     video_frame: VideoFrame
     captured_at: datetime | None = None
+    rotation: int = 0
 
     @cached_property
     def pixels(self) -> Pixels:
         """Upright and unmirrored RGB of shape (height, width, 3), uint8."""
         # One thread: by default each frame starts threads of its own, which cost more than they gain.
         pixels = np.asarray(self.video_frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
-        return orient(pixels, read_display_matrix(self.video_frame))
+        return rotate(orient(pixels, read_display_matrix(self.video_frame)), self.rotation)
 
     @cached_property
     def thumbnail(self) -> NDArray[np.uint8]:
@@ -104,7 +106,7 @@ class Frame:
         width, height = size
         small = frame.reformat(width=width, height=height, format="gray", interpolation="AREA", threads=1)
         pixels = np.asarray(small.to_ndarray(), dtype=np.uint8)
-        return orient(pixels[..., None], read_display_matrix(frame))[..., 0]
+        return rotate(orient(pixels[..., None], read_display_matrix(frame)), self.rotation)[..., 0]
 
 
 @dataclass(frozen=True)
@@ -206,9 +208,12 @@ class VideoCapture:
 
     Args:
         address: What to open.
+        rotation: Degrees clockwise by which every frame is turned, as for a camera that is mounted sideways: 0, 90, 180
+            or 270.
 
     Attributes:
         address: The address.
+        rotation: As the argument.
         duration: Seconds from the first frame to the end, as declared; None for a source without an end.
         num_frames: Frames, as declared or estimated; None where unknown.
         fps: Mean frame rate, as declared; None where unknown.
@@ -221,8 +226,9 @@ class VideoCapture:
         MissingExtraError: PyAV is not installed.
     """
 
-    def __init__(self, address: SourceAddress) -> None:
+    def __init__(self, address: SourceAddress, rotation: int = 0) -> None:
         self.address = address
+        self.rotation = rotation
         self._container = _open(address)
         try:
             self._stream = _find_video_stream(self._container, address)
@@ -263,7 +269,7 @@ class VideoCapture:
         index = 0
         for index, video_frame in enumerate(self._decode(), start=1):
             self.num_corrupt += video_frame.is_corrupt
-            yield Frame(index - 1, self._clock.next(video_frame.time), video_frame)
+            yield Frame(index - 1, self._clock.next(video_frame.time), video_frame, rotation=self.rotation)
         if not index:
             raise DataError(
                 "no frame of this video can be decoded", location=self.address.display_name, hint="restore the file"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from maskfit.apps.video.capture import Frame, SourceAddress, SourceUnavailableError, VideoCapture
@@ -221,7 +222,8 @@ class ReconnectingSource:
             reason = "it ended"
             try:
                 for frame in self._video.read():
-                    yield Frame(index, clock.time(frame.time), frame.video_frame, datetime.now().astimezone())
+                    arrived = datetime.now().astimezone()
+                    yield replace(frame, index=index, time=clock.time(frame.time), captured_at=arrived)
                     index += 1
             except av.error.FFmpegError as error:
                 reason = error.strerror or reason

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +66,7 @@ class VideoOptions:
             do not wait; a file is seen at the detector's own side.
         detect_every: Of so many frames of a file one is predicted, and the others only where it does not agree with the
             one before; see `frame_filling`. With 1, for a live source, and where faces are blurred every frame is.
+        rotation: Degrees clockwise by which every frame is turned before anything else: 0, 90, 180 or 270.
         append: Whether existing CSVs are continued, and the numbers of persons go on from the highest of the events.
     """
 
@@ -80,6 +82,7 @@ class VideoOptions:
     choose_side: bool = False
     detect_every: int = DETECT_EVERY
     append: bool = False
+    rotation: int = 0
 
 
 @dataclass
@@ -198,7 +201,8 @@ def process_video(
     stop = stop or threading.Event()
     callbacks = callbacks or VideoCallbacks()
     began = time.perf_counter()
-    video = open_source(address, stop, callbacks.on_message, options.reconnect_seconds)
+    open_once = partial(VideoCapture, rotation=options.rotation)
+    video = open_source(address, stop, callbacks.on_message, options.reconnect_seconds, open_once)
     if video is None:
         return VideoSummary(seconds=time.perf_counter() - began, stopped=True)
     source = _FrameSource(video, options, stop, callbacks.on_message)
@@ -244,7 +248,10 @@ class _FrameSource:
         self._options = options
         # The caller's event, so that waiting for a camera ends at once; `close` sets it too, for the reading thread.
         self._stop = stop
-        self._stream = ReconnectingSource(video, stop, log, options.reconnect_seconds) if video.is_live else None
+        self._stream: ReconnectingSource | None = None
+        if video.is_live:
+            open_again = partial(VideoCapture, rotation=options.rotation)
+            self._stream = ReconnectingSource(video, stop, log, options.reconnect_seconds, open_again)
         self._latest: LatestFrameReader | None = None
         self.detection_side: int | None = None
 
