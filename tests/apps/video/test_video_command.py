@@ -202,6 +202,17 @@ def test_ctrl_c_leaves_complete_files(command, video, model, painted, tmp_path, 
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["c.csv", "e.csv", "v.mp4"]
 
 
+def test_events_are_in_the_file_where_the_reader_of_the_pipe_has_ended(video, reader, tmp_path):
+    def closed(event: object, formatter: object) -> None:
+        raise BrokenPipeError
+
+    options = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv")
+    with pytest.raises(BrokenPipeError):
+        process_video(parse_source(str(video)), reader, options, callbacks=VideoCallbacks(on_event=closed))
+    assert [row["event"] for row in read_csv(tmp_path / "e.csv", COLUMNS)] == ["appeared", "ended"]
+    assert read_csv(tmp_path / "c.csv", ["people"])[0]["people"] == "1"
+
+
 def test_a_lost_camera_leaves_complete_files(video, reader, tmp_path, monkeypatch):
     """A live source: the film, told to be one, that breaks off and is not found again."""
     monkeypatch.setattr(VideoCapture, "is_live", property(lambda self: True))

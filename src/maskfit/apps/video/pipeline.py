@@ -418,19 +418,20 @@ class _FrameProcessor:
         return draw(pixels, self.detector, frame.time)
 
     def _report(self, events: list[Event]) -> None:
-        for event in events:
-            self.callbacks.on_event(event, self.formatter)
+        # The file first: whoever is told of the events, as the reader of a pipe, may have ended.
         if self.events_csv and events:
             self.events_csv.write([self.formatter.to_cells(event) for event in events])
+        for event in events:
+            self.callbacks.on_event(event, self.formatter)
         self.summary.num_events += len(events)
         self.summary.num_persons += sum(event.event == "appeared" for event in events)
         self.summary.num_changes += sum(event.event == "changed" and event.previous is not None for event in events)
 
     def finish(self) -> None:
         if self.summary.num_frames:
-            self._report(self.detector.flush(self.summary.stopped))
             if self.counts_csv:
                 self.counts_csv.write(self.counter.flush())
+            self._report(self.detector.flush(self.summary.stopped))
 
 
 def _prefetch(
