@@ -209,7 +209,7 @@ def test_events_are_in_the_file_where_the_reader_of_the_pipe_has_ended(video, re
     options = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv")
     with pytest.raises(BrokenPipeError):
         process_video(parse_source(str(video)), reader, options, callbacks=VideoCallbacks(on_event=closed))
-    assert [row["event"] for row in read_csv(tmp_path / "e.csv", COLUMNS)] == ["appeared", "ended"]
+    assert [row["event"] for row in read_csv(tmp_path / "e.csv", COLUMNS)] == ["appeared", "stopped"]
     assert read_csv(tmp_path / "c.csv", ["people"])[0]["people"] == "1"
 
 

@@ -223,9 +223,13 @@ def process_video(
                     callbacks.on_progress(predicted.frame.index + 1, total)
                     if stop.is_set():
                         break
+            processor.summary.stopped = stop.is_set()
+        except BaseException as error:
+            # A lost source is an end; a closed pipe, or a second Ctrl-C, stops the watch before it.
+            processor.summary.stopped = stop.is_set() or not isinstance(error, DataError)
+            raise
         finally:
             # Also for a source that was lost for good: everybody's last event is reported, and the files are complete.
-            processor.summary.stopped |= stop.is_set()
             source.close()
             processor.finish()
     summary = processor.summary
