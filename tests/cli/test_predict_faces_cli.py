@@ -260,6 +260,8 @@ def test_single_unreadable_photo_is_an_error_several_are_listed(command, bundled
         ("PHOTO --out s.csv", "--out needs --images"),
         ("PHOTO --probabilities s.csv", "--probabilities needs --images"),
         ("MODEL --images IMAGES --draw o.jpg", "--draw needs named photos"),
+        ("PHOTO --rotate 45", "--rotate 90, 180 or 270"),
+        ("MODEL --images IMAGES --rotate 90", "--rotate needs named photos"),
         ("MODEL --images IMAGES --faces-csv o.csv", "--faces-csv needs named photos"),
         ("MODEL --images IMAGES --faces find", "--faces needs named photos"),
         ("MODEL --images IMAGES --detector yunet", "--detector needs named photos"),
@@ -328,6 +330,24 @@ def test_a_table_has_a_row_for_every_face_and_the_reason_for_every_photo_without
     command("predict", photo, "--min-face", 101, "--faces-csv", "small.csv")
     (row,) = read_csv(Path("small.csv"), ["problem"])
     assert (row["face"], row["problem"]) == ("", "no face that is large enough")
+
+
+@pytest.mark.parametrize("size", [(160, 220), (700, 900)])
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_photos_of_a_camera_mounted_sideways_are_turned(command, bundled_model, with_detector, paint, degrees, size):
+    """Also a large one, which is read again where its pixels must be exact."""
+    upright = Image.fromarray(paint(*size, SMALL, LARGE))
+    for folder, turn in (("upright", 0), ("sideways", degrees)):
+        Path(folder).mkdir()
+        upright.rotate(turn, expand=True).save(f"{folder}/a.png")
+    plain = command("predict", "upright", "--json", "--draw", "plain")
+    turned = command("predict", "sideways", "--json", "--draw", "turned", "--rotate", degrees)
+    assert (plain.code, turned.code) == (0, 0), turned.err
+    expected, found = (json.loads(result.out)["photos"][0] for result in (plain, turned))
+    assert found["faces"] == expected["faces"]
+    assert (found["width"], found["height"], found["found"]) == (*size[::-1], 2)
+    drawn = [np.asarray(Image.open(f"{folder}/a.png")) for folder in ("plain", "turned")]
+    assert (drawn[0] == drawn[1]).all()
 
 
 def test_a_table_is_not_replaced_without_force_nor_left_in_part(command, bundled_model, with_detector, photo):

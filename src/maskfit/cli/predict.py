@@ -21,6 +21,7 @@ from maskfit.cli.predict_faces import (
     FacesCsvOption,
     FacesOption,
     MinFaceOption,
+    RotateOption,
     check_faces_csv,
     load_face_predictor,
     print_face_predictions,
@@ -50,6 +51,7 @@ from maskfit.cli.predict_options import (
     SubmissionOption,
     TopKOption,
     TtaOption,
+    check_rotation,
 )
 from maskfit.cli.predict_shards import ShardsOption, check_shard_options, predict_sharded
 from maskfit.cli.prediction_output import (
@@ -77,6 +79,7 @@ def predict(
     faces: FacesOption = None,
     detector: DetectorOption = None,
     min_face: MinFaceOption = None,
+    rotate: RotateOption = 0,
     draw: DrawOption = None,
     faces_csv: FacesCsvOption = None,
     images: ImagesOption = None,
@@ -138,6 +141,7 @@ def predict(
             "--faces": faces,
             "--detector": detector,
             "--min-face": min_face,
+            "--rotate": rotate,
             "--draw": draw,
             "--faces-csv": faces_csv,
         },
@@ -151,22 +155,25 @@ def predict(
         "top_k": top_k,
         "engine": engine,
     }
+    if rotate:
+        check_rotation(rotate)
     parse_decide_mode(options["decide"])
     parse_age_borders(age_borders)
     _check_by(by, sharded=shards is not None)
     load = partial(_load_predictor, inputs.models, options)
     if inputs.photos:
         check_faces_csv(faces_csv, force)
-        annotator = AnnotatedImageWriter(draw, inputs.photos, force) if draw else None
-        if inputs.photos.single_file is None:
+        photos = replace(inputs.photos, rotation=rotate)
+        annotator = AnnotatedImageWriter(draw, photos, force) if draw else None
+        if photos.single_file is None:
             setup_allocator()
         # Loaded for few photos: faces are predicted batch by batch, without parallel batches.
         predictor = load(())
         _print_decisions(predictor, explicit=decide is not None)
         if inputs.models:
-            print_training_photos(predictor, (photo.path for photo in inputs.photos))
+            print_training_photos(predictor, (photo.path for photo in photos))
         face_predictor = load_face_predictor(predictor, faces, detector, min_face)
-        print_face_predictions(face_predictor, inputs.photos, annotator, json=json, faces_csv=faces_csv)
+        print_face_predictions(face_predictor, photos, annotator, json=json, faces_csv=faces_csv)
     elif shards is not None:
         plan = _shard_plan(inputs.models, images, image_list, format=format_, size=shard_size, **options)
         predict_sharded(plan, shards, image_list, ray=ray, cores=cores, resume=resume, json=json)

@@ -75,6 +75,16 @@ DrawOption = Annotated[
     ),
 ]
 
+RotateOption = Annotated[
+    int,
+    typer.Option(
+        "--rotate",
+        metavar="90|180|270",
+        help="Turn every photo by so many degrees clockwise, as of a camera mounted sideways: faces must be upright.",
+        rich_help_panel=PANEL,
+        show_default=False,
+    ),
+]
 FacesCsvOption = Annotated[
     Path | None,
     typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import RAY_HELP
+from maskfit.errors import DataError
 
 MAX_BATCH_SIZE = 4096
 """Larger batches than this only exhaust memory."""
@@ -17,6 +18,19 @@ PHOTOS = "Folders and lists of photos"
 FILES = "Files to write"
 MANY_PHOTOS = "Any number of photos"
 """Panels of the help; named photos have one in `predict_faces`."""
+
+
+def check_rotation(degrees: int) -> None:
+    """Checks the value of --rotate.
+
+    Args:
+        degrees: Degrees clockwise.
+
+    Raises:
+        DataError: It is no quarter turn.
+    """
+    if degrees not in (0, 90, 180, 270):
+        raise DataError(f"--rotate {degrees} is no quarter turn", hint="--rotate 90, 180 or 270, degrees clockwise")
 
 
 def _parse_batch_size(value: str | int) -> int:

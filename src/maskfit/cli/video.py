@@ -19,7 +19,7 @@ from maskfit.cli.console import check_overwrite, err, print_written, progress, r
 from maskfit.cli.data.crop import DetectorOption, WeightsOption
 from maskfit.cli.defaults import DEFAULT_MODEL_HELP, setup_allocator
 from maskfit.cli.int8_options import CalibrateOption, calibrate_models, describe_int8
-from maskfit.cli.predict_options import AgeBordersOption, EngineOption, TopKOption
+from maskfit.cli.predict_options import AgeBordersOption, EngineOption, TopKOption, check_rotation
 from maskfit.errors import DataError
 from maskfit.labels.age_distribution import parse_age_borders
 from maskfit.text import format_count
@@ -210,8 +210,7 @@ def video(
     if blur and video is None:
         raise DataError("--blur needs --video", hint="add --video out.mp4")
     _check_outputs([path for path in (target, counts) if path], video, force, append)
-    if rotate not in (0, 90, 180, 270):
-        raise DataError(f"--rotate {rotate} is no quarter turn", hint="--rotate 90, 180 or 270, degrees clockwise")
+    check_rotation(rotate)
     require_extra("video", "watch", "av")
     from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds

@@ -11,6 +11,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -23,7 +24,7 @@ from PIL import Image
 from maskfit.data.boxes import Box
 from maskfit.data.detectors import Face
 from maskfit.data.face_boxes import face_of
-from maskfit.data.image_decoding import Pixels, convert_image, decode
+from maskfit.data.image_decoding import Pixels, convert_image, decode, rotate
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, format_list
 
@@ -33,6 +34,17 @@ Result = TypeVar("Result")
 
 PREFETCH_BATCHES = 2
 """Batches that are read while every worker has one; more would only hold memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedPhoto(Photo):
+    """A photo that is to be turned beyond what its EXIF data says, as of a camera that is mounted sideways.
+
+    Attributes:
+        rotation: Degrees clockwise: 0, 90, 180 or 270.
+    """
+
+    rotation: int = 0
 
 
 class RemotePhoto(NamedTuple):
@@ -127,6 +139,8 @@ def load_image(image: ImageSource) -> Pixels:
         return convert_image(image)
     if isinstance(image, RemotePhoto):
         return decode(image.read(), name=image.name)
+    if isinstance(image, RotatedPhoto):
+        return rotate(decode(image.path), image.rotation)
     return decode(image.path if isinstance(image, Photo) else Path(image))
 
 

@@ -19,6 +19,7 @@ from maskfit.data.manifest_files import is_url
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.environment import MODEL
 from maskfit.errors import MODEL_SUFFIXES, DataError, ModelFileError, format_list
+from maskfit.inference.image_loading import RotatedPhoto
 from maskfit.model_file import bundled_model_path as bundled_model_path
 from maskfit.run_dir import FoldDir, RunDir, is_run_dir
 
@@ -33,10 +34,12 @@ class NamedPhotos:
     Attributes:
         paths: Images and folders.
         unlisted: Folders that a pattern leads into and that cannot be listed, with the reason.
+        rotation: Degrees clockwise by which every image is turned beyond what its EXIF data says: 0, 90, 180 or 270.
     """
 
     paths: tuple[Photo | ImageFolder, ...]
     unlisted: Mapping[str, str] = field(default_factory=dict)
+    rotation: int = 0
 
     def __iter__(self) -> Iterator[Photo]:
         seen: set[str] = set()
@@ -52,7 +55,12 @@ class NamedPhotos:
                     if path in seen:
                         continue
                     seen.add(path)
-                yield photo
+                yield self._turn(photo)
+
+    def _turn(self, photo: Photo) -> Photo:
+        if not self.rotation:
+            return photo
+        return RotatedPhoto(photo.path, photo.name, photo.person, rotation=self.rotation)
 
     def __len__(self) -> int:
         """Counts the images; one that is named twice counts twice."""

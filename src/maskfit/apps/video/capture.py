@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.apps.video.display_matrix import orient, read_display_matrix, rotate
+from maskfit.apps.video.display_matrix import orient, read_display_matrix
 from maskfit.apps.video.frame_times import DEFAULT_FPS, FrameClock, declared_duration
-from maskfit.data.image_decoding import Pixels
+from maskfit.data.image_decoding import Pixels, rotate
 from maskfit.data.image_opening import MAX_PIXELS
 from maskfit.errors import DataError, MissingExtraError, is_model_name
 

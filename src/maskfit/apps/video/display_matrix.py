@@ -48,20 +48,6 @@ def read_display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     return values[0], values[1], values[3], values[4]
 
 
-def rotate(pixels: Pixels, degrees: int) -> Pixels:
-    """Turns a frame by quarters.
-
-    Args:
-        pixels: Frame of shape (height, width, 3).
-        degrees: Degrees clockwise: 0, 90, 180 or 270.
-
-    Returns:
-        The frame, contiguous; without a copy where nothing changes.
-    """
-    # NumPy turns counterclockwise.
-    return np.ascontiguousarray(np.rot90(pixels, -degrees // 90))
-
-
 def orient(pixels: Pixels, matrix: Sequence[int]) -> Pixels:
     """Applies the nearest of the eight orientations.
 
