@@ -45,7 +45,7 @@ class AnnotatedImageWriter:
                 known = ", ".join(FORMATS)
                 message = f"the suffix must be one of {known}, got '{target.suffix}'"
                 raise DataError(message, location=target, hint="--draw out.jpg")
-            check_overwrite(target, force)
+            check_overwrite(target, force, inputs_checked=True)
         elif target.is_file():
             raise DataError("several photos need a folder, got a file", location=target, hint="--draw FOLDER")
         elif photos.single_file is None and not force and target.is_dir() and any(target.iterdir()):
@@ -75,7 +75,7 @@ class AnnotatedImageWriter:
         path = self._unused_path(photo) if self.folder else self.target
         if path.exists() and (path.samefile(photo.path) or os.path.realpath(path) in self._sources):
             raise DataError("the output is a source photo", location=path, hint="choose another file or folder")
-        check_overwrite(path, self.force, reserve=False)
+        check_overwrite(path, self.force, reserve=False, inputs_checked=True)
         annotated = draw_annotations(Image.fromarray(load_image(photo)), annotate_faces(schema, prediction, full=True))
         with atomic_write(path) as temporary:
             save_image(annotated, temporary, FORMATS[path.suffix.lower()], quality=92)

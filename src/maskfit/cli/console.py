@@ -263,13 +263,16 @@ SPREADSHEET_SUFFIXES = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
 """Suffixes of files that a spreadsheet would not open if they held the text that every command writes."""
 
 
-def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True, otherwise: str = "") -> None:
+def check_overwrite(
+    path: Path | None, force: bool, *, reserve: bool = True, otherwise: str = "", inputs_checked: bool = False
+) -> None:
     """Checks that an output file can be written, before any work is done, and reserves it for this command.
 
     Args:
         path: The file; None is accepted.
         force: Whether an existing file may be replaced.
         reserve: Whether another command that would write it meanwhile is refused.
+        inputs_checked: Whether the caller compares the file with what the command reads.
         otherwise: What else can be done where the file exists, for the hint, such as "add --append to continue it, ".
 
     Raises:
@@ -283,7 +286,8 @@ def check_overwrite(path: Path | None, force: bool, *, reserve: bool = True, oth
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         hint = f"name it {path.with_suffix('.csv').name}, which spreadsheets open"
         raise DataError("no spreadsheet is written, only text", location=path, hint=hint)
-    check_no_input(path)
+    if not inputs_checked:
+        check_no_input(path)
     if path.exists() and not force:
         raise DataError(
             "the file exists", location=path, hint=f"choose another file, {otherwise}or add --force to replace it"

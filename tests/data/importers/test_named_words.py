@@ -105,3 +105,31 @@ def test_a_band_among_other_words_of_a_name():
     assert names.notes("tags") == ["tags that hold no label, ignored: view (1)"]
     mapped = NamedWords(WordReader(SCHEMA, maps=["2-5=<30"]), [("distance", "2-5")])
     assert mapped.read([("distance", "2-5")]) == [(ANY, "2-5")]
+
+
+@pytest.mark.parametrize("form", [json_lines, hugging_face, labelbox, datumaro, supervisely])
+@pytest.mark.parametrize(
+    ("value", "person"),
+    [
+        (1, "1"), (1.0, "1"), ("1", "1"), (0, "0"), (1234567.0, "1234567"), (12345678901, "12345678901"),
+        (1.5, "1.5"), (float("nan"), ""), ("anna", "anna"), (None, ""),
+    ],
+)  # fmt: skip
+def test_a_number_is_one_person_however_it_is_written(write_tree, import_, form, value, person):
+    """1 and 1.0 were two persons, and 1234567.0 and 1234568.0 one."""
+    photo = "ds/img/a.jpg" if form is supervisely else "images/t/a.jpg" if form is datumaro else "a.jpg"
+    dataset = import_(
+        write_tree(photo, texts=form("person", value)), None, *(["face=unknown"] if form is datumaro else [])
+    )
+    assert [row.person for row in dataset.rows] == [person]
+
+
+def test_a_number_is_one_person_in_label_studios_data(write_tree, import_):
+    result = {"id": "x", "type": "choices", "value": {"choices": ["wear"]}, "to_name": "image", "from_name": "mask"}
+    answer = {"id": 1, "completed_by": 1, "result": [result], "was_cancelled": False, "lead_time": 1}
+    tasks = [
+        {"id": number, "annotations": [answer], "data": {"image": f"{name}.jpg", "person": person}}
+        for number, (name, person) in enumerate((("a", 1), ("b", 1.0), ("c", 0), ("d", None)))
+    ]
+    dataset = import_(write_tree(*(f"{name}.jpg" for name in "abcd"), texts={"e.json": json.dumps(tasks)}))
+    assert [row.person for row in dataset.rows] == ["1", "1", "0", ""]

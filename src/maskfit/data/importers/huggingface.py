@@ -22,6 +22,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
+from maskfit.data.importers.named_words import to_person
 from maskfit.data.importers.table_columns import WORD_COLUMNS
 from maskfit.data.importers.word_reader import WordReader
 from maskfit.data.manifest_columns import PERSON_COLUMNS
@@ -80,7 +81,7 @@ class HuggingFaceImporter:
                 if photo is None:
                     result.left_out.append(LeftOut(location, reason))
                     continue
-                person = next((str(item[key]) for key in PERSON_COLUMNS if item.get(key) is not None), "")
+                person = to_person(*(item.get(key) for key in PERSON_COLUMNS))
                 size = find_size_columns({str(key).casefold(): key for key in item})
                 labels = _read_labels(item, options.words, unread, size or ())
                 objects = _read_objects(item.get("objects"))

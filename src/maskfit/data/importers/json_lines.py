@@ -41,7 +41,7 @@ from maskfit.data.importers.interface import (
     RawImport,
     RawRow,
 )
-from maskfit.data.importers.named_words import to_words
+from maskfit.data.importers.named_words import to_person, to_words
 from maskfit.data.importers.photo_finder import SEVERAL_NAMES, PhotoFinder
 from maskfit.data.importers.source import parse_json_line
 from maskfit.data.importers.word_reader import WordReader
@@ -136,8 +136,7 @@ class JsonLinesImporter:
                 result.left_out.append(LeftOut(location, OTHER_BOXES))
                 continue
             keys = {own.casefold(): own for own in item}
-            named = (item[keys[column]] for column in PERSON_COLUMNS if column in keys)
-            person = next((str(value) for value in named if _is_text(value)), "")
+            person = to_person(*(item[keys[column]] for column in PERSON_COLUMNS if column in keys))
             labels, boxes = _read_item(item, key, options.words, location, result, unread)
             if not boxes and not labels and _has_box_list(item):
                 result.left_out.append(LeftOut(location, NO_FACE))

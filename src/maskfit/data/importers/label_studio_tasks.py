@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskfit.data.importers.interface import Box
+from maskfit.data.importers.named_words import to_person
 from maskfit.data.photo_dataset import is_photo_name
 
 OWN_FIELDS = frozenset(
@@ -219,4 +220,4 @@ def _find_photo(data: Mapping[str, Any]) -> str:
 
 
 def _find_person(data: Mapping[str, Any]) -> str:
-    return next((str(data[name]) for name in PERSON_FIELDS if data.get(name)), "")
+    return to_person(*(data.get(name) for name in PERSON_FIELDS))

@@ -8,6 +8,7 @@ value: the tag `with_mask`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -121,7 +122,23 @@ def to_words(value: Any) -> tuple[str, ...]:
         return (IS_SET if value else IS_NOT_SET,)
     if isinstance(value, list):
         return tuple(word for item in value if not isinstance(item, list) for word in to_words(item))
-    if isinstance(value, float):
-        return (f"{value:g}",)
-    text = str(value).strip() if isinstance(value, str | int) else ""
+    text = ""
+    if isinstance(value, float) and math.isfinite(value):
+        # With all digits: a number of a person may have many.
+        text = f"{value:.0f}" if value.is_integer() else f"{value:.15g}"
+    elif isinstance(value, str | int):  # NaN is a gap
+        text = str(value).strip()
     return (text,) if text else ()
+
+
+def to_person(*values: Any) -> str:
+    """Converts values of a JSON file to who is on a photo; 1 and 1.0 are one person.
+
+    Args:
+        values: A text or number each; anything else says nothing.
+
+    Returns:
+        The first that is one; empty where there is none.
+    """
+    texts = (to_words(value) for value in values if not isinstance(value, bool | list))
+    return next((words[0] for words in texts if words), "")
