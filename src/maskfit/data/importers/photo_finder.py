@@ -7,7 +7,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
@@ -279,7 +279,7 @@ class PhotoFinder:
         if not any(map(PART_FOLDER.fullmatch, folders)):
             folders = [*self._root_folders[-1:], *folders]
         written = parts[:-1]
-        if written[-2:-1] == ["upload"] and written[-1].isdecimal():
+        if written[-2:-1] == ("upload",) and written[-1].isdecimal():
             return False  # a labeling tool's own folder: /data/upload/PROJECT/
         is_absolute = is_url(name) or name.startswith(("/", "\\")) or name[1:2] == ":"
         return is_elsewhere(written, folders, self._known_folders, is_absolute)
@@ -328,6 +328,8 @@ class PhotoFinder:
         """Whether a name may be that of a photo: no folder says otherwise, and no nearer name has it already."""
         if self.is_elsewhere(name, path):
             return False
+        if not self._nearest:
+            return True
         photo = self.folder / self._by_path[path]
         nearest = self._nearest.get(photo)
         if nearest is None or _may_be_one_photo(nearest, name):
@@ -342,7 +344,7 @@ class PhotoFinder:
         if not written and label_folder:
             is_beside = photo.parent == self.folder / label_folder
             (self._homes if is_beside else self._strays).add(label_file)
-        is_upload = written[-2:-1] == ["upload"]
+        is_upload = written[-2:-1] == ("upload",)
         if is_guess and written and not is_upload:
             folders = [*self._root_folders, *self._own_parts(photo)[:-1]]
             if not common_end(folders, written):
@@ -358,7 +360,7 @@ class PhotoFinder:
         """Names of all folders of photos below the folder."""
         return frozenset(part for path in self._by_path for part in _folders(path))
 
-    def _own_parts(self, photo: Path) -> list[str]:
+    def _own_parts(self, photo: Path) -> tuple[str, ...]:
         """The parts of a photo's path, relative to the folder where it is there."""
         path = photo.relative_to(self.folder) if photo.is_relative_to(self.folder) else photo
         return _name_parts(path.as_posix())
@@ -396,9 +398,11 @@ def _may_be_one_photo(one: str, other: str) -> bool:
     return longer[len(longer) - len(shorter) :] == shorter
 
 
-def _name_parts(name: str) -> list[str]:
+@lru_cache(maxsize=16)
+def _name_parts(name: str) -> tuple[str, ...]:
+    """The parts of a name that are compared; several questions about one name follow each other."""
     parts = [part for part in _fold(strip_url(name).replace("\\", "/")).split("/") if part not in ("", ".", "..")]
-    return [*parts[:-1], *(_UPLOAD_PREFIX.sub("", part).replace(" ", "_") for part in parts[-1:])]
+    return (*parts[:-1], *(_UPLOAD_PREFIX.sub("", part).replace(" ", "_") for part in parts[-1:]))
 
 
 def _fold(text: str) -> str:

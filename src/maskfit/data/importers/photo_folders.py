@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
 from itertools import takewhile
 
 from maskfit.labels.spellings import fold_spelling
@@ -82,5 +83,13 @@ def _strip_machine(folders: Sequence[str]) -> Sequence[str]:
 
 def _parts(folders: Iterable[str]) -> set[str]:
     """The parts that folders stand for; all names of a part for tuning are one."""
-    found = (folder for folder in map(fold_spelling, folders) if PART_FOLDER.fullmatch(folder))
-    return {folder[:4] if folder.startswith(("train", "test")) else "val" for folder in found}
+    return {part for folder in folders if (part := _find_part(folder))}
+
+
+@lru_cache(maxsize=1024)
+def _find_part(folder: str) -> str:
+    """The part that a folder stands for; "" for other folders."""
+    name = fold_spelling(folder)
+    if not PART_FOLDER.fullmatch(name):
+        return ""
+    return name[:4] if name.startswith(("train", "test")) else "val"
