@@ -171,7 +171,7 @@ def _find_columns(source: ImportSource, name: str, words: WordReader) -> _Column
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns), "")
     extra = {key: columns[key] for key in (REPEAT_COLUMN, PERSONS_COLUMN) if key in columns}
     size = find_size_columns(columns, boxes.names)
-    if are_sizes_of_boxes(iter_csv(source.root / name, ()), size, boxes):
+    if size and are_sizes_of_boxes(islice(iter_csv(source.root / name, ()), SHOWN_ROWS), size, boxes):
         size = None
     read = {path, person, *boxes.names, *(column for _, column in labels), *extra.values(), *(size or ())}
     unread = [column for column in columns.values() if column not in read]

@@ -74,11 +74,11 @@ def is_size_of_box(size: tuple[float, float] | None, box: Box | None) -> bool:
     return abs(box[2] - box[0] - size[0]) <= ROUNDING and abs(box[3] - box[1] - size[1]) <= ROUNDING
 
 
-def are_sizes_of_boxes(rows: Iterable[Mapping[str, str]], names: tuple[str, str] | None, boxes: BoxColumns) -> bool:
+def are_sizes_of_boxes(rows: Iterable[Mapping[str, str]], names: tuple[str, str], boxes: BoxColumns) -> bool:
     """Returns whether the columns of a size hold those of the boxes.
 
     Args:
-        rows: The rows of a table.
+        rows: Rows of a table, the first ones at least.
         names: What `find_size_columns` found.
         boxes: The columns of the boxes.
 

@@ -212,7 +212,7 @@ def _find_box_and_size(
     if boxes is None:
         return set(), None
     size = find_size_columns({column.casefold(): column for column in columns.unread}, boxes.names)
-    if are_sizes_of_boxes(iter_csv(source.root / name, ()), size, boxes):
+    if size and are_sizes_of_boxes(islice(iter_csv(source.root / name, ()), SHOWN_ROWS), size, boxes):
         size = None
     return {*boxes.names, *(size or ())}, size
 
