@@ -260,6 +260,8 @@ def _from_environment(name: str) -> Path | None:
 
 def _describe_classes(truth: Sequence[int], scores: Scores, label_schema: LabelSchema) -> list[str]:
     """Returns lines about a truth of one class, and about classes that are not in the truth."""
+    from maskfit.evaluation.scores import describe_absent_classes
+
     if scores.macro_f1 is None:
         return []
     lines = []
@@ -269,19 +271,14 @@ def _describe_classes(truth: Sequence[int], scores: Scores, label_schema: LabelS
             f"{format_count(len(truth), 'photo')}; "
             "it may be a list with a placeholder, such as info.csv, and not the truth"
         )
-    absent = [number for number, item in enumerate(scores.per_class) if not item.support and not item.predicted]
     stray = [number for number, item in enumerate(scores.per_class) if not item.support and item.predicted]
     if stray:
         lines.append(
             f"not in the truth but predicted, so that F1 0 counts in macro F1: {_list_classes(stray)} "
             f"({format_count(sum(scores.per_class[number].predicted for number in stray), 'photo')})"
         )
-    if absent:
-        every = sum(item.f1 for item in scores.per_class) / len(scores.per_class)
-        lines.append(
-            f"neither in the truth nor predicted, so not in macro F1: {_list_classes(absent)}; "
-            f"scikit-learn's f1_score with all {format_count(len(scores.per_class), 'label')} gives {every:.4f}"
-        )
+    if line := describe_absent_classes(scores):
+        lines.append(line)
     return lines
 
 

@@ -71,10 +71,14 @@ def train(
     if json:
         print_json({"run": str(folder.path), **scores.to_dict()})
         return
+    from maskfit.evaluation.scores import describe_absent_classes
+
     rows = [(name, item.accuracy, item.macro_f1) for name, item in scores.per_attribute.items()]
     if scores.macro_f1 is not None and scores.accuracy is not None:
         rows.insert(0, ("all classes", scores.accuracy, scores.macro_f1))
     print_table(f"{folder.path}: {format_count(scores.photos, 'held-out photo')}", ["", "accuracy", "macro F1"], rows)
+    if line := describe_absent_classes(scores):
+        out.print(line, style="yellow", soft_wrap=True)
     out.print(f"report: {folder.report}", soft_wrap=True)
     run = quote(str(folder.path))
     print_next(f"predict {run} photo.jpg", f"model-card {run}", f"label-issues {run} --out issues.csv")

@@ -337,3 +337,23 @@ def describe_answered(attribute: str, answered: float, accuracy: float | None, w
     return (
         f'{attribute}: sure of {answered:.1%} of the {what}{right}; "not sure" counts as its most probable value above'
     )
+
+
+def describe_absent_classes(scores: Scores) -> str:
+    """Says which classes macro F1 is not about, and what it is where they count as 0, as some competitions count them.
+
+    Args:
+        scores: The scores.
+
+    Returns:
+        One line; empty where every class is in the truth or among the predictions.
+    """
+    absent = [number for number, item in enumerate(scores.per_class) if not item.support and not item.predicted]
+    if not absent or scores.macro_f1 is None:
+        return ""
+    count = len(scores.per_class)
+    every = sum(item.f1 for item in scores.per_class) / count
+    return (
+        f"neither in the truth nor predicted, so not in macro F1: class{'es' if len(absent) > 1 else ''} "
+        f"{', '.join(map(str, absent))}; scikit-learn's f1_score with all {count} labels gives {every:.4f}"
+    )

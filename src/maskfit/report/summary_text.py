@@ -13,6 +13,7 @@ from maskfit.evaluation.ages import AgeScore
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit
 from maskfit.evaluation.fit_decisions import DecisionFit
+from maskfit.evaluation.scores import describe_absent_classes
 from maskfit.labels.age_distribution import INTERVAL_LEVEL
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report.run_statistics import NEAR_YEARS, TARGET_ACCURACY, AgeErrors, RunStatistics, SliceStatistics
@@ -151,9 +152,11 @@ def score_interval_text(statistics: RunStatistics) -> str:
     interval = statistics.scores.intervals.get("macro_f1")
     if interval is None or statistics.scores.macro_f1 is None:
         return ""
+    line = describe_absent_classes(statistics.scores)
+    absent = f" {line[0].upper()}{line[1:]}." if line else ""
     return (
-        f"Macro F1, the mean F1 over all classes with equal weights, is {interval.value:.3f}; its "
-        f"{interval.level:.0%} confidence interval is {format_interval(interval)}."
+        f"Macro F1, the mean F1 over the classes with equal weights, is {interval.value:.3f}; its "
+        f"{interval.level:.0%} confidence interval is {format_interval(interval)}.{absent}"
     )
 
 

@@ -265,3 +265,11 @@ def test_a_photo_in_the_query_comes_before_a_path_that_names_none(write_tree, im
     texts = {"t.csv": "image_url,mask\nhttps://a.example/view/42?file=a.jpg,wear\n"}
     dataset = import_(write_tree("a.jpg", "42.jpg", texts=texts))
     assert [row.photo.name for row in dataset.rows] == ["a.jpg"]
+
+
+def test_a_sample_submission_beside_the_labels_is_ignored(write_tree, import_):
+    names = ("train/a.png", "train/b.png", "train/c.png", "test/x.png", "test/y.png")
+    texts = {"train.csv": "id,mask\na,wear\nb,not_wear\nc,wear\n", "sample_submission.csv": "id,mask\nx,wear\ny,wear\n"}
+    dataset = import_(write_tree(*names, texts=texts))
+    assert sorted(row.photo.name for row in dataset.rows) == ["a.png", "b.png", "c.png"]
+    assert any("sample_submission.csv is ignored" in note for note in dataset.notes)

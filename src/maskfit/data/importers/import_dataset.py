@@ -144,6 +144,9 @@ def import_dataset(
     if any(finds_less):
         raw = _read(importer, format, source, options)
     notes = [*raw.notes, *note_names(raw, options.finders)]
+    notes += [
+        f"{name} is ignored: labels of a sample submission are placeholders" for name in source.sample_submissions
+    ]
     if person is not None:
         notes.append(_find_persons(raw, person, images or source.root))
     notes += [*note_parts(raw, images or source.root), *_group_versions(raw)]

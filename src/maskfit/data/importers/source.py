@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,9 @@ from maskfit.errors import DataError
 
 FILE_HINT = "write what it gives to a file beside the photos, and name that"
 """What to do with a pipe where a file is needed."""
+
+SAMPLE_SUBMISSION = re.compile(r"sample[ _-]?submission.*\.csv|submission[ _-]?sample.*\.csv", re.IGNORECASE)
+"""Name of a table of placeholders in a competition's data."""
 
 HEAD_BYTES = 65_536
 """Bytes of a file that formats are recognized from."""
@@ -50,9 +54,24 @@ class ImportSource:
         return self.path if self.is_folder else self.path.parent
 
     @cached_property
-    def files(self) -> tuple[str, ...]:
-        """POSIX paths of all files relative to `root`, sorted, without hidden ones; for a file, only its name."""
+    def _listed(self) -> tuple[str, ...]:
         return list_files(self.path) if self.is_folder else (self.path.name,)
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """POSIX paths of all files relative to `root`, sorted, without hidden ones; for a file, only its name.
+
+        Without `sample_submissions`.
+        """
+        placeholders = {*self.sample_submissions}
+        return tuple(name for name in self._listed if name not in placeholders)
+
+    @cached_property
+    def sample_submissions(self) -> tuple[str, ...]:
+        """Tables of a folder whose labels are placeholders, as competitions give them: `sample_submission.csv`."""
+        if not self.is_folder:
+            return ()
+        return tuple(name for name in self._listed if SAMPLE_SUBMISSION.fullmatch(PurePosixPath(name).name))
 
     @cached_property
     def photos(self) -> tuple[str, ...]:
