@@ -96,7 +96,7 @@ COMMAND_TABLE = {
         ),
         "evaluate": LazyCommand(
             "maskfit.cli.evaluate:evaluate",
-            "Score a submission: accuracy and macro F1, overall, per class and per attribute.",
+            "Score predictions: accuracy and macro F1, overall, per class and per attribute.",
         ),
         "evaluate scenes": LazyCommand(
             "maskfit.cli.evaluate_scenes:evaluate_scenes",
