@@ -336,7 +336,8 @@ def test_a_recipe_inherits_from_its_base_and_that_from_its_own(write, tmp_path, 
     write("one.yaml", "trainer: {epochs: 99}\n")
     monkeypatch.chdir(tmp_path)
     recipe = read_recipe(two)
-    assert (recipe.name, recipe.description, recipe.trainer.epochs, recipe.trainer.batch_size) == ("two", "one", 2, 4)
+    assert (recipe.name, recipe.description, recipe.trainer.epochs, recipe.trainer.batch_size)[::2] == ("two", 2)
+    assert (recipe.description, recipe.trainer.batch_size) == ("As ../one.yaml, with changes.", 4)
     assert recipe.optimizer == ComponentSpec.create("adamw", lr=0.5, weight_decay=0.02)
     assert recipe.trainer.gradient_clip_val == read_recipe("fast").trainer.gradient_clip_val == 1
     (tmp_path / "a" / "one.yaml").unlink()
@@ -360,7 +361,7 @@ def test_a_run_or_photos_in_place_of_a_recipe_are_named_with_what_to_write(tmp_p
         assert hint in error.value.hint
     with pytest.raises(RecipeError, match="cannot be read: it is no UTF-8 text"):
         read_recipe(tmp_path / "bytes.yaml")
-    assert read_recipe(tmp_path / "run" / "recipe.yaml").name == "fast"
+    assert read_recipe(tmp_path / "run" / "recipe.yaml").name == "recipe"
 
 
 @pytest.mark.parametrize(
@@ -569,3 +570,18 @@ def test_the_places_of_keys_exist(key):
 def test_whoever_sets_the_epochs_gets_so_many(overrides, expected):
     trainer = read_recipe("quick", overrides).trainer
     assert (trainer.epochs, trainer.min_steps) == expected
+
+
+def test_a_recipe_that_extends_another_has_its_own_name(tmp_path):
+    own = tmp_path / "mine.yaml"
+    own.write_text("extends: fast\ntrainer: {epochs: 2}\n")
+    recipe = read_recipe(own)
+    assert (recipe.name, recipe.description) == ("mine", "As fast, with changes.")
+    own.write_text("extends: fast\nname: small\ndescription: A small one.\n")
+    recipe = read_recipe(own)
+    assert (recipe.name, recipe.description) == ("small", "A small one.")
+
+
+def test_no_logger_has_a_name():
+    assert read_recipe("fast", ["trainer.loggers=none"]).trainer.loggers == ()
+    assert read_recipe("fast", ["trainer.loggers=[]"]).trainer.loggers == ()

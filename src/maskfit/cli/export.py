@@ -135,7 +135,8 @@ def _resolve_single_model(path: Path) -> Path:
         raise ModelFileError(
             f"the run has {format_count(len(models), 'model')}, but a file holds one",
             location=path,
-            hint=f"choose one: {models[0]}",
+            hint=f"choose one: {models[0]}; or train one on all photos with trainer.full_data_epochs, as "
+            "full_data.safetensors; serve and predict take the run as an ensemble",
         )
     return models[0]
 

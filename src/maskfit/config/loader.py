@@ -342,7 +342,9 @@ def _read_with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str
         raise RecipeError(f"extends must name a recipe or a file, got {base!r:.60}", location=str(source))
     # A path is relative to the recipe that names it, not to the working directory.
     path = Path(source).parent / base if Path(base).suffix in RECIPE_SUFFIXES else base
-    return dict(_merge(_read_with_bases(path, (*seen, name)), values))
+    # What the base says of itself is not true of this recipe.
+    own = {"name": values.get("name", Path(source).stem), "description": f"As {base}, with changes."}
+    return dict(_merge(_merge(_read_with_bases(path, (*seen, name)), own), values))
 
 
 class _Dumper(yaml.SafeDumper):

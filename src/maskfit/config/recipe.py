@@ -37,6 +37,11 @@ def _to_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, int | str) else value
 
 
+def _to_loggers(value: Any) -> Any:
+    """Reads `none` as no logger, as other keys have it."""
+    return () if value == "none" else _to_tuple(value)
+
+
 def _parse_codes(value: Any) -> Any:
     """Writes codes and values as text: YAML reads `{0: no}` as a number and a boolean."""
     if not isinstance(value, dict):
@@ -242,7 +247,7 @@ class TrainerConfig(FrozenConfig):
         save_top_k: Number of best epochs whose models are kept.
         full_data_epochs: Further epochs on all photos after evaluation; the result is `full_data.safetensors`.
         full_data_lr_factor: Constant factor on the learning rate in these epochs, in (0, 1].
-        loggers: Loggers besides the run's own CSV files.
+        loggers: Loggers besides the run's own CSV files; `none` for none.
         wandb: Where the logger `wandb` puts the run.
     """
 
@@ -267,7 +272,7 @@ class TrainerConfig(FrozenConfig):
     save_top_k: Count = 1
     full_data_epochs: Annotated[int, Field(ge=0)] = 0
     full_data_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.05
-    loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_tuple)] = ()
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_loggers)] = ()
     wandb: WandbConfig = WandbConfig()
 
 

@@ -230,7 +230,7 @@ def _check_same_photos(first: EnsembleMember, other: EnsembleMember) -> None:
             location=f"{first.name}, {other.name}",
             hint="write the names in both files alike, or predict the same list"
             if alike
-            else "train with the same data, folds and corrections, or predict the same list",
+            else "train with the same data, cv.num_folds, cv.split_file and corrections, or predict the same list",
         )
 
 
