@@ -114,7 +114,9 @@ def test_files_hold_mean_and_quantiles(models, photos, tmp_path):
         for batch in batches:
             add(batch)
     rows = list(csv.DictReader(paths["attributes"].open(encoding="utf-8")))
-    assert list(rows[0]) == ["ImageID", "mask", "gender", "age", "age_mean", "age_q10", "age_q50", "age_q90"]
+    years = ["age_mean", "age_q10", "age_q50", "age_q90"]
+    sure = ["mask_sure", "gender_sure", "age_sure"]
+    assert list(rows[0]) == ["ImageID", "mask", "gender", "age", *years, *sure]
     assert [int(row["age_q50"]) for row in rows] == [own.quantiles[1] for own in ages]
     assert [float(row["age_mean"]) for row in rows] == pytest.approx([own.mean for own in ages], abs=0.006)
     lines = [json.loads(line) for line in paths["jsonl"].read_text().splitlines()]

@@ -341,6 +341,7 @@ def test_attribute_names_are_free_except_reserved_ones(painted):
     }
     face = {"box": None, "score": None, "model_x y": data}
     photo = {"name": None, "width": 1, "height": 1, "found": 0, "note": None, "faces": [face]}
-    assert answers.model_validate({"photos": [photo]}).model_dump(by_alias=True) == {"photos": [photo]}
+    expected = {**photo, "left_out": 0, "faces": [{**face, "model_x y": {**data, "too_small": False}}]}
+    assert answers.model_validate({"photos": [photo]}).model_dump(by_alias=True) == {"photos": [expected]}
     with pytest.raises(ModelFileError, match="'box'"):
         build_response_model(LabelSchema(attributes=(Attribute(name="box", values=("a", "b")),)))

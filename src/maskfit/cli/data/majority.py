@@ -75,7 +75,7 @@ def majority(
     from maskfit.data.validation import find_smaller_schema
     from maskfit.training.majority_labels import find_majority, write_majority, write_ties
 
-    check_overwrite(target, force)
+    check_overwrite(target, force, inputs_checked=True)
     if target.resolve() in [table.resolve() for table in tables]:
         raise DataError("this is a table of votes", location=target, hint="choose another file for --out")
     if tied is not None:
@@ -202,7 +202,7 @@ def _join(
         )
     if joined.resolve() == target.resolve():
         raise DataError("--votes and --out are the same file", location=joined, hint="choose two files")
-    check_overwrite(joined, force)
+    check_overwrite(joined, force, inputs_checked=True)
     return join_annotator_tables(tables, labels, joined, images)
 
 
