@@ -669,3 +669,16 @@ def test_ages_from_0_to_1_are_no_years(tmp_path: Path) -> None:
         read_manifest(table, LABEL_SCHEMAS["age"], must_exist=False)
     table.write_text("path,age\na.jpg,18.5\nb.jpg,0.5\n")
     assert len(read_manifest(table, LABEL_SCHEMAS["age"], must_exist=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("is_male", "whether gender is male"), ("Male", "whether gender is male"), ("with_mask", "whether mask is wear")],
+)
+def test_a_column_named_like_a_value_is_not_to_be_renamed(manifest, schema, column, words):
+    path = manifest(f"path,{column},note\na.jpg,1,x\nb.jpg,0,y\n")
+    notes = [problem for problem in scan_photos(path, schema)[1] if problem.kind == "columns"]
+    assert words in notes[0].hint
+    plain = manifest("path,note\na.jpg,x\n")
+    notes = [problem for problem in scan_photos(plain, schema)[1] if problem.kind == "columns"]
+    assert notes[0].hint == "rename a column that is meant as a label"

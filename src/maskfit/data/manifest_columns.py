@@ -216,7 +216,8 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
     notes = []
     if unread:
         message = f"ignored columns: {', '.join(unread)}; label columns of this schema are {', '.join(schema.names)}"
-        notes.append(DataProblem("note", "columns", "row 1", message, "rename a column that is meant as a label"))
+        hint = _describe_value_columns(unread, schema) or "rename a column that is meant as a label"
+        notes.append(DataProblem("note", "columns", "row 1", message, hint))
     if box and not box.is_standard:
         hint = "none needed; rename these columns to use the whole photos"
         notes.append(DataProblem("note", "boxes", "row 1", box.describe(), hint))
@@ -224,6 +225,20 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
         message = "a column without a name is ignored, such as the index that pandas writes"
         notes.append(DataProblem("note", "columns", "row 1", message, "none needed; to_csv(index=False) omits it"))
     return ManifestColumns(path, person, persons, times, number, labels, bands, unread, box), notes
+
+
+def _describe_value_columns(columns: Sequence[str], schema: LabelSchema) -> str:
+    """What to do about a column that is named like a value, such as `is_male`: its 1 is not the code 1 of gender."""
+    for column in columns:
+        for attribute in schema.attributes:
+            code = UNKNOWN if attribute.bin_edges else _encode(attribute, re.sub("^(is|has)[_ ]", "", column.lower()))
+            if code != UNKNOWN:
+                words = ", ".join(attribute.values)
+                return (
+                    f"{column} says whether {attribute.name} is {attribute.values[code]}: write a column "
+                    f"{attribute.name} with the words {words} in its place; renamed, its 1 would be another value"
+                )
+    return ""
 
 
 def _is_label(name: str, schema: LabelSchema) -> bool:
