@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,6 +32,7 @@ from maskfit.models.meta_device import meta_device
 from maskfit.models.network import Network, build_network
 from maskfit.pretrained_weights import MissingWeightsError
 from maskfit.text import format_count
+from maskfit.training.leaking_copies import describe_leaking_copies, find_leaking_copies
 from maskfit.training.network_setup import validate_network_options
 from maskfit.training.progressive_sizes import describe_progressive_resizing, progressive_sizes
 from maskfit.training.soft_labels import SoftTargets, describe_matches, read_soft_labels
@@ -227,6 +229,10 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
             Path(data.soft_labels), all_photos, scored_schema, train_schema, draft.heads
         )
         warnings.append(line)
+    folds = _split_persons(recipe, photos)
+    leaks = find_leaking_copies(all_photos.photos, len(photos), folds.fold_of_person)
+    if line := describe_leaking_copies(leaks, shlex.quote(str(data.path))):
+        warnings.append(line)
     plan = TrainingPlan(
         recipe=recipe,
         photos=all_photos,
@@ -234,7 +240,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         num_scored_photos=len(photos),
         scored_schema=scored_schema,
         train_schema=train_schema,
-        folds=_split_persons(recipe, photos),
+        folds=folds,
         preprocessing=Preprocessing(
             crop_resize=_pin_crop(
                 CropResize(
