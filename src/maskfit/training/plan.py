@@ -229,10 +229,6 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
             Path(data.soft_labels), all_photos, scored_schema, train_schema, draft.heads
         )
         warnings.append(line)
-    folds = _split_persons(recipe, photos)
-    leaks = find_leaking_copies(all_photos.photos, len(photos), folds.fold_of_person)
-    if line := describe_leaking_copies(leaks, shlex.quote(str(data.path))):
-        warnings.append(line)
     plan = TrainingPlan(
         recipe=recipe,
         photos=all_photos,
@@ -240,7 +236,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         num_scored_photos=len(photos),
         scored_schema=scored_schema,
         train_schema=train_schema,
-        folds=folds,
+        folds=_split_persons(recipe, photos),
         preprocessing=Preprocessing(
             crop_resize=_pin_crop(
                 CropResize(
@@ -257,7 +253,14 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         soft_targets=soft_targets,
         warnings=tuple(warnings),
     )
-    return _with_min_steps(plan)
+    return _with_min_steps(_with_leaks(plan))
+
+
+def _with_leaks(plan: TrainingPlan) -> TrainingPlan:
+    """Adds a warning where a held-out photo is the same file as a training photo of another person."""
+    leaks = find_leaking_copies(plan.photos.photos, plan.num_scored_photos, plan.folds.fold_of_person)
+    line = describe_leaking_copies(leaks, shlex.quote(str(plan.recipe.data.path)))
+    return replace(plan, warnings=(*plan.warnings, line)) if line else plan
 
 
 def _with_min_steps(plan: TrainingPlan) -> TrainingPlan:
