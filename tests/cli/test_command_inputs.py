@@ -36,26 +36,37 @@ def test_an_output_that_another_argument_names_is_refused(tmp_path):
     check_no_input(film)
 
 
-def test_photos_of_a_folder_that_is_read_are_not_replaced(tmp_path):
+def test_no_photo_is_replaced_whatever_names_it(tmp_path):
     photo, table = write(tmp_path / "photos" / "a" / "1.JPG"), write(tmp_path / "photos" / "answers.csv")
-    with command_arguments({"images": tmp_path / "photos", "out": photo}):
-        with pytest.raises(DataError, match="a photo of the folder"):
-            check_no_input(photo)
+    for arguments in ({"images": tmp_path / "photos", "out": photo}, {"table": table, "out": photo}):
+        with command_arguments(arguments):
+            with pytest.raises(DataError, match="a photo, which is not replaced"):
+                check_no_input(photo)
+            check_no_input(tmp_path / "photos" / "new.jpg")
+    with command_arguments({"images": tmp_path / "photos", "out": table}):
         check_no_input(table)
-        check_no_input(tmp_path / "photos" / "new.jpg")
-    with command_arguments({"images": tmp_path / "elsewhere", "out": photo}):
-        check_no_input(photo)
 
 
 @pytest.mark.parametrize(
-    ("name", "refused"), [("recipe.yaml", True), ("oof_probabilities.csv", True), ("report.html", False)]
+    ("name", "refused"),
+    [
+        ("recipe.yaml", True),
+        ("oof_probabilities.csv", True),
+        ("scores.json", True),
+        ("fold0/best.safetensors", True),
+        ("fold12/scores.json", True),
+        ("fold0/metrics.csv", True),
+        ("report.html", False),
+        ("fold0/model.onnx", False),
+        ("issues.csv", False),
+    ],
 )
 def test_files_of_a_run_are_not_replaced(tmp_path, name, refused):
     write(tmp_path / "run" / "recipe.yaml")
     path = write(tmp_path / "run" / name)
-    with command_arguments({"runs": [str(tmp_path / "run")], "out": path}):
+    with command_arguments({"out": path}):
         if refused:
-            with pytest.raises(DataError, match="a file of the run"):
+            with pytest.raises(DataError, match="a file of a run"):
                 check_no_input(path)
         else:
             check_no_input(path)
@@ -69,6 +80,8 @@ def test_files_of_a_run_are_not_replaced(tmp_path, name, refused):
         "data import photos.csv --out photos.csv",
         "predict --images photos --image-list photos.csv --out photos.csv",
         "predict --images photos --out photos/1.png",
+        "predict --image-list photos.csv --out photos/1.png",
+        "data explore photos.csv --out photos/1.png",
         "label-issues photos.csv --out photos.csv",
         "pseudo-label photos.csv --images photos --out photos.csv",
         "video photos/1.png --out photos/1.png",
@@ -84,5 +97,5 @@ def test_commands_leave_their_inputs_as_they_are(command, bundled_model, words):
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     result = command(*words.split(), "--force")
     assert result.code == 2
-    assert "the command reads" in result.err, result.err
+    assert "the command reads" in result.err or "a photo, which is not replaced" in result.err, result.err
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before

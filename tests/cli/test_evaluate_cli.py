@@ -531,3 +531,12 @@ def test_a_table_of_attributes_without_a_value_is_refused(tmp_path):
     result = run(truth, table, "--schema", "mask")
     assert isinstance(result.exception, DataError)
     assert "row 3: b.jpg lacks a value" in result.exception.message
+
+
+def test_what_a_spreadsheet_made_of_true_is_read_and_other_words_are_refused(tmp_path):
+    truth, table = tmp_path / "truth.csv", tmp_path / "attributes.csv"
+    truth.write_text("path,mask\na.jpg,wear\nb.jpg,wear\n")
+    table.write_text("ImageID,mask,mask_sure\na.jpg,worn,TRUE\nb.jpg,worn,0\n")
+    assert "mask: sure of 50.0% of the photos" in run(truth, table, "--schema", "mask").stdout
+    table.write_text("ImageID,mask,mask_sure\na.jpg,worn,true\nb.jpg,worn,maybe\n")
+    assert "row 3: mask_sure 'maybe'" in str(run(truth, table, "--schema", "mask").exception)

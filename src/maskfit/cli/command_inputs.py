@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,8 +11,15 @@ from pathlib import Path
 
 from maskfit.errors import DataError
 
-RUN_FILES = frozenset({"recipe.yaml", "splits.csv", "environment.json", "oof_probabilities.csv", "oof_ages.csv"})
-"""Files of a run's folder that no other command's output may replace; `report.html` is made anew by a command."""
+RUN_FILES = re.compile(
+    r"(recipe\.yaml|splits\.csv|folds\.csv|environment\.json|scores\.json|(oof_)?(probabilities|ages)\.csv)"
+)
+"""Names of a run's own files in its folder; `report.html` is made anew by a command."""
+
+FOLD_FILES = re.compile(
+    r".*\.safetensors|.*\.ckpt|(models|scores)\.json|(metrics|train_loss|steps|probabilities|age_bands)\.csv"
+)
+"""Names of a run's own files in the folder of a fold."""
 
 _arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 
@@ -40,26 +48,42 @@ def check_no_input(path: Path) -> None:
         path: The output.
 
     Raises:
-        DataError: Another argument names this file, or it is a photo, or a file of a run, in a folder that is named.
+        DataError: Another argument names this file, or it is a photo, or one of a run's own files, which no command
+            replaces: a table may name the photos that are read, and a run its dataset.
     """
     if not path.is_file():
         return
-    named = [Path(text) for text in _arguments.get() if os.path.exists(text)]
-    if sum(_is_same(path, other) for other in named) > 1:
+    named = [text for text in _arguments.get() if os.path.exists(text)]
+    if sum(_is_same(path, Path(text)) for text in named) > 1:
         raise DataError(
             "the output is a file that the command reads, or another of its outputs",
             location=path,
             hint="choose another file",
         )
-    folders = [other for other in named if other.is_dir() and _is_below(path, other)]
-    if not folders:
-        return
     from maskfit.data.photo_dataset import is_photo_name
 
-    is_of_run = path.name in RUN_FILES and any((folder / "recipe.yaml").is_file() for folder in folders)
-    if is_photo_name(path.name) or is_of_run:
-        kind = "a file of the run" if is_of_run else "a photo of the folder"
-        raise DataError(f"the output is {kind} that the command reads", location=path, hint="choose another file")
+    if is_photo_name(path.name):
+        raise DataError("the output is a photo, which is not replaced", location=path, hint="choose another file")
+    if is_file_of_run(path):
+        raise DataError(
+            "the output is a file of a run, which is not replaced", location=path, hint="choose another file"
+        )
+
+
+def is_file_of_run(path: Path) -> bool:
+    """Returns whether a file is one that a training wrote into its run folder and needs there.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Whether it is.
+    """
+    folder = path.absolute().parent
+    if (folder / "recipe.yaml").is_file() and RUN_FILES.fullmatch(path.name):
+        return True
+    is_fold = re.fullmatch(r"fold\d+", folder.name) is not None and (folder.parent / "recipe.yaml").is_file()
+    return is_fold and FOLD_FILES.fullmatch(path.name) is not None
 
 
 def _flatten(values: object) -> Iterator[str]:
@@ -80,7 +104,3 @@ def _is_same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

@@ -165,6 +165,8 @@ def serve(
     """
     if detector is not None and not faces:
         raise DataError("--detector is of no use with --portraits", hint="leave out one of the two")
+    if min_face != MIN_FACE_SIDE and not faces:
+        raise DataError("--min-face is of no use with --portraits", hint="leave out one of the two")
     require_extra("serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
     from maskfit.inference.input_resolution import resolve_models
 

@@ -30,6 +30,9 @@ ID_COLUMN = "ImageID"
 CLASS_COLUMN = "ans"
 """Column of the class index."""
 
+YES_OR_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+"""What a column `mask_sure` may hold, in lower case; a spreadsheet writes TRUE."""
+
 MAX_AGE = 130
 """Largest predicted age in years that is no mistake."""
 
@@ -220,16 +223,29 @@ def read_sure(path: Path, schema: LabelSchema) -> dict[str, dict[str, bool]]:
 
     Returns:
         Attribute -> whether the model is sure, by photo name; without attributes that have no such column.
+
+    Raises:
+        DataError: A cell is neither true nor false.
     """
     rows = list(iter_csv(path, ()))
     header = set(rows[0]) if rows else set()
     if ID_COLUMN not in header or CLASS_COLUMN in header:
         return {}
-    return {
-        name: {row[ID_COLUMN]: row[f"{name}_sure"] == "true" for row in rows}
-        for name in schema.names
-        if f"{name}_sure" in header
-    }
+    sure: dict[str, dict[str, bool]] = {}
+    for name in schema.names:
+        column = f"{name}_sure"
+        if column not in header:
+            continue
+        problems = []
+        sure[name] = {}
+        for number, row in enumerate(rows, start=2):
+            word = row[column].strip().casefold()
+            if word not in YES_OR_NO:
+                problems.append(f"row {number}: {column} {row[column]!r} is neither true nor false")
+            sure[name][row[ID_COLUMN]] = YES_OR_NO.get(word, False)
+        if problems:
+            raise DataError(f"invalid rows:\n{format_list(problems)}", location=path, hint="correct these rows")
+    return sure
 
 
 def may_be_truth(path: Path, schema: LabelSchema) -> bool:

@@ -371,6 +371,9 @@ class _FrameProcessor:
             if end is None:
                 continue
             highest = max(highest, end.highest)
+            if not end.is_terminated:
+                note = f"note: the last row of {path} ends without a line break, so that its last cell may be cut off"
+                self.callbacks.on_message(f"{note}; it is kept")
             if end.broken:
                 self.callbacks.on_message(f"note: the last row of {path} breaks off and is left out: {end.broken}")
         return highest
