@@ -152,6 +152,16 @@ def test_urls_in_a_column_of_paths_are_answered_with_the_import(listing, header)
     assert f"maskfit data import {path} --images DIR" in caught.value.hint
 
 
+def test_photos_of_other_formats_are_set_aside_and_listed(tmp_path):
+    for name in ("a.jpg", "b.TIF", "c.gif", "d/e.avif", "f.jfif", "g.heif", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    folder = ImageFolder(tmp_path)
+    assert [photo.name for photo in folder] == ["a.jpg", "f.jfif", "g.heif"]
+    assert list(folder.set_aside) == ["b.TIF", "c.gif", "d/e.avif"]
+    assert folder.set_aside["b.TIF"] == "TIFF is not supported; save it as JPEG or PNG"
+
+
 def test_subfolders_are_searched(tmp_path):
     for name in ("b/z.JPG", "b/a.png", "a.jpg", ".hidden/x.jpg", "b/._a.png", "notes.txt", "__MACOSX/y.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
