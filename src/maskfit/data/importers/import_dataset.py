@@ -20,7 +20,6 @@ from maskfit.data.importers.row_merger import SHOWN_FILES, Disagreement, Importe
 from maskfit.data.importers.source import ImportSource
 from maskfit.data.importers.word_reader import NO_LABEL, CodeReading, WordReader
 from maskfit.data.manifest_columns import PERSONS_COLUMN, REPEAT_COLUMN
-from maskfit.data.photo_dataset import describe_other_format
 from maskfit.errors import DataError, did_you_mean
 from maskfit.file_io import write_csv
 from maskfit.labels.schema import LabelSchema
@@ -144,7 +143,7 @@ def import_dataset(
     finds_less = [finder.settle() for finder in options.finders]
     if any(finds_less):
         raw = _read(importer, format, source, options)
-    notes = [*raw.notes, *note_names(raw, options.finders), *_note_other_formats(source)]
+    notes = [*raw.notes, *note_names(raw, options.finders)]
     notes += [
         f"{name} is ignored: labels of a sample submission are placeholders" for name in source.sample_submissions
     ]
@@ -261,15 +260,6 @@ def _find_persons(raw: RawImport, pattern: str, root: Path) -> str:
     shown = ", ".join(list(counts)[:3])
     of_rows = f"{counts.total():,} of {format_count(len(raw.rows), 'row')}"
     return f"persons are read from the paths of {of_rows}: {format_count(len(counts), 'person')}, such as {shown}"
-
-
-def _note_other_formats(source: ImportSource) -> list[str]:
-    """A note on photos of formats that are not read, such as TIFF, which no row can name."""
-    others = [name for name in source.files if describe_other_format(name)]
-    if not others:
-        return []
-    count = format_count(len(others), "photo is", "photos are")
-    return [f"{count} not read, such as {others[0]}: {describe_other_format(others[0])}"]
 
 
 def _group_versions(raw: RawImport) -> list[str]:
