@@ -278,6 +278,4 @@ def test_a_sample_submission_beside_the_labels_is_ignored(write_tree, import_):
 def test_photos_of_other_formats_beside_the_others_are_noted(write_tree, import_):
     dataset = import_(write_tree("with_mask/a.png", "without_mask/b.png", texts={"with_mask/c.tif": "x"}))
     assert len(dataset.rows) == 2
-    assert (
-        "1 photo is not read, such as with_mask/c.tif: TIFF is not supported; save it as JPEG or PNG" in dataset.notes
-    )
+    assert "images in formats that maskfit does not read: .tif (1)" in dataset.notes
