@@ -146,6 +146,18 @@ def test_every_kind_of_backbone_has_feature_maps(name, options, grid):
     assert np.isfinite(heat).all()
 
 
+def test_an_attribute_that_reads_local_features_is_explained_at_their_stage():
+    network = build_network(
+        ComponentSpec.create("resnet10t", local_stages=[3], local_grid=[2, 1]),
+        ComponentSpec.create("multi_head", global_only=["gender"]),
+        SCHEME.sizes,
+    ).eval()
+    photo = torch.from_numpy(photos(1, 64, 64))
+    assert find_feature_maps(network, photo, "mask")[0] is network.backbone.body.layer3
+    assert find_feature_maps(network, photo, "gender")[0] is not network.backbone.body.layer3
+    assert np.isfinite(grad_cam(network, photos(2, 64, 64), "mask", [0])).all()
+
+
 class Sequences(nn.Module):
     """A backbone whose features are a sequence without known positions in the image."""
 

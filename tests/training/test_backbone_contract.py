@@ -28,11 +28,16 @@ FAMILIES = {
     "seresnext26ts": "seresnext26d_32x4d",
     "efficientnet_b2_pruned": "itself",
     "vit_xsmall_patch16_clip_224": "CLIP's vision transformers",
+    "test_efficientnet, local_stages: [3], local_grid: [2, 2]": "local features; no whole cells",
 }
 """Small backbone -> the source projects' backbones that it stands for."""
 
 SIZES = ("96", "[64, 48]")
-FAST = (("vit_tiny_patch16_224", SIZES[0]), ("test_efficientnet", SIZES[1]))
+FAST = (
+    ("vit_tiny_patch16_224", SIZES[0]),
+    ("test_efficientnet", SIZES[1]),
+    ("test_efficientnet, local_stages: [3], local_grid: [2, 2]", SIZES[0]),
+)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.torch import save_file
 
 from maskfit.config.loader import read_recipe
 from maskfit.data.image_cache.admin import list_caches, remove_cache
@@ -17,6 +18,8 @@ from maskfit.errors import RecipeError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.model_file import load_model
+from maskfit.models.backbones import build_backbone
+from maskfit.registry import ComponentSpec
 from maskfit.run_dir import RunDir
 from maskfit.training.plan import make_plan
 from maskfit.training.train import train
@@ -58,6 +61,27 @@ def test_held_out_predictions_are_those_of_the_saved_model_on_photos(on_features
         predicted = Predictor.load(run.fold(fold).model).predict(own).table.reindex(table.names)
         # Temperatures are fitted after the table was written.
         assert (predicted.probabilities.argmax(1) == table.probabilities.argmax(1)).mean() > 0.99
+
+
+def test_local_features_are_kept_too_and_held_out_predictions_are_those_of_the_saved_model(tiny, tmp_path):
+    weights = tmp_path / "start.safetensors"
+    save_file(build_backbone(ComponentSpec.create("test_efficientnet")).body.state_dict(), weights)
+    recipe = tiny(
+        f"data.cache_dir={tmp_path / 'cache'}",
+        f"output_dir={tmp_path / 'run'}",
+        f"model.pretrained={weights}",
+        *ON_FEATURES,
+        "model.backbone={name: test_efficientnet, local_stages: [3], local_grid: [2, 1]}",
+        "model.head={name: multi_head, dropout: 0.3, global_only: [gender, age]}",
+    )
+    run, _ = train(recipe, console=Console(quiet=True))
+    backbone = load_model(run.fold(0).model)[0].backbone
+    assert backbone.local_features
+    assert np.load(feature_files(tmp_path)[0], mmap_mode="r").shape[2] == backbone.features
+    table = read_table(run.fold(1).probabilities)
+    own = [photo for photo in make_plan(recipe).photos.photos if photo.name in set(table.names)]
+    predicted = Predictor.load(run.fold(1).model).predict(own).table.reindex(table.names)
+    assert (predicted.probabilities.argmax(1) == table.probabilities.argmax(1)).mean() > 0.99
 
 
 def test_only_the_heads_are_trained(on_features, start, tmp_path):

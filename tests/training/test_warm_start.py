@@ -13,7 +13,7 @@ from tests.face_weights_archive import use_as_package, write_mobilenet
 from maskfit.config.aliases import OldNameWarning
 from maskfit.config.recipe import Recipe
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.model_file import bundled_model_path, load_model
+from maskfit.model_file import bundled_model_path, load_model, read_model_metadata
 from maskfit.training.plan import make_plan
 from maskfit.training.train import train
 from maskfit.training.warm_start import start_path, validate_start
@@ -34,6 +34,16 @@ def test_another_backbone_is_refused_before_anything_is_written(tiny: Make) -> N
         make_plan(recipe)
     assert caught.value.location == "model.init_from"
     assert caught.value.hint == "model.backbone='{name: mobilenetv1_100, pad_type: same}'"
+
+
+def test_local_features_do_not_make_it_another_backbone(tiny: Make) -> None:
+    bundled = read_model_metadata(bundled_model_path()).backbone
+    model = tiny("model.init_from=bundled").model
+    with_local = bundled.model_copy(update={"options": {**bundled.options, "local_stages": [3]}})
+    assert validate_start(model.model_copy(update={"backbone": with_local}))
+    padded = bundled.model_copy(update={"options": {**bundled.options, "pad_type": ""}})
+    with pytest.raises(RecipeError, match="or with other options"):
+        validate_start(model.model_copy(update={"backbone": padded}))
 
 
 def test_a_missing_model_is_refused_before_anything_is_written(tiny: Make) -> None:

@@ -86,7 +86,7 @@ def grad_cam(network: Network, photos: NDArray[np.float32], head: str, logits: S
     with torch.inference_mode(False), torch.enable_grad():
         batch = torch.from_numpy(np.ascontiguousarray(photos, dtype=np.float32)).to(device)
         model = _one_head(network, batch[:1], head, logits)
-        layer, reshape = find_feature_maps(network, batch[:1])
+        layer, reshape = find_feature_maps(network, batch[:1], head)
         with GradCAM(model=model, target_layers=[layer], reshape_transform=reshape) as cam:
             maps = cam(input_tensor=batch, targets=[_first] * len(batch))
         network.zero_grad(set_to_none=True)
@@ -103,15 +103,17 @@ def require_grad_cam() -> None:
         raise MissingExtraError("Grad-CAM", "inspect")
 
 
-def find_feature_maps(network: Network, photo: Tensor) -> FeatureMaps:
-    """Finds the last layer of a network whose output has spatial dimensions.
+def find_feature_maps(network: Network, photo: Tensor, head: str = "") -> FeatureMaps:
+    """Finds the last layer of a network whose output has spatial dimensions and through which all evidence passes.
 
     In a convolutional backbone that is the last one with more than one position; in a vision transformer it is the norm
-    before the last attention, because after it only one token is used.
+    before the last attention, because after it only one token is used. An attribute that reads local features has
+    evidence that passes the last layer by: for it, it is the first stage that they come from.
 
     Args:
         network: A network in evaluation mode.
         photo: (1, 3, height, width).
+        head: The output to explain.
 
     Returns:
         The layer, and a function that reshapes its output.
@@ -119,11 +121,18 @@ def find_feature_maps(network: Network, photo: Tensor) -> FeatureMaps:
     Raises:
         DataError: There is none.
     """
+    from maskfit.models.local_features import stage_module
+
     body: Any = network.backbone.body
     kind, channels_last = _feature_kind(body, photo)
     if kind == "tokens":
         return _token_maps(body)
-    layer = _last_spatial_layer(body, photo, slice(1, 3) if channels_last else slice(2, 4)) if kind == "maps" else None
+    local, layer = network.backbone.local, None
+    # Heads that know nothing of local features read all of them.
+    if local is not None and head in getattr(network.head, "local_attributes", network.heads):
+        layer = stage_module(body, local.stages[0])
+    elif kind == "maps":
+        layer = _last_spatial_layer(body, photo, slice(1, 3) if channels_last else slice(2, 4))
     if layer is None:
         raise DataError(
             "this network has no feature maps for Grad-CAM",

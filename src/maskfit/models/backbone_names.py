@@ -19,6 +19,9 @@ MobileNet that was trained to recognize faces."""
 FACES_BACKBONE = ComponentSpec.create("mobilenetv1_100", pad_type="same")
 """The backbone that has the weights `faces`."""
 
+LOCAL_OPTIONS = ("local_stages", "local_grid")
+"""Options of timm's models that add features of earlier stages; the model's weights are the same with them."""
+
 REFUSED_OPTIONS = {
     "pretrained",
     "pretrained_cfg",
@@ -83,6 +86,19 @@ class _Backbones(Mapping[str, Callable[..., Any]]):
 
     def __len__(self) -> int:
         return len({**OWN_BACKBONES, **self._timm})
+
+
+def without_local_options(backbone: ComponentSpec) -> ComponentSpec:
+    """Returns a backbone without its local features: backbones that are equal then have the same weights.
+
+    Args:
+        backbone: The backbone.
+
+    Returns:
+        The backbone without `LOCAL_OPTIONS`.
+    """
+    options = {name: value for name, value in backbone.options.items() if name not in LOCAL_OPTIONS}
+    return backbone.model_copy(update={"options": options})
 
 
 def check_pretrained(backbone: ComponentSpec, weights: str) -> None:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from maskfit.deferred_packages import import_timm
@@ -15,6 +16,7 @@ from maskfit.errors import ModelFileError
 from maskfit.models.backbone_names import BACKBONES, FACES, NONE, REFUSED_OPTIONS, TIMM, check_pretrained
 from maskfit.models.face_weights import load_face_weights
 from maskfit.models.hub_access import hub_access
+from maskfit.models.local_features import LocalFeatures, find_local_features
 from maskfit.models.reference_cnns import CustomDark, ThreeConv
 from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec, instantiate
@@ -27,14 +29,16 @@ class Backbone(nn.Module):
 
     Args:
         body: The network without a classifier.
-        features: Number of features per image.
+        features: Number of features per image that the body computes.
         mean: Mean of the input normalization by channel, in 0 to 1.
         std: Standard deviation of the input normalization by channel, in 0 to 1.
         filter: Resampling filter that the published weights were trained with.
+        local: Local features that follow the body's own ones; None without any.
 
     Attributes:
         body: As given.
-        features: As given.
+        features: Number of features per image, local ones included.
+        local: As given.
         mean: As given.
         std: As given.
         filter: As given.
@@ -47,16 +51,27 @@ class Backbone(nn.Module):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         filter: Filter,
+        local: LocalFeatures | None = None,
     ) -> None:
         super().__init__()
         self.body = body
-        self.features = features
+        self.local = local
+        self.features = features + self.local_features
         self.mean, self.std, self.filter = mean, std, filter
+
+    @property
+    def local_features(self) -> int:
+        """Number of local features, which are the last ones."""
+        return 0 if self.local is None else self.local.count
 
     def forward(self, images: Tensor) -> Tensor:
         """Computes features (batch, `features`) from normalized images (batch, 3, height, width)."""
-        features: Tensor = self.body(images)
-        return features
+        if self.local is None:
+            features: Tensor = self.body(images)
+            return features
+        body: Any = self.body
+        last, maps = body.forward_intermediates(images, indices=list(self.local.stages))
+        return torch.cat([body.forward_head(last), *map(self.local.pool, maps)], dim=1)
 
 
 def small_cnn(*, weights: str, width: int = 24, blocks: int = 1) -> Backbone:
@@ -114,13 +129,19 @@ def _own_backbone(name: str, body: SmallCNN | ThreeConv | CustomDark, weights: s
     return Backbone(body, body.num_features, body.mean, body.std, "bilinear")
 
 
-def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
+def timm_backbone(
+    name: str, *, weights: str, local_stages: Sequence[int] = (), local_grid: Sequence[int] = (4, 1), **options: Any
+) -> Backbone:
     """Builds a timm model without its classifier.
 
     Args:
         name: A name in `timm.list_models()`. timm is imported here, since maskfit's own backbones do without it.
         weights: "none", "timm" for the published weights, "faces" (see `face_weights`), or a weight file: .safetensors,
             or a PyTorch state dict, which is loaded without executing code.
+        local_stages: Stages whose maps give local features besides the pooled ones, see `local_features`, from 0 to the
+            model's last, ascending: of MobileNets and EfficientNets 3 has a sixteenth of the image's sides. None of
+            them by default.
+        local_grid: Rows and columns in whose cells these maps are averaged, each >= 1.
         **options: Passed to `timm.create_model`, such as `pad_type="same"` or `drop_path_rate=0.1`. Those in
             `REFUSED_OPTIONS` are refused.
 
@@ -161,7 +182,8 @@ def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
     features = getattr(body, "head_hidden_size", None) or body.num_features
     config: dict[str, Any] = resolve_model_data_config(body)
     kernel: Filter = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bilinear"
-    return Backbone(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel)
+    local = find_local_features(body, local_stages, local_grid) if local_stages else None
+    return Backbone(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel, local)
 
 
 def _download_error(name: str, reason: str) -> ModelFileError:

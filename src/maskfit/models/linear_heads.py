@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -60,20 +60,47 @@ class MultiHead(nn.Module):
         sizes: Attribute name to number of values.
         dropout: Dropout probability of the features, drawn for each attribute separately.
         init: Initialization, see `init_weights`.
+        global_only: Attributes that read a backbone's pooled features only, not its local ones (`local_stages`), which
+            each other attribute reads too. Names that the label schema lacks are passed over, so that a recipe fits
+            several schemas.
+        local_features: Number of local features, which are the last of `features`.
     """
 
-    def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0, init: Init = "default") -> None:
+    def __init__(
+        self,
+        features: int,
+        sizes: Mapping[str, int],
+        dropout: float = 0.0,
+        init: Init = "default",
+        global_only: Sequence[str] = (),
+        local_features: int = 0,
+    ) -> None:
         super().__init__()
         # Not a ModuleDict, whose keys cannot hold every attribute name (a dot, `keys`).
         self.names = tuple(sizes)
+        self.global_features = features - local_features
+        self.local_attributes = frozenset(set(sizes) - set(global_only)) if local_features else frozenset()
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Dropout(dropout), nn.Linear(features, size)) for size in sizes.values()
+            nn.Sequential(
+                nn.Dropout(dropout),
+                nn.Linear(features if name in self.local_attributes else self.global_features, size),
+            )
+            for name, size in sizes.items()
         )
+        # Channels of an earlier stage differ in size by orders of magnitude.
+        self.local_norm = nn.BatchNorm1d(local_features, affine=False) if self.local_attributes else None
         init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:
         """Computes logits (batch, values) by attribute from features (batch, features)."""
-        return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}
+        own = all_features = features
+        if self.local_norm is not None:
+            own = features[:, : self.global_features]
+            all_features = torch.cat([own, self.local_norm(features[:, self.global_features :])], dim=1)
+        return {
+            name: layer(all_features if name in self.local_attributes else own)
+            for name, layer in zip(self.names, self.layers, strict=True)
+        }
 
 
 class SingleHead(nn.Module):

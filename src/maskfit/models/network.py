@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from maskfit.models.backbone_names import NONE
 from maskfit.models.backbones import Backbone, build_backbone
-from maskfit.models.heads import HEADS
+from maskfit.models.heads import HEADS, takes_local_features
 from maskfit.models.linear_heads import Logits
 from maskfit.registry import ComponentSpec, instantiate
 
@@ -128,8 +128,11 @@ def build_network(
         ModelFileError: The weights are not available or do not fit.
     """
     built = build_backbone(backbone, weights)
+    inputs = {"features": built.features, "sizes": sizes}
+    if takes_local_features(head):
+        inputs["local_features"] = built.local_features
     return Network(
         built,
-        instantiate(HEADS, head, features=built.features, sizes=sizes),
+        instantiate(HEADS, head, **inputs),
         AgeRegressor(built.features) if age_regression else None,
     )

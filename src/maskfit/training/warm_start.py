@@ -19,6 +19,7 @@ from maskfit.config.recipe import ModelConfig
 from maskfit.data.preprocessing import Normalize
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.model_file import bundled_model_path, describe_bundled_training, read_model_metadata
+from maskfit.models.backbone_names import without_local_options
 from maskfit.models.network import Network
 from maskfit.text import format_count
 from maskfit.training.data_loaders import FoldDataset
@@ -86,7 +87,7 @@ def validate_start(model: ModelConfig) -> list[str]:
         return []
     metadata = read_model_metadata(path)
     own, wanted = metadata.backbone, model.backbone
-    if path.suffix == ".onnx" and own != wanted:
+    if path.suffix == ".onnx" and without_local_options(own) != without_local_options(wanted):
         options = ", ".join([f"name: {own.name}", *(f"{name}: {value}" for name, value in own.options.items())])
         raise RecipeError(
             f"the model to start from has the backbone {own.name}, the recipe {wanted.name}, or with other options",
