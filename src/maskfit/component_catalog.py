@@ -10,7 +10,8 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter
 from typing import Any
@@ -23,7 +24,7 @@ from maskfit.errors import RecipeError, did_you_mean
 from maskfit.inference.engines import ENGINES
 from maskfit.inference.ensemble.comparison import ENSEMBLES
 from maskfit.inference.tta import TTA_METHODS
-from maskfit.models.backbone_names import OWN_BACKBONES
+from maskfit.models.backbone_names import BACKBONES, OWN_BACKBONES
 from maskfit.registry import (
     LazyComponent,
     RegistryEntry,
@@ -123,7 +124,7 @@ SETTINGS = (
     ("crop", "data.crop", "The part of a photo that the network receives."),
     ("detector", "data.crop.detector", "Face detectors of the crops `face` and `level1_06`, and of `--detector`."),
     ("background", "data.background_removal", "Fills the background before the crop."),
-    ("backbone", "model.backbone", "The network; besides these, every model of the installed timm."),
+    ("backbone", "model.backbone", "The network; besides these, every model of the installed timm (`resnet18`)."),
     ("head", "model.head", "From the features of the backbone to logits."),
     ("freeze", "model.freeze", "Which weights are trained in the first epochs."),
     ("loss", "loss", "Training loss; `heads.NAME.loss` sets that of one attribute."),
@@ -275,12 +276,15 @@ def get_component(kind: ComponentKind, name: str) -> ComponentInfo:
         RecipeError: There is none of that name.
     """
     known = find_name(kind.entry.table, name)
+    if known is None and kind.setting == "model.backbone" and (model := find_name(BACKBONES, name)):
+        return describe_component(replace(kind, entry=RECIPE_REGISTRY[kind.setting]), model)
     if known is None:
         for component in list_components(kind):
             if fold_name(name) in map(fold_name, component.other_names):
                 return component
+        is_timm = kind.setting == "model.backbone" and get_close_matches(name, BACKBONES)
         raise RecipeError(
-            f"there is no {kind.name} '{name}'; {did_you_mean(name, kind.entry.table)}",
+            f"there is no {kind.name} '{name}'; {did_you_mean(name, BACKBONES if is_timm else kind.entry.table)}",
             hint=f"maskfit components {kind.name}",
         )
     return describe_component(kind, known)
