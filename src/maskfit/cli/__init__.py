@@ -102,6 +102,10 @@ COMMAND_TABLE = {
             "maskfit.cli.evaluate_scenes:evaluate_scenes",
             "Evaluate detector and model together on scenes with annotated faces.",
         ),
+        "evaluate thresholds": LazyCommand(
+            "maskfit.cli.evaluate_thresholds:evaluate_thresholds",
+            "Choose the threshold of an alarm: what it catches, how often it is false, and how many alarms are right.",
+        ),
         "report": LazyCommand(
             "maskfit.cli.report:report",
             "Write the report of a run, or compare several, on one self-contained page.",
