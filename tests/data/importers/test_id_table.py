@@ -198,6 +198,35 @@ def test_photos_in_another_folder_are_found_with_images(write_tree, import_, tmp
     assert [row.photo for row in dataset.rows] == [photos / "a.jpg", photos / "b.jpg"]
 
 
+@pytest.mark.parametrize("folder", ["/home/ann/set/", "C:\\Users\\ann\\set\\", "D:/set/"])
+def test_paths_of_another_computer_are_read_as_the_photos_of_the_folder(write_tree, import_, tmp_path, folder):
+    """With the folders in common: 1/a.jpg is not 2/a.jpg."""
+    photos = write_tree("1/a.jpg", "2/a.jpg", "2/b.jpg")
+    separator = "\\" if "\\" in folder else "/"
+    table = tmp_path / "elsewhere.csv"
+    names = [f"{folder}{name.replace('/', separator)}" for name in ("1/a.jpg", "2/a.jpg", "2/b.jpg", "2/c.jpg")]
+    table.write_text("path,mask\n" + "".join(f"{name},wear\n" for name in names))
+    dataset = import_(table, images=photos)
+    assert [row.photo.relative_to(photos).as_posix() for row in dataset.rows] == ["1/a.jpg", "2/a.jpg", "2/b.jpg"]
+    assert [item.reason for item in dataset.left_out] == [NOT_FOUND]
+    assert any(names[0] in note for note in dataset.notes)
+
+
+def test_a_photo_that_two_paths_of_another_computer_mean_is_refused(write_tree, import_, tmp_path):
+    photos = write_tree("a.jpg")
+    table = tmp_path / "elsewhere.csv"
+    table.write_text("path,mask\n/x/1/a.jpg,wear\n/x/2/a.jpg,not_wear\n")
+    with pytest.raises(DataError, match="would be the photo of two paths"):
+        import_(table, images=photos)
+
+
+def test_paths_that_are_there_are_a_manifest(write_tree, import_):
+    root = write_tree("a.jpg", "b.jpg")
+    (root / "labels.csv").write_text(f"path,mask,person\n{root / 'a.jpg'},wear,x\n{root / 'b.jpg'},wear,y\n")
+    with pytest.raises(DataError, match="manifest already"):
+        import_(root / "labels.csv")
+
+
 def test_ids_that_are_numbers_of_rows_are_not_taken_for_photos(write_tree, import_):
     """The photo is in another column, whose name says nothing."""
     root = write_tree("1.jpg", "2.jpg", texts={"labels.csv": "id,mask,shown\n1,wear,2.jpg\n2,not_wear,1.jpg\n"})
@@ -257,7 +286,7 @@ def test_other_tables_are_not_taken_for_it(write_tree, import_, text, message):
 def test_as_a_dataset_it_is_answered_with_the_import(write_tree):
     root = write_tree("images/a.jpg", "images/b.jpg", texts={"labels.csv": f"path,mask,person\n{ROWS}"})
     (problem, *_) = scan_photos(root / "labels.csv", LABEL_SCHEMAS["mask"])[1]
-    assert "names photos by ids or URLs" in problem.message
+    assert "names photos by ids, URLs or paths" in problem.message
     assert "maskfit data import" in problem.hint
 
 

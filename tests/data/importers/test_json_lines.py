@@ -267,3 +267,38 @@ def test_a_name_is_no_photo_of_another_part(write_tree, import_):
         "images/dev/a.jpg": {"mask": "not_wear"},
     }
     assert [item.location for item in dataset.left_out] == ["train/t.jsonl line 2: b.jpg"]
+
+
+def test_photo_labels_and_person_may_stand_one_object_deeper(write_tree, import_):
+    text = lines(
+        {
+            "image": {"file_name": "a.jpg", "width": 4},
+            "annotation": {"mask": "wear", "age": 31},
+            "meta": {"person": "p1"},
+        },
+        {
+            "file_name": "b.jpg",
+            "attributes": {"mask": ["not_wear"], "gender": "female"},
+            "metadata": {"person_id": "p2"},
+        },
+        {"file_name": "c.jpg", "mask": "wear", "attributes": {"mask": "not_wear"}, "info": {"label": "not_wear"}},
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", "c.jpg", texts={"labels.jsonl": text}))
+    assert dataset.format == "json-lines"
+    assert rows(dataset) == [
+        ("a.jpg", "p1", {"mask": "wear", "age": "31"}, None),
+        ("b.jpg", "p2", {"mask": "not_wear", "gender": "female"}, None),
+        ("c.jpg", "", {"mask": "wear"}, None),
+    ]
+    # What is not taken is named.
+    assert any("attributes" in note and "info" in note for note in dataset.notes)
+
+
+def test_an_object_with_a_box_is_no_object_of_labels(write_tree, import_):
+    text = lines(
+        {"image": "a.jpg", "mask": "wear", "annotation": {"bbox": [1, 2, 3, 4], "mask": "not_wear"}},
+        {"image": "b.jpg", "mask": "wear"},
+    )
+    dataset = import_(write_tree("a.jpg", "b.jpg", texts={"labels.jsonl": text}))
+    assert reasons(dataset) == [OTHER_BOXES]
+    assert rows(dataset) == [("b.jpg", "", {"mask": "wear"}, None)]

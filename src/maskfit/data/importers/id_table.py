@@ -1,9 +1,9 @@
-"""A CSV whose photos are named without suffix and folder (`id,mask`), as Kaggle and FiftyOne do, or by URLs.
+"""A CSV whose photos are named without suffix and folder (`id,mask`), by URLs, or by paths of another computer.
 
 An id is read as the photo of that name where there is exactly one, whatever its suffix and folder; one that is a number
 also where only zeros in front, or a decimal `.0`, differ. A column that names another photo in the same row is an
 error: the ids may be numbers of rows. A URL is read as the downloaded photo with the name at the end of its path, or in
-its query; nothing is downloaded.
+its query; nothing is downloaded. An absolute path that is not there is read like a URL.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SEVERAL = "several photos have this name; give the folder that is meant with --i
 class IdTableImporter:
     """A CSV of ids and labels."""
 
-    title: ClassVar[str] = "a CSV that names photos by ids or URLs"
+    title: ClassVar[str] = "a CSV that names photos by ids, URLs or paths of another computer"
     codes: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     def detect(self, source: ImportSource, words: WordReader) -> Confidence:
@@ -112,7 +112,7 @@ class IdTableImporter:
                     if is_number:
                         others = [column for column in columns.unread if column not in taken]
                         _check_no_other_name(row, columns.id, others, found[0], finder, name, number)
-                    if is_url(cell):
+                    if _is_elsewhere(cell):
                         _check_one_url(cell, url_of.setdefault(found[0], cell), found[0], name, number)
                     example = example or f"{cell} as {found[0]}"
                     names.add(cell)
@@ -160,7 +160,7 @@ def _note_names(names: int, example: str, numbers: int, number_example: str) -> 
 
 def _find(finder: PhotoFinder, cell: str) -> tuple[list[str], bool]:
     """The photos that an id may mean, and whether zeros in its number differ from theirs."""
-    if is_url(cell):
+    if _is_elsewhere(cell):
         return _find_url(finder, cell), False
     if found := finder.find_by_stem(cell):
         return found, False
@@ -169,8 +169,8 @@ def _find(finder: PhotoFinder, cell: str) -> tuple[list[str], bool]:
 
 
 def _find_url(finder: PhotoFinder, url: str) -> list[str]:
-    """The downloaded photos that a URL may mean: those with most of its folders, and its suffix where one has it."""
-    for text in paths_in_url(url):
+    """The photos that a URL or path may mean: those with most of its folders, and its suffix where one has it."""
+    for text in _paths(url):
         parts = [part for part in text.replace("\\", "/").split("/") if part]
         name = parts[-1] if parts else ""
         stem = name.rpartition(".")[0] if is_photo_name(name) else name
@@ -180,6 +180,16 @@ def _find_url(finder: PhotoFinder, url: str) -> list[str]:
                 same = [path for path in found if path.rpartition("/")[2].casefold() == name.casefold()]
                 return same or found
     return []
+
+
+def _is_elsewhere(cell: str) -> bool:
+    """Whether a photo is named by a URL, or by an absolute path that is not there: that of another computer."""
+    is_absolute = cell.startswith(("/", "\\")) or (cell[1:2] == ":" and cell[2:3] in ("/", "\\"))
+    return is_url(cell) or (is_absolute and not Path(cell).exists())
+
+
+def _paths(name: str) -> tuple[str, ...]:
+    return paths_in_url(name) if is_url(name) else (name,)
 
 
 class _Columns(NamedTuple):
@@ -239,12 +249,14 @@ def _check_no_other_name(
 
 
 def _check_one_url(url: str, first: str, photo: str, name: str, number: int) -> None:
-    """Checks that a photo is not meant by two URLs; servers and signatures in the query may differ."""
-    if paths_in_url(url) != paths_in_url(first):
+    """Checks that a photo is not meant by two URLs or paths; servers and signatures in the query may differ."""
+    if _paths(url) != _paths(first):
         raise DataError(
-            f"row {number}: {photo} would be the photo of two URLs, {first} and {url}",
+            f"row {number}: {photo} would be the photo of two {'URLs' if is_url(url) else 'paths'}, {first} and {url}",
             location=name,
-            hint="download the photos into folders named as in the URLs, or give them names of their own",
+            hint="download the photos into folders named as in the URLs, or give them names of their own"
+            if is_url(url)
+            else "keep the photos in folders named as in the paths, or give them names of their own",
         )
 
 
@@ -261,7 +273,7 @@ def _tables(source: ImportSource) -> tuple[str, ...]:
 
 
 def _is_path(cell: str, folder: Path) -> bool:
-    return not is_url(cell) and (is_photo_name(cell) or find_file(cell, folder) is not None)
+    return not _is_elsewhere(cell) and (is_photo_name(cell) or find_file(cell, folder) is not None)
 
 
 def _find_columns(source: ImportSource, name: str, words: WordReader) -> _Columns | None:
@@ -281,12 +293,12 @@ def _find_columns(source: ImportSource, name: str, words: WordReader) -> _Column
     folder = (source.root / name).parent
     if not labels or not shown or any(_is_path(cell, folder) for cell in shown):
         return None
-    if any(map(is_url, shown)) and find_box_columns(columns) is not None:
-        return None  # the format `boxes` reads URLs too
+    if any(map(_is_elsewhere, shown)) and find_box_columns(columns) is not None:
+        return None  # the format `boxes` reads URLs and paths too
     person = next((columns[key] for key in PERSON_COLUMNS if key in columns and columns[key] != own), "")
     status = [columns[key] for key in STATUS_COLUMNS if key in columns]
     rejection = columns.get(REJECT_COLUMN, "") if "assignmentstatus" in columns else ""
     used = {own, person, rejection, *status, *(column for _, column in labels)}
     unread = [column for column in dict.fromkeys(columns.values()) if column not in used]
-    has_paths = own.casefold() in PATH_COLUMNS or any(map(is_url, shown))
+    has_paths = own.casefold() in PATH_COLUMNS or any(map(_is_elsewhere, shown))
     return _Columns(own, has_paths, labels, person, unread, shown, status, rejection)

@@ -2,6 +2,7 @@
 
 The name is in `path`, `image`, `file_name` or another column name of a manifest, in a URL, or in `source-ref`. A key
 that is an attribute (`mask`), or `label`, `class` and the like, holds its labels: words, a list of them, or an index.
+All may stand one object deeper, as in `{"image": {"path": ...}, "annotation": {"mask": ...}, "meta": {"person": ...}}`.
 
 - Ground Truth ("augmented manifest"): beside each labeling job's key stands `KEY-metadata`, which names the classes of
   the indexes and of boxes (https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html).
@@ -70,6 +71,11 @@ OBJECT_KEYS = frozenset({"spans", "options", "meta", "tokens"})
 
 OTHER_ANSWERS = ("reject", "ignore")
 
+PHOTO_OBJECTS = frozenset({"image", "photo", "file", "data", "source"})
+LABEL_OBJECTS = frozenset({"annotation", "annotations", "attributes", "labels", "label", "target", "targets", "data"})
+PERSON_OBJECTS = frozenset({"person", "subject", "meta", "metadata", "info"})
+"""Keys, in lower case, of objects whose own keys count as keys of the line: the photo's, its labels', the person's."""
+
 Labels = list[tuple[str, str]]
 
 
@@ -120,8 +126,8 @@ class JsonLinesImporter:
         unread: dict[str, None] = {}
         found: list[tuple[str, Path, str, Mapping[str, Any]]] = []
         for name in result.files:
-            for number, item in source.json_lines(name):
-                location = f"{name} line {number}"
+            for number, line in source.json_lines(name):
+                location, item = f"{name} line {number}", _flatten(line)
                 photo, key, reason = _find_photo(item, finder, name)
                 if photo is None:
                     where = f"{location}: {item[key]}" if key and reason != EMBEDDED else location
@@ -175,7 +181,8 @@ def _has_photos(head: str, words: WordReader) -> bool:
         return False
     # The last line may be cut.
     lines = lines[: max(1, len(lines) - 1)]
-    named = [item for line in lines if (item := parse_json_line(line)) and _photo_key(item)]
+    items = [_flatten(parsed) for line in lines if (parsed := parse_json_line(line))]
+    named = [item for item in items if _photo_key(item)]
     return 2 * len(named) > len(lines) and any(
         key.casefold() in LABEL_KEYS
         or words.find_key(key)
@@ -184,6 +191,38 @@ def _has_photos(head: str, words: WordReader) -> bool:
         for item in named
         for key in item
     )
+
+
+def _flatten(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A line with the keys of its objects beside its own, where these are the photo's, labels' or the person's.
+
+    Of an object in `LABEL_OBJECTS` all keys with a word, number or list of these are taken; keys that the line itself
+    has stay what they are. Ground Truth's objects, those with boxes and those of predictions are left as they are.
+    """
+    if _is_prediction(item):
+        return item
+    flat: dict[str, Any] = dict(item)
+    known = {key.casefold() for key in item}
+    for key, value in item.items():
+        own = key.casefold()
+        if not isinstance(value, Mapping) or f"{key}{METADATA_SUFFIX}" in item or _has_edges(value):
+            continue
+        inner = {
+            name: part
+            for name, part in value.items()
+            if name.casefold() not in known
+            and all(map(_is_text, _list(part)))
+            and (
+                own in LABEL_OBJECTS
+                or (own in PHOTO_OBJECTS and name.casefold() in PHOTO_KEYS)
+                or (own in PERSON_OBJECTS and name.casefold() in PERSON_COLUMNS)
+            )
+        }
+        flat |= inner
+        known |= {name.casefold() for name in inner}
+        if inner.keys() == value.keys() and value:
+            del flat[key]
+    return flat
 
 
 def _photo_key(item: Mapping[str, Any]) -> str:
