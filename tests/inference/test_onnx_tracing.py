@@ -79,6 +79,15 @@ def test_same_padding_becomes_numbers_of_the_convolutions(
     check(program, module, size)
 
 
+def test_cells_of_local_features_that_overlap_are_those_of_torch() -> None:
+    """A trace holds lengths as tensors, and ONNX rounds their quotients towards 0."""
+    size = (75, 50)  # No multiples of the grid's sides in either stage.
+    module = make_module("test_efficientnet", local_stages=[2, 3], local_grid=[3, 2])
+    program = _trace(module, size, OUTPUTS)
+    assert program is not None
+    check(program, module, size)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "options"),

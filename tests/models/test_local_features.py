@@ -82,6 +82,11 @@ def test_without_a_list_every_attribute_reads_them_and_other_heads_read_all_feat
     assert joint.head.layer[1].in_features == joint.backbone.features
 
 
+def test_none_reads_them_where_every_attribute_of_the_schema_is_global_only():
+    """The recipe quick with data.label_schema=gender-age."""
+    assert network(*SIZES)(torch.zeros(2, 3, 64, 64)).keys() == SIZES.keys()
+
+
 def test_a_channel_of_large_values_does_not_outweigh_the_others():
     """Each local feature is normalized over the batch in training."""
     own = network("gender", "age").train()

@@ -79,6 +79,7 @@ class MultiHead(nn.Module):
         # Not a ModuleDict, whose keys cannot hold every attribute name (a dot, `keys`).
         self.names = tuple(sizes)
         self.global_features = features - local_features
+        self.has_local_features = local_features > 0
         self.local_attributes = frozenset(set(sizes) - set(global_only)) if local_features else frozenset()
         self.layers = nn.ModuleList(
             nn.Sequential(
@@ -93,9 +94,10 @@ class MultiHead(nn.Module):
 
     def forward(self, features: Tensor) -> Logits:
         """Computes logits (batch, values) by attribute from features (batch, features)."""
-        own = all_features = features
+        # Sliced only where there are local features, so that other networks' exported programs have no Slice.
+        own = features[:, : self.global_features] if self.has_local_features else features
+        all_features = own
         if self.local_norm is not None:
-            own = features[:, : self.global_features]
             all_features = torch.cat([own, self.local_norm(features[:, self.global_features :])], dim=1)
         return {
             name: layer(all_features if name in self.local_attributes else own)

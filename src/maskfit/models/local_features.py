@@ -106,5 +106,8 @@ def stage_module(body: nn.Module, stage: int) -> nn.Module:
 
 
 def _spans(length: int, parts: int) -> list[tuple[int, int]]:
-    """Begin and end of each part; parts overlap by one where `length` is no multiple, as in adaptive pooling."""
-    return [(index * length // parts, -(-(index + 1) * length // parts)) for index in range(parts)]
+    """Begin and end of each part; parts overlap by one where `length` is no multiple, as in adaptive pooling.
+
+    No negative number is divided: a trace for ONNX holds lengths as tensors, and its division rounds towards 0.
+    """
+    return [(index * length // parts, ((index + 1) * length + parts - 1) // parts) for index in range(parts)]
