@@ -86,6 +86,10 @@ def test_cells_of_local_features_that_overlap_are_those_of_torch() -> None:
     program = _trace(module, size, OUTPUTS)
     assert program is not None
     check(program, module, size)
+    # A training can start from the file (model.init_from).
+    names = {node.input[1] for node in program.graph.node if node.op_type == "Conv"}
+    assert "network.backbone.body.conv_stem.weight" in names
+    assert all(name.startswith("network.backbone.body.") for name in names)
 
 
 @pytest.mark.slow

@@ -187,6 +187,9 @@ def _name_folded_weights(graph: Any, module: ExportModule) -> None:
     new_name: dict[str, str] = {}
     for node in graph.node:
         layer = _find_layer(node.name)
+        if layer not in layers:
+            # With local features the body's layers run without a call of the body itself.
+            layer = layer.replace("network.backbone.", "network.backbone.body.", 1)
         if node.op_type != "Conv" or not hasattr(layers.get(layer), "weight"):
             continue
         for old, name in zip(node.input[1:], (f"{layer}.weight", f"{layer}.bias"), strict=False):
