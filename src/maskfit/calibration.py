@@ -288,7 +288,7 @@ class Calibration(BaseModel):
         if self.warning is None:
             return ""
         if self.persons < MIN_RELIABLE_PERSONS:
-            return "hold out more persons: train with cv.num_folds=5 without --fold, or on more persons"
+            return "hold out more persons: train with cv.num_folds=5 and without cv.train_folds, or on more persons"
         return "; ".join(describe_limits(self.temperatures))
 
     def check_schema(self, schema: LabelSchema) -> None:

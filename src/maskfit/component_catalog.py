@@ -170,6 +170,8 @@ POINTERS = {
     "gradient clipping": "trainer.gradient_clip_val=1.0",
     "kaiming": "model.head.init=default, torch's own",
     "label smoothing": "loss.smoothing=0.1",
+    "local_grid": "model.backbone=resnet18 model.backbone.local_stages=[3] model.backbone.local_grid=[4,1]",
+    "local_stages": "model.backbone=resnet18 model.backbone.local_stages=[3]",
     "momentum": "optimizer=sgd optimizer.momentum=0.9",
     "mse": "loss=brier on the classes; age_regression=mse on the age in years",
     "nesterov": "optimizer=sgd optimizer.momentum=0.9 optimizer.nesterov=true",

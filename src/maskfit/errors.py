@@ -188,7 +188,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         The names similar to `name`, or all names where there are at most 40.
     """
-    names = sorted(known)
+    names = sorted(set(known))
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(repr(item) for item in close)}?"

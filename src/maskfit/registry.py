@@ -87,11 +87,14 @@ class RegistryEntry(NamedTuple):
         table: Registry that the component's name is looked up in.
         injected_arguments: Arguments that the caller supplies, which are not options of the recipe.
         nested: Options that are components themselves, each with its registry.
+        find_problem: Finds what is wrong with a component's options together, or with options that its class or
+            function hands on; None where there is nothing.
     """
 
     table: Registry
     injected_arguments: tuple[str, ...] = ()
     nested: Mapping[str, RegistryEntry] = MappingProxyType({})
+    find_problem: Callable[[Mapping[str, Any]], str | None] | None = None
 
 
 class ComponentSpec(BaseModel):

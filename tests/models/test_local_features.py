@@ -8,12 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from maskfit.config.loader import read_recipe
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.models.backbone_names import find_local_problem
 from maskfit.models.backbones import build_backbone
+from maskfit.models.input_sizes import settle_input_size
+from maskfit.models.linear_heads import LocalNorm
 from maskfit.models.local_features import LocalFeatures, stage_module
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 SIZES = LABEL_SCHEMAS["mask-gender-age"].sizes
 NAMES = ("test_efficientnet", "test_resnet", "convnext_atto", "vit_tiny_patch16_224")
@@ -122,3 +127,62 @@ def test_a_grid_finer_than_the_maps_is_refused_with_both_sizes():
     backbone = build_backbone(ComponentSpec.create("test_efficientnet", local_stages=[4], local_grid=[4, 1]))
     with pytest.raises(ValueError, match=r"4 x 1 cells, and the maps of a stage of \[4\] are 2 x 2"):
         backbone(torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, None),
+        ({"pad_type": "same"}, None),
+        ({"local_stages": [2, 3], "local_grid": [2, 1]}, None),
+        ({"local_stages": []}, None),
+        ({"local_stages": 3}, "list of stages"),
+        ({"local_stages": [3, 2]}, "ascending"),
+        ({"local_stages": [-1]}, "from 0"),
+        ({"local_stages": [True]}, "list of stages"),
+        ({"local_stages": ["3"]}, "list of stages"),
+        ({"local_stages": [3], "local_grid": [4]}, "rows, columns"),
+        ({"local_stages": [3], "local_grid": [4, 0]}, ">= 1"),
+        ({"local_grid": [4, 1]}, "no effect without local_stages"),
+        ({"local_stage": [3]}, "did you mean 'local_stages'"),
+    ],
+)
+def test_what_shows_without_the_network_is_found_without_it(options, words):
+    problem = find_local_problem(options)
+    assert problem is None if words is None else words in str(problem)
+
+
+def test_maskfit_check_finds_it():
+    with pytest.raises(RecipeError, match=r"model.backbone: local_stages must be a list"):
+        read_recipe("quick", ["model.backbone.local_stages=[3,2]"], registries=RECIPE_REGISTRY)
+    assert read_recipe("quick", ["model.backbone.local_grid=[2,1]"], registries=RECIPE_REGISTRY)
+
+
+def test_maps_with_fewer_rows_than_the_grid_name_the_grid():
+    spec = ComponentSpec.create("test_efficientnet", local_stages=[4], local_grid=[4, 1])
+    with pytest.raises(RecipeError, match="4 x 1 cells") as raised:
+        settle_input_size(spec, (64, 64))
+    assert "local_grid=[2,1]" in str(raised.value.hint)
+
+
+def test_an_age_regressor_reads_pooled_features_only():
+    own = build_network(
+        ComponentSpec.create("test_efficientnet", local_stages=[3], local_grid=[2, 1]),
+        ComponentSpec.create("multi_head"),
+        SIZES,
+        age_regression=True,
+    )
+    features = torch.randn(4, own.backbone.features, generator=torch.Generator().manual_seed(2))
+    changed = features.clone()
+    changed[:, -own.backbone.local_features :] += 1
+    assert torch.equal(own.age_regressor(features), own.age_regressor(changed))
+
+
+def test_statistics_do_not_begin_with_the_variance_one():
+    """After a few steps they are those of the features, whose variance is far below 1."""
+    norm = LocalNorm(3, affine=False).train()
+    features = 0.01 * torch.randn(3, 32, 3, generator=torch.Generator().manual_seed(0)) + 0.2
+    for batch in features:
+        norm(batch)
+    torch.testing.assert_close(norm.running_mean, features.flatten(0, 1).mean(0))
+    torch.testing.assert_close(norm.running_var, features.var(1).mean(0))

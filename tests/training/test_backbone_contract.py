@@ -28,7 +28,7 @@ FAMILIES = {
     "seresnext26ts": "seresnext26d_32x4d",
     "efficientnet_b2_pruned": "itself",
     "vit_xsmall_patch16_clip_224": "CLIP's vision transformers",
-    "test_efficientnet, local_stages: [3], local_grid: [2, 2]": "local features; no whole cells",
+    "test_efficientnet, local_stages: [3], local_grid: [4, 1]": "local features; no whole cells",
 }
 """Small backbone -> the source projects' backbones that it stands for."""
 
@@ -36,7 +36,7 @@ SIZES = ("96", "[64, 48]")
 FAST = (
     ("vit_tiny_patch16_224", SIZES[0]),
     ("test_efficientnet", SIZES[1]),
-    ("test_efficientnet, local_stages: [3], local_grid: [2, 2]", SIZES[0]),
+    ("test_efficientnet, local_stages: [3], local_grid: [4, 1]", SIZES[0]),
 )
 
 
@@ -63,7 +63,8 @@ def test_a_backbone_is_trained_exported_inspected_and_predicted_with(
     export_model(model, exported, "onnx", photos=photos)
     paths = [photo.path for photo in photos]
     left, right = (Predictor.load(item).predict(paths).table.probabilities for item in (model, exported))
-    assert np.abs(left - right).max() < 1e-2
+    # A few random weights and one epoch: probabilities are far from certain, so that they show any difference.
+    assert np.abs(left - right).max() < 1e-3
     assert np.allclose(left.sum(axis=1), 1, atol=1e-5)
     inspection = inspect_model(model, photos, faces=1)
     assert inspection.num_labeled == 6

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, require_extra
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, find_schema
 from maskfit.cli.defaults import setup_allocator
 from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
 from maskfit.environment import MODEL
-from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
-from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.errors import MaskfitError, ModelFileError
 
 if TYPE_CHECKING:
     from maskfit.apps.webapp.app_state import AppState
@@ -35,7 +35,7 @@ RunOption = Annotated[
 ]
 PhotosOption = Annotated[Path | None, typer.Option(metavar="ROOT|CSV", help="Review and explore these photos.")]
 SchemaOption = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"Label schema of --photos: {', '.join(LABEL_SCHEMAS)}.")
+    str, typer.Option("--schema", metavar="NAME|FILE|RUN", help=f"Label schema of --photos: {SCHEMA_CHOICES}.")
 ]
 EngineOption = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino.")]
 LogOption = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of the review.")]
@@ -72,8 +72,7 @@ def app(
 
         maskfit app runs/first runs/second --photos photos
     """
-    if schema not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    label_schema = find_schema(schema)
     require_extra("app", "app", "streamlit")
     check_overwrite(corrections, force=True)
     from maskfit.apps.streamlit_server import build_url, check_port_free
@@ -81,7 +80,7 @@ def app(
     from maskfit.apps.webapp.tab_content import TabContent
 
     check_port_free(host, port)
-    content = TabContent(run, photos, LABEL_SCHEMAS[schema], log, corrections)
+    content = TabContent(run, photos, label_schema, log, corrections)
     sources = models or _default_models(run, photos)
     if not all(source.endswith(".onnx") for source in sources):
         setup_allocator()

@@ -116,7 +116,7 @@ def _describe_kept(name: str, kept: KeptThreshold) -> str:
     else:
         reason = f"{format_count(kept.persons, 'held-out person is', 'held-out persons are')} too few for this target "
         reason += f"(below {kept.persons_needed})"
-        step = "hold out more: train with cv.num_folds=5 without --fold, or on more persons"
+        step = "hold out more: train with cv.num_folds=5 and without cv.train_folds, or on more persons"
     return (
         f"{name}: the threshold stays at {kept.probability:.4f} and is not lowered to the fitted {kept.fitted:.4f}: "
         f"{reason}; next: {step}, or set it yourself: --threshold {name}={kept.fitted:.2f}"

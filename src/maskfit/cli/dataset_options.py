@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.errors import DataError, did_you_mean
+from maskfit.errors import DataError, did_you_mean, is_model_name
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
 SourceArgument = Annotated[
@@ -29,8 +29,11 @@ CodesOption = Annotated[
         show_default=False,
     ),
 ]
+SCHEMA_CHOICES = f"{', '.join(LABEL_SCHEMAS)}, or that of a recipe file, run or model"
+"""Values of every option `--schema`, for its help."""
+
 SchemaOption = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
+    str, typer.Option("--schema", metavar="NAME|FILE|RUN", help=f"Label schema: {SCHEMA_CHOICES}.")
 ]
 
 DEFAULT_SCHEMA = "mask-gender-age"
@@ -41,17 +44,32 @@ def find_schema(name: str) -> LabelSchema:
     """Returns the label schema of `--schema`.
 
     Args:
-        name: A key of `LABEL_SCHEMAS`.
+        name: A key of `LABEL_SCHEMAS`; or a recipe file, a run, or a model file, whose label schema is taken.
 
     Returns:
-        The label schema.
+        The label schema that is scored.
 
     Raises:
-        DataError: The name is unknown.
+        DataError: The name is unknown, and there is no such file.
+        MaskfitError: The recipe or model cannot be read.
     """
-    if name not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
-    return LABEL_SCHEMAS[name]
+    if name in LABEL_SCHEMAS:
+        return LABEL_SCHEMAS[name]
+    path = Path(name)
+    if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+        from maskfit.config.loader import read_recipe
+
+        return read_recipe(path).data.label_schema
+    if is_model_name(path) or path.is_dir():
+        from maskfit.inference.input_resolution import find_models
+        from maskfit.model_file import read_model_metadata
+
+        return read_model_metadata(find_models([path])[0]).label_schema.scored_schema()
+    raise DataError(
+        f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}",
+        hint="attributes of your own are written out in a recipe (docs/data.md, Classes): name that recipe file, or "
+        "the run or model that was trained with it",
+    )
 
 
 def parse_codes(text: str) -> dict[str, dict[str, str] | str]:

@@ -10,6 +10,7 @@ import typer
 
 from maskfit.calibration import DEFAULT_DECIDE, describe_decision_weights, parse_decide_mode
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written, progress
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, find_schema
 from maskfit.cli.ensemble_members import (
     MemberOptions,
     combine_members,
@@ -18,9 +19,9 @@ from maskfit.cli.ensemble_members import (
     split_sources,
 )
 from maskfit.cli.predict_options import MODELS, PHOTOS, EngineOption, ImageListOption
-from maskfit.errors import DataError, did_you_mean
+from maskfit.errors import DataError
 from maskfit.file_locks import is_occupied
-from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ FoldsOption = Annotated[
 SchemaOption = Annotated[
     str | None,
     typer.Option(
-        "--schema", metavar="NAME", help=f"Label schema, for tables that are not of a run: {', '.join(LABEL_SCHEMAS)}."
+        "--schema", metavar="NAME|FILE|RUN", help=f"Label schema, for tables that are not of a run: {SCHEMA_CHOICES}."
     ),
 ]
 
@@ -239,9 +240,7 @@ def _combine_members(
 
 
 def _find_schema(name: str | None) -> LabelSchema | None:
-    if name is not None and name not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
-    return LABEL_SCHEMAS[name] if name else None
+    return find_schema(name) if name else None
 
 
 def _parse_weights(text: str | None) -> list[float] | None:

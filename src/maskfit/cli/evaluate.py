@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table
-from maskfit.cli.dataset_options import CodesOption, parse_codes
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, CodesOption, find_schema, parse_codes
 from maskfit.environment import OUTPUT, TRUTH
-from maskfit.errors import DataError, MaskfitError, did_you_mean, format_list, is_model_name
+from maskfit.errors import DataError, MaskfitError, format_list, is_model_name
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.text import format_count
 
@@ -61,7 +61,8 @@ def evaluate(
         ),
     ] = False,
     schema: Annotated[
-        str, typer.Option("--schema", metavar="NAME", help=f"Label schema of the classes: {', '.join(LABEL_SCHEMAS)}.")
+        str,
+        typer.Option("--schema", metavar="NAME|FILE|RUN", help=f"Label schema of the classes: {SCHEMA_CHOICES}."),
     ] = "mask-gender-age",
     codes: CodesOption = "",
 ) -> None:
@@ -83,6 +84,8 @@ def evaluate(
 
         maskfit evaluate manifest.csv attributes.csv --schema mask
 
+        maskfit evaluate manifest.csv submission.csv --schema runs/helmets
+
         maskfit evaluate manifest.csv submission.csv --ages attributes.csv
 
         SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv
@@ -93,9 +96,7 @@ def evaluate(
     from maskfit.inference.submission import read_predictions, read_truth
     from maskfit.inference.truth_files import match_names
 
-    if schema not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
-    label_schema, meanings = LABEL_SCHEMAS[schema], parse_codes(codes)
+    label_schema, meanings = find_schema(schema), parse_codes(codes)
     truth_path, submission_path = _find_files(files or [], ages, label_schema, meanings)
     true = read_truth(truth_path, label_schema, meanings)
     truth = true.classes
@@ -228,7 +229,7 @@ def _explain_model(model: Path, others: Sequence[Path], schema: LabelSchema) -> 
     truth = shlex.quote(str(path))
     source = f"--image-list {truth}" if path.suffix.lower() == ".csv" else f"--images {truth}"
     default = next(iter(LABEL_SCHEMAS))
-    name = next(name for name, known in LABEL_SCHEMAS.items() if known == schema)
+    name = next((name for name, known in LABEL_SCHEMAS.items() if known == schema), shlex.quote(str(model)))
     if name == default:
         name = _find_schema_name(model) or default
     option = "" if name == default else f" --schema {name}"
@@ -242,7 +243,7 @@ def _explain_model(model: Path, others: Sequence[Path], schema: LabelSchema) -> 
 
 
 def _find_schema_name(model: Path) -> str | None:
-    """The name of a model's label schema, for a message; None where it has a schema of its own or cannot be read."""
+    """What `--schema` takes for a model, for a message; None where it cannot be read."""
     from maskfit.inference.input_resolution import find_models
     from maskfit.model_file import read_model_metadata
 
@@ -250,7 +251,7 @@ def _find_schema_name(model: Path) -> str | None:
         own = read_model_metadata(find_models([model])[0]).label_schema
     except MaskfitError:
         return None
-    return next((name for name, known in LABEL_SCHEMAS.items() if known == own), None)
+    return next((name for name, known in LABEL_SCHEMAS.items() if known == own), shlex.quote(str(model)))
 
 
 def _from_environment(name: str) -> Path | None:

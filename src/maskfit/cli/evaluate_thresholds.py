@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, print_written
-from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, CodesOption, find_schema, parse_codes
 from maskfit.errors import DataError
-from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ def evaluate_thresholds(
         str | None,
         typer.Option(
             "--schema",
-            metavar="NAME",
-            help=f"Label schema of the table: {', '.join(LABEL_SCHEMAS)}; by default the one of its number of classes.",
+            metavar="NAME|FILE|RUN",
+            help=f"Label schema of the table: {SCHEMA_CHOICES}; by default the one of its number of classes.",
             show_default=False,
         ),
     ] = None,

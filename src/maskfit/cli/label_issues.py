@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written
-from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
-from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, CodesOption, find_schema, parse_codes
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ def label_issues(
         str | None,
         typer.Option(
             "--schema",
-            metavar="NAME",
-            help=f"Label schema of CSVs: {', '.join(LABEL_SCHEMAS)}. A run has its own.",
+            metavar="NAME|FILE|RUN",
+            help=f"Label schema of CSVs: {SCHEMA_CHOICES}. A run has its own.",
             show_default=False,
         ),
     ] = None,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, print_table, print_written
-from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, find_schema
+from maskfit.errors import DataError
+from maskfit.labels.schema import LabelSchema
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def pseudo_label(
         bool, typer.Option("--agree", help="With --persons: leave out persons whose photos disagree.")
     ] = False,
     schema: Annotated[
-        str, typer.Option("--schema", metavar="NAME", help=f"Label schema of the table: {', '.join(LABEL_SCHEMAS)}.")
+        str, typer.Option("--schema", metavar="NAME|FILE|RUN", help=f"Label schema of the table: {SCHEMA_CHOICES}.")
     ] = "mask-gender-age",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
@@ -53,12 +54,10 @@ def pseudo_label(
     from maskfit.evaluation.probability_table import read_table
     from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo_labels
 
-    if schema not in LABEL_SCHEMAS:
-        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    label_schema = find_schema(schema)
     if agree and persons is None:
         raise DataError("--agree needs to know the persons", hint="add --persons CSV")
     check_overwrite(target, force)
-    label_schema = LABEL_SCHEMAS[schema]
     person_of_photo = None if persons is None else read_persons(persons)
     pseudo_labels = select_pseudo_labels(
         read_table(table, label_schema.num_classes), label_schema, threshold, persons=person_of_photo, agree=agree

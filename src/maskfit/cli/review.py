@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, print_written, require_extra
-from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, CodesOption, find_schema, parse_codes
 from maskfit.cli.server_options import DEFAULT_HOST, DEFAULT_PORT, HostOption, OpenOption, PortOption, print_url
 from maskfit.errors import DataError
-from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ LabelIssuesOption = Annotated[
     ),
 ]
 SchemaOption = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"Label schema of ROOT: {', '.join(LABEL_SCHEMAS)}.")
+    str, typer.Option("--schema", metavar="NAME|FILE|RUN", help=f"Label schema of ROOT: {SCHEMA_CHOICES}.")
 ]
 LogOption = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of every decision; a review resumes from it.")]
 CorrectionsOption = Annotated[

@@ -291,6 +291,8 @@ def _component_problems(values: Mapping[str, Any], key: str, entry: RegistryEntr
             check_values=True,
             further_names=JITTER_SIZES if key == "augmentation" else (),
         )
+        if entry.find_problem is not None and (problem := entry.find_problem(spec.options)):
+            yield f"{location}: {problem}"
         for option, nested in entry.nested.items():
             yield from _component_problems({option: spec.options.get(option)}, option, nested, f"{location}.")
 

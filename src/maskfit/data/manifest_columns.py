@@ -216,7 +216,9 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
     notes = []
     if unread:
         message = f"ignored columns: {', '.join(unread)}; label columns of this schema are {', '.join(schema.names)}"
-        hint = _describe_value_columns(unread, schema) or "rename a column that is meant as a label"
+        hint = _describe_value_columns(unread, schema) or (
+            "rename a column that is meant as a label, or train attributes of your own (docs/data.md, Classes)"
+        )
         notes.append(DataProblem("note", "columns", "row 1", message, hint))
     if box and not box.is_standard:
         hint = "none needed; rename these columns to use the whole photos"

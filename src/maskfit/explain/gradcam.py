@@ -125,13 +125,14 @@ def find_feature_maps(network: Network, photo: Tensor, head: str = "") -> Featur
 
     body: Any = network.backbone.body
     kind, channels_last = _feature_kind(body, photo)
-    if kind == "tokens":
-        return _token_maps(body)
     local, layer = network.backbone.local, None
     # Heads that know nothing of local features read all of them.
     if local is not None and head in getattr(network.head, "local_attributes", network.heads):
         layer = stage_module(body, local.stages[0])
-    elif kind == "maps":
+    if kind == "tokens":
+        last, reshape = _token_maps(body)
+        return layer or last, reshape
+    if layer is None and kind == "maps":
         layer = _last_spatial_layer(body, photo, slice(1, 3) if channels_last else slice(2, 4))
     if layer is None:
         raise DataError(

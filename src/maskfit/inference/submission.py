@@ -203,6 +203,7 @@ def read_truth(path: Path, schema: LabelSchema, codes: CodesOption | None = None
         known = tuple(name for name in schema.names if any(name in photo.labels for photo in photos))
         fitting = next((name for name, other in LABEL_SCHEMAS.items() if other.names == known), None)
         hint = f"add --schema {fitting}" if fitting else "name the label schema with --schema"
+        hint += "; for a model of other attributes --schema RUN, its run, model file or recipe"
         raise DataError(f"no photo has all of {names}", location=path, hint=hint)
     unlabeled = frozenset(photo.name for photo in photos if photo.name not in truth)
     # A wrong meaning of codes makes the scores wrong, so that its line says how to set another.

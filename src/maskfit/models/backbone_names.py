@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,33 @@ class _Backbones(Mapping[str, Callable[..., Any]]):
 
     def __len__(self) -> int:
         return len({**OWN_BACKBONES, **self._timm})
+
+
+def find_local_problem(options: Mapping[str, Any]) -> str | None:
+    """Finds what is wrong with a backbone's local features, as far as it shows without the network.
+
+    Args:
+        options: Options of a timm model.
+
+    Returns:
+        The error; None without one.
+    """
+    for name in options:
+        close = get_close_matches(name, LOCAL_OPTIONS, n=1, cutoff=0.8)
+        if close and name not in LOCAL_OPTIONS:
+            return f"there is no option '{name}'; did you mean '{close[0]}'"
+    stages, grid = options.get("local_stages", ()), options.get("local_grid")
+    if not _are_integers(stages) or list(stages) != sorted(set(stages)) or (stages and stages[0] < 0):
+        return f"local_stages must be a list of stages from 0, ascending, such as [2, 3], got {stages!r}"
+    if grid is None:
+        return None
+    if not _are_integers(grid) or len(grid) != 2 or min(grid) < 1:
+        return f"local_grid must be [rows, columns], each >= 1, got {grid!r}"
+    return None if stages else "local_grid has no effect without local_stages, such as local_stages: [2, 3]"
+
+
+def _are_integers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(type(item) is int for item in value)
 
 
 def without_local_options(backbone: ComponentSpec) -> ComponentSpec:

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from maskfit.deferred_packages import import_timm
 from maskfit.errors import ModelFileError
-from maskfit.models.backbone_names import BACKBONES, FACES, NONE, REFUSED_OPTIONS, TIMM, check_pretrained
+from maskfit.models.backbone_names import (
+    BACKBONES,
+    FACES,
+    NONE,
+    REFUSED_OPTIONS,
+    TIMM,
+    check_pretrained,
+    find_local_problem,
+)
 from maskfit.models.face_weights import load_face_weights
 from maskfit.models.hub_access import hub_access
 from maskfit.models.local_features import LocalFeatures, find_local_features
@@ -155,6 +163,8 @@ def timm_backbone(
     refused = sorted(REFUSED_OPTIONS & set(options))
     if refused:
         raise ValueError(f"the option {refused[0]} may not be set; weights are chosen by model.pretrained")
+    if problem := find_local_problem({**options, "local_stages": local_stages}):
+        raise ValueError(problem)
     check_pretrained(ComponentSpec(name=name, options=options), weights)
     is_file = weights not in (NONE, TIMM, FACES)
     if is_file and not Path(weights).is_file():

@@ -171,6 +171,13 @@ def size_error(backbone: ComponentSpec, size: Size, reason: str, config: TimmCon
         The error.
     """
     known = "" if config is None else f" takes that of its weights, {format_size(config.input_size)} px"
+    if "local_grid" in reason:
+        return RecipeError(
+            f"the backbone '{backbone.name}' has no local features for images of {format_size(size)} px: {reason}",
+            location="model.backbone.local_grid",
+            hint="a grid with fewer rows and columns, such as model.backbone.local_grid=[2,1]; an earlier stage; or "
+            "larger images (data.image_size)",
+        )
     return RecipeError(
         f"the backbone '{backbone.name}' does not take images of {format_size(size)} px: {reason}",
         location="data.image_size",

@@ -52,6 +52,20 @@ def init_weights(head: nn.Module, init: str) -> None:
             nn.init.zeros_(layer.bias)
 
 
+class LocalNorm(nn.BatchNorm1d):
+    """Batch normalization whose statistics do not begin with the variance 1, which takes dozens of steps to forget.
+
+    The first batches count equally, later ones with the usual momentum: features of an earlier stage have variances of
+    a hundredth and less.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalizes features (batch, features)."""
+        if self.training and self.num_batches_tracked is not None:
+            self.momentum = max(0.1, 1 / (int(self.num_batches_tracked) + 1))
+        return super().forward(features)
+
+
 class MultiHead(nn.Module):
     """One linear layer per attribute on shared features (the three-way head of boostup, and cv-08).
 
@@ -89,7 +103,7 @@ class MultiHead(nn.Module):
             for name, size in sizes.items()
         )
         # Channels of an earlier stage differ in size by orders of magnitude.
-        self.local_norm = nn.BatchNorm1d(local_features, affine=False) if self.local_attributes else None
+        self.local_norm = LocalNorm(local_features, affine=False) if self.local_attributes else None
         init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:

@@ -14,12 +14,12 @@ from maskfit.registry import ComponentSpec, instantiate
 
 
 class AgeRegressor(nn.Module):
-    """Linear regression of the age in years from backbone features (project nlp09).
+    """Linear regression of the age in years from a backbone's pooled features (project nlp09).
 
     The layer predicts standardized ages, (age - `mean`) / `std`, so that its weights are of the size of the heads'.
 
     Args:
-        features: Number of backbone features.
+        features: Number of pooled features; local ones, which follow them, are not read.
     """
 
     mean, std = 40.0, 20.0
@@ -38,7 +38,7 @@ class AgeRegressor(nn.Module):
             Ages in years, (batch,), float32.
         """
         # Converted before scaling: float16 resolves ages near 40 only to 1/32 year, bfloat16 to 1/4.
-        ages: Tensor = self.mean + self.std * self.layer(features)[:, 0].float()
+        ages: Tensor = self.mean + self.std * self.layer(features[:, : self.layer.in_features])[:, 0].float()
         return ages
 
 
@@ -134,5 +134,5 @@ def build_network(
     return Network(
         built,
         instantiate(HEADS, head, **inputs),
-        AgeRegressor(built.features) if age_regression else None,
+        AgeRegressor(built.features - built.local_features) if age_regression else None,
     )

@@ -6,7 +6,7 @@ from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.data.detectors import DETECTORS
 from maskfit.losses import AGE_REGRESSION_LOSSES, LOSSES, METRIC_LOSSES
-from maskfit.models.backbone_names import BACKBONES, has_timm
+from maskfit.models.backbone_names import BACKBONES, find_local_problem, has_timm
 from maskfit.models.heads import HEAD_INPUTS, HEADS
 from maskfit.registry import RegistryEntry
 from maskfit.training.augment import AUGMENTATIONS, BATCH_MIXING, PROGRESSIVE_RESIZING
@@ -16,7 +16,7 @@ from maskfit.training.samplers import SAMPLERS
 RECIPE_REGISTRY: dict[str, RegistryEntry] = {
     "data.crop": RegistryEntry(CROPS, nested={"detector": RegistryEntry(DETECTORS, injected_arguments=("weights",))}),
     "data.background_removal": RegistryEntry(BACKGROUNDS),
-    "model.backbone": RegistryEntry(BACKBONES, injected_arguments=("weights",)),
+    "model.backbone": RegistryEntry(BACKBONES, injected_arguments=("weights",), find_problem=find_local_problem),
     "model.head": RegistryEntry(HEADS, injected_arguments=HEAD_INPUTS),
     "model.freeze": RegistryEntry(FREEZING),
     "loss": RegistryEntry(LOSSES, injected_arguments=("counts",)),

@@ -264,7 +264,8 @@ def _find_run_dir(plan: TrainingPlan) -> RunDir:
         raise RunError(
             f"this run was started with another recipe: {', '.join(changed)}",
             location=folder.recipe,
-            hint="resume it with the same recipe and overrides, or start a new run",
+            hint=f"resume it with the same recipe and overrides: maskfit train {folder.recipe} "
+            f"output_dir={folder.path} --resume, also where maskfit's own recipe has changed; or start a new run",
         )
     if dict(read_splits(folder.splits).fold_of_person) != dict(plan.folds.fold_of_person):
         raise RunError(

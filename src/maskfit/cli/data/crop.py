@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_set_aside, progress
-from maskfit.cli.dataset_options import CodesOption, find_schema, parse_codes
+from maskfit.cli.dataset_options import SCHEMA_CHOICES, CodesOption, find_schema, parse_codes
 from maskfit.errors import DataError
 from maskfit.file_locks import claim
-from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.text import format_count
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ BackgroundOption = Annotated[
 ]
 SchemaOption = Annotated[
     str,
-    typer.Option("--schema", metavar="NAME", help=f"Label schema of the CSV's columns: {', '.join(LABEL_SCHEMAS)}."),
+    typer.Option("--schema", metavar="NAME|FILE|RUN", help=f"Label schema of the CSV's columns: {SCHEMA_CHOICES}."),
 ]
 
 

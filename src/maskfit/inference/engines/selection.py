@@ -54,6 +54,9 @@ MIN_IMAGES_TO_CONVERT = 256
 """Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays: for 300 photos converting
 takes as long as torch does, and later predictions find the conversion (docs/performance.md)."""
 
+EXPORT_VERSION = 2
+"""Incremented when networks are exported otherwise: what could not be converted is tried again. 2: local features."""
+
 FAILED_SUFFIX = ".failed"
 """End of the name of a file in place of a conversion that failed; it has the versions of the packages."""
 
@@ -391,8 +394,9 @@ def _export(path: Path, out: Path) -> None:
 
 
 def _describe_exporter() -> str:
-    """The versions on which it depends whether a network can be converted."""
-    return " ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnx", "onnxruntime"))
+    """The versions on which it depends whether a network can be converted, maskfit's own export among them."""
+    versions = [f"{name} {metadata.version(name)}" for name in ("torch", "onnx", "onnxruntime")]
+    return " ".join([*versions, f"export {EXPORT_VERSION}"])
 
 
 def _first_line(error: Exception) -> str:

@@ -27,6 +27,10 @@ from maskfit.text import format_count
 PARITY_TOLERANCE = 1e-4
 """Maximum difference of a probability in f32; no prediction depends on it."""
 
+LOGIT_TOLERANCE = 1e-3
+"""Maximum difference of a logit in f32, relative to the largest of its head. Rounding makes about 1e-5; a wrong network
+may agree in probabilities to `PARITY_TOLERANCE`, where a few random images are predicted with near certainty."""
+
 ROUNDING_FACTOR = 4.0
 """On random images a probability may also differ by this many times float32's own rounding error: two programs round
 in different orders, and only a few frames are compared."""
@@ -189,11 +193,10 @@ def export_model(
         if not difference < tolerance and not (
             photos is None and difference < ROUNDING_FACTOR * f32_rounding_error(reference, random_inputs(metadata))
         ):
-            raise MaskfitError(
-                f"the exported network's probabilities differ by {difference:.2g}",
-                location=out,
-                hint="report this as a bug",
-            )
+            raise _other_network(f"probabilities differ by {difference:.2g}", out)
+        of_logits = parity[0].logit_difference
+        if not half and calibrate is None and not of_logits < LOGIT_TOLERANCE:
+            raise _other_network(f"logits differ by {of_logits:.2g} of the largest", out)
         speedups = {}
         if compare_speed is not None and calibrate is not None:
             with TemporaryDirectory(dir=draft.parent) as folder:
@@ -201,6 +204,10 @@ def export_model(
                 speedups = {name: compare_speed(draft, Path(folder) / draft.name, name) for name in engines}
     files = export_format.files(out)
     return ExportResult(files, sum(path.stat().st_size for path in files), engines, parity, compared_on, speedups)
+
+
+def _other_network(how: str, out: Path) -> MaskfitError:
+    return MaskfitError(f"the exported network's {how}", location=out, hint="report this as a bug")
 
 
 def _check_compression(export_format: ExportFormat, name: str, half: bool, int8: bool) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, ImageBatch
@@ -17,6 +18,9 @@ from maskfit.thread_pool import thread_pool
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images)."""
+
+HeadLogits = Mapping[str, NDArray[np.floating]]
+"""Head name to logits, (images, values)."""
 
 BATCH_SIZE = 32
 """Images that are compared at once."""
@@ -30,11 +34,14 @@ class Parity:
         num_images: Images compared.
         max_difference: The largest difference of a probability, 0 to 1.
         num_changed: Images for which it predicts another class.
+        logit_difference: The largest difference of a logit, relative to the largest logit of its head in the same
+            images, or to 1 where that is less. Unlike a probability near 0 or 1, a logit shows every difference.
     """
 
     num_images: int
     max_difference: float
     num_changed: int
+    logit_difference: float = 0.0
 
 
 def compare(engines: Sequence[Engine], batches: Iterable[ImageBatch]) -> tuple[Parity, ...]:
@@ -53,10 +60,16 @@ def compare(engines: Sequence[Engine], batches: Iterable[ImageBatch]) -> tuple[P
     """
     count = 0
     max_difference, num_changed = np.zeros(len(engines) - 1), np.zeros(len(engines) - 1, dtype=np.int64)
+    logit_difference = np.zeros(len(engines) - 1)
     for frames in batches:
         for part in (frames[:1], frames[1:]) if count == 0 and len(frames) > 1 else (frames,):
+            logits = [engine.logits(part) for engine in engines]
             reference, *others = (
-                logits_to_probabilities(engine.metadata.label_schema, engine.logits(part)) for engine in engines
+                logits_to_probabilities(engine.metadata.label_schema, values)
+                for engine, values in zip(engines, logits, strict=True)
+            )
+            logit_difference = np.maximum(
+                logit_difference, [_relative_difference(logits[0], other) for other in logits[1:]]
             )
             # Not fmax or max(): a NaN must stay.
             max_difference = np.maximum(max_difference, [np.abs(other - reference).max() for other in others])
@@ -65,8 +78,14 @@ def compare(engines: Sequence[Engine], batches: Iterable[ImageBatch]) -> tuple[P
     if not count:
         raise DataError("there is no photo to compare on that can be read", hint="check the folder")
     return tuple(
-        Parity(count, float(largest), int(changed))
-        for largest, changed in zip(max_difference, num_changed, strict=True)
+        Parity(count, float(largest), int(changed), float(of_logits))
+        for largest, changed, of_logits in zip(max_difference, num_changed, logit_difference, strict=True)
+    )
+
+
+def _relative_difference(reference: HeadLogits, other: HeadLogits) -> float:
+    return max(
+        float(np.abs(other[head] - values).max() / max(1.0, np.abs(values).max())) for head, values in reference.items()
     )
 
 
