@@ -250,6 +250,23 @@ def test_on_noise_a_file_may_be_as_far_off_as_the_models_own_rounding(models, tm
         export_model(models["attributes"], tmp_path / "c.onnx", photos=few)
 
 
+def test_another_network_is_seen_where_every_probability_is_near_one(models, tmp_path, monkeypatch):
+    """Its answers on a few images of noise agree to 1e-4 by chance; its logits do not."""
+    network, facts = load_model(models["mask"])
+    certain = network.state_dict()
+    bias = next(name for name in certain if name.startswith("head") and name.endswith("bias"))
+    certain[bias] = certain[bias] + torch.tensor([40.0, 0, 0])
+    path = save_model(tmp_path / "certain.safetensors", certain, facts)
+
+    def write(model, out, shrink):
+        save_model(out, {**certain, bias: certain[bias] + torch.tensor([0, 2.0, 0])}, facts)
+
+    monkeypatch.setitem(EXPORTS, "torch", ExportFormat(".safetensors", write, ("torch",)))
+    with pytest.raises(MaskfitError, match="logits differ by"):
+        export_model(path, tmp_path / "a.safetensors", "torch")
+    assert not (tmp_path / "a.safetensors").exists()
+
+
 def test_rounding_grows_with_the_logits(models, tmp_path):
     network, facts = load_model(models["attributes"])
     frames = random_inputs(facts, 9)
