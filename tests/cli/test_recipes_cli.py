@@ -12,6 +12,7 @@ from maskfit.config import aliases
 from maskfit.config.loader import read_recipe
 from maskfit.config.recipe_files import read_recipe_text, recipe_names
 from maskfit.errors import OldNameWarning
+from maskfit.models.backbone_names import BACKBONES, find_timm_modules
 
 
 def test_recipes_are_listed(command):
@@ -73,7 +74,20 @@ def test_other_errors_exit_with_2(command, args):
     assert "next: " in result.err
 
 
-def test_without_timm_only_the_name_of_its_model_is_not_checked(command, monkeypatch):
+@pytest.fixture
+def new_timm_names():
+    """Names of timm's models are read again, also after the test: they are kept for the process."""
+
+    def forget():
+        find_timm_modules.cache_clear()
+        vars(BACKBONES).pop("_timm", None)
+
+    forget()
+    yield
+    forget()
+
+
+def test_without_timm_only_the_name_of_its_model_is_not_checked(command, new_timm_names, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "timm" else real(name, *rest))
     result = command("check", "baseline", "model.backbone=resnet43")
