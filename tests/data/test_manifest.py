@@ -681,4 +681,4 @@ def test_a_column_named_like_a_value_is_not_to_be_renamed(manifest, schema, colu
     assert words in notes[0].hint
     plain = manifest("path,note\na.jpg,x\n")
     notes = [problem for problem in scan_photos(plain, schema)[1] if problem.kind == "columns"]
-    assert notes[0].hint == "rename a column that is meant as a label"
+    assert notes[0].hint.startswith("rename a column that is meant as a label, or train attributes of your own")

@@ -216,10 +216,7 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
     notes = []
     if unread:
         message = f"ignored columns: {', '.join(unread)}; label columns of this schema are {', '.join(schema.names)}"
-        hint = _describe_value_columns(unread, schema) or (
-            "rename a column that is meant as a label, or train attributes of your own (docs/data.md, Classes)"
-        )
-        notes.append(DataProblem("note", "columns", "row 1", message, hint))
+        notes.append(DataProblem("note", "columns", "row 1", message, _find_hint(unread, schema)))
     if box and not box.is_standard:
         hint = "none needed; rename these columns to use the whole photos"
         notes.append(DataProblem("note", "boxes", "row 1", box.describe(), hint))
@@ -229,8 +226,8 @@ def find_columns(header: Sequence[str], schema: LabelSchema) -> tuple[ManifestCo
     return ManifestColumns(path, person, persons, times, number, labels, bands, unread, box), notes
 
 
-def _describe_value_columns(columns: Sequence[str], schema: LabelSchema) -> str:
-    """What to do about a column that is named like a value, such as `is_male`: its 1 is not the code 1 of gender."""
+def _find_hint(columns: Sequence[str], schema: LabelSchema) -> str:
+    """What to do about columns that are not read; one named like a value, `is_male`, has a 1 that is not gender's."""
     for column in columns:
         for attribute in schema.attributes:
             code = UNKNOWN if attribute.bin_edges else _encode(attribute, re.sub("^(is|has)[_ ]", "", column.lower()))
@@ -240,7 +237,7 @@ def _describe_value_columns(columns: Sequence[str], schema: LabelSchema) -> str:
                     f"{column} says whether {attribute.name} is {attribute.values[code]}: write a column "
                     f"{attribute.name} with the words {words} in its place; renamed, its 1 would be another value"
                 )
-    return ""
+    return "rename a column that is meant as a label, or train attributes of your own (docs/data.md, Classes)"
 
 
 def _is_label(name: str, schema: LabelSchema) -> bool:
