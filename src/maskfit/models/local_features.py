@@ -108,6 +108,7 @@ def stage_module(body: nn.Module, stage: int) -> nn.Module:
 def _spans(length: int, parts: int) -> list[tuple[int, int]]:
     """Begin and end of each part; parts overlap by one where `length` is no multiple, as in adaptive pooling.
 
-    No negative number is divided: a trace for ONNX holds lengths as tensors, and its division rounds towards 0.
+    No negative number is divided: in a program that is traced for ONNX its quotient is rounded towards 0, not down
+    (findings/torch_onnx_ceil_division.sh).
     """
     return [(index * length // parts, ((index + 1) * length + parts - 1) // parts) for index in range(parts)]
