@@ -226,6 +226,6 @@ def _find_schema(num_classes: int, alarm: str, path: Path) -> LabelSchema:
         raise DataError(
             f"which label schema this table of {num_classes} classes has is not clear",
             location=path,
-            hint=f"add --schema: {', '.join(LABEL_SCHEMAS)}; a run with other attributes is given as its folder",
+            hint=f"add --schema: {', '.join(LABEL_SCHEMAS)}, or the recipe file, run or model that has it",
         )
     return fitting[0]
