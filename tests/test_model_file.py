@@ -152,7 +152,16 @@ def test_weights_that_share_memory_are_written(tmp_path, weights):
 
 
 @pytest.mark.parametrize(
-    "backbone", ["test_resnet", "test_efficientnet", "test_vit", "test_nfnet", "test_convnext", "test_byobnet"]
+    "backbone",
+    [
+        "test_resnet",
+        "test_efficientnet",
+        "test_vit",
+        "test_nfnet",
+        "test_convnext",
+        "test_byobnet",
+        "efficientnet_b2_pruned",  # of the recipe level1-06; timm creates its layers twice
+    ],
 )
 def test_timm_networks_come_back(tmp_path, backbone):
     """Each is drafted without memory before it is built, which a network may resist."""

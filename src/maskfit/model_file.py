@@ -52,6 +52,8 @@ MAX_METADATA_BYTES = 4 * 2**20
 """Maximum size of the JSON metadata; real files have a few thousand bytes."""
 MAX_OPTION_VALUE = 100_000
 """Maximum of numbers in component options; a depth of a billion would exhaust memory with plain lists."""
+BUILDS = 2
+"""How often a network's layers may be created: timm builds its pruned models whole, and then each layer once more."""
 MAX_TEMPORARY_TENSORS = 64
 """Number of tensors that a network may create and drop while it is built, such as a backbone's own classifier."""
 
@@ -332,7 +334,7 @@ def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
         weights = upgrade_weight_names(load_file(path))
         # Options from a file may ask for any size. On the meta device they cost no memory, and the file's own weights
         # show whether that size is real before any memory is allocated.
-        with meta_device(), _limit_parameters(len(weights) + MAX_TEMPORARY_TENSORS):
+        with meta_device(), _limit_parameters(BUILDS * len(weights) + MAX_TEMPORARY_TENSORS):
             draft = build()
         _check_weights({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
         if draft.heads != metadata.heads:
