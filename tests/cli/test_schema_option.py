@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from maskfit.cli.dataset_options import find_schema
+from maskfit.cli.dataset_options import find_schema, training_words
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import read_model_metadata
@@ -45,4 +46,17 @@ def test_attributes_of_ones_own_are_scored(command, recipe, tmp_path):
     assert "helmet" in result.out
     # Without it the error says that such models have their own.
     assert "--schema RUN" in command("evaluate", truth, answers).err
-    assert command("data", "check", truth, "--schema", recipe).code in (0, 1, 2)
+
+
+def test_the_next_command_trains_with_the_file_that_has_the_label_schema(command, recipe, tmp_path, run_dir):
+    for name in "abc":
+        Image.new("RGB", (32, 40), "gray").save(tmp_path / f"{name}.jpg")
+    data = tmp_path / "data.csv"
+    data.write_text("path,person,helmet\na.jpg,p1,helmet\nb.jpg,p2,bare\nc.jpg,p3,bare\n")
+    result = command("data", "check", data, "--schema", recipe)
+    assert result.code == 0, result.err
+    assert f"maskfit train {recipe} data.path={data}" in result.out
+    assert "data.label_schema" not in result.out
+    assert training_words("mask", "quick") == ["quick", "data.label_schema=mask"]
+    assert training_words("mask-gender-age", "quick") == ["quick"]
+    assert training_words(str(run_dir), "quick") == [str(run_dir / "recipe.yaml")]

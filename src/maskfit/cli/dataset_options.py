@@ -72,6 +72,25 @@ def find_schema(name: str) -> LabelSchema:
     )
 
 
+def training_words(name: str, recipe: str) -> list[str]:
+    """Returns how a command trains with a label schema, for a next step.
+
+    Args:
+        name: Value of `--schema`.
+        recipe: Recipe to propose where the label schema has a name.
+
+    Returns:
+        The recipe, then overrides: `["quick", "data.label_schema=mask"]`, or the recipe file that holds the schema, or
+            that of the run; of a model file, `RECIPE.yaml`, to be written.
+    """
+    if name in LABEL_SCHEMAS:
+        return [recipe, *([] if name == DEFAULT_SCHEMA else [f"data.label_schema={name}"])]
+    path = Path(name)
+    if path.is_dir():
+        return [str(path / "recipe.yaml")]
+    return [name if path.suffix.lower() in (".yaml", ".yml") else "RECIPE.yaml"]
+
+
 def parse_codes(text: str) -> dict[str, dict[str, str] | str]:
     """Returns the meanings of `--codes`, read as the recipe's `data.codes`.
 

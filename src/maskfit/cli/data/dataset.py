@@ -12,12 +12,12 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written, progress
 from maskfit.cli.dataset_options import (
-    DEFAULT_SCHEMA,
     CodesOption,
     SchemaOption,
     SourceArgument,
     find_schema,
     parse_codes,
+    training_words,
 )
 from maskfit.file_locks import claim
 from maskfit.labels.schema import LabelSchema
@@ -90,11 +90,13 @@ def check(
             _print_problems(list(group))
         _print_summary(result, labels, classes)
         if not result.num_fatal and (known := _trainable_schema(result, labels, schema)):
-            options = [f"data.path={source}", *([] if known == DEFAULT_SCHEMA else [f"data.label_schema={known}"])]
+            recipe, *overrides = training_words(known, "quick")
+            options = [recipe, f"data.path={source}", *overrides]
             options += [f"data.codes={codes}"] if codes else []
             options += ["cv.num_folds=5"] if len(result.photos.persons) >= MIN_PERSONS_FOR_FOLDS else []
-            err.print(TRAIN_NOTE, soft_wrap=True)
-            print_next(f"train quick {' '.join(map(shlex.quote, options))}")
+            if recipe == "quick":
+                err.print(TRAIN_NOTE, soft_wrap=True)
+            print_next(f"train {' '.join(map(shlex.quote, options))}")
     if result.num_fatal:
         raise typer.Exit(2)
 

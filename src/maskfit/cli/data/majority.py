@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_next, print_table, print_written
-from maskfit.cli.dataset_options import DEFAULT_SCHEMA, SchemaOption, find_schema
+from maskfit.cli.dataset_options import DEFAULT_SCHEMA, SchemaOption, find_schema, training_words
 from maskfit.errors import DataError
 from maskfit.text import format_count
 
@@ -125,12 +125,12 @@ def majority(
     print_written(target, format_count(len(found.photos), "row"), console=out)
     voted = tuple(name for name, count in known.items() if count)
     trained = schema if voted == labels.names else find_smaller_schema(voted, labels) or schema
-    option, key = (
-        "" if trained == DEFAULT_SCHEMA else f" {key}{trained}" for key in ("--schema ", "data.label_schema=")
-    )
+    option = "" if trained == DEFAULT_SCHEMA else f" --schema {quote(trained)}"
+    recipe, *overrides = training_words(trained, "baseline")
+    key = "".join(f" {quote(word)}" for word in overrides)
     print_next(
         f"data check {quote(str(target))}{option}",
-        f"train baseline data.path={quote(str(target))} data.soft_labels={quote(str(votes))}{key}",
+        f"train {quote(recipe)} data.path={quote(str(target))} data.soft_labels={quote(str(votes))}{key}",
     )
 
 
